@@ -1,0 +1,226 @@
+"""Who may do what: one enum, one role table, and the getters through which every face reaches an object.
+
+A getter answers the same for an absent and for a foreign object: NotFound. What an actor may see but not do is
+Forbidden. Services call `require` themselves, so that no face can forget it.
+"""
+
+import dataclasses
+import uuid
+from enum import StrEnum, auto
+from typing import TYPE_CHECKING
+
+from .fields import parse_id
+from .models import ApiKey, KeyScope, Member, MemberRole, Organization, User
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Permission(StrEnum):
+    ORGANIZATION_VIEW = auto()  # name, kind, plans
+    ORGANIZATION_EDIT = auto()  # name, country, external id, kind
+    ORGANIZATION_CREATE = auto()
+    ORGANIZATION_STATUS = auto()  # close and reopen
+    MEMBERS_VIEW = auto()
+    MEMBERS_MANAGE = auto()
+    SUBSCRIPTIONS_MANAGE = auto()
+    CONSENT_VIEW = auto()  # the organization's settings, the console's pages
+    CONSENT_CHOOSE = auto()  # the organization's settings
+    MEMBER_CONSENT_VIEW = auto()  # which member chose what (R4)
+    MEMBER_CONSENT_TIGHTEN = auto()  # opt a member out
+    MEMBER_CONSENT_SPEAK = auto()  # pass on what the member said
+    LOCKS_MANAGE = auto()
+    HISTORY_VIEW = auto()  # the organization's events
+    LEDGER_VIEW = auto()  # everybody's
+    DECISIONS_ASK = auto()
+    KEYS_MANAGE = auto()
+    WEBHOOKS_MANAGE = auto()
+
+
+P = Permission
+_AUDITOR = frozenset({P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.HISTORY_VIEW, P.DECISIONS_ASK})
+_ADMIN = _AUDITOR | {P.ORGANIZATION_EDIT, P.MEMBERS_MANAGE, P.CONSENT_CHOOSE, P.KEYS_MANAGE, P.WEBHOOKS_MANAGE}
+# An operator never speaks for a member: only the member does, here or through the app's backend (R4).
+_OPERATOR = frozenset(Permission) - {P.MEMBER_CONSENT_SPEAK}
+
+ROLE_PERMISSIONS: dict[MemberRole, frozenset[Permission]] = {
+    MemberRole.OWNER: _ADMIN,
+    MemberRole.ADMIN: _ADMIN,
+    MemberRole.AUDITOR: _AUDITOR,
+    MemberRole.MEMBER: frozenset({P.ORGANIZATION_VIEW}),
+}
+OPERATOR_PERMISSIONS = _OPERATOR
+# What a command may do that nobody runs in their own name: look, and change nothing.
+_SYSTEM = frozenset(
+    {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.MEMBER_CONSENT_VIEW, P.HISTORY_VIEW, P.LEDGER_VIEW}
+    | {P.DECISIONS_ASK}
+)
+SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
+    KeyScope.DECISIONS_READ: frozenset({P.DECISIONS_ASK}),
+    KeyScope.CONSENT_READ: frozenset({P.CONSENT_VIEW, P.MEMBER_CONSENT_VIEW}),
+    KeyScope.CONSENT_WRITE: frozenset({P.CONSENT_CHOOSE, P.MEMBER_CONSENT_TIGHTEN, P.LOCKS_MANAGE}),
+    KeyScope.CONSENT_MEMBER: frozenset({P.MEMBER_CONSENT_SPEAK, P.MEMBER_CONSENT_VIEW}),
+    KeyScope.ORGANIZATIONS_READ: frozenset({P.ORGANIZATION_VIEW, P.MEMBERS_VIEW}),
+    KeyScope.ORGANIZATIONS_WRITE: frozenset(
+        {P.ORGANIZATION_EDIT, P.ORGANIZATION_CREATE, P.ORGANIZATION_STATUS, P.MEMBERS_MANAGE, P.SUBSCRIPTIONS_MANAGE}
+    ),
+    KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
+    KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
+}
+# What a key may do at most: an operator's what operators may, and speak for members; an organization's what its
+# admins may.
+_OPERATOR_KEY = _OPERATOR | {P.MEMBER_CONSENT_SPEAK}
+_ORGANIZATION_KEY = _ADMIN
+
+
+class NotFound(Exception):
+    """Absent, or not the actor's to see: the same for both (R15)."""
+
+
+class Forbidden(Exception):
+    """The actor may see the object but not do this."""
+
+
+class ActorType(StrEnum):
+    USER = "user"
+    API_KEY = "api_key"
+    COMMAND = "command"
+    SYSTEM = "system"
+
+
+@dataclasses.dataclass(frozen=True)
+class Actor:
+    """Who acts: made once per request or command, and passed to every service by keyword."""
+
+    type: ActorType
+    id: str
+    user: User | None = None
+    key: ApiKey | None = None
+
+    @classmethod
+    def from_user(cls, user: User) -> "Actor":
+        return cls(ActorType.USER, str(user.pk), user=user)
+
+    @classmethod
+    def from_key(cls, key: ApiKey) -> "Actor":
+        return cls(ActorType.API_KEY, str(key.pk), key=key)
+
+    @classmethod
+    def from_command(cls, operator: User) -> "Actor":
+        """A management command, run in the name of an operator."""
+        return cls(ActorType.COMMAND, str(operator.pk), user=operator)
+
+    @classmethod
+    def system(cls) -> "Actor":
+        """The portal itself: sees everything, changes nothing."""
+        return cls(ActorType.SYSTEM, "")
+
+    @property
+    def is_operator(self) -> bool:
+        """Acts for the provider, on every organization."""
+        if self.type == ActorType.SYSTEM:
+            return True
+        if self.key is not None:
+            return self.key.organization_id is None
+        return self.user is not None and self.user.is_active and self.user.is_staff
+
+    def is_user(self, user_id: uuid.UUID) -> bool:
+        """Is that very person, signed in (a command run by them is not)."""
+        return self.type == ActorType.USER and self.user is not None and self.user.is_active and self.user.pk == user_id
+
+
+def role_of(actor: Actor, organization: Organization) -> MemberRole | None:
+    """The actor's role among the organization's own people; None for operators, keys and strangers."""
+    if actor.type != ActorType.USER or actor.user is None or not actor.user.is_active:
+        return None
+    role = (
+        Member.objects.filter(organization=organization, user=actor.user, status=Member.Status.ACTIVE)
+        .values_list("role", flat=True)
+        .first()
+    )
+    return MemberRole(role) if role else None
+
+
+def permissions(actor: Actor, organization: Organization | None) -> frozenset[Permission]:
+    """All that the actor may do to this organization (None: to the installation as a whole)."""
+    if actor.type == ActorType.SYSTEM:
+        return _SYSTEM
+    if actor.key is not None:
+        granted = frozenset().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in actor.key.scopes))
+        if actor.key.organization_id is None:
+            return granted & _OPERATOR_KEY
+        if organization is not None and organization.pk == actor.key.organization_id:
+            return granted & _ORGANIZATION_KEY
+        return frozenset()
+    held = OPERATOR_PERMISSIONS if actor.is_operator else frozenset()
+    role = role_of(actor, organization) if organization is not None else None
+    return held | ROLE_PERMISSIONS[role] if role else held
+
+
+def require(actor: Actor, permission: Permission, organization: Organization | None) -> None:
+    """Raise Forbidden unless the actor has the permission."""
+    if permission not in permissions(actor, organization):
+        raise Forbidden(permission)
+
+
+def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.UUID] | None:
+    """Ids of the organizations on which the actor holds a permission; None means all there are.
+
+    For questions, which answer "unknown" about everything else (R15). Raises Forbidden where there is none at all. No
+    query for keys.
+    """
+    if actor.key is not None:
+        granted = frozenset().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in actor.key.scopes))
+        if permission not in granted:
+            raise Forbidden(permission)
+        return None if actor.key.organization_id is None else frozenset({actor.key.organization_id})
+    if actor.is_operator and permission in permissions(actor, None):
+        return None
+    roles = [role for role, held in ROLE_PERMISSIONS.items() if permission in held]
+    held_on = frozenset(
+        Member.objects.active().of_person(actor).filter(role__in=roles).values_list("organization_id", flat=True)
+    )
+    if not held_on or actor.type != ActorType.USER or not (actor.user and actor.user.is_active):
+        raise Forbidden(permission)
+    return held_on
+
+
+def acts_as_operator(actor: Actor, permission: Permission, organization: Organization) -> bool:
+    """Whether the actor needs the provider's authority for this: staff who are the organization's own admins do not."""
+    role = role_of(actor, organization)
+    return actor.is_operator and not (role and permission in ROLE_PERMISSIONS[role])
+
+
+def get_organization(actor: Actor, ident: str, permission: Permission) -> Organization:
+    """The organization with this id (or `external:` id), if the actor may see it and has the permission.
+
+    Raises NotFound for absent and foreign alike, Forbidden where the actor belongs to it without the permission.
+    """
+    organization = Organization.objects.visible_to(actor).identified_by(ident).first()
+    if organization is None:
+        raise NotFound("organization")
+    require(actor, permission, organization)
+    return organization
+
+
+def get_member(actor: Actor, organization: Organization, ident: str) -> Member:
+    """The member of this organization with this id (or `external:` id); the caller has checked the permission."""
+    member = organization.members.visible_to(actor).identified_by(ident).select_related("user", "organization").first()
+    if member is None:
+        raise NotFound("member")
+    return member
+
+
+def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
+    """(id, None) or (None, external id) from a path part or JSON value; (None, None) if it is neither."""
+    if isinstance(ident, str) and ident.startswith("external:"):
+        external_id = ident.removeprefix("external:")
+        # What no database can hold, no row has.
+        storable = "\x00" not in external_id and not any("\ud800" <= c <= "\udfff" for c in external_id)
+        return None, (external_id or None) if storable else None
+    return parse_id(ident), None
+
+
+def known_scopes(scopes: "Collection[str]") -> list[str]:
+    """The scopes in the enum's order; raises ValueError naming the first unknown one."""
+    return [str(scope) for scope in KeyScope if scope in {KeyScope(given) for given in scopes}]

@@ -1,0 +1,282 @@
+"""Who: users, organizations and their members, plans and subscriptions, API keys. Nothing here writes an event."""
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .catalogue import MAY_DEFAULT_IN, Product, TrainingDefault
+from .fields import InstantField, new_id, one_of
+from .querysets import ApiKeyQuerySet, MemberQuerySet, OrganizationQuerySet
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in by e-mail. Staff users are the provider's operators."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    email = models.EmailField(_("e-mail"), help_text=_("What this person signs in with."))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    is_active = models.BooleanField(
+        _("active"),
+        default=True,
+        help_text=_("Clear this instead of deleting: it ends sign-in at once and keeps history."),
+    )
+    is_staff = models.BooleanField(_("operator"), default=False, help_text=_("Runs the portal for all organizations."))
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(fields=["email"], name="user_email_unique"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    def clean(self) -> None:
+        self.email = self.email.strip().lower()
+
+
+class Plan(models.Model):
+    """What an organization subscribes to for a product; its default applies until somebody chooses (R2)."""
+
+    key = models.CharField(_("key"), max_length=40, primary_key=True)
+    product = models.CharField(_("product"), max_length=20, choices=Product.choices)
+    name = models.CharField(_("name"), max_length=80)
+    training_default = models.CharField(_("training by default"), max_length=10, choices=TrainingDefault.choices)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("plan")
+        verbose_name_plural = _("plans")
+        ordering = ["position"]
+        constraints = [
+            one_of("product", Product, "plan_product_known"),
+            one_of("training_default", TrainingDefault, "plan_default_known"),
+            models.CheckConstraint(
+                condition=Q(training_default=TrainingDefault.OPTED_OUT) | Q(key__in=MAY_DEFAULT_IN),
+                name="plan_opted_in_only_where_allowed",
+                violation_error_message=_("This plan is opted out by default, always."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganizationStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    CLOSED = "closed", _("Closed")
+
+
+class OrganizationKind(models.TextChoices):
+    PERSONAL = "personal", _("Personal")
+    TEAM = "team", _("Team")
+
+
+class Organization(models.Model):
+    """An account with the provider: personal (one person, its owner) or team."""
+
+    Kind = OrganizationKind
+
+    Status = OrganizationStatus
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    external_id = models.CharField(
+        _("external id"), max_length=200, null=True, blank=True, help_text=_("The provider's own account id; unique.")
+    )
+    name = models.CharField(_("name"), max_length=200)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.TEAM)
+    country = models.CharField(_("country"), max_length=2, blank=True, help_text=_("Two letters, ISO 3166-1."))
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    created_at = InstantField(_("created"), editable=False)
+    changed_at = InstantField(_("last change"), editable=False)
+
+    objects = OrganizationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("organization")
+        verbose_name_plural = _("organizations")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["external_id"], name="organization_external_id_unique"),
+            models.CheckConstraint(condition=~Q(external_id=""), name="organization_external_id_not_empty"),
+            models.CheckConstraint(condition=~Q(name=""), name="organization_name_not_empty"),
+            one_of("kind", OrganizationKind, "organization_kind_known"),
+            one_of("status", OrganizationStatus, "organization_status_known"),
+        ]
+        indexes = [models.Index(Lower("name"), "id", name="organization_name_start")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_closed(self) -> bool:
+        return self.status == self.Status.CLOSED
+
+
+class MemberStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    LEFT = "left", _("Left")
+
+
+class MemberRole(models.TextChoices):
+    OWNER = "owner", _("Owner")
+    ADMIN = "admin", _("Admin")
+    MEMBER = "member", _("Member")
+    AUDITOR = "auditor", _("Auditor")
+
+
+class Member(models.Model):
+    """A user's membership of one organization: one row for good, reused when they join again (R14)."""
+
+    Role = MemberRole
+
+    Status = MemberStatus
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, related_name="members", verbose_name=_("organization")
+    )
+    user = models.ForeignKey(User, models.PROTECT, related_name="memberships", verbose_name=_("user"))
+    external_id = models.CharField(
+        _("external id"),
+        max_length=200,
+        null=True,
+        blank=True,
+        help_text=_("The provider's own id; unique in the organization."),
+    )
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    joined_at = InstantField(_("joined"), editable=False, help_text=_("The last time they joined."))
+    left_at = InstantField(_("left"), null=True, editable=False)
+    changed_at = InstantField(_("last change"), editable=False)
+
+    objects = MemberQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user"], name="member_once_per_organization"),
+            models.UniqueConstraint(fields=["organization", "external_id"], name="member_external_id_unique"),
+            models.CheckConstraint(condition=~Q(external_id=""), name="member_external_id_not_empty"),
+            models.CheckConstraint(
+                condition=Q(status="active", left_at__isnull=True) | Q(status="left", left_at__isnull=False),
+                name="member_left_has_instant",
+            ),
+            one_of("role", MemberRole, "member_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.organization}"
+
+    @property
+    def has_left(self) -> bool:
+        return self.status == self.Status.LEFT
+
+
+class Subscription(models.Model):
+    """Organization × product → plan, from start to end. The live one has no end; there is at most one."""
+
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, related_name="subscriptions", verbose_name=_("organization")
+    )
+    product = models.CharField(_("product"), max_length=20, choices=Product.choices)
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="subscriptions", verbose_name=_("plan"))
+    started_at = InstantField(_("started"), editable=False)
+    ended_at = InstantField(_("ended"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("subscription")
+        verbose_name_plural = _("subscriptions")
+        ordering = ["-id"]
+        constraints = [
+            one_of("product", Product, "subscription_product_known"),
+            models.UniqueConstraint(
+                fields=["organization", "product"],
+                condition=Q(ended_at__isnull=True),
+                name="subscription_one_live_per_product",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization} · {self.plan}"
+
+
+class KeyScope(models.TextChoices):
+    DECISIONS_READ = "decisions:read", _("ask for decisions")
+    CONSENT_READ = "consent:read", _("read privacy settings")
+    CONSENT_WRITE = "consent:write", _("change privacy settings")
+    CONSENT_MEMBER = "consent:member", _("speak for members (mobile app backend; operator keys only)")
+    ORGANIZATIONS_READ = "organizations:read", _("read organizations and members")
+    ORGANIZATIONS_WRITE = "organizations:write", _("change organizations and members")
+    EVENTS_READ = "events:read", _("read the ledger")
+    WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
+
+
+class ApiKey(models.Model):
+    """A service's credential: a public prefix and a keyed hash; the key itself is shown once and never stored."""
+
+    Scope = KeyScope
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(_("name"), max_length=80)
+    prefix = models.CharField(_("prefix"), max_length=16, unique=True, editable=False)
+    hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(_("scopes"), default=list)
+    organization = models.ForeignKey(
+        Organization,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        verbose_name=_("organization"),
+        help_text=_("Empty: an operator key, good for all organizations."),
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=~Q(name=""), name="api_key_name_not_empty")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    def is_live(self, now: dt.datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

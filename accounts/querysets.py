@@ -1,0 +1,56 @@
+"""Tenant scope, in one queryset method per model: `visible_to(actor)`. Every face starts from it."""
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from .access import Actor
+    from .models import ApiKey, Member, Organization  # noqa: F401  (named in the classes' brackets)
+
+_Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
+
+
+def _own_organizations(actor: "Actor") -> Any:
+    """Ids of the organizations that a non-operator belongs to."""
+    from .models import Member
+
+    if actor.key is not None:
+        return [actor.key.organization_id]
+    if actor.user is None or not actor.user.is_active:
+        return []
+    return Member.objects.filter(user=actor.user, status=Member.Status.ACTIVE).values("organization_id")
+
+
+class IdentifiedQuerySet(models.QuerySet[_Model_co]):
+    def identified_by(self, ident: object) -> Self:
+        """By id or `external:<id>`; an ident that is neither matches nothing."""
+        from .access import split_ident
+
+        pk, external_id = split_ident(ident)
+        if pk is not None:
+            return self.filter(pk=pk)
+        return self.filter(external_id=external_id) if external_id else self.none()
+
+
+class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        """Operators see all; everybody else the organizations they belong to (R15)."""
+        return self if actor.is_operator else self.filter(pk__in=_own_organizations(actor))
+
+
+class MemberQuerySet(IdentifiedQuerySet["Member"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))
+
+    def active(self) -> Self:
+        return self.filter(status="active")
+
+    def of_person(self, actor: "Actor") -> Self:
+        """The signed-in person's own memberships, left ones too: they keep an opt-out-only card (R14)."""
+        return self.filter(user=actor.user) if actor.user is not None else self.none()
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))

@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class ConsentConfig(AppConfig):
+    name = "consent"
+    verbose_name = _("Consent")
+
+    def ready(self) -> None:
+        from . import triggers
+
+        # After every migrate, not in a migration: SQLite's AlterField rebuilds a table and drops its triggers silently.
+        post_migrate.connect(triggers.install_after_migrate, sender=self, dispatch_uid="consent.triggers")

@@ -1,0 +1,132 @@
+"""Every answer: SQL fetches what it depends on, `rules.resolve` decides. Writes nothing, caches nothing (R12)."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+
+from django.utils import formats
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.access import Actor, Permission, organizations_with
+from accounts.catalogue import Product
+
+from . import rules
+from .lookups import Row, fetch
+from .rules import Decision, Layers, Reason
+from .surfaces import DATA_KINDS, member_surface
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """May this be used? Ids as strings (`external:` ones too); instants aware; `at` None: as things stand now."""
+
+    organization: str
+    product: str
+    member: str | None = None
+    data_kind: str | None = None
+    collected_at: dt.datetime | None = None
+    at: dt.datetime | None = None
+
+    def __post_init__(self) -> None:
+        for instant in (self.collected_at, self.at):
+            if instant is not None and instant.tzinfo is None:
+                raise ValueError("an instant needs a time zone")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One decision with the words for it; `events` names, per layer, the event that it rests on."""
+
+    decision: Decision
+    detail: str
+    decided_at: dt.datetime
+    events: dict[str, int | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    decisions: list[Decision]
+    decided_at: dt.datetime
+
+
+def decide(question: Question, actor: Actor) -> Answer:
+    """One question; raises Forbidden where the actor may ask about nothing at all."""
+    (row,), now = fetch([question])
+    decision = _decide(question, row, now, organizations_with(actor, Permission.DECISIONS_ASK))
+    known = decision.reason != Reason.UNKNOWN_ORGANIZATION
+    return Answer(
+        decision,
+        _detail(decision, row if known else None),
+        now,
+        {"organization": row.event, "member": row.member_event} if known else {},
+    )
+
+
+def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
+    """Many questions from one snapshot, in one query whatever their number; raises Forbidden like `decide`."""
+    scope = organizations_with(actor, Permission.DECISIONS_ASK)
+    rows, now = fetch(questions)
+    return Answers([_decide(*pair, now, scope) for pair in zip(questions, rows, strict=True)], now)
+
+
+def member_needed(product: str) -> bool:
+    """Whether members have a say on this product, so that a question has to name one."""
+    return member_surface(product) is not None
+
+
+def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[object] | None) -> Decision:
+    known = row.organization_id is not None and (scope is None or row.organization_id in scope)
+    product_known = question.product in Product.values
+    kinds = DATA_KINDS[Product(question.product)] if product_known else ()
+    return rules.resolve(
+        Layers(
+            now=now,
+            at=question.at,
+            collected_at=question.collected_at,
+            organization_known=known,
+            product_known=product_known,
+            data_kind_known=question.data_kind is None or question.data_kind in kinds,
+            first_event_at=row.created_at,
+            organization=row.organization,
+            member_asked=question.member is not None or row.owner_meant,
+            member_needed=member_needed(question.product),
+            membership=row.membership,
+            member=row.member,
+        )
+    )
+
+
+_DETAILS: dict[Reason, str | Promise] = {
+    Reason.UNKNOWN_ORGANIZATION: gettext_lazy("There is no such organization."),
+    Reason.UNKNOWN_PRODUCT: gettext_lazy("There is no such product."),
+    Reason.UNKNOWN_DATA_KIND: gettext_lazy("This product has no such kind of data."),
+    Reason.NOT_YET_KNOWN: gettext_lazy("The instants asked about do not lie within what is known."),
+    Reason.MEMBER_REQUIRED: gettext_lazy("A question about this product names a member."),
+    Reason.UNKNOWN_MEMBER: gettext_lazy("%(organization)s had no such member then."),
+    Reason.ORGANIZATION_CLOSED: gettext_lazy("The account of %(organization)s is closed."),
+    Reason.NO_SUBSCRIPTION: gettext_lazy("%(organization)s has no subscription for this product."),
+    Reason.LOCKED: gettext_lazy("Training on data of %(organization)s is locked."),
+    Reason.ORGANIZATION_OPTED_OUT: gettext_lazy("%(organization)s opted out on %(chosen)s."),
+    Reason.PLAN_DEFAULT: gettext_lazy("%(organization)s follows the default of its plan: opted out."),
+    Reason.CARRIED_OVER: gettext_lazy("%(organization)s stays out, as under an earlier default, until it opts in."),
+    Reason.MEMBER_OPTED_OUT: gettext_lazy("The member opted out."),
+    Reason.MEMBER_LEFT: gettext_lazy("The member had left when this was collected."),
+    Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy("Collected before %(since)s, from when on it has been allowed."),
+    Reason.ORGANIZATION_OPTED_IN: gettext_lazy("%(organization)s opted in on %(chosen)s."),
+}
+
+
+def _detail(decision: Decision, row: Row | None) -> str:
+    words: dict[str, object] = {}
+    if row is not None:
+        boundary = max((answer.since for answer in decision.layers if answer.since), default=None)
+        words = {"organization": row.name, "chosen": _day(row.chosen_at), "since": boundary and boundary.isoformat()}
+    if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:
+        return _("%(organization)s follows the default of its plan: opted in.") % words
+    return str(_DETAILS[decision.reason]) % words
+
+
+def _day(instant: dt.datetime | None) -> str:
+    return formats.date_format(instant, "Y-m-d") if instant else "?"

@@ -1,0 +1,195 @@
+"""The ledger: the only writer of events, and with them of settings; the clock; the one order that readers follow.
+
+`record` stores events and the states they lead to in one go, so a setting can't change without its event (R11). All
+functions that write expect to be inside the caller's transaction, with the subject's row locked.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+
+from django.db import connection, transaction
+
+from accounts.access import Actor
+from accounts.fields import MICROSECOND
+from accounts.models import Member, Organization
+from config import request_id
+
+from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent
+from .rules import State
+from .surfaces import Surface
+
+# One sequencer at a time, in this database: any number that nobody else uses as an advisory lock.
+_SEQUENCER_LOCK = 7_236_841_509_221
+_PLACE_PER_TRANSACTION = 50_000
+
+_travelled: ContextVar[dt.datetime | None] = ContextVar("ledger_clock", default=None)
+
+
+def clock(*after: dt.datetime | None) -> dt.datetime:
+    """Now, in microseconds, and later than each of `after`, whatever the clocks say (R7).
+
+    On PostgreSQL the database's clock, read when asked, thus after the lock; on SQLite this machine's.
+    """
+    now = _travelled.get() or _database_now()
+    return max([now, *(instant + MICROSECOND for instant in after if instant is not None)])
+
+
+def _database_now() -> dt.datetime:
+    if connection.vendor == "sqlite":
+        return dt.datetime.now(dt.UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return now.astimezone(dt.UTC)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def history_clock() -> Iterator[Callable[[dt.datetime], None]]:
+    """Sets the clock back, for `demo` alone, which tells a history; raises RuntimeError where there is one already.
+
+    Yields the function that moves the clock to an instant.
+    """
+    if ConsentEvent.objects.exists():
+        raise RuntimeError("this installation has a history of its own: its clock stays as it is")
+
+    def travel(instant: dt.datetime) -> None:
+        _travelled.set(instant)
+
+    token = _travelled.set(None)
+    try:
+        yield travel
+    finally:
+        _travelled.reset(token)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Who acts, from where and why: the same for every event of one change."""
+
+    actor: Actor
+    source: str
+    by_operator: bool = False
+    reason: str = ""
+    reference: str = ""
+
+
+def event(
+    kind: EventKind,
+    *,
+    organization: Organization,
+    origin: Origin,
+    at: dt.datetime,
+    state: State,
+    member: Member | None = None,
+    product: str = "",
+    surface: Surface | None = None,
+    before: str = "",
+    after: str = "",
+) -> ConsentEvent:
+    """An event to be given to `record`; `state` is what it leaves its layer as."""
+    return ConsentEvent(
+        kind=kind,
+        recorded_at=at,
+        organization=organization,
+        member=member,
+        product=product,
+        surface=surface.key if surface else "",
+        before=before,
+        after=after,
+        actor_type=origin.actor.type.value,
+        actor_id=origin.actor.id,
+        by_operator=origin.by_operator,
+        source=origin.source,
+        reason=origin.reason,
+        reference=origin.reference,
+        # Only a screen shows our wording; what an API caller's screen said is theirs to keep.
+        wording=surface.wording if surface and origin.source in _OUR_SCREENS else "",
+        request_id=request_id.current(),
+        **{name: getattr(state, name) for name in STATE_FIELDS},
+    )
+
+
+_OUR_SCREENS = frozenset({"console", "data_controls", "admin"})
+# What an event that touches no layer says about one: nothing.
+NO_LAYER = State(reason_code="")
+
+
+def record(events: Sequence[ConsentEvent]) -> None:
+    """Store events, at most one per layer, and bring the settings of their layers to the states they say.
+
+    The settings' rows must be there and locked. Sets each event's id.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("an event is recorded inside the transaction of its change")
+    ConsentEvent.objects.bulk_create(events)
+    for members, condition in ((False, _OF_ORGANIZATION), (True, _OF_MEMBER)):
+        ids = [each.pk for each in events if each.product and (each.member_id is not None) is members]
+        if ids:
+            _project(ids, condition)
+
+
+def _project(ids: list[int], condition: str) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"{_PROJECT} e.id = ANY(%s) AND {condition}", [ids])
+        else:
+            cursor.execute(f"{_PROJECT} e.id IN (SELECT value FROM json_each(%s)) AND {condition}", [json.dumps(ids)])
+        if cursor.rowcount != len(ids):
+            raise RuntimeError(f"{len(ids)} events met {cursor.rowcount} settings")
+
+
+_STATE_COLUMNS = ", ".join(f"{name} = e.{name}" for name in STATE_FIELDS)
+# `s.` is the row as it was before. Both databases read this alike.
+_PROJECT = f"""
+UPDATE consent_privacysetting AS s SET {_STATE_COLUMNS},
+    version = s.version + 1, changed_at = e.recorded_at, last_event_id = e.id,
+    choice_event_id = CASE WHEN e.kind LIKE 'choice.%%' THEN e.id
+                           WHEN e.choice = 'default' THEN NULL ELSE s.choice_event_id END,
+    carry_event_id = CASE WHEN e.carry = '' THEN NULL WHEN e.carry <> s.carry THEN e.id ELSE s.carry_event_id END,
+    lock_event_id = CASE WHEN NOT e.locked THEN NULL WHEN e.kind = 'lock.placed' THEN e.id ELSE s.lock_event_id END
+FROM consent_consentevent AS e
+WHERE s.product = e.product AND"""
+_OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organization_id = e.organization_id"
+_OF_MEMBER = "s.member_id = e.member_id"
+
+
+def sequence() -> int:
+    """Give every pending event its position, gapless, in order of id; returns how many were placed.
+
+    Ids are handed out before commit, so they become visible out of order; a position is given only to what is
+    visible, under a lock that is taken in a statement of its own: the next statement then sees all that was committed
+    before. Events of one subject become visible in order of id, because its row is locked while they are written.
+    """
+    total = 0
+    while PendingEvent.objects.exists():
+        with transaction.atomic(), connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])
+            cursor.execute(_PLACE, [_PLACE_PER_TRANSACTION])
+            placed = cursor.rowcount
+            cursor.execute(
+                "DELETE FROM consent_pendingevent WHERE event_id IN (SELECT event_id FROM consent_eventposition"
+                " ORDER BY position DESC LIMIT %s)",
+                [placed],
+            )
+        total += placed
+        if not placed:
+            break
+    return total
+
+
+_PLACE = """
+INSERT INTO consent_eventposition (position, event_id, organization_id)
+SELECT (SELECT COALESCE(MAX(position), 0) FROM consent_eventposition) + ROW_NUMBER() OVER (ORDER BY e.id),
+       e.id, e.organization_id
+FROM (SELECT event_id FROM consent_pendingevent ORDER BY event_id LIMIT %s) AS p
+JOIN consent_consentevent AS e ON e.id = p.event_id"""
+
+
+def head() -> int:
+    """The last position given, 0 in an empty ledger."""
+    return EventPosition.objects.order_by("-position").values_list("position", flat=True).first() or 0

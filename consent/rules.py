@@ -1,0 +1,263 @@
+"""The rules R1–R9, pure: no database, no clock.
+
+A `State` is one layer's standing for one product: the organization's, or a member's own. Transitions take a state and
+the instant of the change and return the next state; `resolve` takes all layers of a question and returns a `Decision`.
+Instants are aware datetimes. docs/rules.md states the rules in words; tests walk its tables cell by cell.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Choice(StrEnum):
+    DEFAULT = "default"  # nobody has chosen yet
+    OPTED_IN = "opted_in"
+    OPTED_OUT = "opted_out"
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is. The denials stand in order of precedence."""
+
+    UNKNOWN_ORGANIZATION = "unknown_organization"
+    UNKNOWN_PRODUCT = "unknown_product"
+    UNKNOWN_DATA_KIND = "unknown_data_kind"
+    NOT_YET_KNOWN = "not_yet_known"
+    MEMBER_REQUIRED = "member_required"
+    UNKNOWN_MEMBER = "unknown_member"
+    ORGANIZATION_CLOSED = "organization_closed"
+    NO_SUBSCRIPTION = "no_subscription"
+    LOCKED = "locked"
+    ORGANIZATION_OPTED_OUT = "organization_opted_out"
+    PLAN_DEFAULT = "plan_default"  # denies and allows
+    CARRIED_OVER = "carried_over"
+    MEMBER_OPTED_OUT = "member_opted_out"
+    MEMBER_LEFT = "member_left"
+    COLLECTED_BEFORE_ALLOWED = "collected_before_allowed"
+    ORGANIZATION_OPTED_IN = "organization_opted_in"
+    # A member's own layer, where it allows; a decision never rests on these alone.
+    DEFAULT = "default"
+    MEMBER_OPTED_IN = "member_opted_in"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """One layer's standing. `since` is when `allowed` last became what it is; None: as long as there is the layer."""
+
+    plan: str = ""  # the plan held, or last held
+    subscribed: bool = False
+    applied_default: str = ""  # the plan's default as it was last applied; '' before the first subscription
+    choice: str = Choice.DEFAULT
+    carry: str = ""  # the plan whose "out" was carried over (R5), '' without a carry
+    locked: bool = False
+    closed: bool = False
+    allowed: bool = False
+    reason_code: str = Reason.NO_SUBSCRIPTION
+    since: dt.datetime | None = None
+
+
+MEMBER_START = State(allowed=True, reason_code=Reason.DEFAULT)
+
+
+def judge(state: State) -> tuple[bool, Reason]:
+    """An organization's layer: may its data be used, and why (R1, R3, R5)."""
+    if state.closed:
+        return False, Reason.ORGANIZATION_CLOSED
+    if not state.subscribed:
+        return False, Reason.NO_SUBSCRIPTION
+    if state.locked:
+        return False, Reason.LOCKED
+    if state.choice == Choice.OPTED_OUT:
+        return False, Reason.ORGANIZATION_OPTED_OUT
+    if state.choice == Choice.OPTED_IN:
+        return True, Reason.ORGANIZATION_OPTED_IN
+    if state.applied_default != Choice.OPTED_IN:
+        return False, Reason.PLAN_DEFAULT
+    if state.carry:
+        return False, Reason.CARRIED_OVER
+    return True, Reason.PLAN_DEFAULT
+
+
+def judge_member(state: State) -> tuple[bool, Reason]:
+    """A member's own layer: it can only take away (R4)."""
+    if state.choice == Choice.OPTED_OUT:
+        return False, Reason.MEMBER_OPTED_OUT
+    return True, Reason.MEMBER_OPTED_IN if state.choice == Choice.OPTED_IN else Reason.DEFAULT
+
+
+def _settle(
+    before: State, at: dt.datetime, judged_by: Callable[[State], tuple[bool, Reason]] = judge, **changes: object
+) -> State:
+    """The state after these changes; `since` is kept while `allowed` stays what it was (R6)."""
+    after = dataclasses.replace(before, **changes)  # type: ignore[arg-type]
+    allowed, reason = judged_by(after)
+    fresh = allowed != before.allowed or (before.since is None and judged_by is judge)
+    return dataclasses.replace(after, allowed=allowed, reason_code=reason, since=at if fresh else before.since)
+
+
+# --- Transitions of an organization's layer -------------------------------------------------------------------------
+
+
+def subscribe(state: State, plan: str, default: str, at: dt.datetime) -> State:
+    """First subscription, move to another plan, restart after a gap, or the default of the held plan changed (R5)."""
+    choice, carry = state.choice, state.carry
+    if state.applied_default == Choice.OPTED_IN and default == Choice.OPTED_OUT and choice == Choice.OPTED_IN:
+        choice = Choice.DEFAULT  # an opt-in has to be given anew
+    if state.applied_default == Choice.OPTED_OUT and default == Choice.OPTED_IN and choice == Choice.DEFAULT:
+        carry = state.plan  # nobody said "in": stay out, and remember why
+    return _settle(state, at, plan=plan, subscribed=True, applied_default=default, choice=choice, carry=carry)
+
+
+def end_subscription(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, subscribed=False)
+
+
+def opt_out(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, choice=Choice.OPTED_OUT)
+
+
+def opt_in_obstacle(state: State) -> Reason | None:
+    """What keeps this organization from opting in (R3); None where it may."""
+    if state.closed:
+        return Reason.ORGANIZATION_CLOSED
+    if not state.subscribed:
+        return Reason.NO_SUBSCRIPTION
+    return Reason.LOCKED if state.locked else None
+
+
+def opt_in_needs_reason(state: State) -> bool:
+    """On an opted-out-by-default plan an opt-in says why (R3, R13)."""
+    return state.applied_default == Choice.OPTED_OUT
+
+
+def opt_in(state: State, at: dt.datetime) -> State:
+    """Raises ValueError where `opt_in_obstacle` names one."""
+    if obstacle := opt_in_obstacle(state):
+        raise ValueError(f"cannot opt in: {obstacle}")
+    return _settle(state, at, choice=Choice.OPTED_IN, carry="")
+
+
+def lock(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, locked=True)
+
+
+def lift_lock(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, locked=False)
+
+
+def close(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, closed=True)
+
+
+def reopen(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, closed=False)
+
+
+# --- Transitions of a member's layer --------------------------------------------------------------------------------
+
+
+def member_opt_out(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, judge_member, choice=Choice.OPTED_OUT)
+
+
+def member_opt_in(state: State, at: dt.datetime) -> State:
+    return _settle(state, at, judge_member, choice=Choice.OPTED_IN)
+
+
+# --- Decisions ------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Membership:
+    """From the last joining until leaving; `left_at` None: still there."""
+
+    joined_at: dt.datetime
+    left_at: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layers:
+    """Everything that one question is decided by. `at` None asks about the current state."""
+
+    now: dt.datetime
+    at: dt.datetime | None = None
+    collected_at: dt.datetime | None = None
+    organization_known: bool = True
+    product_known: bool = True
+    data_kind_known: bool = True
+    first_event_at: dt.datetime | None = None  # the organization's; None where unknown
+    organization: State = State()
+    member_asked: bool = True  # a member was named, or is meant
+    member_needed: bool = True  # the product has a member's surface
+    membership: Membership | None = None
+    member: State = MEMBER_START
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerAnswer:
+    layer: str
+    allowed: bool
+    reason: str
+    since: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    allowed: bool
+    reason: Reason
+    layers: tuple[LayerAnswer, ...] = ()
+
+
+def resolve(layers: Layers) -> Decision:
+    """May it be used? Deny wins (R1), unknown is no (R8), and only data collected since it was allowed (R6)."""
+    if refusal := _unanswerable(layers):
+        return Decision(False, refusal)
+    answers = _answers(layers)
+    for answer in answers:
+        if not answer.allowed:
+            return Decision(False, Reason(answer.reason), answers)
+    collected = layers.collected_at
+    if collected is not None and any(answer.since is None or collected < answer.since for answer in answers):
+        return Decision(False, Reason.COLLECTED_BEFORE_ALLOWED, answers)
+    return Decision(True, Reason(answers[0].reason), answers)
+
+
+def _unanswerable(layers: Layers) -> Reason | None:
+    """What is not known well enough to look at the layers at all, in order of precedence."""
+    if not layers.organization_known or layers.first_event_at is None:
+        return Reason.UNKNOWN_ORGANIZATION
+    if not layers.product_known:
+        return Reason.UNKNOWN_PRODUCT
+    if not layers.data_kind_known:
+        return Reason.UNKNOWN_DATA_KIND
+    if _out_of_time(layers, layers.first_event_at):
+        return Reason.NOT_YET_KNOWN
+    if layers.member_needed and not layers.member_asked:
+        return Reason.MEMBER_REQUIRED
+    if layers.member_asked and layers.membership is None:
+        return Reason.UNKNOWN_MEMBER
+    return None
+
+
+def _out_of_time(layers: Layers, first_event_at: dt.datetime) -> bool:
+    """An instant that nothing is known about yet (R7)."""
+    if layers.at is not None and (layers.at > layers.now or layers.at < first_event_at):
+        return True
+    return layers.collected_at is not None and layers.collected_at > (layers.at or layers.now)
+
+
+def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
+    organization = layers.organization
+    own = LayerAnswer("organization", organization.allowed, organization.reason_code, organization.since)
+    membership = layers.membership
+    if membership is None:
+        return (own,)
+    member = layers.member if layers.member_needed else MEMBER_START
+    allowed, reason = member.allowed, member.reason_code
+    left_at = membership.left_at
+    if allowed and left_at is not None and (layers.collected_at is None or layers.collected_at >= left_at):
+        allowed, reason = False, Reason.MEMBER_LEFT
+    # Allowed as a member only from the joining on, and from their own opting in on, whichever is later.
+    since = max(membership.joined_at, member.since) if member.since else membership.joined_at
+    return own, LayerAnswer("member", allowed, reason, since)

@@ -1,0 +1,216 @@
+"""What somebody chooses on a surface: the organization for itself, a member for their own data, or many at once."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.access import Actor, ActorType, Forbidden, Permission, permissions
+from accounts.models import Member, Organization
+
+from .. import ledger, rules
+from ..models import EventKind, PrivacySetting, Source
+from ..rules import Choice, Reason, State
+from ..surfaces import Scope, Surface
+from . import layers
+from .errors import Invalid, Refused, VersionMismatch, VersionRequired
+
+OBSTACLES = {
+    Reason.ORGANIZATION_CLOSED: gettext_lazy(
+        "The account is closed, so nobody can opt in. Opting out is always possible."
+    ),
+    Reason.NO_SUBSCRIPTION: gettext_lazy("There is no subscription for this product, so nobody can opt in."),
+    Reason.LOCKED: gettext_lazy(
+        "Training is locked for this organization, so nobody can opt in until the lock is lifted."
+    ),
+    Reason.MEMBER_LEFT: gettext_lazy("This member has left the organization and can only opt out."),
+}
+
+
+def choose(
+    *,
+    surface: Surface,
+    organization: Organization,
+    member: Member | None = None,
+    choice: str,
+    actor: Actor,
+    source: str,
+    reason: str = "",
+    expected_version: int | None = None,
+    version_required: bool = False,
+) -> PrivacySetting:
+    """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
+
+    The same choice again writes nothing, but where an operator made it the organization's or member's own "yes, so"
+    makes it theirs. Where the write would loosen, `expected_version` must be the setting's, if one is given or
+    `version_required`. Raises Forbidden, Invalid, Refused, VersionRequired or VersionMismatch, having changed nothing.
+    """
+    if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
+        raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
+    if (surface.scope is Scope.MEMBER) != (member is not None):
+        raise Invalid("wrong_scope", _("This surface is not one of this subject's."), "surface")
+    reason = layers.clean_text(reason, "reason")
+    wish = _Wish(surface, Choice(choice), actor, source, reason, expected_version, version_required)
+    with transaction.atomic():
+        return _choose_for_organization(wish, organization) if member is None else _choose_for_member(wish, member)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wish:
+    surface: Surface
+    choice: Choice
+    actor: Actor
+    source: str
+    reason: str
+    expected_version: int | None
+    version_required: bool
+
+
+def _choose_for_organization(wish: _Wish, organization: Organization) -> PrivacySetting:
+    origin = layers.origin(wish.actor, wish.source, Permission.CONSENT_CHOOSE, organization, reason=wish.reason)
+    if wish.source in (Source.IOS, Source.ANDROID):
+        raise Invalid("wrong_source", _("The mobile apps have no control for the organization's choice."), "source")
+    setting = layers.lock_setting(organization, wish.surface.product)
+    before = setting.state
+    if _is_repeated(setting, wish, origin):
+        return setting
+    at = ledger.clock(setting.changed_at, organization.created_at)
+    if wish.choice == Choice.OPTED_OUT:
+        return _store(setting, wish, rules.opt_out(before, at), origin, at)
+    _check_opt_in(before)
+    if before.choice != Choice.OPTED_IN and rules.opt_in_needs_reason(before) and not wish.reason:
+        raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
+    return _store(setting, wish, rules.opt_in(before, at), origin, at)
+
+
+def _choose_for_member(wish: _Wish, member: Member) -> PrivacySetting:
+    member = layers.lock_member(member)
+    origin = _member_origin(wish, member)
+    setting = layers.lock_member_setting(member, wish.surface.product)
+    before = setting.state
+    if _is_repeated(setting, wish, origin):
+        return setting
+    at = ledger.clock(setting.changed_at, member.changed_at)
+    if wish.choice == Choice.OPTED_OUT:
+        return _store(setting, wish, rules.member_opt_out(before, at), origin, at)
+    if member.has_left:
+        raise Refused(Reason.MEMBER_LEFT, OBSTACLES[Reason.MEMBER_LEFT])
+    _check_opt_in(_organization_state(member.organization, wish.surface.product))
+    return _store(setting, wish, rules.member_opt_in(before, at), origin, at)
+
+
+def _organization_state(organization: Organization, product: str) -> State:
+    setting = PrivacySetting.objects.of_organizations().filter(organization=organization, product=product).first()
+    return setting.state if setting else State(closed=organization.is_closed)
+
+
+def _member_origin(wish: _Wish, member: Member) -> ledger.Origin:
+    """Only the member opts in, here or through the app's backend; others with the right to write only out (R4)."""
+    actor, sources = wish.actor, wish.surface.sources
+    held = permissions(actor, member.organization)
+    speaks = actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in held
+    tightens = Permission.MEMBER_CONSENT_TIGHTEN in held and wish.choice == Choice.OPTED_OUT
+    if not (speaks or tightens):
+        raise Forbidden(Permission.MEMBER_CONSENT_SPEAK)
+    if actor.type == ActorType.API_KEY and wish.source not in sources:
+        raise Invalid("wrong_source", _("Say where the member chose: %s.") % _(" or ").join(sources), "source")
+    return ledger.Origin(actor=actor, source=wish.source, by_operator=not speaks, reason=wish.reason)
+
+
+def _check_opt_in(organization_state: State) -> None:
+    if obstacle := rules.opt_in_obstacle(organization_state):
+        raise Refused(obstacle, OBSTACLES[obstacle])
+
+
+def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) -> bool:
+    """The same choice again, with nothing to add: a choice that an operator made can still be made one's own (R10)."""
+    if setting.choice != wish.choice:
+        return False
+    theirs = setting.choice_event is not None and setting.choice_event.by_operator
+    return origin.by_operator or not theirs
+
+
+def _store(
+    setting: PrivacySetting, wish: _Wish, after: State, origin: ledger.Origin, at: dt.datetime
+) -> PrivacySetting:
+    if after.allowed and not setting.allowed:  # a write that tightens never waits for a version
+        if wish.expected_version is None and wish.version_required:
+            raise VersionRequired("version_required", _("Say which version of the setting this was decided on."))
+        if wish.expected_version is not None and wish.expected_version != setting.version:
+            raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
+    kind = EventKind.CHOICE_OPTED_IN if wish.choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
+    if setting.choice == wish.choice:
+        kind = EventKind.CHOICE_CONFIRMED
+    return layers.write(
+        setting, kind, after, origin, at, surface=wish.surface, before=setting.choice, after=wish.choice
+    )
+
+
+@dataclasses.dataclass
+class Counts:
+    changed: int = 0
+    unchanged: int = 0
+
+
+def opt_out_organizations(
+    *,
+    surface: Surface,
+    organizations: Iterable[Organization],
+    actor: Actor,
+    source: str,
+    reason: str = "",
+    on_chunk: Callable[[Counts], None] | None = None,
+    chunk_size: int = 1000,
+) -> Counts:
+    """Opt many organizations out, a transaction per chunk: a stopped run keeps what it did and can be repeated."""
+    origin = layers.origin(actor, source, Permission.CONSENT_CHOOSE, None, reason=layers.clean_text(reason, "reason"))
+    counts = Counts()
+    chunk: list[Organization] = []
+    for organization in organizations:
+        chunk.append(organization)
+        if len(chunk) == chunk_size:
+            _opt_out_chunk(surface, chunk, origin, counts)
+            chunk = []
+            if on_chunk:
+                on_chunk(counts)
+    if chunk:
+        _opt_out_chunk(surface, chunk, origin, counts)
+        if on_chunk:
+            on_chunk(counts)
+    return counts
+
+
+@transaction.atomic
+def _opt_out_chunk(surface: Surface, chunk: list[Organization], origin: ledger.Origin, counts: Counts) -> None:
+    layers.ensure_settings((organization, surface.product) for organization in chunk)
+    settings = list(
+        PrivacySetting.objects.of_organizations()
+        .filter(organization__in=chunk, product=surface.product)
+        .select_for_update(of=("self",), no_key=True)
+        .select_related("organization")
+        .order_by("pk")
+    )
+    waiting = [setting for setting in settings if setting.choice != Choice.OPTED_OUT]
+    if waiting:
+        at = ledger.clock(*(s.changed_at for s in waiting), *(s.organization.created_at for s in waiting))
+        ledger.record(
+            [
+                ledger.event(
+                    EventKind.CHOICE_OPTED_OUT,
+                    organization=setting.organization,
+                    product=surface.product,
+                    surface=surface,
+                    before=setting.choice,
+                    after=Choice.OPTED_OUT,
+                    origin=origin,
+                    at=at,
+                    state=rules.opt_out(setting.state, at),
+                )
+                for setting in waiting
+            ]
+        )
+    counts.changed += len(waiting)
+    counts.unchanged += len(chunk) - len(waiting)

@@ -1,0 +1,128 @@
+"""What every service starts with: a transaction, the subject's row locked and read after the lock, and the origin."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from accounts.access import Actor, Permission, acts_as_operator, require
+from accounts.catalogue import Product
+from accounts.models import Member, Organization
+
+from .. import ledger
+from ..models import ConsentEvent, EventKind, PrivacySetting, Source
+from ..rules import MEMBER_START, State
+from ..surfaces import Surface
+from .errors import Invalid
+
+REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
+REFERENCE_LENGTH = ConsentEvent._meta.get_field("reference").max_length or 0
+
+
+def clean_text(value: str, field: str, *, required: bool = False, length: int = REASON_LENGTH) -> str:
+    """The text without surrounding space; raises Invalid where it is too long, or empty though required."""
+    text = value.strip()
+    if required and not text:
+        raise Invalid("required", f"Give a {field}.", field)
+    if len(text) > length:
+        raise Invalid("too_long", f"The {field} has {len(text)} characters; at most {length} are kept.", field)
+    if "\x00" in text:
+        raise Invalid("invalid", f"The {field} has a NUL character.", field)
+    return text
+
+
+def origin(
+    actor: Actor,
+    source: str,
+    permission: Permission,
+    organization: Organization | None,
+    *,
+    reason: str = "",
+    reference: str = "",
+) -> ledger.Origin:
+    """Who acts, from where, why; raises Forbidden without the permission, Invalid for an unknown source."""
+    require(actor, permission, organization)
+    if source not in Source.values:
+        raise Invalid("unknown_source", f"There is no source “{source}”.", "source")
+    by_operator = actor.is_operator if organization is None else acts_as_operator(actor, permission, organization)
+    return ledger.Origin(actor=actor, source=source, by_operator=by_operator, reason=reason, reference=reference)
+
+
+def lock_organization(organization: Organization) -> Organization:
+    """The organization as it is now, its row locked until the end of the transaction."""
+    return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+
+
+def lock_member(member: Member) -> Member:
+    return (
+        Member.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("organization", "user")
+        .get(pk=member.pk)
+    )
+
+
+def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> None:
+    """The rows of these organizations and products are there, whoever makes them first."""
+    PrivacySetting.objects.bulk_create(
+        [PrivacySetting(organization=organization, product=product) for organization, product in subjects],
+        ignore_conflicts=True,
+    )
+
+
+def lock_all_settings(organization: Organization) -> list[PrivacySetting]:
+    """The organization's settings for every product there is, made if need be, and locked."""
+    ensure_settings((organization, product) for product in Product.values)
+    rows = PrivacySetting.objects.of_organizations().filter(organization=organization)
+    return list(rows.select_for_update(no_key=True).order_by("pk"))
+
+
+def lock_setting(organization: Organization, product: str) -> PrivacySetting:
+    """The organization's setting for a product, made if need be, locked, and read after the lock.
+
+    Without joins: a row that was waited for is read anew, but what is joined to it is not.
+    """
+    rows = PrivacySetting.objects.of_organizations().select_for_update(no_key=True)
+    setting = rows.filter(organization=organization, product=product).first()
+    if setting is None:
+        ensure_settings([(organization, product)])
+        setting = rows.get(organization=organization, product=product)
+    return setting
+
+
+def lock_member_setting(member: Member, product: str) -> PrivacySetting:
+    """A member's own setting; the caller has locked the member."""
+    rows = PrivacySetting.objects.of_members().select_for_update(no_key=True)
+    setting = rows.filter(member=member, product=product).first()
+    if setting is None:
+        setting = PrivacySetting(organization=member.organization, member=member, product=product)
+        setting.put_state(MEMBER_START)
+        PrivacySetting.objects.bulk_create([setting], ignore_conflicts=True)
+        setting = rows.get(member=member, product=product)
+    return setting
+
+
+def write(
+    setting: PrivacySetting,
+    kind: EventKind,
+    state: State,
+    origin: ledger.Origin,
+    at: dt.datetime,
+    *,
+    surface: Surface | None = None,
+    before: str = "",
+    after: str = "",
+) -> PrivacySetting:
+    """One event about one locked setting, and the setting as it is afterwards."""
+    event = ledger.event(
+        kind,
+        organization=setting.organization,
+        member=setting.member,
+        product=setting.product,
+        surface=surface,
+        before=before,
+        after=after,
+        origin=origin,
+        at=at,
+        state=state,
+    )
+    ledger.record([event])
+    setting.refresh_from_db()
+    return setting

@@ -1,0 +1,196 @@
+"""Members: joining, changing, leaving. One row per user and organization, reused, choice and all (R5, R14)."""
+
+import datetime as dt
+from typing import TypedDict, Unpack
+
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Permission
+from accounts.models import Member, MemberRole, MemberStatus, Organization, User
+
+from .. import ledger
+from ..models import EventKind, PrivacySetting
+from ..rules import Reason, State
+from . import layers
+from .errors import Invalid, Refused
+
+
+def clean_email(email: str) -> str:
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Invalid("invalid", _("“%(value)s” is not an e-mail address.") % {"value": email}, "email") from None
+    return address
+
+
+def clean_role(role: str) -> MemberRole:
+    if role not in MemberRole.values:
+        raise Invalid("unknown_role", _("There is no role “%(value)s”.") % {"value": role}, "role")
+    return MemberRole(role)
+
+
+def clean_external_id(external_id: str | None) -> str | None:
+    """None for empty; raises Invalid where it is too long."""
+    text = layers.clean_text(external_id or "", "external_id", length=200)
+    return text or None
+
+
+def membership_state(joined_at: dt.datetime, *, left: bool = False) -> State:
+    """What an event says of the membership: `since` is the last joining."""
+    return State(allowed=not left, reason_code=Reason.MEMBER_LEFT if left else Reason.DEFAULT, since=joined_at)
+
+
+@transaction.atomic
+def add_member(
+    *,
+    organization: Organization,
+    email: str,
+    name: str = "",
+    role: str = MemberRole.MEMBER,
+    external_id: str | None = None,
+    actor: Actor,
+    source: str,
+) -> Member:
+    """Let a person join, known or new to the portal; who has left joins again, with the choice they had.
+
+    An existing user's name is left alone. Raises Forbidden, Invalid, Refused (is a member already, personal
+    organization, closed account, external id taken).
+    """
+    origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
+    address, wanted_role, external_id = clean_email(email), clean_role(role), clean_external_id(external_id)
+    organization = layers.lock_organization(organization)
+    _refuse_closed(organization)
+    if organization.kind == Organization.Kind.PERSONAL:
+        raise Refused("personal", _("A personal organization has its owner and nobody else."))
+    user = get_or_create_user(address, layers.clean_text(name, "name", length=200))
+    member = Member.objects.select_for_update(no_key=True).filter(organization=organization, user=user).first()
+    _refuse_taken(organization, external_id, member)
+    if member is None:
+        return join(organization, user, wanted_role, external_id, origin)
+    if not member.has_left:
+        raise Refused("exists", _("This person is a member already."))
+    return _join_again(member, wanted_role, external_id, origin)
+
+
+def get_or_create_user(address: str, name: str) -> User:
+    """The user with this address; a new one has a name and no password yet."""
+    password = make_password(None)
+    return User.objects.get_or_create(email=address, defaults={"name": name, "password": password})[0]
+
+
+def join(organization: Organization, user: User, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
+    """A first joining; the caller has locked or just made the organization."""
+    at = ledger.clock(organization.created_at)
+    member = Member.objects.create(
+        organization=organization, user=user, role=role, external_id=external_id, joined_at=at, changed_at=at
+    )
+    _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
+    return member
+
+
+def _join_again(member: Member, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
+    at = _next_instant(member)
+    member.role, member.status, member.joined_at, member.left_at, member.changed_at = (
+        role,
+        MemberStatus.ACTIVE,
+        at,
+        None,
+        at,
+    )
+    member.external_id = external_id or member.external_id
+    member.save(update_fields=["role", "status", "joined_at", "left_at", "changed_at", "external_id"])
+    _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
+    return member
+
+
+class MemberChanges(TypedDict, total=False):
+    role: str
+    external_id: str | None
+
+
+@transaction.atomic
+def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpack[MemberChanges]) -> Member:
+    """Change role or external id; what is the same already writes nothing.
+
+    Raises Forbidden, Invalid, Refused (has left, last owner, personal organization, external id taken).
+    """
+    origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
+    organization = layers.lock_organization(member.organization)
+    member = layers.lock_member(member)
+    if member.has_left:
+        raise Refused("member_left", _("This member has left the organization."))
+    if "external_id" in changes and (external_id := clean_external_id(changes["external_id"])) != member.external_id:
+        _refuse_taken(organization, external_id, member)
+        at = member.changed_at = _next_instant(member)
+        member.external_id = external_id
+        member.save(update_fields=["external_id", "changed_at"])
+        _record(member, EventKind.MEMBER_UPDATED, origin, at)
+    if "role" in changes and (role := clean_role(changes["role"])) != member.role:
+        if organization.kind == Organization.Kind.PERSONAL:
+            raise Refused("personal", _("The one person of a personal organization is its owner."), "role")
+        _refuse_last_owner(member)
+        at, before = _next_instant(member), member.role
+        member.role, member.changed_at = role, at
+        member.save(update_fields=["role", "changed_at"])
+        _record(member, EventKind.MEMBER_ROLE_CHANGED, origin, at, before=before, after=role)
+    return member
+
+
+@transaction.atomic
+def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
+    """The member leaves; who has left already stays so. Raises Forbidden, Refused (last owner)."""
+    origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
+    layers.lock_organization(member.organization)
+    member = layers.lock_member(member)
+    if member.has_left:
+        return member
+    _refuse_last_owner(member)
+    at = _next_instant(member)
+    member.status, member.left_at, member.changed_at = MemberStatus.LEFT, at, at
+    member.save(update_fields=["status", "left_at", "changed_at"])
+    _record(member, EventKind.MEMBER_LEFT, origin, at, before=member.role)
+    return member
+
+
+def _record(
+    member: Member, kind: EventKind, origin: ledger.Origin, at: dt.datetime, *, before: str = "", after: str = ""
+) -> None:
+    event = ledger.event(
+        kind,
+        organization=member.organization,
+        member=member,
+        origin=origin,
+        at=at,
+        state=membership_state(member.joined_at, left=member.has_left),
+        before=before,
+        after=after,
+    )
+    ledger.record([event])
+
+
+def _next_instant(member: Member) -> dt.datetime:
+    """After everything that happened to this member, their own choices included."""
+    choices = PrivacySetting.objects.filter(member=member).values_list("changed_at", flat=True)
+    return ledger.clock(member.changed_at, *choices)
+
+
+def _refuse_closed(organization: Organization) -> None:
+    if organization.is_closed:
+        raise Refused(Reason.ORGANIZATION_CLOSED, _("The account is closed; reopen it first."))
+
+
+def _refuse_taken(organization: Organization, external_id: str | None, member: Member | None) -> None:
+    others = Member.objects.filter(organization=organization, external_id=external_id)
+    if external_id and (others.exclude(pk=member.pk) if member else others).exists():
+        raise Refused("exists", _("Another member has this external id."), "external_id")
+
+
+def _refuse_last_owner(member: Member) -> None:
+    owners = Member.objects.active().filter(organization_id=member.organization_id, role=MemberRole.OWNER)
+    if member.role == MemberRole.OWNER and not owners.exclude(pk=member.pk).exists():
+        raise Refused("last_owner", _("An organization keeps at least one owner; make somebody else owner first."))

@@ -1,0 +1,299 @@
+"""Organizations: creating (one or many), changing, closing, reopening."""
+
+import dataclasses
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Permission
+from accounts.fields import MICROSECOND
+from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
+
+from .. import ledger, rules
+from ..models import ConsentEvent, EventKind
+from ..rules import Choice, State
+from ..surfaces import organization_surface
+from . import layers, members
+from .errors import Invalid, Refused
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OrganizationDraft:
+    """What a new organization is to be: `owner` (e-mail, name) for a personal one, `choices` product → choice."""
+
+    name: str
+    kind: str = OrganizationKind.TEAM
+    external_id: str | None = None
+    country: str = ""
+    owner: tuple[str, str] | None = None
+    subscriptions: Sequence[Plan] = ()
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def clean_name(name: str) -> str:
+    return layers.clean_text(name, "name", required=True, length=200)
+
+
+def clean_country(country: str) -> str:
+    code = country.strip().upper()
+    if code and not _COUNTRY.fullmatch(code):
+        raise Invalid(
+            "invalid", _("“%(value)s” is not a country: two letters, like FR.") % {"value": country}, "country"
+        )
+    return code
+
+
+def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
+    """The draft with tidy values; raises Invalid, naming the field."""
+    if draft.kind not in OrganizationKind.values:
+        raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": draft.kind}, "kind")
+    if (draft.kind == OrganizationKind.PERSONAL) != (draft.owner is not None):
+        raise Invalid("owner", _("A personal organization names its owner, and only that one does."), "owner")
+    products = [plan.product for plan in draft.subscriptions]
+    if len(set(products)) != len(products):
+        raise Invalid("subscriptions", _("One plan per product."), "subscriptions")
+    for product, choice in draft.choices.items():
+        if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
+            raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), f"choices/{product}")
+        if choice == Choice.OPTED_IN:
+            raise Invalid(
+                "opted_in",
+                _("A new organization can be opted out from the start; opting in is a step of its own."),
+                f"choices/{product}",
+            )
+    return dataclasses.replace(
+        draft,
+        name=clean_name(draft.name),
+        external_id=members.clean_external_id(draft.external_id),
+        country=clean_country(draft.country),
+        owner=(members.clean_email(draft.owner[0]), layers.clean_text(draft.owner[1], "name", length=200))
+        if draft.owner
+        else None,
+    )
+
+
+def create_organization(*, draft: OrganizationDraft, actor: Actor, source: str) -> Organization:
+    """Create one; raises Forbidden, Invalid, or Refused where the external id is taken."""
+    return create_organizations([draft], actor=actor, source=source)[0]
+
+
+@transaction.atomic
+def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, source: str) -> list[Organization]:
+    """Create all or none, with owners, opt-outs and subscriptions, in that order: no window opens in between.
+
+    A fixed number of statements for any number of team organizations; a personal one's owner costs a few more.
+    """
+    origin = layers.origin(actor, source, Permission.ORGANIZATION_CREATE, None)
+    drafts = [clean_draft(draft) for draft in drafts]
+    _refuse_taken([draft.external_id for draft in drafts if draft.external_id])
+    at = ledger.clock()
+    made = Organization.objects.bulk_create(
+        [
+            Organization(
+                name=draft.name,
+                kind=draft.kind,
+                external_id=draft.external_id,
+                country=draft.country,
+                created_at=at,
+                changed_at=at,
+            )
+            for draft in drafts
+        ]
+    )
+    pairs = list(zip(made, drafts, strict=True))
+    ledger.record(
+        [
+            ledger.event(
+                EventKind.ORGANIZATION_CREATED,
+                organization=each,
+                origin=origin,
+                at=at,
+                state=ledger.NO_LAYER,
+                after=each.kind,
+            )
+            for each in made
+        ]
+    )
+    for organization, draft in pairs:
+        if draft.owner:
+            user = members.get_or_create_user(*draft.owner)
+            members.join(organization, user, Member.Role.OWNER, None, origin)
+    _start_layers(pairs, origin, at)
+    return made
+
+
+def _start_layers(
+    pairs: Sequence[tuple[Organization, OrganizationDraft]], origin: ledger.Origin, created_at: dt.datetime
+) -> None:
+    """The opt-outs first, then the subscriptions, each an event of its own instant."""
+    layers.ensure_settings(
+        (organization, product)
+        for organization, draft in pairs
+        for product in {*draft.choices, *(plan.product for plan in draft.subscriptions)}
+    )
+    states: dict[tuple[object, str], State] = {}
+    opted_out_at, started_at = created_at + MICROSECOND, created_at + 2 * MICROSECOND
+    choices: list[ConsentEvent] = []
+    starts: list[ConsentEvent] = []
+    for organization, draft in pairs:
+        for product in draft.choices:
+            state = states[organization.pk, product] = rules.opt_out(State(), opted_out_at)
+            choices.append(
+                ledger.event(
+                    EventKind.CHOICE_OPTED_OUT,
+                    organization=organization,
+                    product=product,
+                    origin=origin,
+                    surface=organization_surface(product),
+                    before=Choice.DEFAULT,
+                    after=Choice.OPTED_OUT,
+                    at=opted_out_at,
+                    state=state,
+                )
+            )
+        for plan in draft.subscriptions:
+            before = states.get((organization.pk, plan.product), State())
+            starts.append(
+                ledger.event(
+                    EventKind.SUBSCRIPTION_STARTED,
+                    organization=organization,
+                    product=plan.product,
+                    origin=origin,
+                    after=plan.key,
+                    at=started_at,
+                    state=rules.subscribe(before, plan.key, plan.training_default, started_at),
+                )
+            )
+    Subscription.objects.bulk_create(
+        Subscription(organization=organization, product=plan.product, plan=plan, started_at=started_at)
+        for organization, draft in pairs
+        for plan in draft.subscriptions
+    )
+    ledger.record(choices)
+    ledger.record(starts)
+
+
+def _refuse_taken(external_ids: Sequence[str]) -> None:
+    if len(set(external_ids)) != len(external_ids):
+        raise Invalid("duplicate", _("Two of the new organizations have the same external id."), "external_id")
+    taken = Organization.objects.filter(external_id__in=external_ids).values_list("external_id", flat=True).first()
+    if taken:
+        raise Refused("exists", _("The external id “%(value)s” is taken.") % {"value": taken}, "external_id")
+
+
+class OrganizationChanges(TypedDict, total=False):
+    name: str
+    external_id: str | None
+    country: str
+    kind: str
+
+
+@transaction.atomic
+def update_organization(
+    *, organization: Organization, actor: Actor, source: str, reason: str = "", **changes: Unpack[OrganizationChanges]
+) -> Organization:
+    """Change details; what is the same already writes nothing. Raises Forbidden, Invalid, Refused."""
+    origin = layers.origin(
+        actor, source, Permission.ORGANIZATION_EDIT, organization, reason=layers.clean_text(reason, "reason")
+    )
+    organization = layers.lock_organization(organization)
+    wanted: dict[str, object] = {}
+    if "name" in changes:
+        wanted["name"] = clean_name(changes["name"])
+    if "country" in changes:
+        wanted["country"] = clean_country(changes["country"])
+    if "external_id" in changes:
+        wanted["external_id"] = members.clean_external_id(changes["external_id"])
+    changed = {field: value for field, value in wanted.items() if getattr(organization, field) != value}
+    if changed.get("external_id"):
+        _refuse_taken([str(changed["external_id"])])
+    if changed:
+        # Names stay out of the ledger (R14): the event says which fields, not what is in them.
+        _save(organization, EventKind.ORGANIZATION_UPDATED, origin, changed, after=", ".join(sorted(changed)))
+    if "kind" in changes and changes["kind"] != organization.kind:
+        _check_kind(organization, changes["kind"])
+        before, after = organization.kind, changes["kind"]
+        _save(organization, EventKind.ORGANIZATION_KIND_CHANGED, origin, {"kind": after}, before=before, after=after)
+    return organization
+
+
+def _check_kind(organization: Organization, kind: str) -> None:
+    if kind not in OrganizationKind.values:
+        raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": kind}, "kind")
+    if kind == OrganizationKind.PERSONAL:
+        roles = list(Member.objects.active().filter(organization=organization).values_list("role", flat=True)[:2])
+        if roles != [Member.Role.OWNER]:
+            raise Refused("personal", _("Only an organization with one member, its owner, can be personal."), "kind")
+
+
+def _save(
+    organization: Organization,
+    kind: EventKind,
+    origin: ledger.Origin,
+    changed: Mapping[str, object],
+    *,
+    before: str = "",
+    after: str = "",
+) -> None:
+    at = ledger.clock(organization.changed_at)
+    for field, value in {**changed, "changed_at": at}.items():
+        setattr(organization, field, value)
+    organization.save(update_fields=[*changed, "changed_at"])
+    ledger.record(
+        [
+            ledger.event(
+                kind, organization=organization, origin=origin, at=at, state=ledger.NO_LAYER, before=before, after=after
+            )
+        ]
+    )
+
+
+def close_organization(*, organization: Organization, actor: Actor, source: str, reason: str) -> Organization:
+    """Close the account: nothing of it is used from now on. Closed already: nothing is written."""
+    reason = layers.clean_text(reason, "reason", required=True)
+    origin = layers.origin(actor, source, Permission.ORGANIZATION_STATUS, organization, reason=reason)
+    return _set_status(organization, OrganizationStatus.CLOSED, origin)
+
+
+def reopen_organization(*, organization: Organization, actor: Actor, source: str, reason: str) -> Organization:
+    """Reopen the account, with its choices as they were. Open already: nothing is written."""
+    reason = layers.clean_text(reason, "reason", required=True)
+    origin = layers.origin(actor, source, Permission.ORGANIZATION_STATUS, organization, reason=reason)
+    return _set_status(organization, OrganizationStatus.ACTIVE, origin)
+
+
+@transaction.atomic
+def _set_status(organization: Organization, status: OrganizationStatus, origin: ledger.Origin) -> Organization:
+    organization = layers.lock_organization(organization)
+    if organization.status == status:
+        return organization
+    closes = status == OrganizationStatus.CLOSED
+    kind = EventKind.ORGANIZATION_CLOSED if closes else EventKind.ORGANIZATION_REOPENED
+    transition = rules.close if closes else rules.reopen
+    # One event a product, all of one instant: no product is ahead of the other (R7).
+    settings = layers.lock_all_settings(organization)
+    at = ledger.clock(organization.changed_at, *(setting.changed_at for setting in settings))
+    before, organization.status, organization.changed_at = organization.status, status, at
+    organization.save(update_fields=["status", "changed_at"])
+    ledger.record(
+        [
+            ledger.event(
+                kind,
+                organization=organization,
+                product=setting.product,
+                origin=origin,
+                at=at,
+                state=transition(setting.state, at),
+                before=before,
+                after=status,
+            )
+            for setting in settings
+        ]
+    )
+    return organization

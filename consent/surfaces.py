@@ -1,0 +1,81 @@
+"""The catalogue: each product's data kinds, and the places where a choice is made. A new place is one entry here."""
+
+import dataclasses
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.catalogue import Product
+
+
+class Scope(StrEnum):
+    ORGANIZATION = "organization"
+    MEMBER = "member"
+
+
+@dataclasses.dataclass(frozen=True)
+class Surface:
+    key: str
+    product: Product
+    scope: Scope
+    # Where it is on the screen, from the outermost menu to the section; then the control's own words.
+    path: tuple[str | Promise, ...]
+    label: str | Promise
+    covers: str | Promise
+    # Which wording a choice was made under; raise it whenever label or covers change their meaning.
+    wording: str
+    # Sources a service must name when it passes on a choice made here, if any.
+    sources: tuple[str, ...] = ()
+
+
+# Documents are input: every kind of a product gets the same decision (R9).
+DATA_KINDS: dict[Product, tuple[str, ...]] = {
+    Product.LE_CHAT: ("conversation", "document", "output"),
+    Product.AI_STUDIO: ("api_input", "api_output", "document", "related"),
+}
+
+LE_CHAT_CONSOLE = Surface(
+    key="le_chat_console",
+    product=Product.LE_CHAT,
+    scope=Scope.ORGANIZATION,
+    path=(_("Manage"), "Le Chat", _("Privacy")),
+    label=_("Allow your interactions to be used to train our models"),
+    covers=_(
+        "Conversations, attached documents and answers of everyone in the organization, on the web and in the apps."
+    ),
+    wording="le_chat_console/1",
+)
+LE_CHAT_MOBILE = Surface(
+    key="le_chat_mobile",
+    product=Product.LE_CHAT,
+    scope=Scope.MEMBER,
+    path=(_("Settings"), _("Account"), _("Data & Account Controls")),
+    label=_("Enable data sharing"),
+    covers=_("Your chats and the documents you attach, on the web and in the apps."),
+    wording="le_chat_mobile/1",
+    sources=("ios", "android"),
+)
+AI_STUDIO_CONSOLE = Surface(
+    key="ai_studio_console",
+    product=Product.AI_STUDIO,
+    scope=Scope.ORGANIZATION,
+    path=(_("Privacy"), _("Anonymous improvement data")),
+    label=_("Allow API calls and related data to be used to improve our services"),
+    covers=_("API calls, what the models answered, uploaded documents and related data of the whole organization."),
+    wording="ai_studio_console/1",
+)
+
+SURFACES: dict[str, Surface] = {s.key: s for s in (LE_CHAT_CONSOLE, LE_CHAT_MOBILE, AI_STUDIO_CONSOLE)}
+ORGANIZATION_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.ORGANIZATION)
+MEMBER_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.MEMBER)
+
+
+def organization_surface(product: str) -> Surface:
+    """The surface on which an organization chooses for a product."""
+    return next(s for s in ORGANIZATION_SURFACES if s.product == product)
+
+
+def member_surface(product: str) -> Surface | None:
+    """The surface on which a member chooses for a product; None where members have no say of their own."""
+    return next((s for s in MEMBER_SURFACES if s.product == product), None)

@@ -1,0 +1,149 @@
+"""The triggers that make the ledger append-only and note new events for the sequencer, on both databases.
+
+Idempotent: `install` brings a database to what `expected` says, `problems` names every difference. PostgreSQL's fire
+`ALWAYS`, so that a session in replica mode can't walk past them either.
+"""
+
+import re
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "consent_eventposition"
+REFUSAL = "the ledger is append-only"
+
+# SQLite's INSERT OR REPLACE deletes the row that is in the way without firing any DELETE trigger; a guard before the
+# insert finds it by each unique key. (The event's partial keys compare the columns that their conditions leave.)
+_SAME_INSTANT = "product = NEW.product AND recorded_at = NEW.recorded_at"
+_UNIQUE_KEYS = {
+    LEDGER: (
+        "id = NEW.id",
+        f"organization_id = NEW.organization_id AND {_SAME_INSTANT} AND member_id IS NULL AND NEW.member_id IS NULL",
+        f"member_id = NEW.member_id AND {_SAME_INSTANT} AND NEW.member_id IS NOT NULL",
+    ),
+    POSITION: ("position = NEW.position", "event_id = NEW.event_id"),
+}
+
+
+def _sqlite() -> dict[str, str]:
+    """Trigger name → its statement."""
+    triggers = {}
+    for table in (LEDGER, POSITION):
+        for verb in ("UPDATE", "DELETE"):
+            name = f"{table}_no_{verb.lower()}"
+            triggers[name] = (
+                f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+            )
+        name = f"{table}_no_replace"
+        found = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {key})" for key in _UNIQUE_KEYS[table])
+        triggers[name] = (
+            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {found} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+        )
+    name = f"{LEDGER}_note_pending"
+    triggers[name] = (
+        f"CREATE TRIGGER {name} AFTER INSERT ON {LEDGER} BEGIN INSERT INTO {PENDING} (event_id) VALUES (NEW.id); END"
+    )
+    return triggers
+
+
+_PG_FUNCTIONS = {
+    "consent_refuse": f"BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END",
+    "consent_note_pending": f"BEGIN INSERT INTO {PENDING} (event_id) SELECT id FROM fresh; RETURN NULL; END",
+}
+
+
+def _postgresql() -> dict[str, str]:
+    """Trigger name → its statement; statement-level, so that a set-based insert pays once."""
+    triggers = {}
+    for table in (LEDGER, POSITION):
+        name = f"{table}_append_only"
+        triggers[name] = (
+            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
+        )
+    name = f"{LEDGER}_note_pending"
+    triggers[name] = (
+        f"CREATE TRIGGER {name} AFTER INSERT ON {LEDGER} REFERENCING NEW TABLE AS fresh"
+        " FOR EACH STATEMENT EXECUTE FUNCTION consent_note_pending()"
+    )
+    return triggers
+
+
+def _table_of(name: str) -> str:
+    return next(table for table in (LEDGER, POSITION) if name.startswith(table))
+
+
+def _normal(statement: str) -> str:
+    """Comparable: databases hand a definition back with other white space, schema and event order."""
+    text = re.sub(r"\b(public|\w+)\.(?=consent_)", "", statement)
+    text = re.sub(r"BEFORE (.+?) ON", lambda m: f"BEFORE {' OR '.join(sorted(m[1].split(' OR ')))} ON", text)
+    return re.sub(r"\s+", " ", text).strip().lower()
+
+
+def expected(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Name → comparable definition of everything that should be in this database."""
+    if connection.vendor == "sqlite":
+        return {name: _normal(sql) for name, sql in _sqlite().items()}
+    return {name: _normal(body) for name, body in _PG_FUNCTIONS.items()} | {
+        name: f"{_normal(sql)} [always]" for name, sql in _postgresql().items()
+    }
+
+
+def present(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Name → comparable definition of what is there."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'consent_%'")
+            return {name: _normal(sql) for name, sql in cursor.fetchall()}
+        cursor.execute(
+            "SELECT proname, prosrc FROM pg_proc"
+            " WHERE proname = ANY(%s) AND pronamespace = current_schema()::regnamespace",
+            [list(_PG_FUNCTIONS)],
+        )
+        found = {name: _normal(source) for name, source in cursor.fetchall()}
+        cursor.execute(
+            "SELECT tgname, pg_get_triggerdef(t.oid), tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
+            " WHERE NOT tgisinternal AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace",
+            [[LEDGER, POSITION]],
+        )
+        for name, definition, enabled in cursor.fetchall():
+            found[name] = f"{_normal(definition)} [{'always' if enabled in ('A', b'A') else 'not always'}]"
+        return found
+
+
+def problems(connection: BaseDatabaseWrapper) -> list[str]:
+    """What is missing or altered, a line each; empty: all as it should be."""
+    there = present(connection)
+    return [
+        f"trigger {name} is {'altered' if name in there else 'missing'}"
+        for name, definition in expected(connection).items()
+        if there.get(name) != definition
+    ]
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Create what is missing and replace what is altered."""
+    wrong = {problem.split()[1] for problem in problems(connection)}
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for name, statement in _sqlite().items():
+                if name in wrong:
+                    cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+                    cursor.execute(statement)
+            return
+        for name, body in _PG_FUNCTIONS.items():
+            if name in wrong:
+                cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        for name, statement in _postgresql().items():
+            if name in wrong:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {_table_of(name)}")
+                cursor.execute(statement)
+                cursor.execute(f"ALTER TABLE {_table_of(name)} ENABLE ALWAYS TRIGGER {name}")
+
+
+def install_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **_kwargs: Any) -> None:
+    connection = connections[using]
+    if LEDGER in connection.introspection.table_names():
+        install(connection)
