@@ -1,0 +1,160 @@
+# The portal's targets; `make` or `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := accounts config consent scripts tests benchmarks manage.py
+# Passed on to pytest: make test ARGS="-k ledger -x"
+ARGS ?=
+# Processes that share the tests; "logical" is one per core.
+WORKERS ?= logical
+
+# The first Python that is new enough; a name that doesn't run (a shim without its version) is passed over.
+find_python = $(shell for name in python3.11 python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
+PYTHON ?= $(find_python)
+need_python = test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Python 3.11 or newer is needed, as python3.11 or python3 on the PATH, or named: make PYTHON=/path/to/python" >&2; exit 1; }
+
+# What a check needs to read the settings; nothing of a developer's own.
+SECRETS = SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(48))') \
+	API_KEY_PEPPER=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(48))')
+CLEAN_ENV = env -u DEBUG -u HTTPS -u HSTS_SECONDS -u LOG_LEVEL ENV_FILE=/dev/null DATABASE_URL=sqlite:///:memory: $(SECRETS)
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  Settings (PORT, DATABASE_URL, …): .env.example"
+
+# --- Set-up -------------------------------------------------------------------------------------------------------
+
+$(VENV)/made:
+	@$(need_python)
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$("$(PYTHON)" --version) …"; \
+		"$(PYTHON)" -m venv --clear $(VENV) || { echo "That needs Python's venv (Debian: apt-get install python3-venv)." >&2; exit 1; }; }
+	@touch $@
+
+define install
+	@echo "Installing $< into $(VENV) (once) …"
+	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off -r $< 2>&1 | tee $(VENV)/install.log \
+		| awk '/^Collecting / { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking …"; fflush() }' \
+		|| { grep -v '^  \|^Looking\|^Requirement already' $(VENV)/install.log | tail -n 20 >&2; echo "Installing $< failed; all of it: $(VENV)/install.log" >&2; exit 1; }
+endef
+
+$(VENV)/installed: requirements.txt $(VENV)/made
+	$(install)
+	@touch $@
+
+$(VENV)/installed-dev: requirements/dev.txt requirements.txt $(VENV)/made
+	$(install)
+	@touch $(VENV)/installed $@
+
+.PHONY: port env
+port:
+	@$(need_python)
+	@"$(PYTHON)" scripts/start.py port
+
+env:
+	@"$(PYTHON)" scripts/start.py env
+
+# --- Run ----------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: ## set up what is missing and serve on http://localhost:8000 (PORT=…)
+	@$(MAKE) port
+	@$(MAKE) --silent $(VENV)/installed
+	@$(MAKE) env
+	@exec $(PY) scripts/start.py serve
+
+.PHONY: demo
+demo: $(VENV)/installed env ## load the demo into a database that has no organizations
+	@$(PY) manage.py migrate --verbosity 0
+	@$(PY) manage.py demo
+
+.PHONY: demo-password
+demo-password: $(VENV)/installed env ## give the demo's operator a new password and show it
+	@$(PY) manage.py demo --new-password
+
+# --- Test ---------------------------------------------------------------------------------------------------------
+
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: test
+test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its own (or TEST_DATABASE_URL)
+	@failed=; \
+	$(MAKE) test-sqlite || failed="$$failed SQLite"; \
+	$(MAKE) test-postgres || failed="$$failed PostgreSQL"; \
+	if [ -n "$$failed" ]; then echo "Failed on:$$failed" >&2; exit 1; fi
+
+.PHONY: test-sqlite
+test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, in the browser too
+	@echo "== Tests on SQLite"
+	@env -u DATABASE_URL $(PYTEST) -m "not soak" $(ARGS)
+
+# 77: none for this platform, and not CI.
+.PHONY: test-postgres
+test-postgres: $(VENV)/installed-dev ## all tests on PostgreSQL, of those in the browser the smoke tests
+	@echo "== Tests on PostgreSQL"
+	@code=0; $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
+	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
+
+.PHONY: soak
+soak: $(VENV)/installed-dev ## the random histories, 50,000 steps on each database
+	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
+	@SOAK=1 $(PY) tests/with_postgres.py $(PYTEST) -m soak $(ARGS)
+
+# --- Check --------------------------------------------------------------------------------------------------------
+
+CHECKS := check-format check-lint check-types check-templates check-imports check-migrations check-deploy
+
+.PHONY: check $(CHECKS)
+check: $(VENV)/installed-dev ## formatting, lint, types, templates, import arrows, migrations, deployment settings
+	@failed=; \
+	for name in $(CHECKS); do echo "== $$name"; $(MAKE) "$$name" || failed="$$failed $$name"; done; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi; \
+	echo "All checks passed."
+
+check-format: $(VENV)/installed-dev
+	@$(PY) -m ruff format --check --output-format concise $(SOURCES)
+
+check-lint: $(VENV)/installed-dev
+	@$(PY) -m ruff check $(SOURCES)
+
+check-types: $(VENV)/installed-dev
+	@$(CLEAN_ENV) $(PY) -m mypy
+
+check-templates: $(VENV)/installed-dev
+	@$(PY) -m djlint --quiet --lint templates
+	@$(PY) -m djlint --check templates
+
+check-imports: $(VENV)/installed-dev
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
+
+check-migrations: $(VENV)/installed-dev
+	@$(CLEAN_ENV) $(PY) manage.py makemigrations --check --dry-run
+
+# As in production: on PostgreSQL (nothing connects to it) and behind HTTPS.
+check-deploy: $(VENV)/installed-dev
+	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal \
+		$(PY) manage.py check --deploy --fail-level WARNING
+
+.PHONY: format
+format: $(VENV)/installed-dev ## format the code and mend what lint can
+	@$(PY) -m ruff check --fix $(SOURCES) || true
+	@$(PY) -m ruff format $(SOURCES)
+	@$(PY) -m djlint --quiet --reformat templates || true
+
+# --- Tidy ---------------------------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean: ## remove .venv, caches and collected files; keeps the database and .env
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: clean-data
+clean-data: ## remove the embedded database portal.sqlite3 with everything in it
+	rm -f portal.sqlite3 portal.sqlite3-wal portal.sqlite3-shm

@@ -1,0 +1,139 @@
+"""What `make run` does around the server: look at the port, keep the secrets in `.env`, prepare the database, serve.
+
+`port` and `env` need nothing but Python; `serve` needs what requirements.txt installs.
+"""
+
+import os
+import re
+import secrets
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_PORT = "8000"
+DEMO_OPERATOR = "operator@demo.example"
+
+
+def env_file() -> Path:
+    """The file of settings, through a link if it is one, so that writing keeps the link."""
+    return Path(os.environ.get("ENV_FILE") or ROOT / ".env").resolve()
+
+
+def file_settings(text: str) -> dict[str, str]:
+    """NAME → value of every line that sets one; the first wins, as in django-environ."""
+    settings: dict[str, str] = {}
+    for name, value in re.findall(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", text, re.MULTILINE):
+        settings.setdefault(name, value.strip("'\""))
+    return settings
+
+
+def read_env_file() -> str:
+    path = env_file()
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def chosen_port() -> int:
+    """PORT of the environment, else of `.env`, else 8000. Ends the program with a message if it is none."""
+    value = os.environ.get("PORT") or file_settings(read_env_file()).get("PORT") or DEFAULT_PORT
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        sys.exit(f"PORT is {value!r}; it must be a number from 1 to 65535.")
+    return int(value)
+
+
+def check_port() -> None:
+    port = chosen_port()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            sys.exit(
+                f"PORT {port} can't be opened on 127.0.0.1: {error.strerror}. "
+                "Nothing was changed. Choose another: PORT=8001 make run"
+            )
+
+
+def make_env() -> None:
+    """Add the secrets that `.env` doesn't have yet; DEBUG too where nothing was configured before."""
+    path = env_file()
+    if path.exists() and not path.is_file():
+        return  # /dev/null: everything comes from the environment
+    text = read_env_file()
+    there = {name for name, value in file_settings(text).items() if value}
+    missing = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_PEPPER") if name not in there}
+    if not missing:
+        return
+    if "SECRET_KEY" in missing and "DEBUG" not in file_settings(text):
+        missing = {"DEBUG": "true", **missing}
+    # An empty line would win over the value that is added below it.
+    lines = [line for line in text.splitlines() if not re.match(rf"\s*(export\s+)?({'|'.join(missing)})\s*=", line)]
+    if not lines:
+        lines = ["# Made by `make run`, for this machine alone. .env.example says what else can be set."]
+    lines += [f"{name}={value}" for name, value in missing.items()]
+    # A new file has mode 0600 from the start, and takes the old one's place at once.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".env.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    Path(name).replace(path)
+    print(f"Wrote {', '.join(missing)} to {path.name} (readable by you alone).", flush=True)
+
+
+def prepare_database() -> bool:
+    """Migrate, and load the demo into an empty SQLite. Returns whether the demo was loaded now."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from accounts.models import Organization
+
+    print("Bringing the database up to date …", flush=True)
+    call_command("migrate", verbosity=0, interactive=False)
+    if connection.vendor != "sqlite" or Organization.objects.exists():
+        return False
+    print("Loading the demo …", flush=True)
+    call_command("demo")
+    return True
+
+
+def how_to_sign_in(demo_is_new: bool) -> str:
+    from accounts.models import User
+
+    if demo_is_new:
+        return f"Sign in as {DEMO_OPERATOR} with the password above."
+    if User.objects.filter(email=DEMO_OPERATOR, is_active=True).exists():
+        return f"Sign in as {DEMO_OPERATOR} with the password you were shown; a new one: make demo-password"
+    if User.objects.filter(is_staff=True, is_active=True).exists():
+        return "Sign in as one of your operators."
+    return "Nobody can sign in yet: make demo, or: .venv/bin/python manage.py createsuperuser"
+
+
+def serve() -> None:
+    port = chosen_port()
+    sys.path.insert(0, str(ROOT))
+    os.chdir(ROOT)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+    from django.conf import settings
+
+    django.setup()
+    sign_in = how_to_sign_in(prepare_database())
+    if not settings.DEBUG:
+        from django.core.management import call_command
+
+        call_command("collectstatic", verbosity=0, interactive=False)
+    print(f"\n  The portal is at http://localhost:{port} (stop it with Ctrl-C)\n  {sign_in}\n", flush=True)
+    if settings.SECURE_SSL_REDIRECT:
+        print(
+            "  HTTPS is on, but this server speaks plain HTTP: set HTTPS=false, or put a proxy in front.\n", flush=True
+        )
+    os.environ.setdefault("DJANGO_RUNSERVER_HIDE_WARNING", "true")
+    os.execv(sys.executable, [sys.executable, "manage.py", "runserver", f"127.0.0.1:{port}"])
+
+
+STEPS = {"port": check_port, "env": make_env, "serve": serve}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in STEPS:
+        sys.exit(f"usage: start.py {'|'.join(STEPS)}")
+    STEPS[sys.argv[1]]()

@@ -1,0 +1,96 @@
+"""The harness: a database per worker, quick passwords, and flushes that get past the ledger's triggers."""
+
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import hypothesis
+import pytest
+from django.apps import apps
+from django.db import connection, connections
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker
+
+from consent import triggers
+from tests.environment import scratch_directory
+
+hypothesis.settings.register_profile(
+    "test", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# 1,000 histories of up to 50 steps.
+hypothesis.settings.register_profile(
+    "soak", hypothesis.settings.get_profile("test"), max_examples=1_000, stateful_step_count=50
+)
+hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "test")
+
+
+def pytest_report_header() -> str:
+    return f"database: {connection.vendor}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    browser = Path(__file__).parent / "browser"
+    for item in items:
+        if browser in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A file, not memory: several threads then meet in it as they do in production."""
+    settings = connections["default"].settings_dict
+    if connection.vendor == "sqlite":
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        settings["TEST"]["NAME"] = str(scratch_directory() / f"test-{worker}.sqlite3")
+        # Nothing here has to outlive a power cut.
+        settings["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """PostgreSQL drops no database that somebody is connected to: ends the sessions that threads left behind."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+def lift_triggers() -> None:
+    """Take the ledger's triggers away, as the owner of its tables may."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for name in triggers.present(connection):
+                cursor.execute(f"DROP TRIGGER {name}")
+        else:
+            for table in (triggers.LEDGER, triggers.POSITION):
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+
+
+@pytest.fixture
+def plans_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The plans come from a migration, and a flush takes them along."""
+    yield
+    with django_db_blocker.unblock():
+        import_module("accounts.migrations.0002_plans").create_plans(apps, None)
+
+
+@pytest.fixture(name="_django_db_helper")
+def flush_past_the_ledger(plans_after_flush: None, _django_db_helper: None) -> Iterator[None]:
+    """Stands before pytest-django's fixture of this name, which flushes the database after a transactional test.
+
+    The triggers refuse that, so they are lifted just before; `post_migrate`, sent after it, installs them again.
+    """
+    yield
+    if not connection.in_atomic_block:
+        lift_triggers()

@@ -1,0 +1,45 @@
+"""The settings of a test run, loaded before Django is: nothing comes from a developer's `.env`, shell or database.
+
+Only DATABASE_URL is taken over, if it is a PostgreSQL's (`tests/with_postgres.py` sets it): the tests make databases
+of their own on that server. Without it they run on SQLite, in files of a temporary directory.
+"""
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+DOCUMENTED = re.compile(r"^# ?([A-Z_]+)=", re.MULTILINE)
+DIRECTORY = "PORTAL_TEST_DIRECTORY"
+
+
+def scratch_directory() -> Path:
+    """One for the whole run: the processes that xdist starts find it in their environment."""
+    if DIRECTORY not in os.environ:
+        os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="portal-tests-")
+        atexit.register(shutil.rmtree, os.environ[DIRECTORY], ignore_errors=True)
+    return Path(os.environ[DIRECTORY])
+
+
+def prepare() -> None:
+    for name in DOCUMENTED.findall(Path(__file__).parents[1].joinpath(".env.example").read_text(encoding="utf-8")):
+        if name != "DATABASE_URL":
+            os.environ.pop(name, None)
+    if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        os.environ["DATABASE_URL"] = f"sqlite:///{scratch_directory() / 'portal.sqlite3'}"
+    os.environ |= {
+        "ENV_FILE": os.devnull,
+        # Plain static files and plain HTTP; Django's test runner sets settings.DEBUG to False all the same.
+        "DEBUG": "true",
+        "SECRET_KEY": "the secret key of the tests, which guards nothing at all",
+        "API_KEY_PEPPER": "the pepper of the tests, which guards nothing at all either",
+        "LOG_LEVEL": "WARNING",
+        "CONN_MAX_AGE": "0",
+        # Playwright's sync API runs an event loop in the thread of the tests.
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
+    }
+
+
+prepare()
