@@ -171,7 +171,7 @@ def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.U
     """
     if actor.key is not None:
         granted = frozenset().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in actor.key.scopes))
-        if permission not in granted:
+        if permission not in granted & (_OPERATOR_KEY if actor.key.organization_id is None else _ORGANIZATION_KEY):
             raise Forbidden(permission)
         return None if actor.key.organization_id is None else frozenset({actor.key.organization_id})
     if actor.is_operator and permission in permissions(actor, None):

@@ -1,15 +1,16 @@
 """API keys: issuing them, and recognising them in a request."""
 
+import contextlib
 import datetime as dt
 import hashlib
 import hmac
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -57,6 +58,11 @@ def issue_key(
     return key, text
 
 
+def revoke_key(key: ApiKey) -> bool:
+    """End a key for good, at once; whether it was not revoked before."""
+    return bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()))
+
+
 def recognise(text: str, now: dt.datetime | None = None) -> ApiKey:
     """The live key that this text is; raises InvalidKey for any other text."""
     now = now or timezone.now()
@@ -77,9 +83,26 @@ def _note_use(key: ApiKey, now: dt.datetime) -> None:
     if key.last_used_at is not None and key.last_used_at > stale:
         return
     try:
-        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
+        with _without_waiting():
+            ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
     except DatabaseError:
         logger.warning("could not note the use of key %s", key.prefix, exc_info=True)
+
+
+@contextlib.contextmanager
+def _without_waiting() -> Iterator[None]:
+    """On SQLite, no queueing behind a long write: the question that the key came with would wait too."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    sqlite = connection.connection
+    (usual,) = sqlite.execute("PRAGMA busy_timeout").fetchone()
+    sqlite.execute("PRAGMA busy_timeout = 20")
+    try:
+        yield
+    finally:
+        sqlite.execute(f"PRAGMA busy_timeout = {usual}")
 
 
 def key_actor(request: HttpRequest) -> Actor | None:
@@ -96,6 +119,8 @@ def key_actor(request: HttpRequest) -> Actor | None:
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`; sets request.auth to the Actor."""
 
+    challenge = 'Bearer realm="api"'
+
     def authenticate(self, request: Request) -> tuple[object, Actor] | None:
         try:
             actor = key_actor(request._request)
@@ -104,7 +129,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return None if actor is None else (_KeyUser(), actor)
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="api"'
+        return self.challenge
 
 
 class _KeyUser:

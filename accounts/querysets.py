@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import models
+from django.db import connections, models
+from django.db.models import Value
+from django.db.models.functions import Lower
 
 if TYPE_CHECKING:
     from .access import Actor
@@ -37,6 +39,15 @@ class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
     def visible_to(self, actor: "Actor") -> Self:
         """Operators see all; everybody else the organizations they belong to (R15)."""
         return self if actor.is_operator else self.filter(pk__in=_own_organizations(actor))
+
+    def named(self, start: str) -> Self:
+        """Whose name starts so, in whatever case (of ASCII letters alone on SQLite)."""
+        first = Lower(Value(start))
+        rows = self.alias(_name=Lower("name")).filter(_name__startswith=first)
+        if connections[self.db].vendor == "sqlite":
+            # Its LIKE can't use the index; text is compared there by code point, so a range can, and says the same.
+            rows = rows.filter(_name__gte=first, _name__lt=Lower(Value(start + "\U0010ffff")))
+        return rows
 
 
 class MemberQuerySet(IdentifiedQuerySet["Member"]):

@@ -3,16 +3,22 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings as conf
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import ApiKey, User
 
 from .models import ActorType, ConsentEvent
 
 
-def labels(events: Iterable[ConsentEvent]) -> dict[int, str]:
-    """Event id → the name of who acted; two queries whatever the number."""
+def labels(events: Iterable[ConsentEvent], viewer: Actor) -> dict[int, str]:
+    """Event id → the name of who acted, as this viewer may know it; two queries whatever the number.
+
+    Which of the provider's people acted is the provider's affair; that it was the provider is not.
+    """
     events = list(events)
     ids = {event.actor_type: set[Any]() for event in events}
     for event in events:
@@ -20,11 +26,12 @@ def labels(events: Iterable[ConsentEvent]) -> dict[int, str]:
     people = ids.get(ActorType.USER, set()) | ids.get(ActorType.COMMAND, set())
     users = User.objects.in_bulk(people - {None}) if people else {}
     keys = ApiKey.objects.in_bulk(ids.get(ActorType.API_KEY, set()) - {None}) if ActorType.API_KEY in ids else {}
-    return {event.pk: _label(event, users, keys) for event in events}
-
-
-def label(event: ConsentEvent) -> str:
-    return labels([event])[event.pk]
+    return {
+        event.pk: str(capfirst(conf.PROVIDER_NAME))
+        if event.by_operator and not viewer.is_operator
+        else _label(event, users, keys)
+        for event in events
+    }
 
 
 def _label(event: ConsentEvent, users: dict[Any, User], keys: dict[Any, ApiKey]) -> str:

@@ -70,12 +70,15 @@ def _last_event(alias: str, condition: str) -> str:
     WHERE {condition} AND x.recorded_at <= q.at ORDER BY x.recorded_at DESC LIMIT 1)"""
 
 
+# A personal organization has one member, its owner: then, whoever was there then.
+_KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
+    SELECT x.after FROM consent_consentevent AS x
+    WHERE x.organization_id = o.id AND x.product = '' AND x.member_id IS NULL
+      AND x.kind IN ('organization.created', 'organization.kind_changed') AND x.recorded_at <= q.at
+    ORDER BY x.recorded_at DESC LIMIT 1) END"""
 _SELECT = f"""
 SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_STATE},
-    COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND o.kind = 'personal' AND NOT EXISTS (
-        SELECT 1 FROM consent_consentevent AS x
-        WHERE x.organization_id = o.id AND x.product = '' AND x.member_id IS NULL
-          AND x.recorded_at > q.at AND x.kind = 'organization.kind_changed'),
+    COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
     m.id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
     CASE WHEN q.at IS NULL THEN m.left_at WHEN j.kind = 'member.left' THEN j.recorded_at END,
     {", ".join(f"COALESCE(ms.{name}, me.{name})" for name in _MEMBER_STATE)}, COALESCE(ms.last_event_id, me.id)
@@ -92,8 +95,15 @@ LEFT JOIN consent_consentevent AS c ON c.id = COALESCE(s.choice_event_id, (
 LEFT JOIN accounts_member AS m ON m.organization_id = o.id AND m.id = COALESCE(q.member_id, (
     SELECT x.id FROM accounts_member AS x WHERE x.organization_id = o.id AND x.external_id = q.member_external), (
     SELECT x.id FROM accounts_member AS x
-    WHERE q.owner_meant AND o.kind = 'personal' AND x.organization_id = o.id
-      AND x.role = 'owner' AND x.status = 'active' LIMIT 1))
+    WHERE q.owner_meant AND q.at IS NULL AND o.kind = 'personal' AND x.organization_id = o.id
+      AND x.role = 'owner' AND x.status = 'active' LIMIT 1), (
+    SELECT x.member_id FROM consent_consentevent AS x
+    WHERE q.owner_meant AND {_KIND} = 'personal' AND x.organization_id = o.id AND x.kind = 'member.joined'
+      AND x.recorded_at <= q.at AND NOT EXISTS (
+        SELECT 1 FROM consent_consentevent AS y
+        WHERE y.member_id = x.member_id AND y.product = '' AND y.kind = 'member.left'
+          AND y.recorded_at > x.recorded_at AND y.recorded_at <= q.at)
+    ORDER BY x.id DESC LIMIT 1))
 {_last_event("j", "x.member_id = m.id AND x.product = '' AND x.kind IN ('member.joined', 'member.left')")}
 LEFT JOIN consent_privacysetting AS ms ON ms.member_id = m.id AND ms.product = q.product AND q.at IS NULL
 {_last_event("me", "x.member_id = m.id AND x.product = q.product AND x.product <> ''")}

@@ -247,6 +247,7 @@ class ConsentEvent(LayerState):
             one_of("source", Source, "event_source_known"),
             one_of("choice", Choice, "event_choice_known"),
         ]
+        indexes = [models.Index(fields=["organization", "-id"], name="event_history_of_organization")]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.kind}"

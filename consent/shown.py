@@ -75,7 +75,10 @@ def organization_settings(organization: Organization, actor: Actor) -> list[Show
     found = {row.product: row for row in rows}
     may = Permission.CONSENT_CHOOSE in permissions(actor, organization)
     theirs = may and not acts_as_operator(actor, Permission.CONSENT_CHOOSE, organization)
-    show = functools.partial(_show_organization, organization, may=may, theirs=theirs, plans=Plan.objects.in_bulk())
+    names = actors.labels([row.choice_event for row in found.values() if row.choice_event], actor)
+    show = functools.partial(
+        _show_organization, organization, may=may, theirs=theirs, plans=Plan.objects.in_bulk(), names=names
+    )
     return [show(surface, found.get(surface.product)) for surface in ORGANIZATION_SURFACES]
 
 
@@ -95,8 +98,10 @@ def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -
     theirs = {row.member_id: row for row in rows.filter(member__in=members)}
     organization_rows = {row.organization_id: row for row in rows.of_organizations()}
     plans = Plan.objects.in_bulk()
-    held = {m.organization_id: permissions(actor, m.organization) for m in members if not actor.is_user(m.user_id)}
-    show = functools.partial(_show_member, surface=surface, plans=plans, actor=actor, held=held)
+    others = {m.organization_id: m.organization for m in members if not actor.is_user(m.user_id)}
+    held = {pk: permissions(actor, organization) for pk, organization in others.items()}
+    names = actors.labels([row.choice_event for row in theirs.values() if row.choice_event], actor)
+    show = functools.partial(_show_member, surface=surface, plans=plans, actor=actor, held=held, names=names)
     return [show(m, row=theirs.get(m.pk), above=organization_rows.get(m.organization_id)) for m in members]
 
 
@@ -108,6 +113,7 @@ def _show_organization(
     may: bool,
     theirs: bool,
     plans: dict[str, Plan],
+    names: dict[int, str],
 ) -> ShownSetting:
     state = _current(organization, row)
     return ShownSetting(
@@ -123,7 +129,7 @@ def _show_organization(
         can_opt_in=may and rules.opt_in_obstacle(state) is None,
         can_confirm=theirs and _set_by_operator(row),
         opt_in_needs_reason=rules.opt_in_needs_reason(state),
-        **_common(state, row, state, row, plans),  # type: ignore[arg-type]
+        **_common(state, row, state, row, plans=plans, names=names),  # type: ignore[arg-type]
     )
 
 
@@ -136,6 +142,7 @@ def _show_member(
     plans: dict[str, Plan],
     actor: Actor,
     held: dict[uuid.UUID, frozenset[Permission]],
+    names: dict[int, str],
 ) -> ShownSetting:
     state = row.state if row else MEMBER_START
     organization = _current(member.organization, above)
@@ -163,12 +170,18 @@ def _show_member(
         can_opt_in=own and not member.has_left and rules.opt_in_obstacle(organization) is None,
         can_confirm=own and _set_by_operator(row),
         opt_in_needs_reason=False,
-        **_common(state, row, organization, above, plans),  # type: ignore[arg-type]
+        **_common(state, row, organization, above, plans=plans, names=names),  # type: ignore[arg-type]
     )
 
 
 def _common(
-    state: State, row: PrivacySetting | None, above: State, above_row: PrivacySetting | None, plans: dict[str, Plan]
+    state: State,
+    row: PrivacySetting | None,
+    above: State,
+    above_row: PrivacySetting | None,
+    *,
+    plans: dict[str, Plan],
+    names: dict[int, str],
 ) -> dict[str, object]:
     """What both kinds of setting say: the choice from its own row; plan, lock and carry from the organization's."""
     chosen: ConsentEvent | None = row.choice_event if row else None
@@ -183,7 +196,7 @@ def _common(
         "carried_from": carried or None,
         "carried_from_name": _carry_name(carried, above, plans) if carried else "",
         "changed_at": chosen.recorded_at if chosen else None,
-        "changed_by": actors.label(chosen) if chosen else None,
+        "changed_by": names[chosen.pk] if chosen else None,
         "event": str(chosen.pk) if chosen else None,
         "version": row.version if row else 0,
         "plan": plans.get(above.plan) if above.subscribed else None,
@@ -212,7 +225,7 @@ def _effective(allowed: bool) -> str:
 
 def _members_opted_out(organization: Organization, product: str) -> int | None:
     count = PrivacySetting.objects.filter(
-        organization=organization, product=product, member__isnull=False, choice=Choice.OPTED_OUT
+        organization=organization, product=product, member__status=Member.Status.ACTIVE, choice=Choice.OPTED_OUT
     ).count()
     return count if count >= SMALLEST_COUNT else None
 
@@ -242,8 +255,10 @@ def _template(shown: ShownSetting) -> str:
             return _("Not used for training. The account of %(organization)s is closed.")
         case Reason.NO_SUBSCRIPTION:
             return _("Not used for training. There is no subscription for this product.")
-    if shown.member and shown.decided_by_organization:
+    if shown.member and shown.reason_code == Reason.ORGANIZATION_OPTED_OUT:
         return _("Your organization %(organization)s has opted out, so your data is not used.")
+    if shown.member and shown.decided_by_organization:
+        return _("Your organization %(organization)s is opted out, so your data is not used.")
     if shown.locked:
         return _(
             "Not used for training. Locked since %(locked)s: %(reason)s. Opting in is not possible while it is locked."

@@ -1,12 +1,12 @@
 """Proof that the ledger is whole: guards in place, no gap in its order, every state what its events say."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 from django.db import connection, models
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Subquery
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 
 from accounts.models import Member, Organization, Subscription
 
@@ -15,6 +15,7 @@ from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, 
 from .rules import MEMBER_START, State
 
 _BATCH = 2000
+_POINTERS = ("version", "last_event_id", "changed_at", "choice_event_id", "carry_event_id", "lock_event_id")
 SHOWN = 10  # offenders named per check
 Layer = tuple[Any, Any, str]  # organization id, member id or None, product
 
@@ -45,6 +46,11 @@ class Report:
     pending: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
 
+    def name(self, offenders: Mapping[str, models.QuerySet[Any]]) -> None:
+        """A line for each of these rows, the first few of a kind."""
+        for text, rows in offenders.items():
+            self.problems += [text.format(pk) for pk in rows.order_by().values_list("pk", flat=True)[:SHOWN]]
+
 
 def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     """Check everything; `problems` has a line for each thing that is not as it should be. Changes nothing.
@@ -54,6 +60,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     report = Report(problems=triggers.problems(connection))
     _verify_order(report)
     _verify_layers(report, on_progress)
+    _verify_members(report)
     _verify_accounts(report)
     return report
 
@@ -65,22 +72,23 @@ def _verify_order(report: Report) -> None:
         report.problems.append(
             f"positions run from {order['first']} to {order['last']}, but there are {order['count']}"
         )
-    events = ConsentEvent.objects.order_by()
-    for pk in (
-        events.filter(placed=None)
-        .exclude(pk__in=PendingEvent.objects.values("pk"))
-        .values_list("pk", flat=True)[:SHOWN]
-    ):
-        report.problems.append(f"event {pk} has no position and is not pending")
-    twice = PendingEvent.objects.filter(pk__in=EventPosition.objects.values("event_id"))
-    report.problems.extend(
-        f"event {pk} has a position and is pending" for pk in twice.values_list("pk", flat=True)[:SHOWN]
+    events, pending = ConsentEvent.objects.order_by(), PendingEvent.objects.order_by()
+    there = Exists(ConsentEvent.objects.filter(pk=OuterRef("event_id")))
+    report.name(
+        {
+            "event {} has no position and is not pending": events.filter(placed=None).exclude(
+                pk__in=pending.values("pk")
+            ),
+            "event {} has a position and is pending": pending.filter(pk__in=EventPosition.objects.values("event_id")),
+            "position {} is that of no event": EventPosition.objects.exclude(there),
+            "pending event {} is not there": pending.exclude(there),
+        }
     )
 
 
 def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) -> None:
     events = ConsentEvent.objects.exclude(product="").order_by("organization_id", "member_id", "product", "id")
-    replayed: dict[Layer, tuple[State, int, int]] = {}
+    replayed: dict[Layer, dict[str, Any]] = {}
     for key, group in groupby(events.iterator(_BATCH), key=lambda e: (e.organization_id, e.member_id, e.product)):
         replayed[key] = _replay(key, group, report)
         if len(replayed) == _BATCH:
@@ -89,17 +97,19 @@ def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) ->
             if on_progress:
                 on_progress(report.events)
     _compare(replayed, report)
-    settings = PrivacySetting.objects.count()
+    # A row is made before it is written to, and may stay as it was made.
+    unwritten = Q(version=0, allowed=F("untouched"), choice="default", last_event=None)
+    untouched = Case(When(member=None, then=False), default=True, output_field=models.BooleanField())
+    settings = PrivacySetting.objects.annotate(untouched=untouched).exclude(unwritten).count()
     if settings != report.settings:
         report.problems.append(f"there are {settings} settings, but the ledger tells of {report.settings}")
 
 
-def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> tuple[State, int, int]:
-    """The state, number of events and last event's id of one layer, each event checked against the rules on the way."""
+def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> dict[str, Any]:
+    """What the setting of one layer has to say after these events, each checked against the rules on the way."""
     transitions, state = (_MEMBER_TRANSITIONS, MEMBER_START) if key[1] else (_TRANSITIONS, State())
-    count = last = 0
+    told: dict[str, Any] = {"version": 0, "choice_event_id": None, "carry_event_id": None, "lock_event_id": None}
     for event in events:
-        count, last = count + 1, event.pk
         transition = transitions.get(event.kind)
         try:
             expected = transition(state, event) if transition else None
@@ -107,25 +117,64 @@ def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> tuple
             expected = None
         if expected != event.state:
             report.problems.append(f"event {event.pk} ({event.kind}) does not follow from what was before it")
+        _point(told, event, state.carry)
         state = event.state
-    report.events += count
-    return state, count, last
+    report.events += told["version"]
+    return told | {name: getattr(state, name) for name in STATE_FIELDS}
 
 
-def _compare(replayed: dict[Layer, tuple[State, int, int]], report: Report) -> None:
+def _point(told: dict[str, Any], event: ConsentEvent, carry_before: str) -> None:
+    """The events that choice, carry and lock come from, as `ledger.record` keeps them."""
+    told |= {"version": told["version"] + 1, "last_event_id": event.pk, "changed_at": event.recorded_at}
+    if event.kind.startswith("choice."):
+        told["choice_event_id"] = event.pk
+    elif event.choice == rules.Choice.DEFAULT:
+        told["choice_event_id"] = None
+    if event.carry != carry_before:
+        told["carry_event_id"] = event.pk if event.carry else None
+    if event.kind == EventKind.LOCK_PLACED:
+        told["lock_event_id"] = event.pk
+    elif not event.locked:
+        told["lock_event_id"] = None
+
+
+def _compare(replayed: dict[Layer, dict[str, Any]], report: Report) -> None:
     settings = PrivacySetting.objects.filter(organization_id__in={key[0] for key in replayed}).order_by()
     found = {(s.organization_id, s.member_id, s.product): s for s in settings.iterator(_BATCH)}
-    for key, (state, count, last) in replayed.items():
+    for key, told in replayed.items():
         setting = found.get(key)
         report.settings += 1
         name = f"setting of {'member ' + str(key[1]) if key[1] else 'organization ' + str(key[0])}, {key[2]}"
         if setting is None:
             report.problems.append(f"{name}: missing, though there are events")
-        elif setting.state != state:
-            fields = [field for field in STATE_FIELDS if getattr(setting, field) != getattr(state, field)]
-            report.problems.append(f"{name}: {', '.join(fields)} differ from the ledger")
-        elif (setting.version, setting.last_event_id) != (count, last):
-            report.problems.append(f"{name}: version or last event differ from the ledger")
+        elif wrong := [field for field in (*STATE_FIELDS, *_POINTERS) if getattr(setting, field) != told[field]]:
+            report.problems.append(f"{name}: {', '.join(wrong)} differ from the ledger")
+
+
+def _verify_members(report: Report) -> None:
+    """Each member's row says what the last of their events say."""
+    kinds = (EventKind.MEMBER_JOINED, EventKind.MEMBER_LEFT, EventKind.MEMBER_ROLE_CHANGED)
+    events = ConsentEvent.objects.filter(product="", kind__in=kinds).order_by("member_id", "id")
+    told: dict[Any, tuple[Any, ...]] = {}
+    seen = 0
+    for pk, group in groupby(events.iterator(_BATCH), key=lambda e: e.member_id):
+        role = ""
+        for event in group:
+            role = event.after or role
+        left = event.kind == EventKind.MEMBER_LEFT
+        told[pk] = (role, "left" if left else "active", event.since, event.recorded_at if left else None)
+        seen += 1
+        if len(told) == _BATCH:
+            _compare_members(told, report)
+            told = {}
+    _compare_members(told, report)
+    if (members := Member.objects.count()) != seen:
+        report.problems.append(f"there are {members} members, unlike what the ledger tells: {seen}")
+
+
+def _compare_members(told: dict[Any, tuple[Any, ...]], report: Report) -> None:
+    found = {m.pk: (m.role, m.status, m.joined_at, m.left_at) for m in Member.objects.filter(pk__in=told)}
+    report.problems += [f"member {pk}: unlike what the ledger tells" for pk in told if found.get(pk) != told[pk]]
 
 
 def _verify_accounts(report: Report) -> None:
@@ -134,39 +183,29 @@ def _verify_accounts(report: Report) -> None:
     settings = PrivacySetting.objects.of_organizations()
     subscriptions = Subscription.objects.filter(ended_at=None)
     locks = Lock.objects.filter(lifted_at=None)
-    membership = ConsentEvent.objects.filter(
-        member=OuterRef("pk"), product="", kind__in=(EventKind.MEMBER_JOINED, EventKind.MEMBER_LEFT)
-    ).order_by("-recorded_at")
-    members = Member.objects.annotate(
-        told=Subquery(membership.values("kind")[:1]), told_since=Subquery(membership.values("since")[:1])
-    )
-    offenders: dict[str, models.QuerySet[Any]] = {
-        "setting {}: subscribed without that subscription": settings.filter(subscribed=True).exclude(
-            Exists(subscriptions.filter(**of_this, plan_id=OuterRef("plan")))
-        ),
-        "subscription {}: its setting does not say so": subscriptions.exclude(
-            Exists(settings.filter(**of_this, subscribed=True, plan=OuterRef("plan_id")))
-        ),
-        "setting {}: locked without a lock": settings.filter(locked=True).exclude(Exists(locks.filter(**of_this))),
-        "lock {}: its setting does not say so": locks.exclude(Exists(settings.filter(**of_this, locked=True))),
-        "setting {}: open or closed unlike its organization": settings.filter(
-            Q(closed=True, organization__status="active") | Q(closed=False, organization__status="closed")
-        ),
-        "member {}: unlike what the ledger tells": members.exclude(
-            Q(status="active", told=EventKind.MEMBER_JOINED) | Q(status="left", told=EventKind.MEMBER_LEFT),
-            told_since=F("joined_at"),
-        ),
-        "organization {}: no event of its creation": Organization.objects.exclude(
-            Exists(
-                ConsentEvent.objects.filter(
-                    organization=OuterRef("pk"),
-                    product="",
-                    member=None,
-                    recorded_at=OuterRef("created_at"),
-                    kind=EventKind.ORGANIZATION_CREATED,
+    report.name(
+        {
+            "setting {}: subscribed without that subscription": settings.filter(subscribed=True).exclude(
+                Exists(subscriptions.filter(**of_this, plan_id=OuterRef("plan")))
+            ),
+            "subscription {}: its setting does not say so": subscriptions.exclude(
+                Exists(settings.filter(**of_this, subscribed=True, plan=OuterRef("plan_id")))
+            ),
+            "setting {}: locked without a lock": settings.filter(locked=True).exclude(Exists(locks.filter(**of_this))),
+            "lock {}: its setting does not say so": locks.exclude(Exists(settings.filter(**of_this, locked=True))),
+            "setting {}: open or closed unlike its organization": settings.filter(
+                Q(closed=True, organization__status="active") | Q(closed=False, organization__status="closed")
+            ),
+            "organization {}: no event of its creation": Organization.objects.exclude(
+                Exists(
+                    ConsentEvent.objects.filter(
+                        organization=OuterRef("pk"),
+                        product="",
+                        member=None,
+                        recorded_at=OuterRef("created_at"),
+                        kind=EventKind.ORGANIZATION_CREATED,
+                    )
                 )
-            )
-        ),
-    }
-    for text, rows in offenders.items():
-        report.problems.extend(text.format(pk) for pk in rows.order_by().values_list("pk", flat=True)[:SHOWN])
+            ),
+        }
+    )

@@ -52,6 +52,8 @@ def choose(
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
     if (surface.scope is Scope.MEMBER) != (member is not None):
         raise Invalid("wrong_scope", _("This surface is not one of this subject's."), "surface")
+    if member is not None and member.organization_id != organization.pk:
+        raise Invalid("wrong_organization", _("This is a member of another organization."), "member")
     reason = layers.clean_text(reason, "reason")
     wish = _Wish(surface, Choice(choice), actor, source, reason, expected_version, version_required)
     with transaction.atomic():
@@ -115,6 +117,8 @@ def _member_origin(wish: _Wish, member: Member) -> ledger.Origin:
     tightens = Permission.MEMBER_CONSENT_TIGHTEN in held and wish.choice == Choice.OPTED_OUT
     if not (speaks or tightens):
         raise Forbidden(Permission.MEMBER_CONSENT_SPEAK)
+    if wish.source not in Source.values:
+        raise Invalid("unknown_source", f"There is no source “{wish.source}”.", "source")
     if actor.type == ActorType.API_KEY and wish.source not in sources:
         raise Invalid("wrong_source", _("Say where the member chose: %s.") % _(" or ").join(sources), "source")
     return ledger.Origin(actor=actor, source=wish.source, by_operator=not speaks, reason=wish.reason)

@@ -3,6 +3,8 @@
 import datetime as dt
 from collections.abc import Iterable
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor, Permission, acts_as_operator, require
 from accounts.catalogue import Product
 from accounts.models import Member, Organization
@@ -21,11 +23,15 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
     """The text without surrounding space; raises Invalid where it is too long, or empty though required."""
     text = value.strip()
     if required and not text:
-        raise Invalid("required", f"Give a {field}.", field)
+        raise Invalid("required", _("Give a value for %s.") % field, field)
     if len(text) > length:
-        raise Invalid("too_long", f"The {field} has {len(text)} characters; at most {length} are kept.", field)
+        raise Invalid(
+            "too_long",
+            _("At most %(length)s characters are kept, not %(given)s.") % {"length": length, "given": len(text)},
+            field,
+        )
     if "\x00" in text:
-        raise Invalid("invalid", f"The {field} has a NUL character.", field)
+        raise Invalid("invalid", _("A NUL character can't be kept."), field)
     return text
 
 
@@ -41,7 +47,7 @@ def origin(
     """Who acts, from where, why; raises Forbidden without the permission, Invalid for an unknown source."""
     require(actor, permission, organization)
     if source not in Source.values:
-        raise Invalid("unknown_source", f"There is no source “{source}”.", "source")
+        raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
     by_operator = actor.is_operator if organization is None else acts_as_operator(actor, permission, organization)
     return ledger.Origin(actor=actor, source=source, by_operator=by_operator, reason=reason, reference=reference)
 
@@ -82,6 +88,8 @@ def lock_setting(organization: Organization, product: str) -> PrivacySetting:
     rows = PrivacySetting.objects.of_organizations().select_for_update(no_key=True)
     setting = rows.filter(organization=organization, product=product).first()
     if setting is None:
+        if product not in Product.values:
+            raise Invalid("unknown_product", f"There is no product “{product}”.", "product")
         ensure_settings([(organization, product)])
         setting = rows.get(organization=organization, product=product)
     return setting

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission
+from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
 
@@ -59,6 +60,8 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
     if len(set(products)) != len(products):
         raise Invalid("subscriptions", _("One plan per product."), "subscriptions")
     for product, choice in draft.choices.items():
+        if product not in Product.values:
+            raise Invalid("unknown_product", _("There is no product “%(value)s”.") % {"value": product}, "choices")
         if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
             raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), f"choices/{product}")
         if choice == Choice.OPTED_IN:

@@ -1,0 +1,187 @@
+"""What all commands of the portal share: exit codes, one-line errors, results on stdout and everything else on stderr.
+
+Exit codes: 0 done, 1 failed or refused, 2 the command line is wrong or the change was not confirmed.
+"""
+
+import datetime as dt
+import io
+import json
+import re
+import shutil
+import sys
+import textwrap
+import time
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import django.db
+from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from tqdm import tqdm
+
+from ..access import Actor, Forbidden, NotFound, Permission, get_organization
+from ..models import Organization, User
+
+# What a terminal obeys or turns around instead of showing it: control characters, bidirectional overrides.
+_UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Failed(CommandError):
+    """Not done, though the command line is right. Exit code 1."""
+
+
+class Misuse(CommandError):
+    """The command line can't be meant so. Exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
+
+
+class NotConfirmed(Misuse):
+    """Nobody said yes. Exit code 2."""
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """Examples keep their lines."""
+
+
+def printable(value: object) -> str:
+    """On one line, with everything that a terminal would obey spelled out."""
+    return _escape(str(value)).replace("\n", "\\n")
+
+
+def _escape(text: str) -> str:
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def table(rows: Sequence[Sequence[object]], header: Sequence[str] = ()) -> str:
+    """Left-aligned columns, two spaces apart."""
+    cells = [[printable("–" if cell is None or cell == "" else cell) for cell in row] for row in [header, *rows] if row]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def parse_instant(option: str, text: str) -> dt.datetime:
+    """An RFC 3339 instant, in UTC; without a time zone it could mean many (R7). Raises Misuse."""
+    try:
+        instant = dt.datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise Misuse(f"{option}: “{printable(text)}” has no time zone. Write it like 2027-03-01T12:00:00Z.")
+        return instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise Misuse(f"{option}: “{printable(text)}” is not an instant like 2027-03-01T12:00:00Z.") from None
+
+
+class PortalCommand(BaseCommand):
+    examples = ""
+    # Errors that stand for a refusal; `say` puts them into words.
+    refusals: ClassVar[tuple[type[Exception], ...]] = ()
+    # What an interrupted run leaves behind.
+    done_so_far = "Nothing was changed."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        epilog = f"examples:\n{self.examples.strip(chr(10))}" if self.examples else None
+        parser = super().create_parser(prog_name, subcommand, formatter_class=_HelpFormatter, epilog=epilog, **kwargs)
+        parser.description = textwrap.fill(self.help, 79)
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        super().run_from_argv(argv)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except KeyboardInterrupt:
+            raise Failed(f"Stopped. {self.done_so_far}") from None
+        except Forbidden as error:
+            raise Failed(f"This is not allowed here ({error}). {self.done_so_far}") from error
+        except NotFound as error:
+            raise Failed(f"There is no such {error}. {self.done_so_far}") from error
+        except django.db.Error as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise Failed(f"The database said: {printable(first_line)}. {self.done_so_far}") from error
+        except UnicodeEncodeError as error:
+            raise Misuse(f"An argument is not valid text: “{printable(error.object)}”. {self.done_so_far}") from error
+        except self.refusals as error:
+            raise Failed(f"{printable(self.say(error))} {self.done_so_far}") from error
+
+    def say(self, refusal: Exception) -> str:
+        return str(refusal)
+
+    # --- Arguments ---
+
+    def add_actor(self, parser: CommandParser) -> None:
+        parser.add_argument("--actor", metavar="EMAIL", required=True, help="the operator in whose name this is done")
+
+    def add_format(self, parser: CommandParser) -> None:
+        parser.add_argument("--format", choices=["table", "json"], default="table", help="of the result on stdout")
+
+    def actor(self, email: str) -> Actor:
+        """The active operator with this address."""
+        user = User.objects.filter(email=email.strip().lower(), is_active=True, is_staff=True).first()
+        if user is None:
+            raise Misuse(f"--actor: there is no active operator “{printable(email)}”.")
+        return Actor.from_command(user)
+
+    def organization(self, ident: str, actor: Actor, permission: Permission) -> Organization:
+        """By id or `external:` id."""
+        try:
+            return get_organization(actor, ident, permission)
+        except NotFound:
+            raise Failed(f"There is no organization “{printable(ident)}”. {self.done_so_far}") from None
+
+    # --- Output ---
+
+    def result(self, data: Mapping[str, object], text: str, options: Mapping[str, Any]) -> None:
+        """The one thing on stdout: `data` as JSON, or `text`, whichever was asked for."""
+        if options["format"] == "json":
+            text = _escape(json.dumps(data, indent=2, ensure_ascii=False))
+        self.stdout.write(text)
+
+    def note(self, message: str) -> None:
+        """Something for people, on stderr."""
+        self.stderr.write(printable(message), str)
+
+    def progress(self, total: int | None, unit: str) -> "Progress":
+        return Progress(self, total, unit)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line now and then, and one at the end."""
+
+    def __init__(self, command: PortalCommand, total: int | None, unit: str) -> None:
+        self._command, self._total, self._unit = command, total, unit
+        self._bar: Any = None
+        if command.stderr.isatty():
+            self._bar = tqdm(total=total, unit=f" {unit}", file=sys.stderr, ncols=shutil.get_terminal_size().columns)
+        self._done = self._said = 0
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done != self._said:
+            self._say()
+
+    def reach(self, done: int) -> None:
+        """So many are done now."""
+        step, self._done = done - self._done, done
+        if self._bar is not None:
+            self._bar.update(step)
+        elif time.monotonic() - self._said_at >= 2:
+            self._say()
+
+    def _say(self) -> None:
+        self._said, self._said_at = self._done, time.monotonic()
+        of_total = f" of {self._total:,}" if self._total is not None else ""
+        self._command.note(f"{self._done:,}{of_total} {self._unit}")

@@ -1,0 +1,71 @@
+"""Issue an API key from the machine itself: the first credential of an installation has to come from somewhere."""
+
+import datetime as dt
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from accounts.access import Actor, Permission
+from accounts.authentication import issue_key
+from accounts.management.base import Misuse, PortalCommand, parse_instant, printable
+from accounts.models import ApiKey
+
+_NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
+
+
+class Command(PortalCommand):
+    help = "Issue an API key and print it, once and alone, on stdout. It can't be shown again."
+    examples = """
+  manage.py create_api_key pipeline --scope decisions:read
+  manage.py create_api_key "mobile backend" --scope consent:read consent:member --expires 2027-01-01
+  KEY=$(manage.py create_api_key sync --scope organizations:read --organization external:acme)
+"""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="what the key is for; need not be unique")
+        parser.add_argument(
+            "--scope", nargs="+", action="extend", required=True, metavar="SCOPE", choices=ApiKey.Scope.values,
+            help="what it may do: " + ", ".join(ApiKey.Scope.values),
+        )  # fmt: skip
+        parser.add_argument(
+            "--organization", metavar="ID", help="good for this one only, by id or external:ID; without it for all"
+        )
+        parser.add_argument("--expires", metavar="DATE", help="a day (its first moment in UTC) or an RFC 3339 instant")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        name = _clean_name(options["name"])
+        expires_at = _parse_expiry(options["expires"])
+        organization = None
+        if options["organization"] is not None:
+            organization = self.organization(options["organization"], Actor.system(), Permission.ORGANIZATION_VIEW)
+        try:
+            key, text = issue_key(name, options["scope"], organization=organization, expires_at=expires_at)
+        except ValueError as error:
+            raise Misuse(f"{str(error).capitalize()}.") from error
+        self.stdout.write(text)
+        reach = f"for {organization}" if organization else "for all organizations"
+        until = f"until {expires_at.isoformat()}" if expires_at else "until it is revoked"
+        self.note(
+            f"Key {key.prefix}… “{key.name}”, {reach}, {', '.join(key.scopes)}, {until}. Keep it: it is shown once."
+        )
+
+
+def _clean_name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > _NAME_LENGTH or printable(name) != name:
+        raise Misuse(f"The name has 1 to {_NAME_LENGTH} characters, none of them a control character.")
+    return name
+
+
+def _parse_expiry(text: str | None) -> dt.datetime | None:
+    """A date means its first moment in UTC; an instant needs a time zone."""
+    if text is None:
+        return None
+    try:
+        instant = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+    except ValueError:
+        instant = parse_instant("--expires", text)
+    if instant <= timezone.now():
+        raise Misuse(f"--expires: {printable(text)} is not in the future.")
+    return instant

@@ -1,0 +1,76 @@
+"""What the tests of the ledger share: raw SQL, the ledger as it stands, and a change made behind its guards."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts.models import Member, Organization, Subscription, User
+from consent import triggers
+from consent.models import ConsentEvent, EventPosition, Lock, PendingEvent, PrivacySetting
+from tests.conftest import lift_triggers
+
+TABLES = (Organization, User, Member, Subscription, Lock, PrivacySetting, ConsentEvent, PendingEvent, EventPosition)
+
+
+def sql(statement: str, parameters: Sequence[Any] = ()) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def rows(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def everything() -> list[list[tuple[Any, ...]]]:
+    """Every row of every table that a change could touch."""
+    return [list(table._base_manager.order_by("pk").values_list()) for table in TABLES]
+
+
+def settle() -> None:
+    """Have deferred constraints checked now: what they wait for keeps PostgreSQL from altering the tables."""
+    if connection.vendor == "postgresql":
+        sql("SET CONSTRAINTS ALL IMMEDIATE")
+        sql("SET CONSTRAINTS ALL DEFERRED")
+
+
+@contextlib.contextmanager
+def behind_the_guards() -> Iterator[None]:
+    """As the tables' owner could: the triggers away, something done, the triggers back."""
+    settle()
+    lift_triggers()
+    yield
+    settle()
+    triggers.install(connection)
+    assert triggers.problems(connection) == []
+
+
+@contextlib.contextmanager
+def changes_nothing() -> Iterator[None]:
+    before = everything()
+    yield
+    assert everything() == before
+
+
+@contextlib.contextmanager
+def refusal(error: type[Exception], code: str = "", field: str = "") -> Iterator[None]:
+    """Raises exactly this error, with this code and field, and changes nothing at all."""
+    with changes_nothing():
+        with pytest.raises(error) as caught:
+            yield
+        assert type(caught.value) is error
+        if code:
+            assert (caught.value.code, caught.value.field) == (code, field)
+            assert str(caught.value), "a person is told why"
+
+
+def last_event() -> ConsentEvent:
+    return ConsentEvent.objects.latest("pk")
+
+
+def kinds_since(last: int) -> list[str]:
+    return list(ConsentEvent.objects.filter(pk__gt=last).order_by("pk").values_list("kind", flat=True))

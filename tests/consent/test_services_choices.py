@@ -1,0 +1,279 @@
+"""choose(): who may, what it needs, what it writes, and that every refusal changes nothing (R3, R4, R10, R11, R13)."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from accounts.access import Actor, Forbidden
+from accounts.models import Member, Organization
+from consent import ledger, verification
+from consent.models import ConsentEvent, PrivacySetting
+from consent.services import choices, locks, members, organizations, plans
+from consent.services.choices import Counts
+from consent.services.errors import Invalid, Refused, VersionMismatch, VersionRequired
+from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+from tests import cast as the_cast
+from tests.cast import Cast
+
+from .choosing import IN, OUT, actors, choose, choose_own, key
+from .guarded import changes_nothing, kinds_since, last_event, refusal
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return the_cast.make()
+
+
+# --- The organization's choice (R3) --------------------------------------------------------------------------------
+
+MAY_CHOOSE = {
+    "owner",
+    "admin",
+    "operator",
+    "operator's command",
+    "operator key consent:write",
+    "labs key consent:write",
+}
+
+
+@pytest.mark.parametrize("surface", ORGANIZATION_SURFACES, ids=lambda s: s.key)
+def test_choose__every_kind_of_actor__only_those_with_the_right(cast: Cast, surface: Any) -> None:
+    for (name, actor), choice in itertools.product(actors(cast).items(), (OUT, IN)):
+        wanted = {"surface": surface, "reason": "As agreed", "source": "api"}
+        if name in MAY_CHOOSE:
+            last = last_event().pk
+            setting = choose(cast, choice, actor, **wanted)
+            assert (setting.choice, setting.allowed) == (choice, choice == IN), name
+            assert kinds_since(last) == [f"choice.{choice}"], name
+        else:
+            with refusal(Forbidden):
+                choose(cast, choice, actor, **wanted)
+    assert verification.verify().problems == []
+
+
+def test_choose__member_who_was_owner_and_left__forbidden(cast: Cast) -> None:
+    former = Member.objects.get(organization=cast.labs, user=cast.admin)
+    members.remove_member(member=former, actor=cast.provider, source="admin")
+    with refusal(Forbidden):
+        choose(cast, OUT, Actor.from_user(cast.admin))
+
+
+def test_opt_out__free_plan_without_a_reason__one_event_with_all_of_it(cast: Cast) -> None:
+    before = PrivacySetting.objects.get(organization=cast.labs, product="le_chat")
+    setting = choose(cast, OUT, Actor.from_user(cast.admin))
+    event = last_event()
+    assert (event.kind, event.before, event.after) == ("choice.opted_out", "default", OUT)
+    assert (event.organization, event.member, event.product) == (cast.labs, None, "le_chat")
+    assert (event.surface, event.wording, event.source) == ("le_chat_console", LE_CHAT_CONSOLE.wording, "console")
+    assert (event.actor_type, event.actor_id, event.by_operator) == ("user", str(cast.admin.pk), False)
+    assert (event.choice, event.allowed, event.reason_code) == (OUT, False, "organization_opted_out")
+    assert event.since == event.recorded_at == setting.changed_at == setting.since
+    assert (setting.version, setting.last_event_id, setting.choice_event_id) == (before.version + 1, event.pk, event.pk)
+    assert setting.state == event.state
+
+
+def test_opt_out__by_operator_key_over_the_api__event_says_so_and_keeps_no_wording(cast: Cast) -> None:
+    actor = key("consent:write")
+    choose(cast, OUT, actor, source="api", reason=" By letter ")
+    event = last_event()
+    assert (event.actor_type, event.actor_id, event.by_operator) == ("api_key", actor.id, True)
+    assert (event.source, event.reason, event.wording) == ("api", "By letter", "")
+
+
+@pytest.mark.parametrize("actor", ["owner", "admin", "operator"])
+def test_opt_in__plan_opted_out_by_default_without_reason__refused(cast: Cast, actor: str) -> None:
+    who = Actor.from_user(getattr(cast, actor))
+    for reason in ("", "  \n"):
+        with refusal(Invalid, "required", "reason"):
+            choose(cast, IN, who, surface=AI_STUDIO_CONSOLE, reason=reason)
+
+
+def test_opt_in__free_plan_after_an_opt_out__needs_no_reason(cast: Cast) -> None:
+    admin = Actor.from_user(cast.admin)
+    choose(cast, OUT, admin)
+    setting = choose(cast, IN, admin)
+    assert (setting.allowed, setting.reason_code, setting.since) == (True, "organization_opted_in", setting.changed_at)
+
+
+@pytest.mark.parametrize("obstacle", ["no_subscription", "locked", "organization_closed"])
+def test_choose__something_stands_against_opting_in__opt_in_refused_and_opt_out_accepted(
+    cast: Cast, obstacle: str
+) -> None:
+    of_labs = {"organization": cast.labs, "actor": cast.provider, "source": "admin"}
+    match obstacle:
+        case "no_subscription":
+            plans.end_subscription(**of_labs, product="le_chat")
+        case "locked":
+            locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
+        case "organization_closed":
+            organizations.close_organization(**of_labs, reason="Over")
+    for actor in (Actor.from_user(cast.owner), cast.provider):
+        with refusal(Refused, obstacle):
+            choose(cast, IN, actor, reason="As agreed")
+    setting = choose(cast, OUT, Actor.from_user(cast.owner))
+    assert (setting.choice, setting.allowed, setting.reason_code) == (OUT, False, obstacle)
+
+
+def test_opt_out__product_without_subscription_ever__accepted_and_survives_the_first_one(cast: Cast) -> None:
+    choose(cast, OUT, Actor.from_user(cast.outsider), organization=cast.brage, surface=AI_STUDIO_CONSOLE)
+    the_cast.subscribe(cast.brage, "ai_studio_experiment", cast.provider)
+    setting = PrivacySetting.objects.get(organization=cast.brage, product="ai_studio")
+    assert (setting.choice, setting.allowed) == (OUT, False)
+    assert verification.verify().problems == []
+
+
+@pytest.mark.parametrize("choice", ["", "default", "OPTED_IN", "on", "yes", "toggle", "opted_in "])
+def test_choose__unknown_choice__refused(cast: Cast, choice: str) -> None:
+    with refusal(Invalid, "unknown_choice", "choice"):
+        choose(cast, choice, cast.provider)
+    with refusal(Invalid, "unknown_choice", "choice"):
+        choose_own(cast, choice, Actor.from_user(cast.member))
+
+
+def test_choose__bad_values__refused_by_name(cast: Cast) -> None:
+    with refusal(Invalid, "unknown_source", "source"):
+        choose(cast, OUT, cast.provider, source="telegram")
+    with refusal(Invalid, "wrong_source", "source"):
+        choose(cast, OUT, cast.provider, source="ios")
+    with refusal(Invalid, "too_long", "reason"):
+        choose(cast, OUT, cast.provider, reason="x" * 501)
+    with refusal(Invalid, "invalid", "reason"):
+        choose(cast, OUT, cast.provider, reason="nul \x00 nul")
+    with refusal(Invalid, "wrong_scope", "surface"):
+        choose(cast, OUT, cast.provider, surface=LE_CHAT_MOBILE)
+    with refusal(Invalid, "wrong_scope", "surface"):
+        choose(cast, OUT, cast.provider, member=cast.labs_member)
+
+
+# --- The same again (R10) --------------------------------------------------------------------------------------------
+
+
+def test_choose__same_choice_again__writes_nothing_and_answers_as_before(cast: Cast) -> None:
+    admin, owner = Actor.from_user(cast.admin), Actor.from_user(cast.owner)
+    for choice in (OUT, IN):
+        first = choose(cast, choice, admin)
+        for actor in (admin, owner, cast.provider):
+            with changes_nothing():
+                again = choose(cast, choice, actor, reason="Another reason")
+            assert (again.version, again.last_event_id, again.state) == (
+                first.version,
+                first.last_event_id,
+                first.state,
+            )
+
+
+def test_keep_it_off__operator_made_the_choice__confirmed_once_and_then_the_organizations_own(cast: Cast) -> None:
+    choose(cast, OUT, cast.provider, source="admin")
+    theirs = PrivacySetting.objects.get(organization=cast.labs, product="le_chat")
+    with changes_nothing():
+        choose(cast, OUT, cast.provider, source="admin")
+    confirmed = choose(cast, OUT, Actor.from_user(cast.admin))
+    event = last_event()
+    assert (event.kind, event.before, event.after, event.by_operator) == ("choice.confirmed", OUT, OUT, False)
+    assert confirmed.state == theirs.state == event.state
+    assert (confirmed.version, confirmed.choice_event_id) == (theirs.version + 1, event.pk)
+    for actor in (Actor.from_user(cast.owner), Actor.from_user(cast.admin), cast.provider):
+        with changes_nothing():
+            choose(cast, OUT, actor)
+
+
+def test_keep_it_on__operator_opted_in__confirmed_keeps_since(cast: Cast) -> None:
+    made = choose(cast, IN, cast.provider, surface=AI_STUDIO_CONSOLE, reason="Signed form", source="admin")
+    kept = choose(cast, IN, Actor.from_user(cast.admin), surface=AI_STUDIO_CONSOLE)
+    assert last_event().kind == "choice.confirmed"
+    assert (kept.since, kept.allowed) == (made.since, True)
+
+
+def test_keep_it_off__operator_who_is_the_organizations_admin__acts_as_its_admin(cast: Cast) -> None:
+    own = the_cast.user("staff@provider.example", "Staff", is_staff=True)
+    the_cast.join(cast.labs, own, "admin", cast.provider)
+    choose(cast, OUT, Actor.from_user(own))
+    assert not last_event().by_operator
+
+
+# --- Versions ----------------------------------------------------------------------------------------------------
+
+
+def test_version__loosening__required_and_compared(cast: Cast) -> None:
+    admin = Actor.from_user(cast.admin)
+    current = choose(cast, OUT, admin).version
+    with refusal(VersionRequired, "version_required"):
+        choose(cast, IN, admin, version_required=True)
+    for wrong in (current - 1, current + 1, 0):
+        with refusal(VersionMismatch, "version_mismatch"):
+            choose(cast, IN, admin, expected_version=wrong)
+        with refusal(VersionMismatch, "version_mismatch"):
+            choose(cast, IN, admin, expected_version=wrong, version_required=True)
+    assert choose(cast, IN, admin, expected_version=current, version_required=True).allowed
+
+
+def test_version__tightening_or_the_same_again__not_looked_at(cast: Cast) -> None:
+    admin = Actor.from_user(cast.admin)
+    assert not choose(cast, OUT, admin, expected_version=99, version_required=True).allowed
+    with changes_nothing():
+        choose(cast, OUT, admin, expected_version=99, version_required=True)
+
+
+def test_version__explicit_yes_where_it_is_used_already__loosens_nothing(cast: Cast) -> None:
+    setting = choose(cast, IN, Actor.from_user(cast.admin), expected_version=99, version_required=True)
+    assert (setting.choice, setting.allowed) == (IN, True)
+
+
+# --- Many at once ------------------------------------------------------------------------------------------------
+
+
+def opt_out_all(cast: Cast, actor: Actor, **changes: Any) -> Counts:
+    wanted: dict[str, Any] = {
+        "surface": LE_CHAT_CONSOLE,
+        "organizations": Organization.objects.order_by("pk"),
+        "source": "command",
+    } | changes
+    return choices.opt_out_organizations(actor=actor, **wanted)
+
+
+def test_opt_out_organizations__some_are_out_already__each_other_gets_one_event_and_again_none(cast: Cast) -> None:
+    choose(cast, OUT, Actor.from_user(cast.owner))
+    last = last_event().pk
+    seen: list[tuple[int, int]] = []
+    counts = opt_out_all(
+        cast, cast.provider, reason="By law", chunk_size=1, on_chunk=lambda c: seen.append((c.changed, c.unchanged))
+    )
+    assert (counts.changed, counts.unchanged) == (1, 1)
+    assert seen[-1] == (1, 1) and len(seen) == 2
+    assert kinds_since(last) == ["choice.opted_out"]
+    event = last_event()
+    assert (event.organization, event.before, event.reason, event.by_operator) == (
+        cast.brage,
+        "default",
+        "By law",
+        True,
+    )
+    with changes_nothing():
+        assert opt_out_all(cast, cast.provider) == Counts(changed=0, unchanged=2)
+    assert verification.verify().problems == []
+
+
+def test_opt_out_organizations__without_any_setting_yet__made_and_opted_out(cast: Cast) -> None:
+    assert opt_out_all(cast, cast.provider, surface=AI_STUDIO_CONSOLE).changed == 2
+    assert PrivacySetting.objects.get(organization=cast.brage, product="ai_studio").choice == OUT
+    assert verification.verify().problems == []
+
+
+def test_opt_out_organizations__anybody_but_the_provider__forbidden(cast: Cast) -> None:
+    for name, actor in actors(cast).items():
+        if name in MAY_CHOOSE and actor.is_operator:
+            continue
+        with refusal(Forbidden):
+            opt_out_all(cast, actor)
+
+
+def test_opt_out_organizations__nobody_named__nothing_happens(cast: Cast) -> None:
+    with changes_nothing():
+        assert opt_out_all(cast, cast.provider, organizations=[]) == Counts()
+
+
+def test_events__of_all_these_changes__placed_for_readers(cast: Cast) -> None:
+    opt_out_all(cast, cast.provider)
+    ledger.sequence()
+    assert ConsentEvent.objects.all().placed().count() == ConsentEvent.objects.count()
