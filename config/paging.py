@@ -1,0 +1,98 @@
+"""Cursor pagination by key: a page costs the same wherever it is, nothing is counted, and no row is met twice."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.utils.urls import replace_query_param
+
+from . import problems
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+_LARGEST = 2**63 - 1
+
+
+class CursorPagination:
+    """Pages of `{"results", "next"}`; `order` is one unique field, with "-" for descending."""
+
+    parameters = ("limit", "cursor")
+
+    def __init__(self, order: str = "-pk") -> None:
+        self.order = order
+        self.field = order.removeprefix("-")
+        self.comparison = "lt" if order.startswith("-") else "gt"
+
+    def page(self, request: Request, rows: QuerySet[Any]) -> tuple[list[Any], str | None]:
+        """The rows of the page that is asked for, and the address of the next one; raises Problem (400)."""
+        after = self.after(request, rows)
+        if after is not None:
+            rows = rows.filter(**{f"{self.field}__{self.comparison}": after})
+        limit = self.limit(request)
+        found = list(rows.order_by(self.order)[: limit + 1])
+        return found[:limit], self.next_url(request, found[limit - 1]) if len(found) > limit else None
+
+    def limit(self, request: Request) -> int:
+        return _number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+
+    def after(self, request: Request, rows: QuerySet[Any]) -> Any:
+        """The key of the last row of the page before, None on the first."""
+        cursor = request.query_params.get("cursor")
+        if cursor is None:
+            return None
+        try:
+            key = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+            return rows.model._meta.pk.to_python(key)
+        except (ValueError, binascii.Error, ValidationError):
+            raise _fault("cursor", _("Not a cursor of this list: take it from “next”.")) from None
+
+    def next_url(self, request: Request, last: Any) -> str:
+        cursor = base64.urlsafe_b64encode(str(last.pk).encode("ascii")).decode("ascii")
+        return _url(request, "cursor", cursor)
+
+
+class PositionPagination(CursorPagination):
+    """Pages of the ledger: the cursor is the position itself, as `after`, for feeds that remember how far they read."""
+
+    parameters = ("limit", "after")
+
+    def __init__(self) -> None:
+        super().__init__("placed__position")
+
+    def after(self, request: Request, _rows: QuerySet[Any]) -> int:
+        return _number(request, "after", 0, 0, _LARGEST)
+
+    def next_url(self, request: Request, last: Any) -> str:
+        return _url(request, "after", last.placed.position)
+
+
+class WholeList(CursorPagination):
+    """A list so short that it is one page, of things that are in no table."""
+
+    def whole(self, request: Request, items: Sequence[Any]) -> tuple[list[Any], str | None]:
+        """From the cursor, which is a place in the list, at most `limit` of them; raises Problem (400)."""
+        start, limit = _number(request, "cursor", 0, 0, _LARGEST), self.limit(request)
+        end = start + limit
+        return list(items[start:end]), _url(request, "cursor", end) if end < len(items) else None
+
+
+def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
+        raise _fault(name, _("Give a number from %(least)s to %(most)s.") % {"least": least, "most": most})
+    return int(text)
+
+
+def _fault(name: str, detail: str) -> problems.Problem:
+    return problems.invalid([problems.fault(f"?{name}", detail)])
+
+
+def _url(request: Request, name: str, value: object) -> str:
+    return replace_query_param(request.build_absolute_uri(), name, str(value))

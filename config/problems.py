@@ -1,0 +1,168 @@
+"""Every error of the API in one shape: application/problem+json (RFC 9457), whichever layer it comes from.
+
+`errors` names what to mend: `pointer` is a JSON pointer into the body (`#/choice`), or `?name` for a query parameter.
+`code` is for programs. Pages get Django's own error pages.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework import exceptions
+from rest_framework.settings import api_settings
+from rest_framework.views import set_rollback
+
+from . import request_id
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+# Paths that programs ask; all others are pages for people.
+_FOR_PROGRAMS = ("/api/", "/healthz", "/readyz")
+
+Fault = dict[str, str]
+
+
+class Problem(exceptions.APIException):
+    """An error with its status and code, and the inputs that it is about."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[Fault] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extensions: object,
+    ) -> None:
+        super().__init__(detail, code)
+        self.status_code = status
+        self.code = code
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+    def response(self) -> JsonResponse:
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
+            "code": self.code,
+            "detail": str(self.detail),
+            "errors": self.errors,
+            "request_id": request_id.current(),
+            **self.extensions,
+        }
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return JsonResponse(body, status=self.status_code, content_type=CONTENT_TYPE, headers=headers)
+
+
+def fault(pointer: str, detail: object) -> Fault:
+    return {"pointer": pointer, "detail": str(detail)}
+
+
+def body_pointer(*path: object) -> str:
+    """The JSON pointer of a part of the body, as a URI fragment; '#' is the body itself."""
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> HttpResponse | None:
+    """DRF's hook; None leaves what nobody foresaw to Django, which logs it and asks `server_error` below."""
+    problem = as_problem(exc)
+    if problem is None:
+        return None
+    set_rollback()
+    return problem.response()
+
+
+def as_problem(exc: Exception) -> Problem | None:
+    match exc:
+        case Problem():
+            return exc
+        case Http404():
+            return Problem(404, "not_found", _("There is nothing here."))
+        case PermissionDenied():
+            return Problem(403, "forbidden", _("This is not allowed."))
+        case OperationalError() | InterfaceError():
+            logger.error("the database failed", exc_info=exc)
+            return Problem(503, "unavailable", _("The database did not answer."), headers={"Retry-After": "1"})
+        case exceptions.ValidationError():
+            return invalid(list(_faults(exc.detail, ())))
+        case exceptions.APIException():
+            code = exc.get_codes()
+            return Problem(
+                exc.status_code, code if isinstance(code, str) else "error", str(exc.detail), headers=_headers(exc)
+            )
+    return None
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    return Problem(400, "invalid", " ".join(f"{each['pointer']}: {each['detail']}" for each in faults), faults)
+
+
+def _headers(exc: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if auth_header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    return headers
+
+
+def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[Fault]:
+    """DRF's nested errors, flat, each with its pointer."""
+    if isinstance(detail, Mapping):
+        for name, part in detail.items():
+            yield from _faults(part, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, name))
+    elif isinstance(detail, list):
+        for part in detail:
+            yield from _faults(part, path)
+    else:
+        yield fault(body_pointer(*path), detail)
+
+
+# --- What Django answers itself: before a view, after one, or where there is none -----------------------------------
+
+
+def _for_program(request: HttpRequest) -> bool:
+    return request.path.startswith(_FOR_PROGRAMS)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _for_program(request):
+        return Problem(400, "bad_request", _("The request could not be understood.")).response()
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _for_program(request):
+        return Problem(403, "forbidden", _("This is not allowed.")).response()
+    return defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _for_program(request):
+        return no_such_path(request)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _for_program(request):
+        return Problem(500, "error", _("Something went wrong here; it has been noted.")).response()
+    # Nothing but the template: whatever failed may fail again.
+    return HttpResponseServerError(render_to_string("500.html", {"request_id": request_id.current()}))
+
+
+@csrf_exempt  # there is nothing to protect, and 404 says what is wrong
+def no_such_path(_request: HttpRequest, **_path: str) -> HttpResponse:
+    """For every path below /api/ that is none: a redirect to add a slash would lose a POST's body."""
+    return Problem(404, "not_found", _("There is nothing at this path. Paths of the API end in a slash.")).response()

@@ -1,0 +1,113 @@
+"""What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
+
+import logging
+from typing import Any, cast
+
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.authentication import CSRFCheck, SessionAuthentication
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.access import Actor, Forbidden, NotFound
+from accounts.authentication import ApiKeyAuthentication
+from accounts.models import User
+from config.paging import CursorPagination
+from config.problems import Problem, body_pointer, fault, invalid
+
+from ..services.errors import Invalid, Refused, ServiceError, VersionMismatch, VersionRequired
+from .body import JSONParser
+from .fields import Input
+
+logger = logging.getLogger(__name__)
+
+_STATUSES: dict[type[ServiceError], int] = {Invalid: 400, Refused: 409, VersionMismatch: 412, VersionRequired: 428}
+
+
+def refusal(exc: Exception) -> Exception:
+    """What services and getters raise, as the problem that it is to a caller; other exceptions as they are."""
+    match exc:
+        case ServiceError():
+            errors = [fault(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
+            return Problem(_STATUSES[type(exc)], str(exc.code), str(exc), errors)
+        case NotFound():
+            # One text for absent and foreign.
+            return Problem(404, "not_found", _("There is no such object."))
+        case Forbidden():
+            return Problem(403, "forbidden", _("You may not do this here."))
+        case IntegrityError():
+            logger.warning("a write met a constraint", exc_info=exc)
+            return Problem(409, "conflict", _("Somebody else wrote the same at the same time. Look, and try again."))
+    return exc
+
+
+def check_csrf(request: HttpRequest) -> None:
+    """For whoever is signed in by a session; raises Problem (403). The views themselves are exempt: keys need none."""
+    check = CSRFCheck(_not_exempt)
+    check.process_request(request)
+    if check.process_view(request, _not_exempt, (), {}):
+        raise Problem(403, "csrf", _("A write from a browser carries its CSRF token."))
+
+
+def _not_exempt(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+class SessionWithToken(SessionAuthentication):
+    def enforce_csrf(self, request: Request) -> None:
+        check_csrf(request._request)
+
+
+class ApiView(APIView):
+    """`query_class` reads the parameters of a GET; other methods have none."""
+
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+    authentication_classes = [ApiKeyAuthentication, SessionWithToken]
+    parser_classes = [JSONParser]
+    query_class: type[Input] = Input
+    paginator: CursorPagination | None = None
+    params: dict[str, Any]
+    actor: Actor
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.actor = request.auth if isinstance(request.auth, Actor) else Actor.from_user(cast(User, request.user))
+        if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
+            self.params = self._read_query(request)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(refusal(exc))
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def body(self, serializer_class: type[Input], *, partial: bool = False) -> dict[str, Any]:
+        """The body's values; raises ValidationError naming every fault."""
+        serializer = serializer_class(data=self.request.data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data  # type: ignore[no-any-return]
+
+    def created(self, data: object, *path: object) -> Response:
+        """201, with the address of what was made below this one."""
+        location = self.request.build_absolute_uri(self.request.path + "".join(f"{part}/" for part in path))
+        return Response(data, status=201, headers={"Location": location})
+
+    def _read_query(self, request: Request) -> dict[str, Any]:
+        serializer_class = self.query_class if request.method in ("GET", "HEAD") else Input
+        known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
+        given = {name: values for name, values in request.query_params.lists() if name not in known}
+        repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+        if repeated:
+            raise invalid([fault(f"?{name}", _("Give this once.")) for name in repeated])
+        serializer = serializer_class(data={name: values[0] for name, values in given.items()})
+        try:
+            serializer.is_valid(raise_exception=True)
+        except ValidationError as error:
+            faults = [(name, text) for name, texts in error.detail.items() for text in texts]  # type: ignore[union-attr]
+            raise invalid([fault(f"?{name}", text) for name, text in faults]) from None
+        return serializer.validated_data  # type: ignore[no-any-return]

@@ -1,0 +1,65 @@
+"""JSON bodies, read strictly and to a limit: what can't be read is a 400 (or 413, 415) that says why."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from rest_framework.parsers import BaseParser
+
+from config.problems import Problem, body_pointer, fault
+
+LIMIT = 1_000_000
+# Dates, the T and the zone are all needed; `fromisoformat` alone would take much more.
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
+
+
+def parse_instant(text: object) -> dt.datetime | None:
+    """The instant, in UTC, that RFC 3339 text with a time zone says; None for anything else."""
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        return None
+    try:
+        return dt.datetime.fromisoformat(text.upper()).astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # the 31st of February, the year 0
+        return None
+
+
+def storable(text: str) -> bool:
+    """Whether a database can hold the text: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_json(request: HttpRequest, limit: int = LIMIT) -> Any:
+    """The body of a plain view; raises Problem."""
+    if request.content_type != "application/json":
+        raise Problem(415, "unsupported_media_type", _("Send application/json."))
+    return _decode(request, limit)
+
+
+class JSONParser(BaseParser):
+    """For DRF's views."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return _decode(stream, LIMIT)
+
+
+def _decode(stream: Any, limit: int) -> Any:
+    raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise Problem(413, "too_large", _("The body is larger than %(limit)s bytes.") % {"limit": limit})
+    try:
+        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        detail = _("The body is not JSON: %(error)s") % {"error": error}
+        raise Problem(400, "malformed", detail, [fault(body_pointer(), detail)]) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,38 @@
+"""Products, plans and surfaces: what there is to ask about, for whoever is signed in."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.catalogue import Product
+from accounts.models import Plan
+from config.paging import WholeList
+
+from ..surfaces import SURFACES
+from .base import ApiView
+from .serializers import PlanOutput, ProductOutput, SurfaceOutput
+
+
+class WholeView(ApiView):
+    paginator: WholeList = WholeList()
+
+    def listed(self, request: Request, items: list[Any], output: type[serializers.Serializer[Any]]) -> Response:
+        found, following = self.paginator.whole(request, items)
+        return Response({"results": output(found, many=True).data, "next": following})
+
+
+class Products(WholeView):
+    def get(self, request: Request) -> Response:
+        return self.listed(request, list(Product), ProductOutput)
+
+
+class Plans(WholeView):
+    def get(self, request: Request) -> Response:
+        return self.listed(request, list(Plan.objects.all()), PlanOutput)
+
+
+class Surfaces(WholeView):
+    def get(self, request: Request) -> Response:
+        return self.listed(request, list(SURFACES.values()), SurfaceOutput)

@@ -1,0 +1,167 @@
+"""May it be used? Plain Django views: the one hot path, where a framework would cost more than the answer.
+
+A question that is well-formed gets 200 and an answer; one that is not 400; trouble inside 503, which means no.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.access import Actor
+from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor
+from config.problems import Problem, as_problem, body_pointer, fault, invalid
+
+from .. import decisions
+from ..decisions import Answer, Question
+from ..rules import Decision, LayerAnswer
+from .base import check_csrf, refusal
+from .body import parse_instant, read_json, storable
+from .fields import rfc3339
+
+logger = logging.getLogger(__name__)
+
+MAX_ITEMS = 10_000
+_QUESTION_LIMIT = 20_000
+_BATCH_LIMIT = 16_000_000
+_TEXTS = ("organization", "product", "member", "data_kind")
+_REQUIRED = ("organization", "product")
+_INSTANTS = ("collected_at", "at")
+_FIELDS = frozenset(_TEXTS + _INSTANTS)
+
+AnsweringView = Callable[[HttpRequest, Actor], HttpResponse]
+
+
+def _answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
+    """Who asks, by key or session; and every failure as a problem."""
+
+    @csrf_exempt  # a session's token is checked below; a key needs none
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        try:
+            actor = _actor(request)
+            if request.method != "POST":
+                raise Problem(405, "method_not_allowed", _("Questions are asked by POST."), headers={"Allow": "POST"})
+            response = view(request, actor)
+        except Exception as error:
+            problem = as_problem(refusal(error))
+            if problem is None or problem.status_code >= 500:
+                logger.exception("a question could not be answered")
+                detail = _("The question could not be answered, which means no.")
+                problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
+            return problem.response()
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return wrapped
+
+
+def _actor(request: HttpRequest) -> Actor:
+    challenge = {"WWW-Authenticate": ApiKeyAuthentication.challenge}
+    try:
+        actor = key_actor(request)
+    except InvalidKey:
+        detail = _("The API key is missing, unknown, expired or revoked.")
+        raise Problem(401, "authentication_failed", detail, headers=challenge) from None
+    if actor is not None:
+        return actor
+    if not request.user.is_authenticated or not request.user.is_active:
+        raise Problem(401, "not_authenticated", _("Say who is asking: an API key, or a session."), headers=challenge)
+    check_csrf(request)
+    return Actor.from_user(request.user)
+
+
+@_answering
+def decide(request: HttpRequest, actor: Actor) -> HttpResponse:
+    explain = _explain(request)
+    question, faults = _question(read_json(request, _QUESTION_LIMIT))
+    if question is None:
+        raise invalid(faults)
+    answer = decisions.decide(question, actor)
+    decision = answer.decision
+    body: dict[str, Any] = {"allowed": decision.allowed, "reason": decision.reason, "detail": answer.detail}
+    if explain:
+        body["layers"] = [_layer(layer, answer) for layer in decision.layers]
+    return JsonResponse({**body, "decided_at": rfc3339(answer.decided_at)})
+
+
+def _explain(request: HttpRequest) -> bool:
+    faults = [fault(f"?{name}", _("There is no such field.")) for name in request.GET if name != "explain"]
+    values = request.GET.getlist("explain")
+    if len(values) > 1 or (values and values[0] not in ("true", "false")):
+        faults.append(fault("?explain", _("Say “true” or “false”, once.")))
+    if faults:
+        raise invalid(faults)
+    return values == ["true"]
+
+
+def _layer(layer: LayerAnswer, answer: Answer) -> dict[str, object]:
+    event = answer.events.get(layer.layer)
+    return {
+        "layer": layer.layer,
+        "allowed": layer.allowed,
+        "reason": layer.reason,
+        "since": rfc3339(layer.since) if layer.since else None,
+        "event": None if event is None else str(event),
+    }
+
+
+@_answering
+def decide_batch(request: HttpRequest, actor: Actor) -> HttpResponse:
+    if request.GET:
+        raise invalid([fault(f"?{name}", _("There is no such field.")) for name in request.GET])
+    items = _items(read_json(request, _BATCH_LIMIT))
+    read = [_question(item, "items", n) for n, item in enumerate(items)]
+    answers = decisions.decide_many([question for question, _faults in read if question is not None], actor)
+    answered = iter(answers.decisions)
+    shown = [_shown(next(answered)) if question is not None else _malformed(faults) for question, faults in read]
+    return JsonResponse({"decisions": shown, "decided_at": rfc3339(answers.decided_at)})
+
+
+def _items(body: Any) -> list[Any]:
+    if not isinstance(body, dict):
+        raise invalid([fault(body_pointer(), _("Send an object with “items”."))])
+    faults = [fault(body_pointer(name), _("There is no such field.")) for name in body if name != "items"]
+    items = body.get("items")
+    if not isinstance(items, list):
+        faults.append(fault(body_pointer("items"), _("Give a list of questions.")))
+    elif len(items) > MAX_ITEMS:
+        detail = _("%(count)s items; at most %(limit)s at a time.") % {"count": len(items), "limit": MAX_ITEMS}
+        faults.append(fault(body_pointer("items"), detail))
+    if faults:
+        raise invalid(faults)
+    return items  # type: ignore[return-value]
+
+
+def _shown(decision: Decision) -> dict[str, object]:
+    return {"allowed": decision.allowed, "reason": decision.reason}
+
+
+def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
+    return {"allowed": False, "reason": None, "error": faults[0]}
+
+
+def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str, str]]]:
+    """The question that an item is, or None and every fault of it."""
+    if not isinstance(item, dict):
+        return None, [fault(body_pointer(*path), _("A question is an object."))]
+    faults = [fault(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS]
+    for name in _TEXTS:
+        value = item.get(name)
+        if value is None and name in _REQUIRED:
+            faults.append(fault(body_pointer(*path, name), _("This field is required.")))
+        elif value is not None and not (isinstance(value, str) and storable(value)):
+            faults.append(fault(body_pointer(*path, name), _("Not a valid string.")))
+    instants = {name: parse_instant(item[name]) for name in _INSTANTS if item.get(name) is not None}
+    for name, instant in instants.items():
+        if instant is None:
+            detail = _("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
+            faults.append(fault(body_pointer(*path, name), detail))
+    if faults:
+        return None, faults
+    texts = {name: item.get(name) for name in _TEXTS}
+    return Question(**texts, **instants), []  # type: ignore[arg-type]

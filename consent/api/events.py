@@ -1,0 +1,52 @@
+"""The ledger, in position order."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Permission, get_organization, require
+from accounts.models import Member
+from config.paging import PositionPagination
+
+from .. import actors, ledger
+from ..models import ConsentEvent
+from .base import ApiView
+from .serializers import EventOutput, EventQuery
+
+
+class EventsView(ApiView):
+    query_class = EventQuery
+    paginator = PositionPagination()
+
+    def listed(self, request: Request, rows: Any) -> Response:
+        """Sequenced first, so that what was committed before the question is in the answer."""
+        ledger.sequence()
+        events, following = self.paginator.page(request, self._filtered(rows.visible_to(self.actor).placed()))
+        output = EventOutput(events, many=True, context={"labels": actors.labels(events, self.actor)})
+        return Response({"results": output.data, "next": following})
+
+    def _filtered(self, rows: Any) -> Any:
+        params = dict(self.params)
+        if "since" in params:
+            rows = rows.filter(recorded_at__gte=params.pop("since"))
+        if "until" in params:
+            rows = rows.filter(recorded_at__lt=params.pop("until"))
+        if "member" in params:
+            rows = rows.filter(member__in=Member.objects.identified_by(params.pop("member")).values("pk"))
+        if "actor" in params:
+            rows = rows.filter(actor_id=params.pop("actor"))
+        return rows.filter(**params)
+
+
+class Events(EventsView):
+    def get(self, request: Request) -> Response:
+        require(self.actor, Permission.LEDGER_VIEW, None)
+        return self.listed(request, ConsentEvent.objects.all())
+
+
+class OrganizationEvents(EventsView):
+    def get(self, request: Request, organization: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.HISTORY_VIEW)
+        # By the position's own column: its index holds an organization's events in their order.
+        return self.listed(request, ConsentEvent.objects.filter(placed__organization=found))

@@ -1,0 +1,68 @@
+"""Input, read strictly: no number for a text, no unknown field, no instant without its zone."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework import serializers
+
+from .body import parse_instant
+
+
+class Text(serializers.CharField):
+    """A string; DRF's own field takes numbers too."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data not in (serializers.empty, None) and not isinstance(data, str):
+            self.fail("invalid")
+        return super().run_validation(data)
+
+
+class Email(serializers.EmailField, Text):
+    pass
+
+
+class OneOf(serializers.ChoiceField):
+    """One of a closed set of strings."""
+
+    default_error_messages = {"one_of": gettext_lazy("“{input}” is none of: {known}.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("one_of", input=data, known=", ".join(map(str, self.choices)))
+        return data
+
+
+class Instant(serializers.Field[dt.datetime, Any, str, Any]):
+    default_error_messages = {"invalid": gettext_lazy("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")}
+
+    def to_internal_value(self, data: Any) -> dt.datetime:
+        instant = parse_instant(data)
+        if instant is None:
+            self.fail("invalid")
+        return instant
+
+    def to_representation(self, value: dt.datetime) -> str:
+        return rfc3339(value)
+
+
+def rfc3339(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+class Input(serializers.Serializer[Any]):
+    """A body, or the query parameters; names it does not know are errors."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        errors: dict[Any, Any] = {}
+        if isinstance(data, Mapping):
+            errors = {name: [_("There is no such field.")] for name in data if name not in self.fields}
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            errors |= error.detail  # type: ignore[arg-type]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return value

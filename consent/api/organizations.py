@@ -1,0 +1,150 @@
+"""Organizations and their subscriptions."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Prefetch
+from django.http import Http404
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Permission, get_organization, organizations_with, require
+from accounts.catalogue import Product
+from accounts.models import Organization, Plan, Subscription
+from config.paging import CursorPagination
+from config.problems import body_pointer, fault, invalid
+
+from ..models import Source
+from ..services.errors import Invalid
+from ..services.organizations import (
+    OrganizationDraft,
+    close_organization,
+    create_organization,
+    reopen_organization,
+    update_organization,
+)
+from ..services.plans import end_subscription, get_plan, subscribe
+from .base import ApiView
+from .serializers import (
+    OrganizationChange,
+    OrganizationInput,
+    OrganizationOutput,
+    OrganizationQuery,
+    ReasonInput,
+    SubscriptionInput,
+)
+
+_LIVE = Prefetch("subscriptions", Subscription.objects.filter(ended_at=None), to_attr="live")
+
+
+def shown(organization: Organization) -> Any:
+    """The organization as it is now, subscriptions included."""
+    return OrganizationOutput(Organization.objects.prefetch_related(_LIVE).get(pk=organization.pk)).data
+
+
+def known_product(key: str) -> Product:
+    """The product of a path; raises Http404."""
+    if key not in Product.values:
+        raise Http404
+    return Product(key)
+
+
+class Organizations(ApiView):
+    query_class = OrganizationQuery
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        within = organizations_with(self.actor, Permission.ORGANIZATION_VIEW)
+        rows = Organization.objects.all() if within is None else Organization.objects.filter(pk__in=within)
+        for name, value in self.params.items():
+            if name == "plan":
+                rows = rows.filter(subscriptions__plan=_filter_plan(value), subscriptions__ended_at=None)
+            elif name == "search":
+                rows = rows.named(value)
+            else:
+                rows = rows.filter(**{name: value})
+        found, following = self.paginator.page(request, rows.prefetch_related(_LIVE))
+        return Response({"results": OrganizationOutput(found, many=True).data, "next": following})
+
+    def post(self, request: Request) -> Response:
+        require(self.actor, Permission.ORGANIZATION_CREATE, None)
+        values = self.body(OrganizationInput)
+        owner = values.get("owner")
+        draft = OrganizationDraft(
+            name=values["name"],
+            kind=values["kind"],
+            external_id=values.get("external_id"),
+            country=values.get("country") or "",
+            owner=(owner["email"], owner["name"]) if owner else None,
+            subscriptions=_plans(values.get("subscriptions", {})),
+        )
+        made = create_organization(draft=draft, actor=self.actor, source=Source.API)
+        return self.created(shown(made), made.pk)
+
+
+def _filter_plan(key: str) -> Plan:
+    try:
+        return get_plan(key)
+    except Invalid as error:
+        raise invalid([fault("?plan", error)]) from None
+
+
+def _plans(wanted: dict[str, str | None]) -> list[Plan]:
+    """The plans named for each product; raises Problem naming every one that is none."""
+    plans, faults = [], []
+    for product, key in wanted.items():
+        pointer = body_pointer("subscriptions", product)
+        if product not in Product.values:
+            faults.append(fault(pointer, _("There is no such product.")))
+        elif key is not None:
+            try:
+                plans.append(get_plan(key, product))
+            except Invalid as error:
+                faults.append(fault(pointer, error))
+    if faults:
+        raise invalid(faults)
+    return plans
+
+
+class OrganizationDetail(ApiView):
+    def get(self, _request: Request, organization: str) -> Response:
+        return Response(shown(get_organization(self.actor, organization, Permission.ORGANIZATION_VIEW)))
+
+    def patch(self, _request: Request, organization: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.ORGANIZATION_EDIT)
+        changes = self.body(OrganizationChange)
+        status, reason = changes.pop("status", None), changes.pop("reason", "")
+        if "country" in changes:
+            changes["country"] = changes["country"] or ""
+        who: dict[str, Any] = {"organization": found, "actor": self.actor, "source": Source.API, "reason": reason}
+        with transaction.atomic():  # all of it or nothing
+            if changes:
+                update_organization(**who, **changes)
+            if status == Organization.Status.CLOSED:
+                close_organization(**who)
+            elif status == Organization.Status.ACTIVE:
+                reopen_organization(**who)
+        return Response(shown(found))
+
+
+class SubscriptionDetail(ApiView):
+    def put(self, _request: Request, organization: str, product: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.SUBSCRIPTIONS_MANAGE)
+        key = known_product(product)
+        values = self.body(SubscriptionInput)
+        subscribe(
+            organization=found,
+            plan=get_plan(values["plan"], key),
+            actor=self.actor,
+            source=Source.API,
+            reason=values.get("reason", ""),
+        )
+        return Response(shown(found))
+
+    def delete(self, _request: Request, organization: str, product: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.SUBSCRIPTIONS_MANAGE)
+        key = known_product(product)
+        reason = self.body(ReasonInput).get("reason", "")
+        end_subscription(organization=found, product=key, actor=self.actor, source=Source.API, reason=reason)
+        return Response(status=204)

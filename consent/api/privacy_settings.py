@@ -1,0 +1,158 @@
+"""Privacy settings of organizations and of members, and locks."""
+
+import re
+from typing import Any
+
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import (
+    Actor,
+    ActorType,
+    Forbidden,
+    NotFound,
+    Permission,
+    get_member,
+    get_organization,
+    permissions,
+)
+from accounts.models import Member, Organization
+from config.paging import WholeList
+
+from .. import shown
+from ..models import Source
+from ..services.choices import choose
+from ..services.locks import lift_lock, place_lock
+from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
+from .base import ApiView
+from .organizations import known_product
+from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput
+
+_VERSION_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
+_NO_SUCH_VERSION = -1
+# A member's settings are for themselves and for the provider's own services, to read or to write.
+_READ = frozenset({Permission.MEMBER_CONSENT_VIEW})
+_WRITE = frozenset({Permission.MEMBER_CONSENT_TIGHTEN, Permission.MEMBER_CONSENT_SPEAK})
+
+
+def _surface(key: str, among: tuple[Surface, ...]) -> Surface:
+    for surface in among:
+        if surface.key == key:
+            return surface
+    raise Http404
+
+
+def _expected_version(request: Request) -> int | None:
+    """The version that If-Match names. `*` names none; what is no tag of ours is a version that never was."""
+    header = request.headers.get("If-Match", "").strip()
+    if header in ("", "*"):
+        return None
+    tag = _VERSION_TAG.fullmatch(header)
+    return int(tag[1]) if tag else _NO_SUCH_VERSION
+
+
+def _answer(setting: shown.ShownSetting) -> Response:
+    return Response(SettingOutput(setting).data, headers={"ETag": f'"{setting.version}"'})
+
+
+class SettingsView(ApiView):
+    paginator: WholeList = WholeList()
+
+    def listed(self, request: Request, settings: list[shown.ShownSetting]) -> Response:
+        found, following = self.paginator.whole(request, settings)
+        return Response({"results": SettingOutput(found, many=True).data, "next": following})
+
+
+class OrganizationSettings(SettingsView):
+    def get(self, request: Request, organization: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.CONSENT_VIEW)
+        return self.listed(request, shown.organization_settings(found, self.actor))
+
+
+class OrganizationSetting(ApiView):
+    def get(self, _request: Request, organization: str, surface: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.CONSENT_VIEW)
+        return self._shown(found, _surface(surface, ORGANIZATION_SURFACES))
+
+    def put(self, request: Request, organization: str, surface: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.CONSENT_CHOOSE)
+        chosen_on = _surface(surface, ORGANIZATION_SURFACES)
+        choose(
+            surface=chosen_on,
+            organization=found,
+            actor=self.actor,
+            source=Source.API,
+            expected_version=_expected_version(request),
+            version_required=True,
+            **self.body(ChoiceInput),
+        )
+        return self._shown(found, chosen_on)
+
+    def _shown(self, organization: Organization, surface: Surface) -> Response:
+        return _answer(shown.organization_setting(organization, surface, self.actor))
+
+
+def _member(actor: Actor, organization: str, member: str, needed: frozenset[Permission]) -> Member:
+    """The person's own membership, left or not, or any for whom a permission of `needed` is held.
+
+    Raises NotFound for absent and foreign, Forbidden before the member is looked up.
+    """
+    own = (
+        Member.objects.of_person(actor)
+        .identified_by(member)
+        .filter(organization__in=Organization.objects.identified_by(organization).values("pk"))
+        .select_related("organization", "user")
+        .first()
+    )
+    if own is not None and actor.is_user(own.user_id):
+        return own
+    found = Organization.objects.visible_to(actor).identified_by(organization).first()
+    if found is None:
+        raise NotFound("organization")
+    if not needed & permissions(actor, found):
+        raise Forbidden(Permission.MEMBER_CONSENT_VIEW)
+    return get_member(actor, found, member)
+
+
+class MemberSettings(SettingsView):
+    def get(self, request: Request, organization: str, member: str) -> Response:
+        found = _member(self.actor, organization, member, _READ)
+        return self.listed(request, [shown.member_setting(found, each, self.actor) for each in MEMBER_SURFACES])
+
+
+class MemberSetting(ApiView):
+    def get(self, _request: Request, organization: str, member: str, surface: str) -> Response:
+        found = _member(self.actor, organization, member, _READ)
+        return _answer(shown.member_setting(found, _surface(surface, MEMBER_SURFACES), self.actor))
+
+    def put(self, request: Request, organization: str, member: str, surface: str) -> Response:
+        found = _member(self.actor, organization, member, _WRITE)
+        chosen_on = _surface(surface, MEMBER_SURFACES)
+        by_key = self.actor.type == ActorType.API_KEY
+        # Only a service passes on what was said in an app; the service asks it which.
+        values: dict[str, Any] = self.body(MemberChoiceInput if by_key else ChoiceInput)
+        choose(
+            surface=chosen_on,
+            organization=found.organization,
+            member=found,
+            actor=self.actor,
+            expected_version=_expected_version(request),
+            version_required=True,
+            **{"source": Source.API, **values},
+        )
+        return _answer(shown.member_setting(found, chosen_on, self.actor))
+
+
+class LockDetail(ApiView):
+    def put(self, _request: Request, organization: str, product: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
+        key = known_product(product)
+        place_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(LockInput))
+        return _answer(shown.organization_setting(found, organization_surface(key), self.actor))
+
+    def delete(self, _request: Request, organization: str, product: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
+        key = known_product(product)
+        lift_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(LiftInput))
+        return Response(status=204)

@@ -1,0 +1,64 @@
+"""Is the portal there, and can it answer: for load balancers and monitors, without signing in."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from config.problems import Problem
+
+from .. import triggers
+
+logger = logging.getLogger(__name__)
+
+
+def _plain(view: Callable[[], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    @csrf_exempt  # a POST is refused as what it is
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            allow = {"Allow": "GET, HEAD"}
+            return Problem(405, "method_not_allowed", _("This is only read."), headers=allow).response()
+        response = view()
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return wrapped
+
+
+@_plain
+def healthz() -> HttpResponse:
+    """The process answers; nothing else is looked at."""
+    return JsonResponse({"status": "ok"})
+
+
+@_plain
+def readyz() -> HttpResponse:
+    """200 where all checks pass, else 503; what exactly is wrong is in the log, not for everybody to read."""
+    checks = {"database": False, "migrations": False, "triggers": False}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        checks["database"] = True
+        checks["migrations"] = _passes("unapplied migrations: %s", _unapplied())
+        checks["triggers"] = _passes("the ledger's triggers: %s", triggers.problems(connection))
+    except Exception:  # whatever it is, the portal is not ready
+        logger.exception("not ready")
+    shown = {name: "ok" if passed else "failed" for name, passed in checks.items()}
+    if all(checks.values()):
+        return JsonResponse({"status": "ok", "checks": shown})
+    return Problem(503, "not_ready", _("Not ready; the log says why."), checks=shown).response()
+
+
+def _passes(message: str, problems: list[str]) -> bool:
+    if problems:
+        logger.error(message, "; ".join(problems))
+    return not problems
+
+
+def _unapplied() -> list[str]:
+    executor = MigrationExecutor(connection)
+    return [str(migration) for migration, _back in executor.migration_plan(executor.loader.graph.leaf_nodes())]

@@ -1,0 +1,46 @@
+"""Below /api/v1/; an organization or member is its id or `external:<id>`."""
+
+from django.urls import URLPattern, path
+
+from . import catalogue, decisions, events, members, organizations, privacy_settings
+
+app_name = "api"
+
+_ORGANIZATION = "organizations/<str:organization>/"
+_MEMBER = f"{_ORGANIZATION}members/<str:member>/"
+
+urlpatterns: list[URLPattern] = [
+    path("products/", catalogue.Products.as_view(), name="products"),
+    path("plans/", catalogue.Plans.as_view(), name="plans"),
+    path("surfaces/", catalogue.Surfaces.as_view(), name="surfaces"),
+    path("organizations/", organizations.Organizations.as_view(), name="organizations"),
+    path(_ORGANIZATION, organizations.OrganizationDetail.as_view(), name="organization"),
+    path(
+        f"{_ORGANIZATION}subscriptions/<str:product>/",
+        organizations.SubscriptionDetail.as_view(),
+        name="subscription",
+    ),
+    path(f"{_ORGANIZATION}members/", members.Members.as_view(), name="members"),
+    path(_MEMBER, members.MemberDetail.as_view(), name="member"),
+    path(
+        f"{_ORGANIZATION}privacy-settings/",
+        privacy_settings.OrganizationSettings.as_view(),
+        name="organization-settings",
+    ),
+    path(
+        f"{_ORGANIZATION}privacy-settings/<str:surface>/",
+        privacy_settings.OrganizationSetting.as_view(),
+        name="organization-setting",
+    ),
+    path(f"{_MEMBER}privacy-settings/", privacy_settings.MemberSettings.as_view(), name="member-settings"),
+    path(
+        f"{_MEMBER}privacy-settings/<str:surface>/",
+        privacy_settings.MemberSetting.as_view(),
+        name="member-setting",
+    ),
+    path(f"{_ORGANIZATION}locks/<str:product>/", privacy_settings.LockDetail.as_view(), name="lock"),
+    path("decisions/", decisions.decide, name="decisions"),
+    path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
+    path("events/", events.Events.as_view(), name="events"),
+    path(f"{_ORGANIZATION}events/", events.OrganizationEvents.as_view(), name="organization-events"),
+]

@@ -1,0 +1,202 @@
+"""Role × URL × method, each with its exact status; what is refused leaves the database as it was.
+
+The URLs come from the URLconf: one that no table below lists makes a test fail. A further part (another face) is a
+table like API of its own, with its prefixes in COVERED.
+"""
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from consent import ledger
+from tests.consent.calling import World, make_world
+from tests.consent.guarded import everything
+
+pytestmark = pytest.mark.django_db
+
+# Routes that start so have to be in a table.
+COVERED = ("api/", "healthz", "readyz")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ROLES = (
+    "anonymous", "owner", "admin", "auditor", "member", "outsider", "operator",
+    "key", "foreign_key", "operator_key", "narrow_key",
+)  # fmt: skip
+KEYS = ("key", "foreign_key", "operator_key", "narrow_key")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What each of ROLES gets, in that order; `by_key`: what a key has to say in addition."""
+
+    method: str
+    route: str
+    statuses: str
+    body: Any = None
+    by_key: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route} {json.dumps(self.body) if self.body else ''}"
+
+
+API = "api/v1/"
+ORGANIZATION = f"{API}organizations/<str:organization>/"
+MEMBER = f"{ORGANIZATION}members/<str:member>/"
+ANYBODY = "200 200 200 200 200 200 200 200 200 200 200"
+SIGNED_IN = "401 200 200 200 200 200 200 200 200 200 200"
+NOWHERE = "404 404 404 404 404 404 404 404 404 404 404"
+ASKERS = "401 200 200 200 403 200 200 200 200 200 403"
+READERS = "401 200 200 200 403 404 200 200 404 200 403"
+OPERATORS = "401 403 403 403 403 404 200 403 404 200 403"
+OPERATORS_204 = OPERATORS.replace("200", "204")
+MANAGERS = "401 200 200 403 403 404 200 200 404 200 403"
+CHOICES_SEEN = "401 403 403 403 200 404 200 403 404 200 403"
+QUESTION = {"organization": "{organization}", "product": "le_chat", "member": "{member}"}
+LOCK = {"reason": "Contract 7", "reference": "CRM-7"}
+
+API_ROWS = [
+    #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}products/", SIGNED_IN),
+    Row("GET", f"{API}plans/", SIGNED_IN),
+    Row("GET", f"{API}surfaces/", SIGNED_IN),
+    Row("GET", f"{API}organizations/", "401 200 200 200 200 200 200 200 200 200 403"),
+    Row("POST", f"{API}organizations/", "401 403 403 403 403 403 201 403 403 201 403", {"name": "N", "kind": "team"}),
+    Row("GET", ORGANIZATION, "401 200 200 200 200 404 200 200 404 200 403"),
+    Row("PATCH", ORGANIZATION, MANAGERS, {"country": "SE"}),
+    Row("PATCH", ORGANIZATION, OPERATORS, {"status": "closed", "reason": "Asked for", "country": "SE"}),
+    Row("PUT", f"{ORGANIZATION}subscriptions/<str:product>/", OPERATORS, {"plan": "le_chat_teams"}),
+    Row("DELETE", f"{ORGANIZATION}subscriptions/<str:product>/", OPERATORS_204),
+    Row("GET", f"{ORGANIZATION}members/", READERS),
+    Row(
+        "POST",
+        f"{ORGANIZATION}members/",
+        MANAGERS.replace("200", "201"),
+        {"email": "new@kvasir.example", "name": "New", "role": "member"},
+    ),
+    Row("GET", MEMBER, READERS),
+    Row("PATCH", MEMBER, MANAGERS, {"role": "auditor"}),
+    Row("DELETE", MEMBER, MANAGERS.replace("200", "204")),
+    Row("GET", f"{ORGANIZATION}privacy-settings/", READERS),
+    Row("GET", f"{ORGANIZATION}privacy-settings/<str:surface>/", READERS),
+    Row("PUT", f"{ORGANIZATION}privacy-settings/<str:surface>/", MANAGERS, {"choice": "opted_out"}),
+    Row("PUT", f"{ORGANIZATION}privacy-settings/<str:surface>/", MANAGERS, {"choice": "opted_in"}),
+    Row("GET", f"{MEMBER}privacy-settings/", CHOICES_SEEN),
+    Row("GET", f"{MEMBER}privacy-settings/<str:surface>/", CHOICES_SEEN),
+    Row(
+        "PUT",
+        f"{MEMBER}privacy-settings/<str:surface>/",
+        CHOICES_SEEN,
+        {"choice": "opted_out"},
+        by_key={"source": "ios"},
+    ),
+    Row(
+        "PUT",
+        f"{MEMBER}privacy-settings/<str:surface>/",
+        "401 403 403 403 200 404 403 403 404 200 403",
+        {"choice": "opted_in"},
+        by_key={"source": "android"},
+    ),
+    Row("PUT", f"{ORGANIZATION}locks/<str:product>/", OPERATORS, LOCK),
+    Row("DELETE", f"{ORGANIZATION}locks/<str:product>/", OPERATORS_204, {"reason": "Contract ended"}),
+    Row("POST", f"{API}decisions/", ASKERS, QUESTION),
+    Row("POST", f"{API}decisions/batch/", ASKERS, {"items": [QUESTION]}),
+    Row("GET", f"{API}events/", "401 403 403 403 403 403 200 403 403 200 403"),
+    Row("GET", f"{ORGANIZATION}events/", READERS),
+    Row("GET", "healthz", ANYBODY),
+    Row("GET", "readyz", ANYBODY),
+    Row("GET", "api/", NOWHERE),
+    Row("GET", "api/<path:_path>", NOWHERE),
+]
+TABLES = [API_ROWS]
+ROWS = [row for table in TABLES for row in table]
+
+
+def routes(patterns: list[Any] | None = None, prefix: str = "") -> Iterator[str]:
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route
+
+
+def covered_routes() -> set[str]:
+    return {route for route in routes() if route.startswith(COVERED)}
+
+
+def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() -> None:
+    assert {row.route for row in ROWS} == covered_routes()
+
+
+@pytest.fixture
+def world() -> World:
+    made = make_world()
+    ledger.sequence()  # reading a feed then writes nothing either
+    return made
+
+
+def fill(text: str, world: World, **ids: str) -> str:
+    values = {
+        "organization": str(world.cast.labs.pk),
+        "member": str(world.cast.labs_member.pk),
+        "product": "le_chat",
+        "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
+        "_path": "v1/nowhere/",
+        **ids,
+    }
+    for name, value in values.items():
+        text = text.replace(f"<str:{name}>", value).replace(f"<path:{name}>", value).replace(f"{{{name}}}", value)
+    return text
+
+
+def call(world: World, row: Row, role: str, **ids: str) -> Any:
+    body = None
+    if row.body is not None:
+        body = {**json.loads(fill(json.dumps(row.body), world, **ids)), **(row.by_key if role in KEYS else {})}
+    return world.callers[role](row.method, "/" + fill(row.route, world, **ids), body)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_matrix__each_role__gets_its_status_and_a_refusal_changes_nothing(row: Row, world: World) -> None:
+    before = everything()
+    found = {}
+    for role in ROLES:
+        with transaction.atomic():
+            status = found[role] = call(world, row, role).status_code
+            if row.method == "GET" or status >= 400:
+                assert everything() == before, f"{role} changed something"
+            transaction.set_rollback(True)
+    assert found == dict(zip(ROLES, map(int, row.statuses.split()), strict=True))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "<str:organization>" in row.route], ids=str)
+@pytest.mark.parametrize("role", ["outsider", "foreign_key"])
+def test_matrix__absent_and_foreign__are_indistinguishable(row: Row, role: str, world: World) -> None:
+    absent = str(uuid.uuid4())
+    answers = [
+        call(world, row, role),
+        call(world, row, role, organization=absent),
+        call(world, row, role, organization="external:nobody"),
+        call(world, row, role, organization="not an id"),
+        call(world, row, role, organization=absent, member=absent),
+    ]
+    for answer in answers:
+        assert answer.status_code == 404
+        assert {**answer.json(), "request_id": ""} == {**answers[0].json(), "request_id": ""}
+
+
+@pytest.mark.parametrize("route", sorted({row.route for row in ROWS if row.statuses != NOWHERE}))
+def test_matrix__method_that_no_table_lists__405(route: str, world: World) -> None:
+    listed = {row.method for row in ROWS if row.route == route}
+    before = everything()
+    for method in (*METHODS, "OPTIONS"):
+        if method not in listed:
+            answer = call(world, Row(method, route, "", {}), "operator_key")
+            assert (method, answer.status_code) == (method, 405)
+            assert answer["Content-Type"] == "application/problem+json"
+    assert everything() == before
