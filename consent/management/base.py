@@ -1,0 +1,45 @@
+"""What the commands that ask and change consent share beyond the portal's other commands."""
+
+import datetime as dt
+
+from accounts.management.base import Misuse, PortalCommand, printable
+from accounts.models import Plan
+
+from ..rules import State
+from ..services import plans
+from ..services.errors import Invalid, ServiceError
+
+YES_NO = {True: "yes", False: "no"}
+
+
+class ConsentCommand(PortalCommand):
+    refusals = (ServiceError,)
+
+    def say(self, refusal: Exception) -> str:
+        """Names the value that is wrong, where it is one."""
+        field = refusal.field if isinstance(refusal, ServiceError) else ""
+        return f"{field}: {refusal}" if field else str(refusal)
+
+    def plan(self, key: str) -> Plan:
+        try:
+            return plans.get_plan(key)
+        except Invalid:
+            known = ", ".join(Plan.objects.values_list("key", flat=True))
+            raise Misuse(f"There is no plan “{printable(key)}”. The plans: {known}.") from None
+
+
+def spell(instant: dt.datetime | None) -> str | None:
+    return None if instant is None else instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def state_data(state: State) -> dict[str, object]:
+    """A layer's standing, for people and programs."""
+    return {
+        "plan": state.plan if state.subscribed else "",
+        "choice": str(state.choice),
+        "carried_over_from": state.carry,
+        "locked": state.locked,
+        "allowed": state.allowed,
+        "reason": str(state.reason_code),
+        "since": spell(state.since),
+    }

@@ -1,0 +1,66 @@
+"""Something to look at: an empty installation gets organizations, people and half a year of real history."""
+
+import secrets
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+from django.core.management.base import CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.management.base import Failed, table
+from accounts.models import Organization, User
+from consent import ledger
+from consent.management import story
+from consent.management.base import ConsentCommand
+
+
+class Command(ConsentCommand):
+    help = (
+        "Fill an installation that has no organizations with a demo, and print who can sign in and the password, "
+        "which is made anew each time. With --new-password: a fresh password for the people of the demo that is here."
+    )
+    examples = """
+  manage.py demo
+  manage.py demo --new-password
+"""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--new-password", action="store_true", help="only make a new password for the demo's people"
+        )
+        self.add_format(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        password = secrets.token_urlsafe(12)
+        if not options["new_password"]:
+            self._fill()
+        people = self._set_password(password)
+        lines = table([*people.items(), ("password", password)])
+        intro = "Sign in as one of these; the password is the same for all:"
+        self.result({"password": password, "people": people}, f"{intro}\n\n{lines}", options)
+
+    def _fill(self) -> None:
+        if Organization.objects.exists():
+            raise Failed("There are organizations here; the demo is for an empty installation. Nothing was changed.")
+        address, name = story.OPERATOR
+        if User.objects.filter(email=address).exists():
+            raise Failed(f"There is a user {address} here already. Nothing was changed.")
+        try:
+            with ledger.history_clock() as travel, transaction.atomic():
+                operator = User.objects.create_user(address, None, name=name, is_staff=True)
+                story.Story(operator, travel, timezone.now()).tell()
+        except RuntimeError as error:
+            raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
+        self.done_so_far = "The demo is there; --new-password makes its password."
+        ledger.sequence()
+        self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
+
+    def _set_password(self, password: str) -> dict[str, str]:
+        """Hash it once, give it to all; returns address → what they are, of those who are there."""
+        users = User.objects.filter(email__in=story.PEOPLE, is_active=True)
+        there = set(users.values_list("email", flat=True))
+        if story.OPERATOR[0] not in there:
+            raise Failed("There is no demo here. Nothing was changed.")
+        users.update(password=make_password(password))
+        return {address: what for address, what in story.PEOPLE.items() if address in there}

@@ -1,0 +1,250 @@
+"""The demo's history, told through the services in the order in which it happened.
+
+Names, plans and choices are always the same; the days count back from today. Every address is in the reserved domain
+`.example`.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+
+from accounts.access import Actor
+from accounts.authentication import issue_key, revoke_key
+from accounts.models import ApiKey, Member, Organization, User
+
+from ..models import Source
+from ..rules import Choice
+from ..services import choices, locks, members, organizations, plans
+from ..services.organizations import OrganizationDraft
+from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
+
+OPERATOR = ("operator@demo.example", "Iris Operator")
+# Whom one can sign in as: address → what they are.
+PEOPLE = {
+    OPERATOR[0]: "operator, for all organizations",
+    "ada@kvasir.example": "owner of Kvasir Labs",
+    "bo@kvasir.example": "admin of Kvasir Labs",
+    "dag@kvasir.example": "auditor of Kvasir Labs, member of Meridian Bank",
+    "cleo@kvasir.example": "member of Kvasir Labs",
+    "nadia@meridian.example": "admin of Meridian Bank, which opted in on Enterprise",
+    "mira@okafor.example": "owner of her personal organization",
+}
+_STEP = dt.timedelta(minutes=11)
+_Role = Member.Role
+
+
+class Story:
+    """Tells it with the clock that `travel` sets; each step is some minutes after the one before."""
+
+    def __init__(self, operator: User, travel: Callable[[dt.datetime], None], today: dt.datetime) -> None:
+        self._operator = Actor.from_command(operator)
+        self._travel, self._today, self._now = travel, today, today
+        self._key, _text = issue_key("Mobile app backend", [ApiKey.Scope.CONSENT_MEMBER])
+        self._phone = Actor.from_key(self._key)
+
+    def tell(self) -> None:
+        self._kvasir_and_the_first_personal_accounts()
+        self._customers_with_contracts()
+        self._plans_move()
+        self._choices_on_the_phone()
+        self._lately()
+        revoke_key(self._key)  # it has served: nobody has its text
+
+    # --- Chapters ---
+
+    def _kvasir_and_the_first_personal_accounts(self) -> None:
+        self._days_ago(182)
+        self.kvasir = self._team("Kvasir Labs", "kvasir", "NO", "le_chat_pro", "ai_studio_experiment")
+        self._join(self.kvasir, "ada@kvasir.example", "Ada Lindqvist", _Role.OWNER)
+        self._join(self.kvasir, "bo@kvasir.example", "Bo Adeyemi", _Role.ADMIN)
+        self._join(self.kvasir, "cleo@kvasir.example", "Cleo Marchetti")
+        self._days_ago(171)
+        self._join(self.kvasir, "dag@kvasir.example", "Dag Haugen", _Role.AUDITOR)
+        for name in ("Elif Kaya", "Finn Berg", "Greta Novak", "Hiro Tanaka", "Inge Solberg", "Jonas Vik"):
+            self._join(self.kvasir, f"{name.partition(' ')[0].lower()}@kvasir.example", name)
+        self._personal("Mira Okafor", "okafor", "NG", "le_chat_free")
+        self._personal("Tomasz Zieliński", "zielinski", "PL", "le_chat_student")
+        self._days_ago(160)
+        self._choose(self.kvasir, "bo@kvasir.example", AI_STUDIO_CONSOLE, Choice.OPTED_OUT)
+
+    def _customers_with_contracts(self) -> None:
+        self._days_ago(150)
+        self.halden = self._team("Halden Museum", "halden", "DE", "le_chat_teams")
+        self._join(self.halden, "lena@halden.example", "Lena Brandt", _Role.OWNER)
+        self.meridian = self._team("Meridian Bank", "meridian", "FR", "le_chat_enterprise", "ai_studio_scale")
+        self._join(self.meridian, "paul@meridian.example", "Paul Mercier", _Role.OWNER)
+        self._join(self.meridian, "nadia@meridian.example", "Nadia Rahal", _Role.ADMIN)
+        self._join(self.meridian, "dag@kvasir.example", "Dag Haugen")
+        self._days_ago(138)
+        self.orchard = self._team("Orchard Health", "orchard", "IE", "le_chat_enterprise", "ai_studio_scale")
+        self._join(self.orchard, "sean@orchard.example", "Sean Whelan", _Role.OWNER)
+        reason = "Board decision of March: help improve the assistant for branch staff."
+        self._choose(self.meridian, "nadia@meridian.example", LE_CHAT_CONSOLE, Choice.OPTED_IN, reason)
+        self._choose(self.orchard, "sean@orchard.example", LE_CHAT_CONSOLE, Choice.OPTED_IN, "Pilot on test data.")
+        self._days_ago(121)
+        locks.place_lock(
+            organization=self.orchard,
+            product="le_chat",
+            reason="Patient data must not be used for training.",
+            reference="Contract OH-2291, § 7",
+            actor=self._operator,
+            source=Source.ADMIN,
+        )
+
+    def _plans_move(self) -> None:
+        self._days_ago(117)
+        self.tessera = self._team("Tessera Studio", "tessera", "IT", "le_chat_teams")
+        self._join(self.tessera, "vito@tessera.example", "Vito Serra", _Role.OWNER)
+        self.juniper = self._team("Juniper & Sons", "juniper", "GB", "le_chat_pro")
+        self._join(self.juniper, "olive@juniper.example", "Olive Juniper", _Role.OWNER)
+        self._choose(self.juniper, "olive@juniper.example", LE_CHAT_CONSOLE, Choice.OPTED_IN)
+        self._days_ago(96)
+        self.bluefin = self._team("Bluefin Logistics", "bluefin", "PT", "le_chat_free", "ai_studio_scale")
+        self._join(self.bluefin, "rui@bluefin.example", "Rui Tavares", _Role.OWNER)
+        self.pinehill = self._team("Pinehill Archive", "pinehill", "CA", "le_chat_teams")
+        self._join(self.pinehill, "noah@pinehill.example", "Noah Clarke", _Role.OWNER)
+        self._days_ago(74)
+        self._subscribe(self.tessera, "le_chat_pro", "Downgraded by the customer.")  # carried over
+        self._subscribe(self.juniper, "le_chat_teams", "Upgraded by the customer.")  # the opt-in is dropped
+        self._days_ago(61)
+        plans.end_subscription(
+            organization=self.bluefin,
+            product="le_chat",
+            reason="Cancelled by the customer.",
+            actor=self._operator,
+            source=Source.ADMIN,
+        )
+
+    def _choices_on_the_phone(self) -> None:
+        self._days_ago(52)
+        zielinski = Organization.objects.get(external_id="zielinski")
+        self._on_phone(zielinski, "tomasz@zielinski.example", Choice.OPTED_OUT, Source.IOS)
+        for number, name in enumerate(("elif", "finn", "greta", "hiro", "inge")):
+            self._on_phone(
+                self.kvasir,
+                f"{name}@kvasir.example",
+                Choice.OPTED_OUT,
+                (Source.IOS, Source.ANDROID)[number % 2],
+            )
+        self._days_ago(45)
+        self._on_phone(self.kvasir, "greta@kvasir.example", Choice.OPTED_IN, Source.ANDROID)
+        self._days_ago(38)
+        jonas = self._member(self.kvasir, "jonas@kvasir.example")
+        members.remove_member(member=jonas, actor=self._person("bo@kvasir.example"), source=Source.CONSOLE)
+        cleo = self._member(self.kvasir, "cleo@kvasir.example")
+        for choice in (Choice.OPTED_OUT, Choice.OPTED_IN):
+            self._days_ago(36 if choice == Choice.OPTED_OUT else 35)
+            choices.choose(
+                surface=LE_CHAT_MOBILE,
+                organization=self.kvasir,
+                member=cleo,
+                choice=choice,
+                actor=self._person("cleo@kvasir.example"),
+                source=Source.DATA_CONTROLS,
+            )
+
+    def _lately(self) -> None:
+        self._days_ago(33)
+        self._personal("Lucía Ferreira", "ferreira", "ES", "le_chat_pro")
+        self.quokka = self._team("Quokka Robotics", "quokka", "AU", "le_chat_free", "ai_studio_experiment")
+        self._join(self.quokka, "zoe@quokka.example", "Zoe Nguyen", _Role.OWNER)
+        self._days_ago(24)
+        choices.choose(
+            surface=LE_CHAT_CONSOLE,
+            organization=self.quokka,
+            choice=Choice.OPTED_OUT,
+            actor=self._operator,
+            source=Source.ADMIN,
+            reason="Asked for by telephone.",
+        )
+        self._days_ago(17)
+        organizations.close_organization(
+            organization=self.pinehill,
+            actor=self._operator,
+            source=Source.ADMIN,
+            reason="Account cancelled.",
+        )
+        self._days_ago(9)
+        self._choose(self.halden, "lena@halden.example", LE_CHAT_CONSOLE, Choice.OPTED_OUT)
+        self._days_ago(2)
+        self._join(self.kvasir, "kari@kvasir.example", "Kari Moe")
+        self._on_phone(self.kvasir, "kari@kvasir.example", Choice.OPTED_OUT, Source.IOS)
+
+    # --- Verbs ---
+
+    def _days_ago(self, days: int) -> None:
+        self._now = self._today - dt.timedelta(days=days)
+        self._travel(self._now)
+
+    def _later(self) -> None:
+        self._now += _STEP
+        self._travel(self._now)
+
+    def _team(self, name: str, external_id: str, country: str, *plan_keys: str) -> Organization:
+        return self._create(OrganizationDraft(name=name, external_id=external_id, country=country), *plan_keys)
+
+    def _personal(self, name: str, external_id: str, country: str, *plan_keys: str) -> Organization:
+        first_name = name.partition(" ")[0].lower().replace("í", "i")
+        return self._create(
+            OrganizationDraft(
+                name=name,
+                kind=Organization.Kind.PERSONAL,
+                external_id=external_id,
+                country=country,
+                owner=(f"{first_name}@{external_id}.example", name),
+            ),
+            *plan_keys,
+        )
+
+    def _create(self, draft: OrganizationDraft, *plan_keys: str) -> Organization:
+        self._later()
+        organization = organizations.create_organization(draft=draft, actor=self._operator, source=Source.API)
+        for key in plan_keys:
+            self._subscribe(organization, key)
+        return organization
+
+    def _subscribe(self, organization: Organization, plan_key: str, reason: str = "") -> None:
+        self._later()
+        plan = plans.get_plan(plan_key)
+        plans.subscribe(organization=organization, plan=plan, actor=self._operator, source=Source.ADMIN, reason=reason)
+
+    def _join(self, organization: Organization, email: str, name: str, role: str = _Role.MEMBER) -> None:
+        self._later()
+        members.add_member(
+            organization=organization,
+            email=email,
+            name=name,
+            role=role,
+            external_id=email.partition("@")[0],
+            actor=self._operator,
+            source=Source.ADMIN,
+        )
+
+    def _choose(
+        self, organization: Organization, email: str, surface: Surface, choice: Choice, reason: str = ""
+    ) -> None:
+        self._later()
+        choices.choose(
+            surface=surface,
+            organization=organization,
+            choice=choice,
+            actor=self._person(email),
+            source=Source.CONSOLE,
+            reason=reason,
+        )
+
+    def _on_phone(self, organization: Organization, email: str, choice: Choice, source: Source) -> None:
+        self._later()
+        choices.choose(
+            surface=LE_CHAT_MOBILE,
+            organization=organization,
+            member=self._member(organization, email),
+            choice=choice,
+            actor=self._phone,
+            source=source,
+        )
+
+    def _person(self, email: str) -> Actor:
+        return Actor.from_user(User.objects.get(email=email))
+
+    def _member(self, organization: Organization, email: str) -> Member:
+        return Member.objects.select_related("organization", "user").get(organization=organization, user__email=email)

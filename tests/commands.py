@@ -1,0 +1,78 @@
+"""Running a management command as its caller sees it: exit code, stdout, stderr; and what the database holds."""
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.access import Actor
+from accounts.models import Organization, User
+from consent.models import PrivacySetting
+from consent.services import organizations, plans
+from consent.services.organizations import OrganizationDraft
+
+OPERATOR = "odin@provider.example"
+ACTOR = ("--actor", OPERATOR)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    code: int | str | None
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(name: str, *argv: str) -> Run:
+    """Like `manage.py NAME ARGV…`, in this process and on its connection."""
+    command = load_command_class(get_commands()[name], name)
+    assert isinstance(command, BaseCommand)
+    command._called_from_command_line = True
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        patch.setattr("sys.stderr", err)
+        try:
+            options = vars(command.create_parser("manage.py", name).parse_args(list(argv)))
+            command.execute(*options.pop("args", ()), **options, stdout=out, stderr=err)
+        except CommandError as error:
+            err.write(f"{type(error).__name__}: {error}\n")
+            code = error.returncode
+        except SystemExit as error:
+            code = error.code
+    return Run(code, out.getvalue(), err.getvalue())
+
+
+def database() -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of our own tables: equal before and after what changes nothing."""
+    models = [*apps.get_app_config("accounts").get_models(), *apps.get_app_config("consent").get_models()]
+    return {model._meta.db_table: sorted(model._base_manager.values_list(), key=repr) for model in models}
+
+
+def make_operator() -> Actor:
+    return Actor.from_user(User.objects.create_user(OPERATOR, None, name="Odin Eriksen", is_staff=True))
+
+
+def make_organizations(actor: Actor, plan: str, *external_ids: str) -> list[Organization]:
+    subscriptions = [plans.get_plan(plan)] if plan else []
+    drafts = [OrganizationDraft(name=f"{e} Ltd", external_id=e, subscriptions=subscriptions) for e in external_ids]
+    return organizations.create_organizations(drafts, actor=actor, source="admin")
+
+
+def choices_of(product: str) -> dict[str, str]:
+    """External id → the organization's choice."""
+    rows = PrivacySetting.objects.of_organizations().filter(product=product)
+    return dict(rows.values_list("organization__external_id", "choice"))
