@@ -1,5 +1,65 @@
+"""The operators' site: who gets in, how it signs in, and the pages that belong to no model."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView, redirect_to_login
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import Forbidden, NotFound
 
 
 class PortalAdminSite(admin.AdminSite):
-    pass
+    site_title = _("Training Consent")
+    site_header = _("Training Consent")
+    index_title = _("Operators' site")
+    # No link "View site": the navigation has what it would lead to.
+    site_url = None
+    password_change_template = "admin/password_change.html"  # noqa: S105  a path
+    password_change_done_template = "admin/password_change_done.html"  # noqa: S105
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Active operators, and nobody else."""
+        return request.user.is_active and bool(getattr(request.user, "is_staff", False))
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """Strangers are sent to the portal's own sign-in, everybody else but operators gets a 403."""
+        inner = super().admin_view(view, cacheable)
+
+        @functools.wraps(inner)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if not self.has_permission(request):
+                return render(request, "admin/forbidden.html", status=403)
+            if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
+                # Filters hand values to the database as they come, and PostgreSQL takes no NUL.
+                raise BadRequest("a parameter has a NUL character")
+            try:
+                return inner(request, *args, **kwargs)
+            except NotFound as error:
+                raise Http404 from error
+            except Forbidden:
+                return render(request, "admin/forbidden.html", status=403)
+
+        return checked
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect_to_login(request.GET.get("next") or reverse("admin:index", current_app=self.name))
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return LogoutView.as_view()(request)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from .admin import why
+
+        own: list[URLPattern | URLResolver] = [
+            path("why/", self.admin_view(functools.partial(why.why, self)), name="why")
+        ]
+        return own + super().get_urls()

@@ -1,0 +1,220 @@
+"""What every class on the operators' site shares: operators may, nobody deletes, and a model is never saved here."""
+
+import dataclasses
+import functools
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.admin.options import ShowFacets
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import formats, timezone
+from django.utils.functional import Promise, cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor
+from accounts.fields import parse_id
+from accounts.models import User
+
+from ..services.errors import Invalid, Refused, ServiceError, VersionMismatch, VersionRequired
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    BasePaginator = Paginator[Any]
+else:
+    ModelAdmin, BasePaginator = admin.ModelAdmin, Paginator
+
+STATUS: dict[type[ServiceError], int] = {Invalid: 400, Refused: 409, VersionMismatch: 412, VersionRequired: 428}
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    return Actor.from_user(cast(User, request.user))
+
+
+class CappedPaginator(BasePaginator):
+    """Counts no further than LIMIT: a list of millions opens as fast as a short one, and filters reach the rest."""
+
+    LIMIT = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[: self.LIMIT].count()
+
+
+class OperatorAdmin(ModelAdmin):
+    """For operators alone. Nothing is deleted; what has a ledger is changed through the services."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 0
+    can_add = False
+    can_change = False
+
+    def _is_operator(self, request: HttpRequest) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._is_operator(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._is_operator(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.can_add and self._is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.can_change and self._is_operator(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
+    def get_urls(self) -> list[Any]:
+        return [url for url in super().get_urls() if not str(getattr(url, "name", "")).endswith("_delete")]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(parse_id(ident) is None for ident in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            return HttpResponse(_("The selection has an id that is none."), status=400, content_type="text/plain")
+        return super().response_action(request, queryset, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        self._refuse()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._refuse()
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise TypeError(f"the operators' site saves no {self.model.__name__}: its changes go through the services")
+
+    # Django's own log: ids only, so that a person can be erased.
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return self._log(request, obj, ADDITION, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return self._log(request, obj, CHANGE, message)
+
+    def _log(self, request: HttpRequest, obj: Model, flag: int, message: Any) -> LogEntry:
+        return LogEntry.objects.create(
+            user=cast(User, request.user),
+            content_type=ContentType.objects.get_for_model(obj, for_concrete_model=False),
+            object_id=str(obj.pk),
+            object_repr=str(obj.pk),
+            action_flag=flag,
+            change_message=json.dumps(message) if isinstance(message, list) else message,
+        )
+
+    def found(self, rows: Any, object_id: str) -> Any:
+        """The row with this id; an id that is none or nobody's is a 404."""
+        row = rows.filter(pk=pk).first() if (pk := parse_id(object_id)) else None
+        if row is None:
+            raise Http404
+        return row
+
+    def screen(
+        self, request: HttpRequest, template: str, context: dict[str, Any], *, title: str | Promise, status: int = 200
+    ) -> HttpResponse:
+        """A page of the site's frame."""
+        request.current_app = self.admin_site.name
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "subtitle": None}
+        return TemplateResponse(request, template, {**frame, **context}, status=status)
+
+
+def posted(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Changes something: POST only, and only where the class may change."""
+
+    @functools.wraps(view)
+    def wrapped(self: OperatorAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponse(status=405, headers={"Allow": "POST"})
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return view(self, request, *args, **kwargs)
+
+    return wrapped
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What became of a sent form: 200 and the result, or the status of what was wrong, which the form then says."""
+
+    status: int
+    result: Any = None
+
+    @property
+    def done(self) -> bool:
+        return self.status == 200
+
+
+def attempt(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attempt:
+    """Run a service on the form's values; its refusal becomes the form's error."""
+    if not form.is_valid():
+        return Attempt(400)
+    try:
+        return Attempt(200, change(form.cleaned_data))
+    except ServiceError as error:
+        form.add_error(error.field if error.field in form.fields else None, str(error.detail))
+        return Attempt(STATUS[type(error)])
+
+
+def in_chunks(rows: Any, size: int = 1000) -> Iterator[Any]:
+    """Every row, fetched by key: the rows may change under it, and memory holds a chunk."""
+    rows = rows.prefetch_related(None).order_by("pk")
+    last: uuid.UUID | None = None
+    while chunk := list((rows if last is None else rows.filter(pk__gt=last))[:size]):
+        yield from chunk
+        last = chunk[-1].pk
+
+
+def instant(field: str, words: Any) -> Callable[[Any, Any], str]:
+    """A column for an InstantField, to the second."""
+
+    @admin.display(description=words, ordering=field)
+    def column(_admin: Any, row: Any) -> str:
+        return moment(getattr(row, field))
+
+    return column
+
+
+def yes_no(field: str, words: Any) -> Callable[[Any, Any], str]:
+    """A column for a boolean, in words: a red cross must not say that something is as it should be."""
+
+    @admin.display(description=words, ordering=field)
+    def column(_admin: Any, row: Any) -> str:
+        return _("Yes") if getattr(row, field) else _("No")
+
+    return column
+
+
+def moment(value: Any) -> str:
+    """Day and time in the reader's language, with the zone; a dash for none."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    return f"{formats.date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+
+
+def state_words(allowed: bool) -> str:
+    return _("Used") if allowed else _("Not used")

@@ -1,0 +1,101 @@
+"""Filters of the organizations' list: each an EXISTS on the settings, one query whatever is combined."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.catalogue import Product
+from accounts.models import Plan
+
+from ..models import PrivacySetting, ReasonCode
+from ..rules import Choice, Reason
+
+_OF_MEMBERS = {Reason.MEMBER_OPTED_OUT, Reason.MEMBER_OPTED_IN, Reason.MEMBER_LEFT, Reason.DEFAULT}
+_REASONS = [(value, label) for value, label in ReasonCode.choices if value not in _OF_MEMBERS]
+
+
+def _has(**conditions: Any) -> Exists:
+    return Exists(PrivacySetting.objects.filter(organization=OuterRef("pk"), member__isnull=True, **conditions))
+
+
+def _known(chosen: admin.SimpleListFilter) -> str:
+    """The filter's value if it is one of its own; else what no row has."""
+    value = chosen.value() or ""
+    return value if value in {str(key) for key, _words in chosen.lookup_choices} else "none"
+
+
+def there_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[admin.SimpleListFilter]:
+    """By whether a column says something at all."""
+
+    class ThereFilter(admin.SimpleListFilter):
+        title = words
+        parameter_name = f"has_{column}"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            return [("yes", there), ("no", absent)]
+
+        def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+            if not self.value():
+                return queryset
+            return queryset.filter(**{f"{column}__isnull": self.value() != "yes"})
+
+    return ThereFilter
+
+
+class PlanFilter(admin.SimpleListFilter):
+    title = _("plan")
+    parameter_name = "plan"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return list(Plan.objects.values_list("key", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(_has(plan=_known(self), subscribed=True)) if self.value() else queryset
+
+
+def effective_filter(wanted: Product) -> type[admin.SimpleListFilter]:
+    """By what an organization's setting for a product comes to."""
+
+    class EffectiveFilter(admin.SimpleListFilter):
+        title = _("%(product)s") % {"product": wanted.label}
+        parameter_name = wanted.value
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            return [(Choice.OPTED_IN.value, _("Used for training")), (Choice.OPTED_OUT.value, _("Not used"))]
+
+        def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+            used = _has(product=wanted, allowed=True)
+            match self.value():
+                case Choice.OPTED_IN:
+                    return queryset.filter(used)
+                case Choice.OPTED_OUT:
+                    return queryset.filter(~used)
+            return queryset
+
+    return EffectiveFilter
+
+
+def reason_filter(wanted: Product) -> type[admin.SimpleListFilter]:
+    """By why a setting is what it is; without a setting there is no subscription, or the account is closed."""
+
+    class ReasonFilter(admin.SimpleListFilter):
+        title = _("%(product)s, why") % {"product": wanted.label}
+        parameter_name = f"{wanted.value}_reason"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            return _REASONS
+
+        def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+            if not self.value():
+                return queryset
+            reason = _known(self)
+            found = Q(_has(product=wanted, reason_code=reason))
+            without = {Reason.NO_SUBSCRIPTION: "active", Reason.ORGANIZATION_CLOSED: "closed"}
+            if reason in without:
+                found |= ~_has(product=wanted) & Q(status=without[Reason(reason)])
+            return queryset.filter(found)
+
+    return ReasonFilter

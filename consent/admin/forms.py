@@ -1,0 +1,206 @@
+"""What operators send: shape is checked here, the rules in the services."""
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import split_ident
+from accounts.catalogue import Product
+from accounts.models import ApiKey, Member, Organization, Plan
+
+from ..rules import Choice
+from ..surfaces import DATA_KINDS
+
+
+class OperatorForm(forms.Form):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+def reason_field(*, required: bool = False, help_text: Any = "") -> forms.CharField:
+    # The service trims and measures it: one place that says how long a reason may be.
+    return forms.CharField(label=_("Reason"), required=required, max_length=500, help_text=help_text)
+
+
+class ChoiceForm(OperatorForm):
+    choice = forms.ChoiceField(choices=[(Choice.OPTED_IN.value, ""), (Choice.OPTED_OUT.value, "")])
+    version = forms.IntegerField(required=False, min_value=0)
+    reason = forms.CharField(required=False)
+    confirmed = forms.BooleanField(required=False)
+
+
+class PlanForm(OperatorForm):
+    """Start a product's subscription, or move it."""
+
+    plan = forms.ModelChoiceField(Plan.objects.none(), label=_("Plan"))
+    reason = reason_field()
+
+    def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id=f"plan-{product}-%s", **kwargs)
+        self.fields["plan"].queryset = Plan.objects.filter(product=product)  # type: ignore[attr-defined]
+
+
+class EndForm(OperatorForm):
+    reason = reason_field()
+
+    def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id=f"end-{product}-%s", **kwargs)
+
+
+class LockForm(OperatorForm):
+    reason = reason_field(required=True, help_text=_("Shown to the organization."))
+    reference = forms.CharField(label=_("Reference"), max_length=200, help_text=_("Contract, law or ticket."))
+
+    def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id=f"lock-{product}-%s", **kwargs)
+
+
+class LiftForm(OperatorForm):
+    reason = reason_field(required=True)
+
+    def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id=f"lift-{product}-%s", **kwargs)
+
+
+class StatusForm(OperatorForm):
+    """Close the account, or reopen it."""
+
+    reason = reason_field(required=True)
+
+
+class DetailsForm(OperatorForm):
+    name = forms.CharField(label=_("Name"), max_length=200)
+    external_id = forms.CharField(
+        label=_("External id"), max_length=200, required=False, help_text=_("The provider's own account id; unique.")
+    )
+    country = forms.CharField(label=_("Country"), max_length=2, required=False, help_text=_("Two letters, like FR."))
+    kind = forms.ChoiceField(label=_("Kind"), choices=Organization.Kind.choices)
+
+
+class NewOrganizationForm(DetailsForm):
+    kind = forms.ChoiceField(label=_("Kind"), choices=Organization.Kind.choices, initial=Organization.Kind.TEAM)
+    owner_email = forms.EmailField(
+        label=_("Owner's e-mail"), required=False, help_text=_("For a personal organization: whose it is.")
+    )
+    owner_name = forms.CharField(label=_("Owner's name"), required=False, max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for product in Product:
+            self.fields[f"plan_{product.value}"] = forms.ModelChoiceField(
+                Plan.objects.filter(product=product),
+                label=_("Plan for %(product)s") % {"product": product.label},
+                required=False,
+                empty_label=str(_("No subscription")),
+            )
+            self.fields[f"opt_out_{product.value}"] = forms.BooleanField(
+                label=_("Opted out of training from the start: %(product)s") % {"product": product.label},
+                required=False,
+            )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("kind") == Organization.Kind.PERSONAL and not data.get("owner_email"):
+            self.add_error("owner_email", _("A personal organization names its owner."))
+        if data.get("kind") == Organization.Kind.TEAM and (data.get("owner_email") or data.get("owner_name")):
+            self.add_error("owner_email", _("Only a personal organization names its owner here; add members later."))
+        return data
+
+
+class MemberForm(OperatorForm):
+    role = forms.ChoiceField(label=_("Role"), choices=Member.Role.choices, initial=Member.Role.MEMBER)
+    external_id = forms.CharField(
+        label=_("External id"), max_length=200, required=False, help_text=_("Unique in the organization.")
+    )
+
+
+class NewMemberForm(MemberForm):
+    email = forms.CharField(label=_("E-mail"))
+    name = forms.CharField(
+        label=_("Name"), required=False, max_length=200, help_text=_("Kept as it is where the person is known already.")
+    )
+    field_order = ["email", "name", "role", "external_id"]
+
+
+def _ident(value: str) -> None:
+    if value and split_ident(value) == (None, None):
+        raise ValidationError(
+            _("“%(value)s” is not an id. Give the id, or external: and the external id.") % {"value": value}
+        )
+
+
+class IdentField(forms.CharField):
+    """An id or `external:…`; whether it is anybody's is for the caller to find out."""
+
+    default_validators = [_ident]
+
+
+class KeyForm(OperatorForm):
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What will use it."))
+    organization = IdentField(
+        label=_("Organization"),
+        required=False,
+        help_text=_("Its id, or external: and its external id. Empty: an operator key, good for all organizations."),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("Scopes"),
+        choices=[(scope.value, f"{scope.value} – {scope.label}") for scope in ApiKey.Scope],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    expires_at = forms.DateTimeField(
+        label=_("Expires"),
+        required=False,
+        help_text=_("Like 2027-01-31 14:00, UTC; empty: never."),
+        widget=forms.TextInput,
+    )
+
+    def clean_expires_at(self) -> dt.datetime | None:
+        value: dt.datetime | None = self.cleaned_data["expires_at"]
+        if value is not None and value <= timezone.now():
+            raise ValidationError(_("That is in the past."))
+        return value
+
+
+class WhyForm(OperatorForm):
+    """One question. Instants without a zone are UTC, as the page says."""
+
+    organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: and its external id."))
+    product = forms.ChoiceField(label=_("Product"), choices=Product.choices)
+    member = IdentField(
+        label=_("Member"), required=False, help_text=_("Le Chat asks for one; a personal account's is its owner.")
+    )
+    data_kind = forms.ChoiceField(label=_("Kind of data"), required=False)
+    collected_at = forms.DateTimeField(
+        label=_("Collected at"),
+        required=False,
+        help_text=_("Like 2026-01-31 14:00, UTC unless it says otherwise. Empty: at the instant asked about."),
+        widget=forms.TextInput,
+    )
+    at = forms.DateTimeField(
+        label=_("Asked about"), required=False, help_text=_("The same form. Empty: now."), widget=forms.TextInput
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = dict.fromkeys(kind for product in DATA_KINDS.values() for kind in product)
+        self.fields["data_kind"].choices = [("", _("Any")), *((kind, kind) for kind in kinds)]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        product, kind = data.get("product"), data.get("data_kind")
+        if product and kind and kind not in DATA_KINDS[Product(product)]:
+            self.add_error(
+                "data_kind", _("%(product)s has no such kind of data.") % {"product": Product(product).label}
+            )
+        return data
+
+
+class AfterForm(OperatorForm):
+    """Where a page of a long list goes on."""
+
+    member = forms.UUIDField(required=False)
+    event = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)

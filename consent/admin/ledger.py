@@ -1,0 +1,176 @@
+"""What is looked at and never changed here: the ledger, settings, subscriptions, locks, plans."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import split_ident
+from accounts.models import Plan, Subscription
+
+from .. import actors
+from ..models import ConsentEvent, Lock, PrivacySetting
+from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
+from .filters import there_filter
+
+
+class ReadOnlyAdmin(OperatorAdmin):
+    """Shows rows and whole rows; saves nothing. `shown` names what a row's page says, in order."""
+
+    shown: tuple[Any, ...] = ()
+    list_display_links: Any = None
+    change_form_template = "admin/row.html"
+
+    def get_urls(self) -> list[Any]:
+        return [url for url in super().get_urls() if not str(getattr(url, "name", "")).endswith("_history")]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        title = {"title": capfirst(self.opts.verbose_name)}
+        return super().changeform_view(request, object_id, form_url, {**title, **(extra_context or {})})
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.shown
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.shown
+
+
+class StateAdmin:
+    """The columns of a layer's state, in words."""
+
+    is_subscribed = yes_no("subscribed", _("subscribed"))
+    is_locked = yes_no("locked", _("locked"))
+    is_closed = yes_no("closed", _("account closed"))
+    standing_since = instant("since", _("since"))
+    state = ("plan", "is_subscribed", "applied_default", "choice", "carry", "is_locked", "is_closed",
+             "is_used", "reason_code", "standing_since")  # fmt: skip
+
+    @admin.display(description=_("used for training"), ordering="allowed")
+    def is_used(self, row: ConsentEvent | PrivacySetting) -> str:
+        return state_words(row.allowed)
+
+
+class OrganizationSearch(ReadOnlyAdmin):
+    """Search by the organization's id or external id, exactly."""
+
+    search_fields = ("organization__external_id",)
+    search_help_text = _("An organization's id or external id, exactly as it is.")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        return (queryset.filter(self.matching(term)) if term else queryset), False
+
+    def matching(self, term: str) -> Q:
+        pk, _external = split_ident(term)
+        return Q(organization_id=pk) if pk else Q(organization__external_id=term.removeprefix("external:"))
+
+
+class LedgerList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """The page of events, with the names of all their actors in two queries."""
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        names = actors.labels(self.result_list, actor_of(request))
+        for event in self.result_list:
+            event.actor_name = names[event.pk]
+
+
+@admin.register(ConsentEvent)
+class ConsentEventAdmin(StateAdmin, OrganizationSearch):
+    list_display = ("when", "kind", "organization", "product", "change", "who", "source", "for_provider")
+    list_display_links = ("when",)
+    list_select_related = ("organization",)
+    list_filter = ("kind", "product", "source", "by_operator")
+    search_help_text = _("An organization's id or external id, an event's id, or a request id, exactly as it is.")
+    ordering = ("-id",)
+    shown = (
+        "id", "when", "kind", "organization", "member", "product", "surface", "before", "after",
+        "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording", "request_id",
+        *StateAdmin.state,
+    )  # fmt: skip
+    when = instant("recorded_at", _("when"))
+    for_provider = yes_no("by_operator", _("for the provider"))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LedgerList
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("organization", "member__user", "member__organization")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConsentEvent | None:
+        event: ConsentEvent | None = super().get_object(request, object_id, from_field)
+        if event is not None:
+            event.actor_name = actors.labels([event], actor_of(request))[event.pk]  # type: ignore[attr-defined]
+        return event
+
+    def matching(self, term: str) -> Q:
+        found = super().matching(term) | Q(request_id=term)
+        return found | Q(pk=int(term)) if term.isascii() and term.isdigit() and len(term) < 19 else found
+
+    @admin.display(description=_("change"))
+    def change(self, event: ConsentEvent) -> str:
+        return " → ".join(part for part in (event.before, event.after) if part) or "–"
+
+    @admin.display(description=_("who"))
+    def who(self, event: ConsentEvent) -> str:
+        return getattr(event, "actor_name", "")
+
+
+@admin.register(PrivacySetting)
+class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
+    list_display = ("__str__", "product", "plan", "choice", "is_used", "reason_code", "is_locked", "standing_since")
+    list_display_links = ("__str__",)
+    list_select_related = ("organization", "member__user", "member__organization")
+    list_filter = (
+        "product",
+        "allowed",
+        "choice",
+        "reason_code",
+        "locked",
+        there_filter("member", _("whose"), there=_("Members'"), absent=_("Organizations'")),
+    )
+    ordering = ("-id",)
+    shown = (
+        "organization", "member", "product", *StateAdmin.state,
+        "version", "changed", "last_event",
+    )  # fmt: skip
+    changed = instant("changed_at", _("last change"))
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(OrganizationSearch):
+    list_display = ("organization", "plan", "product", "started", "ended")
+    list_display_links = ("organization",)
+    list_select_related = ("organization", "plan")
+    list_filter = ("product", "plan", there_filter("ended_at", _("status"), there=_("Ended"), absent=_("Live")))
+    ordering = ("-id",)
+    shown = ("organization", "product", "plan", "started", "ended")
+    started = instant("started_at", _("started"))
+    ended = instant("ended_at", _("ended"))
+
+
+@admin.register(Lock)
+class LockAdmin(OrganizationSearch):
+    list_display = ("organization", "product", "reason", "reference", "placed", "lifted")
+    list_display_links = ("organization",)
+    list_select_related = ("organization",)
+    list_filter = ("product", there_filter("lifted_at", _("status"), there=_("Lifted"), absent=_("In force")))
+    ordering = ("-id",)
+    shown = ("organization", "product", "reason", "reference", "placed", "lifted")
+    placed = instant("placed_at", _("placed"))
+    lifted = instant("lifted_at", _("lifted"))
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    list_display = ("name", "key", "product", "training_default")
+    list_display_links = ("name",)
+    list_filter = ("product", "training_default")
+    ordering = ("position",)
+    shown = ("key", "name", "product", "training_default", "position")

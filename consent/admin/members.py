@@ -1,0 +1,134 @@
+"""Members: role, external id, leaving; and their own choice, which an operator may only tighten (R4)."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import split_ident
+from accounts.models import Member
+
+from .. import shown
+from ..rules import Choice
+from ..services import choices, members
+from ..services.errors import ServiceError
+from ..surfaces import LE_CHAT_MOBILE
+from .base import STATUS, OperatorAdmin, actor_of, attempt, instant, posted
+from .forms import MemberForm
+from .organization_page import SOURCE
+
+
+@admin.register(Member)
+class MemberAdmin(OperatorAdmin):
+    """A member is added on their organization's page."""
+
+    can_change = True
+    list_display = ("user", "email", "organization", "role", "status", "joined", "left")
+    list_display_links = ("user",)
+    list_select_related = ("user", "organization")
+    list_filter = ("role", "status")
+    ordering = ("-id",)
+    search_fields = ("=user__email",)
+    search_help_text = _("An e-mail address, an external id, or a member's or organization's id, in full.")
+    joined = instant("joined_at", _("joined"))
+    left = instant("left_at", _("left"))
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user", "organization")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        pk, _external = split_ident(term)
+        if not term:
+            return queryset, False
+        if pk is not None:
+            return queryset.filter(pk=pk) | queryset.filter(organization_id=pk), False
+        if "@" in term:
+            return queryset.filter(user__email=term.lower()), False
+        return queryset.filter(external_id=term.removeprefix("external:")), False
+
+    @admin.display(description=_("e-mail"))
+    def email(self, member: Member) -> str:
+        return member.user.email
+
+    def get_urls(self) -> list[Any]:
+        wrap, name = self.admin_site.admin_view, "accounts_member"
+        return [
+            path("<str:object_id>/leave/", wrap(self.leave_view), name=f"{name}_leave"),
+            path("<str:object_id>/opt-out/", wrap(self.opt_out_view), name=f"{name}_opt_out"),
+            *super().get_urls(),
+        ]
+
+    def _member(self, object_id: str) -> Member:
+        member: Member = self.found(Member.objects.select_related("user", "organization"), object_id)
+        return member
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        member = self._member(object_id)
+        if request.method != "POST":
+            return self._page(request, member)
+        form = MemberForm(request.POST)
+        done = attempt(
+            form,
+            lambda data: members.update_member(member=member, actor=actor_of(request), source=SOURCE, **data),
+        )
+        if not done.done:
+            return self._page(request, member, form, done.status)
+        messages.success(request, _t("Saved."))
+        return redirect("admin:accounts_member_change", member.pk)
+
+    def _page(
+        self, request: HttpRequest, member: Member, form: MemberForm | None = None, status: int = 200
+    ) -> HttpResponse:
+        details = {"role": member.role, "external_id": member.external_id}
+        context = {
+            "original": member,
+            "setting": shown.member_setting(member, LE_CHAT_MOBILE, actor_of(request)),
+            "surface": LE_CHAT_MOBILE,
+            "form": form or MemberForm(initial=details),
+        }
+        return self.screen(request, "admin/member.html", context, title=str(member.user), status=status)
+
+    @posted
+    def leave_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        member = self._member(object_id)
+        try:
+            members.remove_member(member=member, actor=actor_of(request), source=SOURCE)
+        except ServiceError as error:
+            return self._refused(request, member, error)
+        messages.success(request, _t("%(member)s has left.") % {"member": member.user})
+        return redirect("admin:accounts_member_change", member.pk)
+
+    @posted
+    def opt_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Only out: nobody but the member opts in."""
+        member = self._member(object_id)
+        try:
+            choices.choose(
+                surface=LE_CHAT_MOBILE,
+                organization=member.organization,
+                member=member,
+                choice=Choice.OPTED_OUT,
+                actor=actor_of(request),
+                source=SOURCE,
+            )
+        except ServiceError as error:
+            return self._refused(request, member, error)
+        messages.success(request, _t("%(member)s is opted out: their data is not used.") % {"member": member.user})
+        if request.POST.get("back") == "members":
+            return redirect("admin:accounts_organization_members", member.organization_id)
+        return redirect("admin:accounts_member_change", member.pk)
+
+    def _refused(self, request: HttpRequest, member: Member, error: ServiceError) -> HttpResponse:
+        messages.error(request, f"{_t('Not saved.')} {error.detail}")
+        return self._page(request, member, status=STATUS[type(error)])
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Their events are part of the organization's history."""
+        return redirect("admin:accounts_organization_history", self._member(object_id).organization_id)

@@ -1,0 +1,263 @@
+"""One organization's page: its settings as the console shows them, plans, locks, details, standing; and its sub-pages.
+
+Every form posts to a URL of its own; where it is refused, the page is shown again with what was wrong.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor
+from accounts.catalogue import Product
+from accounts.models import Member, Organization
+
+from .. import shown
+from ..cards import Card, Place, card_at, card_of
+from ..models import PrivacySetting, Source
+from ..rules import Choice
+from ..services import choices, locks, organizations, plans
+from ..services.errors import Invalid
+from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
+from .base import OperatorAdmin, actor_of, attempt, posted
+from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
+
+SOURCE = Source.ADMIN.value
+Run = Callable[[Actor, dict[str, Any]], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One product on the page: its setting, and the forms for plan and lock."""
+
+    card: Card
+    product: str
+    plan_form: forms.Form
+    end_form: forms.Form
+    lock_form: forms.Form
+    lift_form: forms.Form
+
+    @property
+    def open_plan(self) -> bool:
+        return self.plan_form.is_bound or self.end_form.is_bound
+
+    @property
+    def open_lock(self) -> bool:
+        return self.lock_form.is_bound or self.lift_form.is_bound
+
+
+def page_url(organization: Organization) -> str:
+    return reverse("admin:accounts_organization_change", args=[organization.pk])
+
+
+def place_of(organization: Organization, surface: Surface) -> Place:
+    url = reverse("admin:accounts_organization_setting", args=[organization.pk, surface.key])
+    return Place(surface=surface, organization=organization, url=url, page_url=page_url(organization))
+
+
+class OrganizationPage(OperatorAdmin):
+    """The page and what is sent from it; OrganizationAdmin adds the list."""
+
+    def organization(self, object_id: str) -> Organization:
+        organization: Organization = self.found(Organization.objects, object_id)
+        return organization
+
+    def page(
+        self,
+        request: HttpRequest,
+        organization: Organization,
+        sent: dict[str, forms.Form] | None = None,
+        status: int = 200,
+    ) -> HttpResponse:
+        """The whole page; `sent` holds the form that was refused, by its name."""
+        organization.refresh_from_db()
+        sent, actor = sent or {}, actor_of(request)
+        details = {name: getattr(organization, name) for name in DetailsForm.base_fields}
+        context = {
+            "original": organization,
+            "sections": [
+                self._section(setting, actor, sent) for setting in shown.organization_settings(organization, actor)
+            ],
+            "members": _member_counts(organization),
+            "details_form": sent.get("details") or DetailsForm(initial=details, auto_id="details-%s"),
+            "status_form": sent.get("status") or StatusForm(auto_id="status-%s"),
+        }
+        return self.screen(request, "admin/organization/page.html", context, title=organization.name, status=status)
+
+    @staticmethod
+    def _section(setting: shown.ShownSetting, actor: Actor, sent: dict[str, forms.Form]) -> Section:
+        product = setting.surface.product.value
+        started = {"plan": setting.plan.key if setting.plan else None}
+        return Section(
+            card=card_of(place_of(setting.organization, setting.surface), actor, setting),
+            product=product,
+            plan_form=sent.get(f"plan-{product}") or PlanForm(product=product, initial=started),
+            end_form=sent.get(f"end-{product}") or EndForm(product=product),
+            lock_form=sent.get(f"lock-{product}") or LockForm(product=product),
+            lift_form=sent.get(f"lift-{product}") or LiftForm(product=product),
+        )
+
+    def apply(
+        self, request: HttpRequest, organization: Organization, name: str, form: forms.Form, *, run: Run, saved: str
+    ) -> HttpResponse:
+        """Run a service on a sent form: back to the page with what was saved, or the page with what was wrong."""
+        done = attempt(form, lambda data: run(actor_of(request), data))
+        if not done.done:
+            return self.page(request, organization, {name: form}, done.status)
+        messages.success(request, saved)
+        return redirect(page_url(organization))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        organization = self.organization(object_id)
+        if request.method != "POST":
+            return self.page(request, organization)
+        form = DetailsForm(request.POST, auto_id="details-%s")
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            organizations.update_organization(organization=organization, actor=actor, source=SOURCE, **data)
+
+        return self.apply(request, organization, "details", form, run=run, saved=_("Saved."))
+
+    # --- Settings -------------------------------------------------------------------------------------------------
+
+    @posted
+    def setting_view(self, request: HttpRequest, object_id: str, surface: str) -> HttpResponse:
+        """Opting out happens at once; opting in asks first, on a page of its own where there is no script."""
+        organization = self.organization(object_id)
+        found = SURFACES.get(surface)
+        if found is None or found.scope is not Scope.ORGANIZATION:
+            raise Http404
+        place, form = place_of(organization, found), ChoiceForm(request.POST)
+        if form.is_valid() and form.cleaned_data["choice"] == Choice.OPTED_IN and not form.cleaned_data["confirmed"]:
+            return self._ask(request, place, form.cleaned_data["version"])
+        done = attempt(form, lambda data: self._choose(actor_of(request), place, data))
+        if done.done:
+            messages.success(request, card_at(place, actor_of(request)).saved)
+            return redirect(f"{place.page_url}#{place.html_id}")
+        if "reason" in form.errors:
+            return self._ask(request, place, form.cleaned_data.get("version"), form)
+        card = card_at(place, actor_of(request))
+        messages.error(request, " ".join([card.not_saved, *_errors(form)]))
+        return self.page(request, organization, status=done.status)
+
+    @staticmethod
+    def _choose(actor: Actor, place: Place, data: dict[str, Any]) -> None:
+        if data["choice"] == Choice.OPTED_IN and not data["reason"].strip() and card_at(place, actor).needs_reason:
+            raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
+        choices.choose(
+            surface=place.surface,
+            organization=place.organization,
+            choice=data["choice"],
+            actor=actor,
+            source=SOURCE,
+            reason=data["reason"],
+            expected_version=data["version"],
+            version_required=True,
+        )
+
+    def _ask(
+        self, request: HttpRequest, place: Place, version: int | None, refused: forms.Form | None = None
+    ) -> HttpResponse:
+        """It keeps the version that was seen before it, so that nothing slips in between."""
+        card = card_at(place, actor_of(request), version=version)
+        if not card.asks:
+            messages.error(request, f"{card.not_saved} {card.sentence}")
+            return self.page(request, place.organization, status=409)
+        context = {
+            "card": card,
+            "back": place.page_url,
+            "original": place.organization,
+            "reason": request.POST.get("reason", ""),
+            "reason_error": " ".join(_errors(refused)) if refused else "",
+        }
+        status = 400 if refused else 200
+        return self.screen(request, "admin/organization/confirm.html", context, title=card.label, status=status)
+
+    # --- Plans, locks, standing -----------------------------------------------------------------------------------
+
+    @posted
+    def plan_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
+        organization, product = self.organization(object_id), _product(product)
+        form = PlanForm(request.POST, product=product)
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            plans.subscribe(organization=organization, actor=actor, source=SOURCE, **data)
+
+        return self.apply(request, organization, f"plan-{product}", form, run=run, saved=_("The plan is set."))
+
+    @posted
+    def end_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
+        organization, product = self.organization(object_id), _product(product)
+        form = EndForm(request.POST, product=product)
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            plans.end_subscription(organization=organization, product=product, actor=actor, source=SOURCE, **data)
+
+        return self.apply(
+            request, organization, f"end-{product}", form, run=run, saved=_("The subscription has ended.")
+        )
+
+    @posted
+    def lock_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
+        organization, product = self.organization(object_id), _product(product)
+        form = LockForm(request.POST, product=product)
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            locks.place_lock(organization=organization, product=product, actor=actor, source=SOURCE, **data)
+
+        return self.apply(request, organization, f"lock-{product}", form, run=run, saved=_("Locked: training is off."))
+
+    @posted
+    def lift_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
+        organization, product = self.organization(object_id), _product(product)
+        form = LiftForm(request.POST, product=product)
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            locks.lift_lock(organization=organization, product=product, actor=actor, source=SOURCE, **data)
+
+        return self.apply(request, organization, f"lift-{product}", form, run=run, saved=_("The lock is lifted."))
+
+    @posted
+    def close_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._set_status(request, object_id, organizations.close_organization, _("The account is closed."))
+
+    @posted
+    def reopen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._set_status(request, object_id, organizations.reopen_organization, _("The account is open again."))
+
+    def _set_status(
+        self, request: HttpRequest, object_id: str, service: Callable[..., Any], saved: str
+    ) -> HttpResponse:
+        organization = self.organization(object_id)
+        form = StatusForm(request.POST, auto_id="status-%s")
+
+        def run(actor: Actor, data: dict[str, Any]) -> None:
+            service(organization=organization, actor=actor, source=SOURCE, **data)
+
+        return self.apply(request, organization, "status", form, run=run, saved=saved)
+
+
+def _product(product: str) -> str:
+    if product not in Product.values or not any(s.product == product for s in ORGANIZATION_SURFACES):
+        raise Http404
+    return product
+
+
+def _errors(form: forms.Form) -> list[str]:
+    return [str(error) for errors in form.errors.values() for error in errors]
+
+
+def _member_counts(organization: Organization) -> dict[str, int]:
+    opted_out = PrivacySetting.objects.of_members().filter(organization=organization, choice=Choice.OPTED_OUT)
+    return {
+        "active": Member.objects.active().filter(organization=organization).count(),
+        "opted_out": opted_out.count(),
+    }

@@ -1,0 +1,160 @@
+"""Organizations: the list with its filters and actions, creating one, and the URLs of its page."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Value
+from django.db.models.functions import Lower
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.utils.html import format_html
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts.access import split_ident
+from accounts.catalogue import Product
+from accounts.models import Member, Organization, Subscription
+
+from ..models import PrivacySetting
+from ..rules import Choice
+from ..services import choices, organizations
+from ..services.organizations import OrganizationDraft
+from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
+from .base import actor_of, attempt, in_chunks, state_words
+from .filters import PlanFilter, effective_filter, reason_filter
+from .forms import NewOrganizationForm
+from .organization_members import OrganizationMembers
+from .organization_page import SOURCE, OrganizationPage, page_url
+
+
+@admin.register(Organization)
+class OrganizationAdmin(OrganizationMembers, OrganizationPage):
+    can_add = can_change = True
+    list_display = ("name", "kind", "plans", "le_chat", "ai_studio", "status")
+    list_filter = (
+        PlanFilter,
+        *(make(product) for product in Product for make in (effective_filter, reason_filter)),
+        "kind",
+        "status",
+    )
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("name",)
+    search_help_text = _("The start of a name; an id, external id or member's e-mail in full.")
+    actions = ("opt_out_le_chat", "opt_out_ai_studio")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        settings = PrivacySetting.objects.of_organizations()
+        live = Subscription.objects.filter(ended_at=None).select_related("plan").order_by("plan__position")
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(
+                Prefetch("privacy_settings", settings, to_attr="settings_now"),
+                Prefetch("subscriptions", live, to_attr="subscriptions_now"),
+            )
+        )
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        pk, external_id = split_ident(term)
+        if pk is not None:
+            queryset = queryset.filter(pk=pk)
+        elif external_id is not None:
+            queryset = queryset.filter(external_id=external_id)
+        elif "@" in term:
+            theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term.lower())
+            queryset = queryset.filter(Exists(theirs) | Q(external_id=term))
+        elif term:
+            # The database lowers both sides, so that they agree on what is a letter.
+            start = Q(name_lower__startswith=Lower(Value(term)))
+            queryset = queryset.alias(name_lower=Lower(F("name"))).filter(start | Q(external_id=term))
+        return queryset, False
+
+    @admin.display(description=_("plans"))
+    def plans(self, organization: Organization) -> str:
+        held = organization.subscriptions_now  # type: ignore[attr-defined]
+        return " · ".join(subscription.plan.name for subscription in held) or _t("none")
+
+    @admin.display(description=Product.LE_CHAT.label)
+    def le_chat(self, organization: Organization) -> str:
+        return _effective(organization, Product.LE_CHAT)
+
+    @admin.display(description=Product.AI_STUDIO.label)
+    def ai_studio(self, organization: Organization) -> str:
+        return _effective(organization, Product.AI_STUDIO)
+
+    @admin.action(description=_("Opt out of Le Chat training"))
+    def opt_out_le_chat(self, request: HttpRequest, queryset: Any) -> None:
+        self._opt_out(request, queryset, LE_CHAT_CONSOLE)
+
+    @admin.action(description=_("Opt out of AI Studio training"))
+    def opt_out_ai_studio(self, request: HttpRequest, queryset: Any) -> None:
+        self._opt_out(request, queryset, AI_STUDIO_CONSOLE)
+
+    def _opt_out(self, request: HttpRequest, queryset: Any, surface: Surface) -> None:
+        counts = choices.opt_out_organizations(
+            surface=surface, organizations=in_chunks(queryset), actor=actor_of(request), source=SOURCE
+        )
+        done = ngettext(
+            "%(count)d organization opted out of %(product)s training.",
+            "%(count)d organizations opted out of %(product)s training.",
+            counts.changed,
+        )
+        already = ngettext("%(count)d had opted out already.", "%(count)d had opted out already.", counts.unchanged)
+        product = str(surface.product.label)
+        text = f"{done % {'count': counts.changed, 'product': product}} {already % {'count': counts.unchanged}}"
+        self.message_user(request, text, messages.SUCCESS)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        form = NewOrganizationForm(request.POST if request.method == "POST" else None)
+        status = 200
+        if request.method == "POST":
+            made = attempt(form, lambda data: self._create(request, data))
+            if made.done:
+                messages.success(request, _t("The organization is there."))
+                return redirect(page_url(made.result))
+            status = made.status
+        context = {"form": form, "submit": _t("Create the organization")}
+        return self.screen(request, "admin/form.html", context, title=_t("New organization"), status=status)
+
+    @staticmethod
+    def _create(request: HttpRequest, data: dict[str, Any]) -> Organization:
+        plans = (data[f"plan_{product.value}"] for product in Product)
+        draft = OrganizationDraft(
+            name=data["name"],
+            kind=data["kind"],
+            external_id=data["external_id"] or None,
+            country=data["country"],
+            owner=(data["owner_email"], data["owner_name"]) if data["owner_email"] else None,
+            subscriptions=[plan for plan in plans if plan],
+            choices={p.value: Choice.OPTED_OUT.value for p in Product if data[f"opt_out_{p.value}"]},
+        )
+        return organizations.create_organization(draft=draft, actor=actor_of(request), source=SOURCE)
+
+    def get_urls(self) -> list[Any]:
+        wrap, name = self.admin_site.admin_view, "accounts_organization"
+        one = "<str:object_id>"
+        return [
+            path(f"{one}/settings/<str:surface>/", wrap(self.setting_view), name=f"{name}_setting"),
+            path(f"{one}/plans/<str:product>/", wrap(self.plan_view), name=f"{name}_plan"),
+            path(f"{one}/plans/<str:product>/end/", wrap(self.end_view), name=f"{name}_end"),
+            path(f"{one}/locks/<str:product>/", wrap(self.lock_view), name=f"{name}_lock"),
+            path(f"{one}/locks/<str:product>/lift/", wrap(self.lift_view), name=f"{name}_lift"),
+            path(f"{one}/close/", wrap(self.close_view), name=f"{name}_close"),
+            path(f"{one}/reopen/", wrap(self.reopen_view), name=f"{name}_reopen"),
+            path(f"{one}/members/", wrap(self.members_view), name=f"{name}_members"),
+            *super().get_urls(),
+        ]
+
+
+def _effective(organization: Organization, product: Product) -> str:
+    """What the list says of a product: the state, and why."""
+    rows = organization.settings_now  # type: ignore[attr-defined]
+    setting = next((row for row in rows if row.product == product), None)
+    if setting is None:
+        return _t("Account closed") if organization.is_closed else _t("No subscription")
+    why = setting.get_reason_code_display()
+    return format_html('<b>{}</b><br><span class="muted">{}</span>', state_words(setting.allowed), why)

@@ -1,0 +1,214 @@
+"""A setting as a card on the screen: what `shown` says about it, as a control, its words, and what else can be done."""
+
+import dataclasses
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Permission, acts_as_operator
+from accounts.models import Member, Organization
+
+from . import shown
+from .rules import Choice, Reason
+from .shown import ShownSetting
+from .surfaces import Scope, Surface
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a setting is on the screen: whose it is, where its forms post to, and the page that it stands on."""
+
+    surface: Surface
+    organization: Organization
+    url: str
+    page_url: str
+    member: Member | None = None
+
+    @property
+    def html_id(self) -> str:
+        """Stable across swaps, so that the keyboard's focus survives them."""
+        return f"setting-{self.member.pk}" if self.member else f"setting-{self.surface.key}"
+
+    @property
+    def title(self) -> str | Promise:
+        """The page's name in the menu: the last of the path but for a section's."""
+        return self.surface.path[-1] if self.member else self.surface.path[-2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    setting: ShownSetting
+    html_id: str
+    url: str
+    version: int
+    # Opting in needs more than the setting's own rule where the provider acts for a customer.
+    needs_reason: bool
+
+    @property
+    def label(self) -> str | Promise:
+        return self.setting.surface.label
+
+    @property
+    def covers(self) -> str | Promise:
+        return self.setting.surface.covers
+
+    @property
+    def is_switch(self) -> bool:
+        """The member's control is a checkbox by name; the organization's are toggles."""
+        return self.setting.surface.scope is Scope.ORGANIZATION
+
+    @property
+    def checked(self) -> bool:
+        return self.setting.checked
+
+    @property
+    def wanted(self) -> str:
+        """What using the control asks for: a value, never a "toggle" (R10)."""
+        return Choice.OPTED_OUT.value if self.checked else Choice.OPTED_IN.value
+
+    @property
+    def disabled(self) -> bool:
+        return not (self.setting.can_opt_out if self.checked else self.setting.can_opt_in)
+
+    @property
+    def asks(self) -> bool:
+        """Whether using the control opens the question; opting out never does (R13)."""
+        return not self.checked and not self.disabled
+
+    @property
+    def effective(self) -> str:
+        return self.setting.effective
+
+    @property
+    def state(self) -> str:
+        if self.setting.member is None:
+            return _("Used for training") if self.setting.is_in else _("Not used for training")
+        if self.setting.is_in:
+            return _("Your data may be used for training")
+        return _("Your data is not used for training")
+
+    @property
+    def sentence(self) -> str:
+        return self.setting.sentence
+
+    @property
+    def source(self) -> str:
+        """Where the state comes from: default, chosen, carried_over, locked, organization, left or none."""
+        setting = self.setting
+        if setting.member and setting.member.has_left and setting.choice != Choice.OPTED_OUT:
+            return "left"
+        if setting.reason_code in (Reason.ORGANIZATION_CLOSED, Reason.NO_SUBSCRIPTION):
+            return "none"
+        if setting.member and setting.choice != Choice.OPTED_OUT and setting.decided_by_organization:
+            return "organization"
+        if setting.locked:
+            return "locked"
+        if setting.reason_code == Reason.CARRIED_OVER:
+            return "carried_over"
+        return "default" if setting.choice == Choice.DEFAULT else "chosen"
+
+    @property
+    def source_label(self) -> str:
+        setting = self.setting
+        return {
+            "default": _("No choice yet") if setting.member else _("Default of the plan"),
+            "chosen": _("Set by the provider") if setting.set_by_operator else _("Chosen"),
+            "carried_over": _("Carried over"),
+            "locked": _("Locked"),
+            "organization": _("Decided by the organization"),
+            "left": _("You have left"),
+            "none": _("Account closed") if setting.reason_code == Reason.ORGANIZATION_CLOSED else _("No subscription"),
+        }[self.source]
+
+    @property
+    def hint(self) -> str:
+        setting = self.setting
+        if setting.member is None:
+            return "" if setting.can_opt_out else _("Only owners and admins can change this.")
+        if self.source == "left" and not setting.decided_by_organization:
+            return _("What was collected before you left may still be used, unless you opt out.")
+        return ""
+
+    @property
+    def keep_off(self) -> str:
+        """The words of the button that makes "not used" the reader's own decision; '' where it is so already."""
+        setting = self.setting
+        if setting.is_in or not setting.can_opt_out or (setting.choice == Choice.OPTED_OUT and not setting.can_confirm):
+            return ""
+        if setting.member is not None:
+            return _("Opt out for good") if setting.member.has_left else _("Keep my data out even if that changes")
+        return _("Opt out for good as well") if setting.locked else _("Keep it off")
+
+    @property
+    def submit(self) -> str:
+        """The button for browsers without script: it says what it will do."""
+        return _("Allow training …") if self.asks else _("Stop using this data for training")
+
+    @property
+    def opt_in_hint(self) -> str:
+        if self.setting.member is not None and self.setting.decided_by_organization:
+            name = self.setting.organization.name
+            return _("Your data still stays out for as long as %(name)s is opted out.") % {"name": name}
+        return ""
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        setting = self.setting
+        facts = []
+        if setting.since is not None:
+            facts.append((_("Used since") if setting.is_in else _("Not used since"), shown.day(setting.since)))
+        if setting.choice == Choice.OPTED_IN and not setting.is_in:
+            # What holds now hides what they said; it counts again once the lock is lifted or the plan is back.
+            facts.append((_("Chosen before"), f"{_('Opted in')}, {shown.day(setting.changed_at)}"))
+        if setting.lock_reference:
+            facts.append((_("Reference of the lock"), setting.lock_reference))
+        if setting.members_opted_out is not None:
+            facts.append((_("Members who opted out themselves"), str(setting.members_opted_out)))
+        return facts
+
+    @property
+    def plan(self) -> str:
+        return self.setting.plan.name if self.setting.plan else ""
+
+    @property
+    def saved(self) -> str:
+        setting = self.setting
+        if setting.choice == Choice.OPTED_OUT:
+            return _(
+                "Saved. From now on this data is not used for training. Nothing collected until now or while this"
+                " is off will be used, even if you turn it on again."
+            )
+        if setting.is_in:
+            return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
+        return _("Saved. As things stand this data is still not used for training.")
+
+    @property
+    def not_saved(self) -> str:
+        if self.setting.is_in:
+            return _("Not saved. Still used for training.")
+        return _("Not saved. Still not used for training.")
+
+    @property
+    def failed(self) -> str:
+        return f"{self.not_saved} {_('Try again.')}"
+
+
+def card_of(place: Place, actor: Actor, setting: ShownSetting, *, version: int | None = None) -> Card:
+    """`version`: the one that the reader saw, where it is not today's."""
+    foreign = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
+    return Card(
+        setting=setting,
+        html_id=place.html_id,
+        url=place.url,
+        version=setting.version if version is None else version,
+        needs_reason=setting.opt_in_needs_reason or foreign,
+    )
+
+
+def card_at(place: Place, actor: Actor, *, version: int | None = None) -> Card:
+    """The setting as it is now."""
+    if place.member is not None:
+        setting = shown.member_setting(place.member, place.surface, actor)
+    else:
+        setting = shown.organization_setting(place.organization, place.surface, actor)
+    return card_of(place, actor, setting, version=version)

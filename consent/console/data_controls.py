@@ -1,0 +1,93 @@
+"""Data & Account Controls: each person's own choice, for every organization they belong or belonged to."""
+
+import dataclasses
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import Actor, NotFound
+from accounts.fields import parse_id
+from accounts.models import Member
+
+from .. import shown
+from ..cards import Card, Place, card_of
+from ..models import Source
+from ..rules import Choice
+from ..services import choices
+from ..surfaces import LE_CHAT_MOBILE
+from .pages import page, person_page
+from .saving import save
+
+
+@dataclasses.dataclass(frozen=True)
+class Membership:
+    title: str
+    badge: str
+    card: Card
+
+
+def _place(member: Member) -> Place:
+    return Place(
+        surface=LE_CHAT_MOBILE,
+        organization=member.organization,
+        member=member,
+        url=reverse("console:data-sharing", args=[member.pk]),
+        page_url=reverse("console:data-controls"),
+    )
+
+
+def _own_memberships(actor: Actor) -> list[Member]:
+    return list(Member.objects.of_person(actor).select_related("organization", "user").order_by("status", "-pk"))
+
+
+def _memberships(actor: Actor) -> list[Membership]:
+    """A card per membership; a fixed number of queries, however many there are."""
+    own = _own_memberships(actor)
+    found = []
+    for member, setting in zip(own, shown.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
+        card = card_of(_place(member), actor, setting)
+        found.append(Membership(member.organization.name, _("Left") if member.has_left else card.plan, card))
+    return found
+
+
+def _page(request: HttpRequest, actor: Actor, status: int = 200) -> HttpResponse:
+    return page(request, actor, "console/data_controls.html", {"cards": _memberships(actor)}, status=status)
+
+
+@require_safe
+@person_page
+def data_controls(request: HttpRequest, actor: Actor) -> HttpResponse:
+    return _page(request, actor)
+
+
+@require_POST
+@person_page
+def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpResponse:
+    """Save the choice for one of the person's own memberships; anybody else's is not found, operators included."""
+    pk = parse_id(member)
+    own = next((each for each in _own_memberships(actor) if each.pk == pk), None)
+    if own is None:
+        raise NotFound("member")
+    return save(request, actor, _place(own), lambda status: _page(request, actor, status))
+
+
+@require_POST
+@person_page
+def opt_out_everywhere(request: HttpRequest, actor: Actor) -> HttpResponse:
+    for member in _own_memberships(actor):
+        choices.choose(
+            surface=LE_CHAT_MOBILE,
+            organization=member.organization,
+            member=member,
+            choice=Choice.OPTED_OUT,
+            actor=actor,
+            source=Source.DATA_CONTROLS,
+        )
+    messages.success(request, _("Saved. From now on none of your data is used for training."))
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "console/data_controls_swap.html", {"cards": _memberships(actor)})
+    return redirect("console:data-controls")

@@ -1,0 +1,113 @@
+"""The organization's events in words, newest first. Members' own choices are not among them (R4)."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.access import Actor, Permission
+from accounts.models import Member, Organization, Plan
+
+from .. import actors
+from ..models import Choice, ConsentEvent, EventKind
+from .forms import HistoryFilter
+from .pages import organization_page, page
+from .paging import Page, page_of
+
+
+def events_of(actor: Actor, organization: Organization) -> Any:
+    return ConsentEvent.objects.visible_to(actor).without_member_choices().filter(organization=organization)
+
+
+@require_safe
+@organization_page(Permission.HISTORY_VIEW)
+def history(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    form = HistoryFilter(request.GET, label_suffix="")
+    valid = form.is_valid()
+    wanted = {name: form.cleaned_data.get(name) for name in ("product", "kind")}
+    filters = {name: value for name, value in wanted.items() if value}
+    found = Page(rows=[], has_previous=False, first_url="", next_url="")
+    if valid:
+        found = page_of(request, events_of(actor, organization).filter(**filters), form.cleaned_data["after"])
+        found = dataclasses.replace(found, rows=rows_of(found.rows, actor))
+    context = {"form": form, "page": found, "filtered": bool(filters) or not valid or found.has_previous}
+    status = 200 if valid else 400
+    return page(request, actor, "console/history.html", context, organization=organization, status=status)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    at: dt.datetime
+    subject: str
+    before: str
+    after: str
+    reason: str
+    reference: str
+    who: str
+    where: str
+
+
+def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
+    """The events with everybody's name as it is today; a fixed number of look-ups."""
+    who = actors.labels(events, viewer)
+    about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
+    members = {member.pk: str(member.user) for member in about}
+    plans = dict(Plan.objects.values_list("key", "name"))
+    return [_row(event, who[event.pk], members, plans) for event in events]
+
+
+Names = dict[Any, str]
+
+
+def _row(event: ConsentEvent, who: str, members: Names, plans: dict[str, str]) -> Row:
+    word = _words(event.kind, plans)
+    before, after = (word(value) if value else "" for value in (event.before, event.after))
+    return Row(
+        at=event.recorded_at,
+        subject=_subject(event, members),
+        # Where something has only an end, its end is what there is to say.
+        before=before if after else "",
+        after=after or before,
+        reason=event.reason,
+        reference=event.reference,
+        who=who,
+        where=event.get_source_display(),
+    )
+
+
+def _subject(event: ConsentEvent, members: Names) -> str:
+    product = event.get_product_display()
+    kind = EventKind(event.kind)
+    if kind in (EventKind.CHOICE_OPTED_IN, EventKind.CHOICE_OPTED_OUT, EventKind.LOCK_PLACED, EventKind.LOCK_LIFTED):
+        return product
+    if product and kind == EventKind.CHOICE_CONFIRMED:
+        return f"{product}, {kind.label}"
+    if event.member_id is not None:
+        return f"{kind.label}, {members.get(event.member_id, _('somebody'))}"
+    return str(kind.label)
+
+
+def _words(kind: str, plans: dict[str, str]) -> Callable[[str], str]:
+    """How the before and after of this kind of event are said."""
+    vocabularies: dict[str, dict[str, Any]] = {
+        "choice": dict(Choice.choices),
+        "plan": {**plans},
+        "subscription": {**plans},
+        "lock": {"locked": _("locked"), "unlocked": _("not locked")},
+        "member": dict(Member.Role.choices),
+        "organization": {
+            **dict(Organization.Kind.choices),
+            **dict(Organization.Status.choices),
+            **{field.name: field.verbose_name for field in Organization._meta.fields},
+        },
+    }
+    known = vocabularies[kind.partition(".")[0]]
+
+    def word(value: str) -> str:
+        return ", ".join(str(known.get(part, part)) for part in value.split(", "))
+
+    return word

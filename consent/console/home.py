@@ -1,0 +1,33 @@
+"""Where each person belongs after signing in."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_safe
+
+from accounts.access import Actor
+
+from .forms import Keyset
+from .pages import own_consoles, page, person_page
+from .paging import page_of
+
+
+@require_safe
+@person_page
+def home(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Operators to their site, an organization's people to its console, everybody else to their own controls."""
+    if actor.is_operator:
+        return redirect("admin:index")
+    consoles = list(own_consoles(actor)[:2])
+    if len(consoles) == 1:
+        return redirect("console:overview", consoles[0].pk)
+    return redirect("organizations" if consoles else "console:data-controls")
+
+
+@require_safe
+@person_page
+def organizations(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Those whose console the person has by a role of their own, newest first."""
+    keyset = Keyset(request.GET)
+    after = keyset.cleaned_data["after"] if keyset.is_valid() else None
+    rows = page_of(request, own_consoles(actor).order_by(), after)
+    return page(request, actor, "console/organizations.html", {"page": rows})

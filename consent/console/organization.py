@@ -1,0 +1,93 @@
+"""The Admin Console: an organization's overview, its two settings, and its members."""
+
+import dataclasses
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.access import Actor, Permission
+from accounts.models import Member, Organization
+
+from .. import shown
+from ..cards import Card, Place, card_at, card_of
+from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
+from .forms import Keyset
+from .history import events_of, rows_of
+from .pages import organization_page, page
+from .paging import page_of
+from .saving import save
+
+_PAGES = {LE_CHAT_CONSOLE.key: "le-chat", AI_STUDIO_CONSOLE.key: "privacy"}
+_LAST_CHANGES = 5
+
+
+def place_of(organization: Organization, surface: Surface) -> Place:
+    url = reverse(f"console:{_PAGES[surface.key]}", args=[organization.pk])
+    return Place(surface=surface, organization=organization, url=url, page_url=url)
+
+
+@dataclasses.dataclass(frozen=True)
+class OverviewRow:
+    product: str
+    plan: str
+    url: str
+    card: Card
+
+
+@require_safe
+@organization_page(Permission.CONSENT_VIEW)
+def overview(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    rows = []
+    for setting in shown.organization_settings(organization, actor):
+        place = place_of(organization, setting.surface)
+        plan = setting.plan.name if setting.plan else _("No subscription")
+        rows.append(OverviewRow(str(setting.surface.product.label), plan, place.url, card_of(place, actor, setting)))
+    changes = events_of(actor, organization).order_by("-pk")[:_LAST_CHANGES]
+    context = {"rows": rows, "changes": rows_of(list(changes), actor)}
+    return page(request, actor, "console/overview.html", context, organization=organization)
+
+
+def _setting_page(request: HttpRequest, actor: Actor, organization: Organization, surface: Surface) -> HttpResponse:
+    place = place_of(organization, surface)
+
+    def whole_page(status: int = 200) -> HttpResponse:
+        card = card_at(place, actor)
+        context = {
+            "card": card,
+            "plan": card.plan,
+            "product": surface.product.value,
+            "crumb": surface.path[0] if len(surface.path) > 2 else "",
+            "heading": place.title,
+            "section": surface.path[-1],
+        }
+        return page(request, actor, "console/setting_page.html", context, organization=organization, status=status)
+
+    return save(request, actor, place, whole_page) if request.method == "POST" else whole_page()
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@organization_page(Permission.CONSENT_VIEW)
+def le_chat(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    return _setting_page(request, actor, organization, LE_CHAT_CONSOLE)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@organization_page(Permission.CONSENT_VIEW)
+def privacy(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    return _setting_page(request, actor, organization, AI_STUDIO_CONSOLE)
+
+
+@require_safe
+@organization_page(Permission.MEMBERS_VIEW)
+def members(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    keyset = Keyset(request.GET)
+    after = keyset.cleaned_data["after"] if keyset.is_valid() else None
+    active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
+    opted_out = shown.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
+    words = _("Fewer than five members have opted out themselves; how many is not shown.")
+    if opted_out is not None:
+        words = _("%(count)d members have opted out themselves. Who they are is theirs to tell.") % {"count": opted_out}
+    context = {"page": page_of(request, active, after), "opted_out_words": words}
+    return page(request, actor, "console/members.html", context, organization=organization)

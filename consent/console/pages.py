@@ -1,0 +1,162 @@
+"""What every page shares: who looks, the organization they may look at, and the navigation beside."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts.access import ROLE_PERMISSIONS, Actor, Forbidden, NotFound, Permission, get_organization, role_of
+from accounts.models import Member, Organization, Subscription
+
+from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+
+CONSOLE_ROLES = tuple(role for role, held in ROLE_PERMISSIONS.items() if Permission.CONSENT_VIEW in held)
+_SWITCHER_LENGTH = 8
+
+Words = str | Promise
+PersonView = Callable[..., HttpResponse]
+OrganizationView = Callable[[HttpRequest, Actor, Organization], HttpResponse]
+
+
+def _htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))
+
+
+def person_page(view: PersonView) -> PersonView:
+    """A page for whoever is signed in, called with their Actor; what they may not see is a 404, may not do a 403."""
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            if _htmx(request):
+                # The session ended meanwhile: load the sign-in page, don't swap it into a setting.
+                page_url = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
+                return HttpResponseClientRedirect(redirect_to_login(page_url)["Location"])
+            return redirect_to_login(request.get_full_path())
+        try:
+            response = view(request, Actor.from_user(request.user), *args, **kwargs)
+        except NotFound:
+            raise Http404 from None
+        except Forbidden:
+            raise PermissionDenied from None
+        # Going back must ask again: a page from a cache could say "used" after an opt-out.
+        add_never_cache_headers(response)
+        return response
+
+    return wrapped
+
+
+def organization_page(permission: Permission) -> Callable[[OrganizationView], PersonView]:
+    """A page of one organization, for those who have the permission there."""
+
+    def decorate(view: OrganizationView) -> PersonView:
+        @person_page
+        @functools.wraps(view)
+        def wrapped(request: HttpRequest, actor: Actor, org: str) -> HttpResponse:
+            return view(request, actor, get_organization(actor, org, permission))
+
+        return wrapped
+
+    return decorate
+
+
+def own_consoles(actor: Actor) -> Any:
+    """The organizations whose console the person has by a role there, by name."""
+    mine = Member.objects.active().of_person(actor).filter(role__in=CONSOLE_ROLES)
+    return Organization.objects.filter(pk__in=mine.values("organization_id")).order_by("name", "pk")
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    label: Words
+    url: str
+    current: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    heading: Words
+    links: tuple[Link, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Navigation:
+    person: str
+    standing: Words
+    is_operator: bool
+    organization: Organization | None
+    plans: str
+    consoles: list[Organization]
+    more_consoles: bool
+    groups: list[Group]
+
+
+def plan_names(organization: Organization) -> str:
+    live = (
+        Subscription.objects.filter(organization=organization, ended_at=None)
+        .select_related("plan")
+        .order_by("plan__position")
+    )
+    return " · ".join(subscription.plan.name for subscription in live)
+
+
+def _navigation(request: HttpRequest, actor: Actor, organization: Organization | None) -> Navigation:
+    consoles = list(own_consoles(actor)[: _SWITCHER_LENGTH + 1])
+    if organization is None and len(consoles) == 1:
+        organization = consoles[0]
+    role = role_of(actor, organization) if organization else None
+    groups = _console_groups(request.path, organization) if organization else []
+    account = Group(
+        LE_CHAT_MOBILE.path[0], (_link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),)
+    )
+    return Navigation(
+        person=str(request.user),
+        standing=role.label if role else _("Operator") if actor.is_operator else request.user.get_username(),
+        is_operator=actor.is_operator,
+        organization=organization,
+        plans=plan_names(organization) if organization else "",
+        consoles=consoles[:_SWITCHER_LENGTH],
+        more_consoles=len(consoles) > _SWITCHER_LENGTH,
+        groups=[*groups, account],
+    )
+
+
+def _console_groups(path: str, organization: Organization) -> list[Group]:
+    def link(label: Words, name: str) -> Link:
+        return _link(path, label, reverse(f"console:{name}", args=[organization.pk]))
+
+    manage = Group(LE_CHAT_CONSOLE.path[0], (link(LE_CHAT_CONSOLE.path[1], "le-chat"), link(_("Members"), "members")))
+    return [
+        Group("", (link(_("Overview"), "overview"),)),
+        manage,
+        Group(AI_STUDIO_CONSOLE.product.label, (link(AI_STUDIO_CONSOLE.path[0], "privacy"),)),
+        Group(_("Records"), (link(_("History"), "history"),)),
+    ]
+
+
+def _link(path: str, label: Words, url: str) -> Link:
+    return Link(label, url, current=path == url)
+
+
+def page(
+    request: HttpRequest,
+    actor: Actor,
+    template: str,
+    context: dict[str, Any],
+    *,
+    organization: Organization | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """A whole page in the portal's frame."""
+    nav = _navigation(request, actor, organization)
+    return render(request, template, {**context, "organization": organization, "nav": nav}, status=status)

@@ -1,0 +1,18 @@
+"""The console's screens."""
+
+from django.urls import path
+
+from . import data_controls, history, organization
+
+app_name = "console"
+
+urlpatterns = [
+    path("o/<str:org>/", organization.overview, name="overview"),
+    path("o/<str:org>/le-chat/", organization.le_chat, name="le-chat"),
+    path("o/<str:org>/privacy/", organization.privacy, name="privacy"),
+    path("o/<str:org>/members/", organization.members, name="members"),
+    path("o/<str:org>/history/", history.history, name="history"),
+    path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
+    path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
+    path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
+]

@@ -1,0 +1,79 @@
+"""History and members: what an organization's people may see, and what stays its members' own."""
+
+import pytest
+
+from accounts.access import Actor
+from consent.services import choices, organizations
+from consent.surfaces import LE_CHAT_MOBILE
+from tests import cast as casting
+from tests.cast import Cast
+from tests.consent.looking import (
+    opted_out_by_owner,
+    signed_in,
+    url,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return casting.make()
+
+
+def test_history__newest_first_without_members_own_choices(cast: Cast) -> None:
+    opted_out_by_owner(cast)
+    choices.choose(
+        surface=LE_CHAT_MOBILE,
+        organization=cast.labs,
+        member=cast.labs_member,
+        choice="opted_out",
+        actor=Actor.from_user(cast.member),
+        source="data_controls",
+    )
+    for role in ("owner", "operator"):
+        page = signed_in(cast, role).get(url(cast, "history")).content.decode()
+        assert "Le Chat: No choice yet → <b>Opted out</b>" in page
+        assert "Data &amp; Account Controls</td>" not in page
+        assert page.index("Opted out</b>") < page.index("Organization created: <b>Team</b>")
+
+
+def test_history__filters_in_the_url(cast: Cast) -> None:
+    opted_out_by_owner(cast)
+    client = signed_in(cast, "owner")
+    page = client.get(url(cast, "history"), {"product": "le_chat", "kind": "choice.opted_out"}).content.decode()
+    assert page.count('class="what"') == 1
+    nothing = client.get(url(cast, "history"), {"kind": "lock.placed"}).content.decode()
+    assert "Nothing matches these filters." in nothing
+    bad = client.get(url(cast, "history"), {"kind": "lock.broken"})
+    assert bad.status_code == 400 and "lock.broken is not one of the available choices" in bad.content.decode()
+
+
+def test_history__many_events__paged_by_key(cast: Cast) -> None:
+    for n in range(60):
+        organizations.update_organization(
+            organization=cast.labs, country=("FR", "SE")[n % 2], actor=cast.provider, source="admin"
+        )
+    client = signed_in(cast, "owner")
+    first = client.get(url(cast, "history"))
+    assert first.content.decode().count('class="what"') == 50
+    second = client.get(url(cast, "history") + first.context["page"].next_url)
+    assert second.context["page"].next_url == ""
+    rows = [row.at for row in (*first.context["page"].rows, *second.context["page"].rows)]
+    assert rows == sorted(rows, reverse=True) and len(set(rows)) >= 60
+
+
+@pytest.mark.parametrize(("opted_out", "told"), [(4, "Fewer than five members"), (5, "5 members have opted out")])
+def test_members__count_of_opted_out__none_below_five(cast: Cast, opted_out: int, told: str) -> None:
+    for n in range(opted_out):
+        person = casting.user(f"m{n}@kvasir.example", f"Member {n}")
+        choices.choose(
+            surface=LE_CHAT_MOBILE,
+            organization=cast.labs,
+            member=casting.join(cast.labs, person, "member", cast.provider),
+            choice="opted_out",
+            actor=Actor.from_user(person),
+            source="data_controls",
+        )
+    page = signed_in(cast, "owner").get(url(cast, "members")).content.decode()
+    assert told in page and "m0@kvasir.example" in page

@@ -1,0 +1,291 @@
+"""Habits that no other tool holds: read from the source, so that they hold for what comes later too."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("accounts", "config", "consent", "scripts")
+WRITES = {"save", "create", "update", "delete", "get_or_create", "update_or_create", "acreate", "aupdate"} | {
+    "bulk_create",
+    "bulk_update",
+    "_raw_delete",
+}
+# Tables that say what somebody chose or is: written by the services, and with them by the ledger, alone.
+GUARDED = {"PrivacySetting", "Subscription", "Lock", "Member", "Organization", "ConsentEvent", "EventPosition"}
+MAY_WRITE = {"consent/services/", "consent/ledger.py"}
+LINES, TEST_LINES, FUNCTION_LINES = 400, 700, 50
+
+
+def sources(*packages: str) -> list[Path]:
+    """The product's own modules; migrations are Django's words, tests are tests."""
+    found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for path in found if "migrations" not in path.parts and "__pycache__" not in path.parts]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(module: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def all_tests() -> str:
+    """All tests but this one."""
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path != Path(__file__))
+
+
+# --- Everything has its test -----------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    paths = [path for package in PACKAGES for path in (ROOT / package).glob("management/commands/*.py")]
+    return sorted(path.stem for path in paths if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_management_command__has_a_test_file_that_runs_it(command: str) -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    assert any(f'"{command}"' in path.read_text(encoding="utf-8") for path in files), f"no test runs {command}"
+
+
+def services() -> list[tuple[str, str]]:
+    return [
+        (path.stem, function.name)
+        for path in sources("consent/services")
+        for function in tree(path).body
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_")
+    ]
+
+
+@pytest.mark.parametrize(("module", "function"), services())
+def test_service__is_called_by_a_test_or_by_a_service_that_is(module: str, function: str) -> None:
+    within = "\n".join(path.read_text(encoding="utf-8") for path in sources("consent/services"))
+    used = re.compile(rf"(?<!def )\b{function}\b")
+    assert used.search(all_tests()) or used.search(within), f"{module}.{function}"
+
+
+# --- Settings ----------------------------------------------------------------------------------------------------
+
+
+def test_settings__read_from_the_environment__are_those_that_env_example_documents() -> None:
+    read = set()
+    for path in [ROOT / "config/settings.py", *sources("scripts")]:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = ast.unparse(node.func)
+                if re.fullmatch(r"(env(\.\w+)?|os\.environ\.get|os\.getenv)", called):
+                    read.add(node.args[0].value)
+    documented = set(
+        re.findall(r"^# ?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert {"SECRET_KEY", "DATABASE_URL"} <= read
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert read - documented == set(), "read, but not documented"
+    assert {each for each in documented - read if each not in makefile} == set(), "documented, but not read"
+
+
+def test_environment__of_the_process__is_read_in_settings_alone() -> None:
+    for path in sources("accounts", "config", "consent"):
+        if name(path) not in {"config/settings.py", "config/wsgi.py"}:
+            text = path.read_text(encoding="utf-8")
+            assert "os.environ" not in text and "getenv" not in text, name(path)
+
+
+# --- Who writes --------------------------------------------------------------------------------------------------
+
+
+def model_names(path: Path) -> dict[str, str]:
+    """Names in this module → the guarded model that they stand for, followed through simple assignments."""
+    known = {each: each for each in GUARDED}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            known |= {alias.asname: alias.name for alias in node.names if alias.name in GUARDED and alias.asname}
+    return known
+
+
+def writes(path: Path) -> Iterator[tuple[int, str, str]]:
+    """(line, model or '?', verb) of each call that writes a row, by what stands before the verb."""
+    known = model_names(path)
+    for node in ast.walk(tree(path)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES):
+            continue
+        roots = {each.id for each in ast.walk(node.func.value) if isinstance(each, ast.Name)}
+        managers = {each.attr for each in ast.walk(node.func.value) if isinstance(each, ast.Attribute)}
+        for root in roots & set(known):
+            yield node.lineno, known[root], node.func.attr
+        if not roots & set(known) and managers & {"members", "privacy_settings", "subscriptions", "locks"}:
+            yield node.lineno, "?", node.func.attr
+
+
+def test_state__is_written_by_services_and_ledger_alone() -> None:
+    offenders = [
+        f"{name(path)}:{line} {model}.{verb}"
+        for path in sources("accounts", "config", "consent")
+        if not any(name(path).startswith(allowed) for allowed in MAY_WRITE)
+        for line, model, verb in writes(path)
+    ]
+    assert offenders == []
+
+
+def test_rows__saved_or_deleted_one_by_one__nowhere_but_in_services() -> None:
+    """`row.save()` and `row.delete()` don't say which model: outside the services each has to be one that may."""
+    allowed = {
+        "accounts/models.py",  # UserManager.create_user
+        "consent/models.py",  # ConsentEvent.save, which refuses
+    }
+    offenders = []
+    for path in sources("accounts", "config", "consent"):
+        if name(path) in allowed or any(name(path).startswith(each) for each in MAY_WRITE):
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                target = ast.unparse(node.func.value)
+                if node.func.attr in {"save", "delete", "save_base"} and re.search(
+                    r"(organization|member|setting|subscription|lock|event)s?$", target, re.IGNORECASE
+                ):
+                    offenders.append(f"{name(path)}:{node.lineno} {target}.{node.func.attr}")
+    assert offenders == []
+
+
+def test_events__are_made_by_the_ledger_alone() -> None:
+    made = []
+    for path in sources("accounts", "config", "consent"):
+        calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        made += [name(path) for call in calls if ast.unparse(call.func).split(".")[-1] == "ConsentEvent"]
+        made += [name(path) for _, model, _ in writes(path) if model == "ConsentEvent"]
+    assert set(made) == {"consent/ledger.py"}
+
+
+def test_raw_sql__that_writes__stands_in_the_ledger_alone() -> None:
+    for path in sources("accounts", "config", "consent"):
+        if name(path) in {"consent/ledger.py", "consent/triggers.py"}:
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"^\s*(INSERT INTO|UPDATE \w+|DELETE FROM|TRUNCATE)\s", node.value), name(path)
+
+
+def test_signals__change_nothing__only_migrate_has_a_receiver() -> None:
+    for path in sources("accounts", "config", "consent"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\b(pre|post)_(save|delete|init)\b|m2m_changed", text), name(path)
+
+
+def test_triggers_and_door__no_product_code_lifts_them() -> None:
+    for path in sources(*PACKAGES):
+        text = path.read_text(encoding="utf-8")
+        assert "DISABLE TRIGGER" not in text and "session_replication_role" not in text, name(path)
+
+
+# --- Templates ---------------------------------------------------------------------------------------------------
+
+
+def templates() -> list[Path]:
+    folders = [ROOT / "templates", *(ROOT / package / "templates" for package in PACKAGES)]
+    return [path for folder in folders for path in sorted(folder.rglob("*.html"))]
+
+
+@pytest.mark.parametrize("path", templates(), ids=name)
+def test_template__nothing_inline__as_the_content_security_policy_wants_it(path: Path) -> None:
+    text = re.sub(r"{#.*?#}|{% comment.*?endcomment %}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.search(r"<style\b", text, re.IGNORECASE)
+    assert not re.search(r"<script\b(?![^>]*\bsrc=)", text, re.IGNORECASE)
+    assert not re.search(r"<[^>]*\sstyle\s*=", text, re.IGNORECASE)
+    assert not re.search(r"<[^>]*\son[a-z]+\s*=", text, re.IGNORECASE)
+    assert not re.search(r"\bhx-on\b|javascript:|hx-vals=[\"']js:", text, re.IGNORECASE)
+    assert not re.search(r"(src|href|action)\s*=\s*[\"']?(https?:)?//", text, re.IGNORECASE), (
+        "nothing from another host"
+    )
+
+
+# --- What the repository says --------------------------------------------------------------------------------------
+
+
+def repository() -> list[Path]:
+    """Every text that is, or is going to be, in the repository: no environment, cache or database of a developer's."""
+    ignored = {"node_modules", "staticfiles", "__pycache__"}
+    hidden = {".env.example", ".ci", ".gitignore", ".editorconfig"}
+    kinds = {".py", ".md", ".html", ".css", ".js", ".toml", ".txt", ".po", ".yml", ".json", ".csv", ".sh", ""}
+    found = []
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        if any(part in ignored or (part.startswith(".") and part not in hidden) for part in parts):
+            continue
+        if path.is_file() and path.suffix in kinds:
+            found.append(path)
+    return found
+
+
+# Put together here, so that this file does not have what it looks for.
+MACHINE = re.compile(
+    "|".join(("/" + "work/", "/" + "root/", r"/home/\w+/", "/" + r"tmp/(brief|pgdev)", r"\.\./" + "shared"))
+)
+
+
+def test_repository__mentions_no_machine_of_ours() -> None:
+    for path in repository():
+        found = MACHINE.search(path.read_text(encoding="utf-8", errors="replace"))
+        assert found is None, f"{name(path)}: {found and found[0]}"
+
+
+def test_files__shorter_than_the_limit() -> None:
+    paths = [*sources(*PACKAGES, "tests", "benchmarks"), *templates(), *sorted((ROOT / "static").rglob("*.[cj]s*"))]
+    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    limit = {each: TEST_LINES if each.startswith("tests/") else LINES for each in lengths}
+    assert {each: length for each, length in lengths.items() if length > limit[each]} == {}
+
+
+def test_functions__shorter_than_the_limit() -> None:
+    lengths = {
+        f"{name(path)}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for path in sources(*PACKAGES)
+        for function in functions(tree(path))
+    }
+    assert {each: length for each, length in lengths.items() if length > FUNCTION_LINES} == {}
+
+
+def test_todo__nothing_is_left_for_later_in_the_code() -> None:
+    word = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
+    for path in sources(*PACKAGES, "tests"):
+        assert not word.search(path.read_text(encoding="utf-8")), name(path)
+
+
+def test_apps__init_exports_nothing() -> None:
+    for package in ("accounts", "config", "consent", "consent/services"):
+        assert (ROOT / package / "__init__.py").read_text(encoding="utf-8").strip() == ""
+
+
+def test_guarded_models__are_there_by_these_names() -> None:
+    known = {model.__name__ for model in apps.get_models()}
+    assert known >= GUARDED
+
+
+def test_scan__of_writes__finds_what_it_is_for(tmp_path: Path) -> None:
+    module = tmp_path / "face.py"
+    module.write_text(
+        "from consent.models import PrivacySetting as State\n"
+        "State.objects.filter(pk=1).update(choice='opted_in')\n"
+        "Member(pk=1).save()\n"
+        "Lock._base_manager.bulk_create([])\n"
+        "organization.members.all().delete()\n"
+        "State.objects.filter(pk=1).first()\n"
+        "Plan.objects.update(position=1)\n",
+        encoding="utf-8",
+    )
+    assert list(writes(module)) == [
+        (2, "PrivacySetting", "update"),
+        (3, "Member", "save"),
+        (4, "Lock", "bulk_create"),
+        (5, "?", "delete"),
+    ]
