@@ -82,7 +82,7 @@ def make_env() -> None:
 
 def prepare_database() -> bool:
     """Migrate, and load the demo into an empty SQLite. Returns whether the demo was loaded now."""
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
     from django.db import connection
 
     from accounts.models import Organization
@@ -92,7 +92,10 @@ def prepare_database() -> bool:
     if connection.vendor != "sqlite" or Organization.objects.exists():
         return False
     print("Loading the demo …", flush=True)
-    call_command("demo")
+    try:
+        call_command("demo")
+    except CommandError as error:
+        sys.exit(f"The demo was not loaded: {error}")
     return True
 
 

@@ -1,6 +1,7 @@
 """What every service starts with: a transaction, the subject's row locked and read after the lock, and the origin."""
 
 import datetime as dt
+import unicodedata
 from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
@@ -30,8 +31,8 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
             _("At most %(length)s characters are kept, not %(given)s.") % {"length": length, "given": len(text)},
             field,
         )
-    if "\x00" in text:
-        raise Invalid("invalid", _("A NUL character can't be kept."), field)
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in text):
+        raise Invalid("invalid", _("Control characters can't be kept."), field)
     return text
 
 
@@ -68,7 +69,11 @@ def lock_member(member: Member) -> Member:
 def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> None:
     """The rows of these organizations and products are there, whoever makes them first."""
     PrivacySetting.objects.bulk_create(
-        [PrivacySetting(organization=organization, product=product) for organization, product in subjects],
+        # In one order, so that two who make the same rows wait for each other, and not both for both.
+        [
+            PrivacySetting(organization=organization, product=product)
+            for organization, product in sorted(subjects, key=lambda subject: (subject[0].pk, subject[1]))
+        ],
         ignore_conflicts=True,
     )
 

@@ -1,12 +1,13 @@
 """Organizations: creating (one or many), changing, closing, reopening."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, Unpack
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission
@@ -96,8 +97,8 @@ def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, s
     drafts = [clean_draft(draft) for draft in drafts]
     _refuse_taken([draft.external_id for draft in drafts if draft.external_id])
     at = ledger.clock()
-    made = Organization.objects.bulk_create(
-        [
+    with _external_id_free():
+        made = Organization.objects.bulk_create(
             Organization(
                 name=draft.name,
                 kind=draft.kind,
@@ -107,8 +108,7 @@ def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, s
                 changed_at=at,
             )
             for draft in drafts
-        ]
-    )
+        )
     pairs = list(zip(made, drafts, strict=True))
     ledger.record(
         [
@@ -190,6 +190,18 @@ def _refuse_taken(external_ids: Sequence[str]) -> None:
         raise Refused("exists", _("The external id “%(value)s” is taken.") % {"value": taken}, "external_id")
 
 
+@contextlib.contextmanager
+def _external_id_free() -> Iterator[None]:
+    """What was free when it was looked up may have been taken by the time it is written."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        if "external_id" not in str(error):
+            raise
+        raise Refused("exists", _("The external id has just been taken."), "external_id") from error
+
+
 class OrganizationChanges(TypedDict, total=False):
     name: str
     external_id: str | None
@@ -247,7 +259,8 @@ def _save(
     at = ledger.clock(organization.changed_at)
     for field, value in {**changed, "changed_at": at}.items():
         setattr(organization, field, value)
-    organization.save(update_fields=[*changed, "changed_at"])
+    with _external_id_free():
+        organization.save(update_fields=[*changed, "changed_at"])
     ledger.record(
         [
             ledger.event(

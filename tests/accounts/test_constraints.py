@@ -235,7 +235,10 @@ CASES: dict[str, tuple[Callable[[Cast], Callable[[], object]], str]] = {
         lambda cast: lambda: PrivacySetting.objects.filter(product="ai_studio").update(product="x"),
         "setting_product_known",
     ),
-    "unknown choice": (lambda cast: lambda: PrivacySetting.objects.update(choice="?"), "setting_choice_known"),
+    "unknown choice": (
+        lambda cast: lambda: PrivacySetting.objects.filter(allowed=False).update(choice="?"),
+        "setting_choice_known",
+    ),
     "unknown default": (
         lambda cast: lambda: Plan.objects.filter(pk="le_chat_teams").update(training_default="?"),
         "plan_default_known",
