@@ -148,6 +148,10 @@ format: $(VENV)/installed-dev ## format the code and mend what lint can
 	@$(PY) -m ruff format $(SOURCES)
 	@$(PY) -m djlint --quiet --reformat templates || true
 
+.PHONY: screenshots
+screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
+	@$(PY) scripts/screenshots.py
+
 # --- Tidy ---------------------------------------------------------------------------------------------------------
 
 .PHONY: clean
