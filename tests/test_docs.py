@@ -1,0 +1,66 @@
+"""What README and docs say is so: links lead somewhere, targets, commands and options exist, the example answers."""
+
+import json
+import re
+import shlex
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from accounts.authentication import issue_key
+from tests.commands import run
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+# `name --option`, in the cells of tables and in running text.
+CALLS = re.compile(r"`(?:manage\.py )?([a-z]+_[a-z_]+|explain|demo|job|worker|export)((?: [^`]*)?)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page__links__lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page.name])
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_pages__make_targets__exist() -> None:
+    named = {target for text in TEXTS.values() for target in re.findall(r"`?make ([a-z-]+)", text)}
+    there = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    assert {"run", "test"} <= named
+    assert set(re.findall(r"`make ([a-z-]+)`", "".join(TEXTS.values()))) <= there
+
+
+def commands_named() -> list[tuple[str, str]]:
+    ours = {name for name, app in get_commands().items() if app in ("accounts", "consent")}
+    return sorted({(name, rest) for text in TEXTS.values() for name, rest in CALLS.findall(text) if name in ours})
+
+
+@pytest.mark.parametrize(("name", "rest"), commands_named())
+def test_pages__options_of_a_command__exist(name: str, rest: str) -> None:
+    command = load_command_class(get_commands()[name], name)
+    known = command.create_parser("manage.py", name)._option_string_actions
+    assert [option for option in re.findall(r"--[a-z-]+", rest) if option not in known] == []
+
+
+@pytest.mark.django_db
+def test_readme__lists_every_command() -> None:
+    ours = {name for name, app in get_commands().items() if app in ("accounts", "consent")}
+    assert {name for name in ours if f"`{name}" not in TEXTS["README.md"]} == set()
+
+
+def test_readme__example__answers_as_it_says(live_server: Any) -> None:
+    assert run("demo").code == 0
+    (_key, text) = issue_key("pipeline", ["decisions:read"])
+    block = re.search(r"curl -s (?:.|\n)*?\n```", TEXTS["README.md"])
+    assert block is not None
+    words = shlex.split(block[0].removesuffix("```").replace("\\\n", " "))
+    url = next(word for word in words if word.startswith("http")).replace("http://localhost:8000", live_server.url)
+    headers = dict(word.replace("$KEY", text).split(": ", 1) for word in words if ": " in word and word[0].isupper())
+    request = urllib.request.Request(url, data=words[-1].encode(), headers=headers)  # noqa: S310
+    answer = json.load(urllib.request.urlopen(request))  # noqa: S310  our own server
+    said = json.loads(re.search(r"```json\n(.*)\n```", TEXTS["README.md"])[1])  # type: ignore[index]
+    assert {**answer, "decided_at": "…"} == said
