@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := accounts config consent scripts tests benchmarks manage.py
+SOURCES := accounts config consent scripts tests $(wildcard benchmarks) manage.py
 # Passed on to pytest: make test ARGS="-k ledger -x"
 ARGS ?=
 # Processes that share the tests; "logical" is one per core.
