@@ -46,7 +46,7 @@ def sign_in(page: Page, base: str, email: str, password: str) -> None:
 
 
 def take(base: str, password: str) -> None:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("There is no Chromium on the PATH.")
     with sync_playwright() as playwright:

@@ -155,7 +155,7 @@ def test_opt_out_organizations__second_chunk_fails__first_is_kept_and_a_repeat_f
     assert run() == choices.Counts(changed=1, unchanged=1)
 
 
-@pytest.mark.skipif(not SQLITE, reason="PostgreSQL has no limit on pages")
+@pytest.mark.only_on("sqlite", reason="PostgreSQL has no limit on pages")
 def test_opt_out__disk_is_full_on_sqlite__setting_is_as_it_was(cast: Cast) -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA page_count")

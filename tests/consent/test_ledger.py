@@ -111,7 +111,7 @@ def test_raw_sql__changes_or_empties_the_ledger__refused(cast: Cast, statement: 
         sql(statement)
 
 
-@pytest.mark.skipif(SQLITE, reason="SQLite has no replicas")
+@pytest.mark.only_on("postgresql", reason="SQLite has no replicas")
 def test_replica_session__on_postgresql__does_not_get_past_the_triggers(cast: Cast) -> None:
     sql("SET LOCAL session_replication_role = replica")
     for statement in STATEMENTS:
@@ -317,7 +317,7 @@ def test_install__twice__changes_nothing(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(not SQLITE, reason="PostgreSQL alters tables in place")
+@pytest.mark.only_on("sqlite", reason="PostgreSQL alters tables in place")
 def test_migrate__after_sqlite_rebuilt_the_table__triggers_are_back() -> None:
     made = the_cast.make()
     # A migration that alters a field: on SQLite a new table, and the old one dropped with its triggers.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
@@ -25,7 +25,7 @@ from .stepped import LIMIT, Started, race
 
 LAST = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
-postgresql_only = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+postgresql_only = pytest.mark.only_on("postgresql", reason="SQLite has one writer at a time")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from .stepped import race, together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 POSTGRESQL = connection.vendor == "postgresql"
-twin = pytest.mark.skipif(not POSTGRESQL, reason="SQLite has no lock that could be left out")
+twin = pytest.mark.only_on("postgresql", reason="SQLite has no lock that could be left out")
 
 
 @pytest.fixture
