@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 class Permission(StrEnum):
     ORGANIZATION_VIEW = auto()  # name, kind, plans
-    ORGANIZATION_EDIT = auto()  # name, country, external id, kind
+    ORGANIZATION_EDIT = auto()  # name, country, kind
+    # The pipeline asks by these: whoever gives them says whose data is meant, so only the provider does.
+    EXTERNAL_IDS = auto()
     ORGANIZATION_CREATE = auto()
     ORGANIZATION_STATUS = auto()  # close and reopen
     MEMBERS_VIEW = auto()
@@ -62,7 +64,14 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.CONSENT_MEMBER: frozenset({P.MEMBER_CONSENT_SPEAK, P.MEMBER_CONSENT_VIEW}),
     KeyScope.ORGANIZATIONS_READ: frozenset({P.ORGANIZATION_VIEW, P.MEMBERS_VIEW}),
     KeyScope.ORGANIZATIONS_WRITE: frozenset(
-        {P.ORGANIZATION_EDIT, P.ORGANIZATION_CREATE, P.ORGANIZATION_STATUS, P.MEMBERS_MANAGE, P.SUBSCRIPTIONS_MANAGE}
+        {
+            P.ORGANIZATION_EDIT,
+            P.EXTERNAL_IDS,
+            P.ORGANIZATION_CREATE,
+            P.ORGANIZATION_STATUS,
+            P.MEMBERS_MANAGE,
+            P.SUBSCRIPTIONS_MANAGE,
+        }
     ),
     KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),

@@ -43,6 +43,7 @@ class Card:
     version: int
     # Opting in needs more than the setting's own rule where the provider acts for a customer.
     needs_reason: bool
+    for_operator: bool
 
     @property
     def label(self) -> str | Promise:
@@ -160,7 +161,7 @@ class Card:
         if setting.choice == Choice.OPTED_IN and not setting.is_in:
             # What holds now hides what they said; it counts again once the lock is lifted or the plan is back.
             facts.append((_("Chosen before"), f"{_('Opted in')}, {shown.day(setting.changed_at)}"))
-        if setting.lock_reference:
+        if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
         if setting.members_opted_out is not None:
             facts.append((_("Members who opted out themselves"), str(setting.members_opted_out)))
@@ -202,6 +203,7 @@ def card_of(place: Place, actor: Actor, setting: ShownSetting, *, version: int |
         url=place.url,
         version=setting.version if version is None else version,
         needs_reason=setting.opt_in_needs_reason or foreign,
+        for_operator=actor.is_operator,
     )
 
 

@@ -94,6 +94,8 @@ def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[obj
             member_needed=member_needed(question.product),
             membership=row.membership,
             member=row.member,
+            # Operators are told; others only about a personal organization of theirs (R4).
+            member_told=scope is None or row.personal,
         )
     )
 
@@ -111,6 +113,7 @@ _DETAILS: dict[Reason, str | Promise] = {
     Reason.ORGANIZATION_OPTED_OUT: gettext_lazy("%(organization)s opted out on %(chosen)s."),
     Reason.PLAN_DEFAULT: gettext_lazy("%(organization)s follows the default of its plan: opted out."),
     Reason.CARRIED_OVER: gettext_lazy("%(organization)s stays out, as under an earlier default, until it opts in."),
+    Reason.MEMBER_PRIVATE: gettext_lazy("What a member chose is told to them and to operators alone."),
     Reason.MEMBER_OPTED_OUT: gettext_lazy("The member opted out."),
     Reason.MEMBER_LEFT: gettext_lazy("The member had left when this was collected."),
     Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy("Collected before %(since)s, from when on it has been allowed."),

@@ -35,6 +35,7 @@ class Row:
     organization: State = State()
     event: int | None = None
     chosen_at: dt.datetime | None = None
+    personal: bool = False
     owner_meant: bool = False
     membership: Membership | None = None
     member: State = MEMBER_START
@@ -77,7 +78,7 @@ _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
       AND x.kind IN ('organization.created', 'organization.kind_changed') AND x.recorded_at <= q.at
     ORDER BY x.recorded_at DESC LIMIT 1) END"""
 _SELECT = f"""
-SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_STATE},
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, o.kind = 'personal', {_STATE},
     COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
     m.id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
     CASE WHEN q.at IS NULL THEN m.left_at WHEN j.kind = 'member.left' THEN j.recorded_at END,
@@ -151,10 +152,10 @@ def _item(n: int, question: "Question") -> tuple[Any, ...]:
 
 
 def _row(row: Sequence[Any]) -> Row:
-    _n, _now, organization_id, name, closed, created_at = row[:6]
+    _n, _now, organization_id, name, closed, created_at, personal = row[:7]
     if organization_id is None:
         return Row()
-    end = 6 + len(STATE_FIELDS)
+    end = 7 + len(STATE_FIELDS)
     # A product that came into the catalogue after the account was closed has no row of its own yet.
     start = State(closed=True, reason_code=Reason.ORGANIZATION_CLOSED) if closed else State()
     event, chosen_at, owner_meant, member_id, joined_at, left_at = row[end : end + 6]
@@ -162,9 +163,10 @@ def _row(row: Sequence[Any]) -> Row:
         organization_id=organization_id if isinstance(organization_id, uuid.UUID) else uuid.UUID(organization_id),
         name=name,
         created_at=from_micros(created_at),
-        organization=_state(dict(zip(STATE_FIELDS, row[6:end], strict=True)), start),
+        organization=_state(dict(zip(STATE_FIELDS, row[7:end], strict=True)), start),
         event=event,
         chosen_at=_instant(chosen_at),
+        personal=bool(personal),
         owner_meant=bool(owner_meant),
         membership=None if member_id is None or joined_at is None else _membership(joined_at, left_at),
         member=_state(dict(zip(_MEMBER_STATE, row[end + 6 : -1], strict=True)), MEMBER_START),

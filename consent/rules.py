@@ -32,6 +32,7 @@ class Reason(StrEnum):
     ORGANIZATION_OPTED_OUT = "organization_opted_out"
     PLAN_DEFAULT = "plan_default"  # denies and allows
     CARRIED_OVER = "carried_over"
+    MEMBER_PRIVATE = "member_private"  # a member's own choice is not told to their organization (R4)
     MEMBER_OPTED_OUT = "member_opted_out"
     MEMBER_LEFT = "member_left"
     COLLECTED_BEFORE_ALLOWED = "collected_before_allowed"
@@ -192,6 +193,7 @@ class Layers:
     member_needed: bool = True  # the product has a member's surface
     membership: Membership | None = None
     member: State = MEMBER_START
+    member_told: bool = True  # whoever asks may know what members chose
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,7 +216,9 @@ def resolve(layers: Layers) -> Decision:
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
     answers = _answers(layers)
-    for answer in answers:
+    if layers.member_needed and not layers.member_told and answers[0].allowed:
+        return Decision(False, Reason.MEMBER_PRIVATE, answers[:1])
+    for answer in answers if layers.member_told else answers[:1]:
         if not answer.allowed:
             return Decision(False, Reason(answer.reason), answers)
     collected = layers.collected_at

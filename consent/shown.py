@@ -224,14 +224,15 @@ def _effective(allowed: bool) -> str:
 
 
 def _members_opted_out(organization: Organization, product: str) -> int | None:
+    # Who has left counts too: else removing one member, and looking, would tell what that one chose.
     count = PrivacySetting.objects.filter(
-        organization=organization, product=product, member__status=Member.Status.ACTIVE, choice=Choice.OPTED_OUT
+        organization=organization, product=product, member__isnull=False, choice=Choice.OPTED_OUT
     ).count()
     return count if count >= SMALLEST_COUNT else None
 
 
 def _sentence(shown: ShownSetting) -> str:
-    """The state in words, as in the table of docs/screens.md."""
+    """The state in words, the same on every face."""
     names = {
         "organization": shown.organization.name,
         "plan": shown.plan.name if shown.plan else "",

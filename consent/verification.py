@@ -62,6 +62,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     _verify_layers(report, on_progress)
     _verify_members(report)
     _verify_accounts(report)
+    report.events = ConsentEvent.objects.count()
     return report
 
 

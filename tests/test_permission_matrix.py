@@ -84,7 +84,12 @@ API_ROWS = [
     Row("GET", f"{ORGANIZATION}privacy-settings/", READERS),
     Row("GET", f"{ORGANIZATION}privacy-settings/<str:surface>/", READERS),
     Row("PUT", f"{ORGANIZATION}privacy-settings/<str:surface>/", MANAGERS, {"choice": "opted_out"}),
-    Row("PUT", f"{ORGANIZATION}privacy-settings/<str:surface>/", MANAGERS, {"choice": "opted_in"}),
+    Row(
+        "PUT",
+        f"{ORGANIZATION}privacy-settings/<str:surface>/",
+        MANAGERS,
+        {"choice": "opted_in", "reason": "Letter"},
+    ),
     Row("GET", f"{MEMBER}privacy-settings/", CHOICES_SEEN),
     Row("GET", f"{MEMBER}privacy-settings/<str:surface>/", CHOICES_SEEN),
     Row(

@@ -23,7 +23,6 @@ from ..cards import Card, Place, card_at, card_of
 from ..models import PrivacySetting, Source
 from ..rules import Choice
 from ..services import choices, locks, organizations, plans
-from ..services.errors import Invalid
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
 from .base import OperatorAdmin, actor_of, attempt, posted
 from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
@@ -150,8 +149,6 @@ class OrganizationPage(OperatorAdmin):
 
     @staticmethod
     def _choose(actor: Actor, place: Place, data: dict[str, Any]) -> None:
-        if data["choice"] == Choice.OPTED_IN and not data["reason"].strip() and card_at(place, actor).needs_reason:
-            raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
         choices.choose(
             surface=place.surface,
             organization=place.organization,

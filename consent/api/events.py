@@ -23,7 +23,11 @@ class EventsView(ApiView):
         """Sequenced first, so that what was committed before the question is in the answer."""
         ledger.sequence()
         events, following = self.paginator.page(request, self._filtered(rows.visible_to(self.actor).placed()))
-        output = EventOutput(events, many=True, context={"labels": actors.labels(events, self.actor)})
+        output = EventOutput(
+            events,
+            many=True,
+            context={"labels": actors.labels(events, self.actor), "for_operator": self.actor.is_operator},
+        )
         return Response({"results": output.data, "next": following})
 
     def _filtered(self, rows: Any) -> Any:
@@ -36,6 +40,8 @@ class EventsView(ApiView):
             rows = rows.filter(member__in=Member.objects.identified_by(params.pop("member")).values("pk"))
         if "actor" in params:
             rows = rows.filter(actor_id=params.pop("actor"))
+            if not self.actor.is_operator:
+                rows = rows.exclude(by_operator=True)
         return rows.filter(**params)
 
 

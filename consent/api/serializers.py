@@ -126,7 +126,10 @@ class EventOutput(serializers.Serializer[Any]):
         return event.allowed if event.reason_code else None
 
     def get_actor(self, event: ConsentEvent) -> dict[str, str | None]:
-        return {"type": event.actor_type, "id": event.actor_id or None, "label": self.context["labels"][event.pk]}
+        # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.
+        hidden = event.by_operator and not self.context["for_operator"]
+        actor_id = None if hidden else event.actor_id or None
+        return {"type": event.actor_type, "id": actor_id, "label": self.context["labels"][event.pk]}
 
 
 # --- Taken ----------------------------------------------------------------------------------------------------------

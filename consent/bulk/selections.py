@@ -46,6 +46,10 @@ def idents_of_file(path: str) -> Idents:
         raise MissingColumn(
             f"There is neither a column organization nor external_id. The columns are: {', '.join(file.columns)}."
         )
+    if column not in _COLUMNS and split_ident(column) != (None, None):
+        raise MissingColumn(
+            f"The first line, “{column}”, is an id; it has to name the column: organization or external_id."
+        )
     return lambda: _idents(file, column, _COLUMNS.get(column, ""))
 
 

@@ -57,13 +57,15 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
     members = {member.pk: str(member.user) for member in about}
     plans = dict(Plan.objects.values_list("key", "name"))
-    return [_row(event, who[event.pk], members, plans) for event in events]
+    return [
+        _row(event, who[event.pk], event.reference if viewer.is_operator else "", members, plans) for event in events
+    ]
 
 
 Names = dict[Any, str]
 
 
-def _row(event: ConsentEvent, who: str, members: Names, plans: dict[str, str]) -> Row:
+def _row(event: ConsentEvent, who: str, reference: str, members: Names, plans: dict[str, str]) -> Row:
     word = _words(event.kind, plans)
     before, after = (word(value) if value else "" for value in (event.before, event.after))
     return Row(
@@ -73,7 +75,7 @@ def _row(event: ConsentEvent, who: str, members: Names, plans: dict[str, str]) -
         before=before if after else "",
         after=after or before,
         reason=event.reason,
-        reference=event.reference,
+        reference=reference,
         who=who,
         where=event.get_source_display(),
     )

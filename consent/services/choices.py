@@ -83,8 +83,11 @@ def _choose_for_organization(wish: _Wish, organization: Organization) -> Privacy
     if wish.choice == Choice.OPTED_OUT:
         return _store(setting, wish, rules.opt_out(before, at), origin, at)
     _check_opt_in(before)
-    if before.choice != Choice.OPTED_IN and rules.opt_in_needs_reason(before) and not wish.reason:
-        raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
+    if before.choice != Choice.OPTED_IN and not wish.reason:
+        if rules.opt_in_needs_reason(before):
+            raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
+        if origin.by_operator:  # on the customer's documented instruction
+            raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
     return _store(setting, wish, rules.opt_in(before, at), origin, at)
 
 

@@ -1,6 +1,7 @@
 """What every service starts with: a transaction, the subject's row locked and read after the lock, and the origin."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
@@ -19,6 +20,10 @@ REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
 REFERENCE_LENGTH = ConsentEvent._meta.get_field("reference").max_length or 0
 
 
+# What steers a terminal or turns the direction of text. Not all from 128 on: old files have quotation marks there.
+_DECEPTIVE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def clean_text(value: str, field: str, *, required: bool = False, length: int = REASON_LENGTH) -> str:
     """The text without surrounding space; raises Invalid where it is too long, or empty though required."""
     text = value.strip()
@@ -30,9 +35,8 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
             _("At most %(length)s characters are kept, not %(given)s.") % {"length": length, "given": len(text)},
             field,
         )
-    # The terminal's ones only: old files have quotation marks among those above 127.
-    if any(character < " " and character not in "\n\r\t" for character in text):
-        raise Invalid("invalid", _("Control characters can't be kept."), field)
+    if _DECEPTIVE.search(text):
+        raise Invalid("invalid", _("Control characters, and those that turn the direction, can't be kept."), field)
     return text
 
 
@@ -49,7 +53,12 @@ def origin(
     require(actor, permission, organization)
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
-    by_operator = actor.is_operator if organization is None else acts_as_operator(actor, permission, organization)
+    # On the operators' site and by command it is always the provider who acts, whatever else that person is.
+    by_operator = actor.is_operator and (
+        organization is None
+        or source in (Source.ADMIN, Source.COMMAND)
+        or acts_as_operator(actor, permission, organization)
+    )
     return ledger.Origin(actor=actor, source=source, by_operator=by_operator, reason=reason, reference=reference)
 
 

@@ -9,7 +9,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission
+from accounts.access import Actor, Permission, require
 from accounts.models import Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
@@ -25,6 +25,8 @@ def clean_email(email: str) -> str:
         validate_email(address)
     except ValidationError:
         raise Invalid("invalid", _("“%(value)s” is not an e-mail address.") % {"value": email}, "email") from None
+    if len(address) > (User._meta.get_field("email").max_length or 0):
+        raise Invalid("too_long", _("This e-mail address is too long to be one."), "email")
     return address
 
 
@@ -35,8 +37,12 @@ def clean_role(role: str) -> MemberRole:
 
 
 def clean_external_id(external_id: str | None) -> str | None:
-    """None for empty; raises Invalid where it is too long."""
+    """None for empty; raises Invalid where it is too long, or could not stand in an address."""
     text = layers.clean_text(external_id or "", "external_id", length=200)
+    if "/" in text:
+        raise Invalid(
+            "invalid", _("An external id can't have a slash: it stands in the addresses of the API."), "external_id"
+        )
     return text or None
 
 
@@ -63,6 +69,8 @@ def add_member(
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
     address, wanted_role, external_id = clean_email(email), clean_role(role), clean_external_id(external_id)
+    if external_id is not None:
+        require(actor, Permission.EXTERNAL_IDS, organization)
     organization = layers.lock_organization(organization)
     _refuse_closed(organization)
     if organization.kind == Organization.Kind.PERSONAL:
@@ -125,6 +133,7 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
     if member.has_left:
         raise Refused("member_left", _("This member has left the organization."))
     if "external_id" in changes and (external_id := clean_external_id(changes["external_id"])) != member.external_id:
+        require(actor, Permission.EXTERNAL_IDS, organization)
         _refuse_taken(organization, external_id, member)
         at = member.changed_at = _next_instant(member)
         member.external_id = external_id

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission
+from accounts.access import Actor, Permission, require
 from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
@@ -39,7 +39,10 @@ class OrganizationDraft:
 
 
 def clean_name(name: str) -> str:
-    return layers.clean_text(name, "name", required=True, length=200)
+    text = layers.clean_text(name, "name", required=True, length=200)
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise Invalid("invalid", _("A name has something to see."), "name")
+    return text
 
 
 def clean_country(country: str) -> str:
@@ -226,6 +229,8 @@ def update_organization(
     if "external_id" in changes:
         wanted["external_id"] = members.clean_external_id(changes["external_id"])
     changed = {field: value for field, value in wanted.items() if getattr(organization, field) != value}
+    if "external_id" in changed:
+        require(actor, Permission.EXTERNAL_IDS, organization)
     if changed.get("external_id"):
         _refuse_taken([str(changed["external_id"])])
     if changed:

@@ -19,6 +19,7 @@ MANAGES = {P.ORGANIZATION_EDIT, P.MEMBERS_MANAGE, P.CONSENT_CHOOSE, P.KEYS_MANAG
 # What only the provider may.
 PROVIDER = {
     P.ORGANIZATION_CREATE,
+    P.EXTERNAL_IDS,
     P.ORGANIZATION_STATUS,
     P.SUBSCRIPTIONS_MANAGE,
     P.MEMBER_CONSENT_VIEW,
@@ -40,7 +41,14 @@ SCOPES = {  # scope → what an operator's key may, and of that an organization'
     "consent:member": ({P.MEMBER_CONSENT_SPEAK, P.MEMBER_CONSENT_VIEW}, set()),
     "organizations:read": ({P.ORGANIZATION_VIEW, P.MEMBERS_VIEW}, {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW}),
     "organizations:write": (
-        {P.ORGANIZATION_EDIT, P.ORGANIZATION_CREATE, P.ORGANIZATION_STATUS, P.MEMBERS_MANAGE, P.SUBSCRIPTIONS_MANAGE},
+        {
+            P.ORGANIZATION_EDIT,
+            P.EXTERNAL_IDS,
+            P.ORGANIZATION_CREATE,
+            P.ORGANIZATION_STATUS,
+            P.MEMBERS_MANAGE,
+            P.SUBSCRIPTIONS_MANAGE,
+        },
         {P.ORGANIZATION_EDIT, P.MEMBERS_MANAGE},
     ),
     "events:read": ({P.HISTORY_VIEW, P.LEDGER_VIEW}, {P.HISTORY_VIEW}),

@@ -34,7 +34,7 @@ def ask(caller: Caller, body: object, query: str = "") -> HttpResponse:
 
 
 def test_decide__allowed__says_why(world: World) -> None:
-    answer = ask(world.key, question(world))
+    answer = ask(world.operator_key, question(world))
     body = answer.json()
     assert (answer.status_code, answer["Cache-Control"], answer["Content-Type"]) == (
         200,
@@ -53,7 +53,7 @@ def test_decide__allowed__says_why(world: World) -> None:
 def test_decide__explained__names_every_layer_with_its_event(world: World) -> None:
     path = f"{world.dag}privacy-settings/le_chat_mobile/"
     chosen = world.member.put(path, {"choice": "opted_out"}).json()
-    body = ask(world.key, question(world), "?explain=true").json()
+    body = ask(world.operator_key, question(world), "?explain=true").json()
     started = ConsentEvent.objects.get(organization=world.cast.labs, product="le_chat", kind="subscription.started")
     assert (body["allowed"], body["reason"]) == (False, "member_opted_out")
     assert body["layers"] == [
@@ -72,7 +72,7 @@ def test_decide__explained__names_every_layer_with_its_event(world: World) -> No
             "event": chosen["event"],
         },
     ]
-    assert "layers" not in ask(world.key, question(world), "?explain=false").json()
+    assert "layers" not in ask(world.operator_key, question(world), "?explain=false").json()
 
 
 def test_decide__after_an_opt_out_was_answered__sees_it(world: World) -> None:
@@ -152,9 +152,22 @@ def test_decide__body_that_is_no_question__says_why(body, status, code, pointers
     assert_problem(ask(world.key, body), status, code, *pointers)
 
 
+@pytest.mark.parametrize("caller", ["key", "auditor"])
+def test_decide__organization_asks_about_a_member__is_not_told_what_they_chose(caller: str, world: World) -> None:
+    organization = getattr(world, caller)
+    path = f"{world.dag}privacy-settings/le_chat_mobile/"
+    answers = []
+    for choice in ("opted_out", "opted_in"):
+        assert world.member.put(path, {"choice": choice}, HTTP_IF_MATCH='"1"').status_code == 200
+        answers.append(ask(organization, question(world), "?explain=true").json())
+    assert [(each["allowed"], each["reason"], len(each["layers"])) for each in answers] == [
+        (False, "member_private", 1)
+    ] * 2
+
+
 def test_decide__key_given_twice__the_last_one_counts(world: World) -> None:
     body = json.dumps(question(world)).replace("{", '{"product": "le_dog", ', 1)
-    assert ask(world.key, body.encode()).json()["allowed"] is True
+    assert ask(world.operator_key, body.encode()).json()["allowed"] is True
 
 
 @pytest.mark.parametrize(("query", "pointers"), [("?explain=1", ["?explain"]), ("?explain=true&why=x", ["?why"])])
@@ -258,7 +271,7 @@ def test_batch__answers_in_order_and_malformed_items_are_not_allowed(world: Worl
         question(world, organization="external:nobody"),
         question(world),
     ]
-    answer = world.key.post("decisions/batch/", {"items": items})
+    answer = world.operator_key.post("decisions/batch/", {"items": items})
     body = answer.json()
     assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     assert [(each["allowed"], each["reason"]) for each in body["decisions"]] == [
@@ -302,8 +315,8 @@ def test_batch__explain__400(world: World) -> None:
 def test_decide__answers__agree_with_the_batch_and_write_nothing(world: World) -> None:
     kinds = [question(world, data_kind=kind) for kind in ("conversation", "document", "output", "related")]
     before = state()
-    batch = world.key.post("decisions/batch/", {"items": kinds}).json()["decisions"]
-    single = [ask(world.key, each).json() for each in kinds]
+    batch = world.operator_key.post("decisions/batch/", {"items": kinds}).json()["decisions"]
+    single = [ask(world.operator_key, each).json() for each in kinds]
     assert [(each["allowed"], each["reason"]) for each in batch] == [(e["allowed"], e["reason"]) for e in single]
     assert [each["reason"] for each in batch] == ["plan_default"] * 3 + ["unknown_data_kind"]
     assert state() == before

@@ -19,7 +19,7 @@ def test_verify_ledger__whole__exit_0_with_counts_and_nothing_changed() -> None:
     before = database()
     result = run("verify_ledger")
     assert result.code == 0
-    assert result.out.splitlines() == ["events    2", "settings  2", "head      4", "pending   1", "problems  0"]
+    assert result.out.splitlines() == ["events    5", "settings  2", "head      4", "pending   1", "problems  0"]
     assert database() == before
 
 
@@ -76,6 +76,6 @@ def test_verify_ledger__others_write_meanwhile__sees_one_moment_and_keeps_nobody
     monkeypatch.setattr(verification, "_verify_layers", write_meanwhile)
     result = run("verify_ledger", "--format", "json")
     assert Organization.objects.count() == 2
-    assert (result.code, result.json["events"], result.json["pending"]) == (0, 1, 2)
+    assert (result.code, result.json["events"], result.json["pending"]) == (0, 2, 2)
     if connection.vendor == "sqlite":
         assert connection.transaction_mode == "IMMEDIATE"

@@ -149,7 +149,7 @@ def test_locked__opt_in_refused_opt_out_saved(cast: Cast) -> None:
     )
     client, before = signed_in(cast, "owner"), events()
     page = client.get(url(cast, "le-chat")).content.decode()
-    assert "Locked since" in page and "C-118" in page and "Opt out for good as well" in page
+    assert "Locked since" in page and "hospital contract" in page and "Opt out for good as well" in page
     for data in (opt_in(cast), opt_in(cast, confirmed="")):
         assert client.post(url(cast, "le-chat"), data).status_code == 409
         assert events() == before

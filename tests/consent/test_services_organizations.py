@@ -187,7 +187,7 @@ def test_create__by_operator_key_with_the_scope__made(cast: Cast) -> None:
 
 def test_update__several_fields__one_event_that_names_fields_and_no_values(cast: Cast) -> None:
     last = last_event().pk
-    changed = change(cast, Actor.from_user(cast.owner), name="Kvasir Research", country="no", external_id="acc-7")
+    changed = change(cast, name="Kvasir Research", country="no", external_id="acc-7")
     assert (changed.name, changed.country, changed.external_id) == ("Kvasir Research", "NO", "acc-7")
     assert kinds_since(last) == ["organization.updated"]
     event = last_event()
