@@ -158,7 +158,7 @@ def test_decide__organization_asks_about_a_member__is_not_told_what_they_chose(c
     path = f"{world.dag}privacy-settings/le_chat_mobile/"
     answers = []
     for choice in ("opted_out", "opted_in"):
-        assert world.member.put(path, {"choice": choice}, HTTP_IF_MATCH='"1"').status_code == 200
+        assert world.member.put(path, {"choice": choice}, If_Match='"1"').status_code == 200
         answers.append(ask(organization, question(world), "?explain=true").json())
     assert [(each["allowed"], each["reason"], len(each["layers"])) for each in answers] == [
         (False, "member_private", 1)
