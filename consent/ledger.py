@@ -106,14 +106,20 @@ def event(
         source=origin.source,
         reason=origin.reason,
         reference=origin.reference,
-        # Only a screen shows our wording; what an API caller's screen said is theirs to keep.
-        wording=surface.wording if surface and origin.source in _OUR_SCREENS else "",
+        wording=wording(surface, origin.source),
         request_id=request_id.current(),
         **{name: getattr(state, name) for name in STATE_FIELDS},
     )
 
 
 _OUR_SCREENS = frozenset({"console", "data_controls", "admin"})
+
+
+def wording(surface: Surface | None, source: str) -> str:
+    """Only our screens show our wording; what an API caller's screen said is theirs to keep."""
+    return surface.wording if surface and source in _OUR_SCREENS else ""
+
+
 # What an event that touches no layer says about one: nothing.
 NO_LAYER = State(reason_code="")
 
@@ -126,7 +132,7 @@ def record(events: Sequence[ConsentEvent]) -> None:
     if not connection.in_atomic_block:
         raise RuntimeError("an event is recorded inside the transaction of its change")
     ConsentEvent.objects.bulk_create(events)
-    for members, condition in ((False, _OF_ORGANIZATION), (True, _OF_MEMBER)):
+    for members, condition in ((False, OF_ORGANIZATION), (True, OF_MEMBER)):
         ids = [each.pk for each in events if each.product and (each.member_id is not None) is members]
         if ids:
             _project(ids, condition)
@@ -135,26 +141,26 @@ def record(events: Sequence[ConsentEvent]) -> None:
 def _project(ids: list[int], condition: str) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(f"{_PROJECT} e.id = ANY(%s) AND {condition}", [ids])
+            cursor.execute(f"{PROJECT} e.id = ANY(%s) AND {condition}", [ids])
         else:
-            cursor.execute(f"{_PROJECT} e.id IN (SELECT value FROM json_each(%s)) AND {condition}", [json.dumps(ids)])
+            cursor.execute(f"{PROJECT} e.id IN (SELECT value FROM json_each(%s)) AND {condition}", [json.dumps(ids)])
         if cursor.rowcount != len(ids):
             raise RuntimeError(f"{len(ids)} events met {cursor.rowcount} settings")
 
 
 _STATE_COLUMNS = ", ".join(f"{name} = e.{name}" for name in STATE_FIELDS)
 # `s.` is the row as it was before. Both databases read this alike.
-_PROJECT = f"""
+PROJECT = f"""
 UPDATE consent_privacysetting AS s SET {_STATE_COLUMNS},
     version = s.version + 1, changed_at = e.recorded_at, last_event_id = e.id,
-    choice_event_id = CASE WHEN e.kind LIKE 'choice.%%' THEN e.id
-                           WHEN e.choice = 'default' THEN NULL ELSE s.choice_event_id END,
+    choice_event_id = CASE WHEN e.choice = 'default' THEN NULL
+                           WHEN e.kind LIKE 'choice.%%' THEN e.id ELSE s.choice_event_id END,
     carry_event_id = CASE WHEN e.carry = '' THEN NULL WHEN e.carry <> s.carry THEN e.id ELSE s.carry_event_id END,
     lock_event_id = CASE WHEN NOT e.locked THEN NULL WHEN e.kind = 'lock.placed' THEN e.id ELSE s.lock_event_id END
 FROM consent_consentevent AS e
 WHERE s.product = e.product AND"""
-_OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organization_id = e.organization_id"
-_OF_MEMBER = "s.member_id = e.member_id"
+OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organization_id = e.organization_id"
+OF_MEMBER = "s.member_id = e.member_id"
 
 
 def sequence() -> int:

@@ -11,6 +11,7 @@ from accounts.fields import InstantField, one_of
 from accounts.models import Member, Organization
 
 from . import rules
+from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .surfaces import SURFACES
 
@@ -157,9 +158,11 @@ class EventKind(models.TextChoices):
     SUBSCRIPTION_STARTED = "subscription.started", _("Subscription started")
     SUBSCRIPTION_ENDED = "subscription.ended", _("Subscription ended")
     PLAN_CHANGED = "plan.changed", _("Plan changed")
+    PLAN_DEFAULT_CHANGED = "plan.default_changed", _("Default of the plan changed")
     CHOICE_OPTED_OUT = "choice.opted_out", _("Opted out")
     CHOICE_OPTED_IN = "choice.opted_in", _("Opted in")
     CHOICE_CONFIRMED = "choice.confirmed", _("Choice confirmed")
+    CHOICE_RESTORED = "choice.restored", _("Choice restored")
     LOCK_PLACED = "lock.placed", _("Locked")
     LOCK_LIFTED = "lock.lifted", _("Lock lifted")
 
@@ -221,6 +224,15 @@ class ConsentEvent(LayerState):
     source = models.CharField(_("where"), max_length=20, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=500, blank=True, default="")
     reference = models.CharField(_("reference"), max_length=200, blank=True, default="")
+    job = models.ForeignKey(
+        "BulkJob",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("job"),
+    )
     wording = models.CharField(_("wording"), max_length=40, blank=True, default="")
     request_id = models.CharField(_("request id"), max_length=64, blank=True, default="")
 

@@ -139,6 +139,11 @@ def opt_in(state: State, at: dt.datetime) -> State:
     return _settle(state, at, choice=Choice.OPTED_IN, carry="")
 
 
+def restore(state: State, choice: str, carry: str, at: dt.datetime) -> State:
+    """Undo of a job: choice and carry as they were before it; the rest says what that means now."""
+    return _settle(state, at, choice=choice, carry=carry)
+
+
 def lock(state: State, at: dt.datetime) -> State:
     return _settle(state, at, locked=True)
 

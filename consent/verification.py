@@ -26,6 +26,8 @@ _TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.CHOICE_OPTED_OUT: lambda s, e: rules.opt_out(s, e.recorded_at),
     EventKind.CHOICE_OPTED_IN: lambda s, e: rules.opt_in(s, e.recorded_at),
     EventKind.CHOICE_CONFIRMED: lambda s, e: s,
+    EventKind.CHOICE_RESTORED: lambda s, e: rules.restore(s, e.choice, e.carry, e.recorded_at),
+    EventKind.PLAN_DEFAULT_CHANGED: lambda s, e: rules.subscribe(s, e.plan, e.applied_default, e.recorded_at),
     EventKind.LOCK_PLACED: lambda s, e: rules.lock(s, e.recorded_at),
     EventKind.LOCK_LIFTED: lambda s, e: rules.lift_lock(s, e.recorded_at),
     EventKind.ORGANIZATION_CLOSED: lambda s, e: rules.close(s, e.recorded_at),
@@ -127,10 +129,10 @@ def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> dict[
 def _point(told: dict[str, Any], event: ConsentEvent, carry_before: str) -> None:
     """The events that choice, carry and lock come from, as `ledger.record` keeps them."""
     told |= {"version": told["version"] + 1, "last_event_id": event.pk, "changed_at": event.recorded_at}
-    if event.kind.startswith("choice."):
-        told["choice_event_id"] = event.pk
-    elif event.choice == rules.Choice.DEFAULT:
+    if event.choice == rules.Choice.DEFAULT:
         told["choice_event_id"] = None
+    elif event.kind.startswith("choice."):
+        told["choice_event_id"] = event.pk
     if event.carry != carry_before:
         told["carry_event_id"] = event.pk if event.carry else None
     if event.kind == EventKind.LOCK_PLACED:

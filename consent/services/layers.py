@@ -4,11 +4,12 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, acts_as_operator, require
 from accounts.catalogue import Product
-from accounts.models import Member, Organization
+from accounts.models import Member, Organization, Plan
 
 from .. import ledger
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
@@ -65,6 +66,14 @@ def origin(
 def lock_organization(organization: Organization) -> Organization:
     """The organization as it is now, its row locked until the end of the transaction."""
     return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+
+
+def hold_plan(plan: Plan) -> Plan:
+    """The plan as it is now, its default held as it is until the end of the transaction; subscribers share the hold."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM accounts_plan WHERE key = %s FOR SHARE", [plan.key])
+    return Plan.objects.get(pk=plan.pk)
 
 
 def lock_member(member: Member) -> Member:

@@ -27,8 +27,7 @@ def subscribe(*, organization: Organization, plan: Plan, actor: Actor, source: s
         return setting
     if before.closed:
         raise Refused(Reason.ORGANIZATION_CLOSED, _("The account is closed; reopen it first."))
-    # Read after the lock: a default that was changed meanwhile is the one that applies.
-    plan.refresh_from_db()
+    plan = layers.hold_plan(plan)
     at = ledger.clock(setting.changed_at, organization.created_at)
     after = rules.subscribe(before, plan.key, plan.training_default, at)
     Subscription.objects.filter(organization=organization, product=plan.product, ended_at=None).update(ended_at=at)

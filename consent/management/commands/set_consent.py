@@ -1,174 +1,215 @@
-"""Opt many organizations out at once, or one in: contracts and campaigns are settled by the list, not by the click."""
+"""Make a choice for many organizations at once: contracts and campaigns are settled by the list, not by the click."""
 
+import shutil
 import sys
-from itertools import chain
+import tempfile
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db.models import QuerySet
 
-from accounts.access import Actor
-from accounts.management.base import Failed, Misuse, NotConfirmed, counted, table
-from accounts.models import Organization
-from consent.bulk import selections
+from accounts.access import Actor, Permission
+from accounts.management.base import Failed, Misuse, counted, parse_instant, table
+from accounts.models import OrganizationKind, OrganizationStatus
+from consent.bulk import jobs
 from consent.bulk.csv_files import BadFile, MissingColumn
-from consent.bulk.selections import Idents, Pages
-from consent.management.base import ConsentCommand
-from consent.models import PrivacySetting, Source
-from consent.rules import Choice
+from consent.bulk.selection import Listed, ListFile, Selection, unknown_idents
+from consent.job_models import BulkJob, JobKind, JobStatus
+from consent.management.jobs import JobCommand
+from consent.models import Choice, PrivacySetting, ReasonCode, Source
 from consent.services import choices
-from consent.services.choices import Counts
 from consent.surfaces import SURFACES, Scope, Surface
 
-_NAMED = 20  # unknown ids that are spelled out
+_NAMED = 20  # unknown ids and bad rows that are spelled out
+# option → part of a selection
+_PARTS = {
+    "plan": "plan", "kind": "kind", "country": "country", "status": "status", "state": "choice",
+    "reason_code": "reason", "organization": "organizations", "created_from": "created_from",
+    "created_until": "created_until", "all": "everything",
+}  # fmt: skip
+_CHOSEN = [Choice.OPTED_OUT.value, Choice.OPTED_IN.value]
 
 
-class Command(ConsentCommand):
+class Command(JobCommand):
     help = (
-        "Make a choice for organizations on one surface. Opting out: any number of them, a thousand per transaction; "
-        "a run that was stopped can be repeated. Opting in: one organization, with a reason."
+        "Make a choice for organizations on one surface: see first what would change (--dry-run), then run it here or "
+        "leave it to a worker. Options of the selection must all hold, and of each any value. Opting in needs a reason "
+        "and, for more than one organization, a second operator's approval; it passes over everyone who opted out."
     )
     examples = """
   manage.py set_consent --surface le_chat_console --choice opted_out --plan le_chat_free \\
       --reason "Contract 4711" --actor operator@demo.example --dry-run
+  manage.py set_consent --digest DIGEST --actor operator@demo.example --yes
   manage.py set_consent --surface ai_studio_console --choice opted_out --from-file ids.csv \\
-      --actor operator@demo.example --yes
+      --actor operator@demo.example --yes --background
   manage.py set_consent --surface le_chat_console --choice opted_in --organization external:acme \\
       --reason "Signed agreement of 2026-05-04" --actor operator@demo.example
 """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--surface", required=True, choices=SURFACES, help="where the choice is made")
-        parser.add_argument("--choice", required=True, choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value])
+        parser.add_argument("--surface", choices=SURFACES, help="where the choice is made")
+        parser.add_argument("--choice", choices=_CHOSEN, help="left out where the file has a column choice")
         parser.add_argument("--reason", default="", help="kept in the ledger; needed for opting in")
-        scope = parser.add_mutually_exclusive_group(required=True)
-        scope.add_argument("--plan", metavar="KEY", help="all organizations that subscribe to this plan now")
-        scope.add_argument("--organization", nargs="+", action="extend", metavar="ID", help="by id or external:ID")
-        scope.add_argument(
+        self._add_selection(parser)
+        parser.add_argument("--digest", metavar="D", help="run the preview that a --dry-run kept, exactly as it was")
+        parser.add_argument("--accept-drift", action="store_true", help="though its organizations have changed since")
+        self.add_run(parser)
+
+    def _add_selection(self, parser: CommandParser) -> None:
+        of = parser.add_argument_group("which organizations")
+        several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+        of.add_argument("--plan", **several, metavar="KEY", help="that subscribe to it now")
+        of.add_argument("--kind", **several, choices=OrganizationKind.values)
+        of.add_argument("--country", **several, metavar="CODE", help="two letters")
+        of.add_argument("--status", **several, choices=OrganizationStatus.values)
+        of.add_argument("--state", **several, choices=Choice.values, help="what they have chosen so far")
+        of.add_argument(
+            "--reason-code", **several, choices=ReasonCode.values, metavar="CODE", help="why their answer is as it is"
+        )
+        of.add_argument("--created-from", metavar="INSTANT", help="at this instant or later")
+        of.add_argument("--created-until", metavar="INSTANT", help="before this instant")
+        of.add_argument("--organization", **several, metavar="ID", help="by id or external:ID")
+        of.add_argument(
             "--from-file", metavar="CSV",
-            help="a file with a column organization (ids, external:ID too) or external_id, or with one column of ids",
+            help="a file, or - for stdin, with a column organization (ids, external:ID too) or external_id, or with "
+            "one column of ids; a column choice gives each row its own",
         )  # fmt: skip
-        scope.add_argument("--all", action="store_true", help="every organization there is")
-        parser.add_argument("--dry-run", action="store_true", help="count what would change and change nothing")
-        parser.add_argument("--yes", action="store_true", help="don't ask")
-        self.add_actor(parser)
-        self.add_format(parser)
+        of.add_argument("--all", action="store_true", help="every organization there is")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        surface = SURFACES[options["surface"]]
-        self._check(surface, options)
-        actor = self.actor(options["actor"])
-        pages = self._pages(options, actor)
-        counts = self._count(pages, surface, options["choice"])
-        total = counts.changed + counts.unchanged
-        if not options["dry_run"]:
-            self._confirm(surface, options, total, counts.changed)
-            if options["choice"] == Choice.OPTED_OUT:
-                counts = self._opt_out(pages, surface, actor, options["reason"], total)
-            else:
-                counts = self._opt_in(next(pages())[0], surface, actor, options["reason"])
-        data = {"changed": counts.changed, "unchanged": counts.unchanged, "dry_run": options["dry_run"]}
-        words = ("would change", "would stay") if options["dry_run"] else ("changed", "unchanged")
-        text = table([(words[0], f"{counts.changed:,}"), (words[1], f"{counts.unchanged:,}")])
-        self.result({"surface": surface.key, "choice": options["choice"], **data}, text, options)
-
-    def _check(self, surface: Surface, options: dict[str, Any]) -> None:
-        if surface.scope is Scope.MEMBER:
-            raise Misuse(f"{surface.key} is each member's own; this command chooses for organizations.")
-        if options["choice"] == Choice.OPTED_IN:
-            if not options["reason"].strip():
-                raise Misuse("--reason: opting in needs the customer's documented instruction.")
-            if len(set(options["organization"] or ())) != 1:
-                raise Misuse(
-                    "Opting in is for one organization at a time (--organization ID). For more it needs a second "
-                    "operator's approval, which this command can't ask for."
-                )
-        if options["plan"] is not None and (plan := self.plan(options["plan"])).product != surface.product:
-            raise Misuse(f"--plan: {plan.name} is not a plan of the product that {surface.key} chooses for.")
-
-    def _pages(self, options: dict[str, Any], actor: Actor) -> Pages:
-        organizations = Organization.objects.visible_to(actor)
-        if options["all"]:
-            return lambda: selections.by_key(organizations)
-        if options["plan"] is not None:
-            live = organizations.filter(subscriptions__plan=options["plan"], subscriptions__ended_at=None)
-            return lambda: selections.by_key(live)
-        try:
-            idents = self._idents(options)
-            self._check_known(idents, organizations)
-        except BadFile as error:
-            raise Failed(f"--from-file: {error} Nothing was changed.") from error
-        return lambda: selections.by_ident(idents(), organizations)
-
-    def _idents(self, options: dict[str, Any]) -> Idents:
-        if options["from_file"] is None:
-            return lambda: dict.fromkeys(options["organization"])
-        try:
-            return selections.idents_of_file(options["from_file"])
-        except MissingColumn as error:
-            raise Misuse(f"--from-file: {error}") from error
-
-    def _check_known(self, idents: Idents, organizations: QuerySet[Organization]) -> None:
-        """Name what is unknown before anything is written."""
-        unknown = 0
-        for ident in selections.unknown(idents(), organizations):
-            unknown += 1
-            if unknown <= _NAMED:
-                self.note(f"There is no organization “{ident}”.")
-        if unknown:
-            raise Failed(f"{counted(unknown, 'unknown organization')}, so nothing was changed.")
-
-    def _count(self, pages: Pages, surface: Surface, choice: str) -> Counts:
-        """How many would change, and how many are so already."""
-        counts = Counts()
-        chosen = PrivacySetting.objects.of_organizations().filter(product=surface.product, choice=choice)
-        for page in pages():
-            already = chosen.filter(organization__in=page).count()
-            counts.unchanged += already
-            counts.changed += len(page) - already
-        return counts
-
-    def _confirm(self, surface: Surface, options: dict[str, Any], total: int, changing: int) -> None:
-        if options["yes"] or not total:
+        if options["digest"]:
+            job = self._kept(options)
+            self.carry_out(job, _question(job), self.actor(options["actor"]), options)
             return
-        if options["choice"] == Choice.OPTED_OUT:
-            what = f"Opt {counted(total, 'organization')} out on {surface.key}, of which {changing:,} not yet out"
-        else:
-            what = f"Opt 1 organization in on {surface.key}, so that what comes in from now on may be used for training"
-        if not sys.stdin.isatty():
-            raise NotConfirmed(f"{what}? Say so with --yes. Nothing was changed.")
-        self.stderr.write(f"{what}? [y/N] ", str, ending="")
-        self.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise NotConfirmed("Nothing was changed.")
-
-    def _opt_out(self, pages: Pages, surface: Surface, actor: Actor, reason: str, total: int) -> Counts:
-        with self.progress(total, "organizations") as progress:
-
-            def reach(counts: Counts) -> None:
-                done = counts.changed + counts.unchanged
-                self.done_so_far = f"{done:,} of {total:,} are done and stay so; run it again for the rest."
-                progress.reach(done)
-
-            return choices.opt_out_organizations(
-                surface=surface,
-                organizations=chain.from_iterable(pages()),
-                actor=actor,
-                source=Source.COMMAND,
-                reason=reason,
-                on_chunk=reach,
-                chunk_size=selections.PAGE,
-            )
-
-    def _opt_in(self, organization: Organization, surface: Surface, actor: Actor, reason: str) -> Counts:
-        of_this = PrivacySetting.objects.of_organizations().filter(organization=organization, product=surface.product)
-        before = of_this.values_list("version", flat=True).first() or 0
-        setting = choices.choose(
+        surface = self._surface(options)
+        selection = self._selection(surface, options)
+        actor = self.actor(options["actor"])
+        self._check_organizations(options)
+        if options["choice"] == Choice.OPTED_IN and self._is_one(options):
+            self._opt_in(surface, actor, options)
+            return
+        listed = self._listed(surface, selection, options) if options["from_file"] else None
+        job = jobs.preview_choice(
             surface=surface,
-            organization=organization,
-            choice=Choice.OPTED_IN,
             actor=actor,
             source=Source.COMMAND,
-            reason=reason,
+            choice=options["choice"] or "",
+            reason=options["reason"],
+            selection=None if listed else selection,
+            wishes=listed.wishes if listed else None,
         )
-        return Counts(changed=1) if setting.version != before else Counts(unchanged=1)
+        self.carry_out(job, _question(job), actor, options)
+
+    # --- What is asked for ---
+
+    def _kept(self, options: dict[str, Any]) -> BulkJob:
+        others = ("surface", "choice", "reason", "from_file", "dry_run", *_PARTS)
+        if given := [name for name in others if options[name]]:
+            raise Misuse(f"--{given[0].replace('_', '-')} goes not with --digest: the preview has all of it.")
+        kept = BulkJob.objects.filter(digest=options["digest"], kind=JobKind.CHOICE, status=JobStatus.PREVIEWED)
+        job = kept.select_related("author", "approver").order_by("-pk").first()
+        if job is None:
+            raise Failed("--digest: there is no preview with this digest that waits to be run. Nothing was changed.")
+        return job
+
+    def _surface(self, options: dict[str, Any]) -> Surface:
+        if options["accept_drift"]:
+            raise Misuse("--accept-drift goes with --digest.")
+        if not options["surface"]:
+            raise Misuse("Say --surface, or --digest of a preview.")
+        surface = SURFACES[options["surface"]]
+        if surface.scope is Scope.MEMBER:
+            raise Misuse(f"{surface.key} is each member's own; this command chooses for organizations.")
+        if not options["choice"] and not options["from_file"]:
+            raise Misuse("--choice: say opted_out or opted_in, or give a file with a column choice.")
+        if options["choice"] == Choice.OPTED_IN and not options["reason"].strip():
+            raise Misuse("--reason: opting in needs the customer's documented instruction.")
+        return surface
+
+    def _selection(self, surface: Surface, options: dict[str, Any]) -> Selection | None:
+        """None where a file alone says which."""
+        for key in options["plan"] or ():
+            if (plan := self.plan(key)).product != surface.product:
+                raise Misuse(f"--plan: {plan.name} is not a plan of the product that {surface.key} chooses for.")
+        for name in ("created_from", "created_until"):
+            if options[name] is not None:
+                options[name] = parse_instant(f"--{name.replace('_', '-')}", options[name]).isoformat()
+        parts = {part: options[name] for name, part in _PARTS.items() if options[name]}
+        if options["all"] and (len(parts) > 1 or options["from_file"]):
+            raise Misuse("--all goes with no other option that says which organizations.")
+        if not parts and not options["from_file"]:
+            raise Misuse("Say which organizations: --plan, --organization, --from-file, --all, … (see --help).")
+        return Selection.from_json(parts) if parts else None
+
+    def _is_one(self, options: dict[str, Any]) -> bool:
+        others = [name for name in _PARTS if name != "organization" and options[name]]
+        return len(set(options["organization"] or ())) == 1 and not others and not options["from_file"]
+
+    def _check_organizations(self, options: dict[str, Any]) -> None:
+        self._refuse_unknown(list(unknown_idents(dict.fromkeys(options["organization"] or ()))))
+
+    def _listed(self, surface: Surface, selection: Selection | None, options: dict[str, Any]) -> Listed:
+        """What the file says; whoever is unknown or can't be meant is named before anything is written."""
+        try:
+            with tempfile.NamedTemporaryFile() as copy:
+                path = options["from_file"]
+                if path == "-":
+                    shutil.copyfileobj(sys.stdin.buffer, copy)
+                    copy.flush()
+                    path = copy.name
+                file = ListFile(path)
+                if file.has_choices == bool(options["choice"]):
+                    raise Misuse("--choice, or a column choice in the file: one of the two.")
+                within = selection.organizations_for(surface.product) if selection else None
+                listed = file.read(options["choice"] or "", within)
+        except MissingColumn as error:
+            raise Misuse(f"--from-file: {error}") from error
+        except BadFile as error:
+            raise Failed(f"--from-file: {error} Nothing was changed.") from error
+        for problem in listed.problems[:_NAMED]:
+            self.note(problem)
+        if listed.problems:
+            raise Failed(f"--from-file: {counted(len(listed.problems), 'bad row')}, so nothing was changed.")
+        self._refuse_unknown(listed.unknown)
+        if listed.left_out:
+            self.note(f"{counted(listed.left_out, 'row')} of the file left out by the other options.")
+        return listed
+
+    def _refuse_unknown(self, unknown: list[str]) -> None:
+        for ident in unknown[:_NAMED]:
+            self.note(f"There is no organization “{ident}”.")
+        if unknown:
+            raise Failed(f"{counted(len(unknown), 'unknown organization')}, so nothing was changed.")
+
+    # --- One organization: no job, no second operator ---
+
+    def _opt_in(self, surface: Surface, actor: Actor, options: dict[str, Any]) -> None:
+        organization = self.organization(options["organization"][0], actor, Permission.CONSENT_CHOOSE)
+        of_this = PrivacySetting.objects.of_organizations().filter(organization=organization, product=surface.product)
+        before = of_this.first()
+        changed = before is None or before.choice != Choice.OPTED_IN
+        if not options["dry_run"]:
+            what = f"Opt 1 organization in on {surface.key}, so that what comes in from now on may be used for training"
+            self.confirm(what, options, "Nothing was changed.")
+            setting = choices.choose(
+                surface=surface,
+                organization=organization,
+                choice=Choice.OPTED_IN,
+                actor=actor,
+                source=Source.COMMAND,
+                reason=options["reason"],
+            )
+            changed = setting.version != (before.version if before else 0)
+        data = {"changed": int(changed), "unchanged": int(not changed), "dry_run": options["dry_run"]}
+        words = ("would change", "would stay") if options["dry_run"] else ("changed", "unchanged")
+        text = table([(words[0], int(changed)), (words[1], int(not changed))])
+        self.result({"surface": surface.key, "choice": Choice.OPTED_IN.value, **data}, text, options)
+
+
+def _question(job: BulkJob) -> str:
+    organizations, counts = counted(job.matched, "organization"), jobs.outcome_counts(job)
+    change = counts["change"]
+    if job.wanted == Choice.OPTED_OUT:
+        return f"Opt {organizations} out on {job.surface}, of which {change:,} not yet out"
+    if job.wanted == Choice.OPTED_IN:
+        return f"Ask a second operator to opt {organizations} in on {job.surface}, of which {change:,} would change"
+    return f"Make the choices of {organizations} on {job.surface}, of which {change:,} would change"

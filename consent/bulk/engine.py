@@ -1,0 +1,200 @@
+"""Works a job through, a chunk at a time: lock, insert the events, update the settings, move the mark, commit.
+
+One transaction holds all of a chunk, so a job that is killed at any moment goes on where its mark is, and no row is
+done twice. Other writers wait for a chunk at most; its size follows what the last one took.
+"""
+
+import dataclasses
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.fields import to_micros
+from accounts.models import Plan
+from config import request_id
+
+from .. import ledger
+from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
+from ..models import ActorType, Source
+from ..services.errors import Refused
+from ..surfaces import SURFACES
+from . import rows, shapes
+from .selection import Selection
+from .shapes import Answer, Shape
+from .statements import ENSURE, LOCK, UPDATE_SETTINGS, insert_events, note_refusals
+
+LEASE = dt.timedelta(seconds=10)
+TARGET_SECONDS = 0.15
+SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
+
+
+class LostLease(Exception):
+    """Another runner has taken the job over."""
+
+
+def claim(job: BulkJob) -> BulkJob:
+    """Take the job for this process; raises Refused where it is over, waits for somebody, or is being run."""
+    with transaction.atomic():
+        job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
+        now = ledger.clock()
+        if job.status not in UNFINISHED:
+            raise Refused("status", _("The job is not to be run: %s.") % job.get_status_display())
+        if job.leased_until is not None and job.leased_until > now:
+            raise Refused("running", _("The job is being run by another process."))
+        job.fence += 1
+        job.leased_until, job.status, job.error = now + LEASE, JobStatus.RUNNING, ""
+        job.started_at = job.started_at or now
+        job.save(update_fields=["fence", "leased_until", "status", "started_at", "error"])
+        if job.kind == JobKind.PLAN_DEFAULT and job.cursor == 0:
+            _set_default(job)
+    return job
+
+
+def claim_next() -> BulkJob | None:
+    """The oldest job that waits for a runner, or whose runner is gone; None without one."""
+    now = ledger.clock()
+    waiting = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), status__in=UNFINISHED)
+    for job in waiting.order_by("pk"):
+        try:
+            return claim(job)
+        except Refused:
+            continue
+    return None
+
+
+def release(job: BulkJob) -> None:
+    """Let the next runner take the job at once, instead of when the lease is over."""
+    BulkJob.objects.filter(pk=job.pk, fence=job.fence).update(leased_until=None)
+
+
+def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
+    """Work a claimed job through until it is done, paused or stopped; a failure is kept on the job and raised."""
+    size = FIRST
+    while job.status == JobStatus.RUNNING:
+        begun = time.monotonic()
+        try:
+            job = _chunk(job, size)
+        except LostLease:
+            raise
+        except Exception as error:
+            _fail(job, error)
+            raise
+        taken = time.monotonic() - begun
+        size = int(min(max(size * TARGET_SECONDS / max(taken, 0.001), SMALLEST, size / 4), LARGEST, size * 4))
+        if on_chunk:
+            on_chunk(job)
+    return job
+
+
+@transaction.atomic
+def _chunk(mine: BulkJob, size: int) -> BulkJob:
+    job = BulkJob.objects.select_for_update(no_key=True).get(pk=mine.pk)
+    if job.fence != mine.fence:
+        raise LostLease
+    if job.status != JobStatus.RUNNING:  # paused or stopped meanwhile: what is done stays
+        job.leased_until = None
+        job.save(update_fields=["leased_until"])
+        return job
+    last = min(job.cursor + size, job.matched)
+    fields = ["leased_until", "cursor", "changed", "unchanged", "refused", "refusals", "first_event", "last_event"]
+    if last > job.cursor:
+        _work(job, last)
+        job.cursor = last
+    now = ledger.clock()
+    job.leased_until = now + LEASE
+    if job.cursor >= job.matched:
+        job.status, job.finished_at, job.leased_until = JobStatus.DONE, now, None
+        fields += ["status", "finished_at"]
+    job.save(update_fields=fields)
+    return job
+
+
+def _work(job: BulkJob, last: int) -> None:
+    chunk = (rows.job_id(job), job.cursor, last)
+    with connection.cursor() as cursor:
+        cursor.execute(ENSURE, [job.product, *chunk, job.product])
+        if connection.vendor == "postgresql":  # in the order that every writer of several takes
+            cursor.execute(LOCK, [job.product, *chunk])
+        groups = rows.shapes_of(job, job.cursor, last)
+        if job.approver_id is None and any(group.answer.loosens for group in groups):
+            raise RuntimeError("this would loosen, and nobody has approved it")
+        answers = [(group.shape, group.answer) for group in groups]
+        outcomes: Counter[str] = Counter()
+        for group in groups:
+            outcomes[group.answer.outcome] += group.count
+        changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
+        if changed:
+            at = ledger.clock(*(group.latest for group in groups))
+            _change(cursor, job, answers, last, at=at, expected=changed)
+        if outcomes:
+            cursor.execute(note_refusals(job, answers), [job.product, job.wanted, *chunk])
+    job.changed += changed
+    job.unchanged += unchanged
+    job.refused += outcomes.total()
+    job.refusals = dict(Counter(job.refusals) + outcomes)
+
+
+def _change(
+    cursor: Any, job: BulkJob, answers: list[tuple[Shape, Answer]], last: int, *, at: dt.datetime, expected: int
+) -> None:
+    stamp, pk = to_micros(at), rows.job_id(job)
+    cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
+    (before,) = cursor.fetchone()
+    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
+    who = [by.value, str(job.author_id), job.source, job.reason, request_id.current()]
+    surface = SURFACES.get(job.surface) if job.kind == JobKind.CHOICE else None
+    wording = ledger.wording(surface, job.source)
+    constants = [stamp, stamp, wording, pk, job.product, job.surface, *who]
+    cursor.execute(insert_events(job, answers), [*constants, job.product, job.wanted, pk, job.cursor, last])
+    _expect(cursor.rowcount, expected)
+    # Ids grow, so this chunk's lie above what was there; others' among them are of other jobs.
+    cursor.execute(UPDATE_SETTINGS, [before, pk, job.product, stamp])
+    _expect(cursor.rowcount, expected)
+    job.first_event = job.first_event or before + 1
+    cursor.execute("SELECT MAX(id) FROM consent_consentevent")
+    (job.last_event,) = cursor.fetchone()
+
+
+def _expect(count: int, expected: int) -> None:
+    """Doubt about a chunk undoes it as a whole."""
+    if count != expected:
+        raise RuntimeError(f"{expected} rows were to change, and {count} did")
+
+
+def _set_default(job: BulkJob) -> None:
+    """The plan first, so that what starts from now on follows it; then the rows are who is subscribed now."""
+    plan = Plan.objects.select_for_update().get(pk=job.plan)  # waits for subscriptions that read the old default
+    plan.training_default = job.wanted
+    plan.save(update_fields=["training_default"])
+    job.rows.all().delete()
+    rows.freeze_selection(job, Selection(plan=(job.plan,)))
+
+
+def _fail(job: BulkJob, error: Exception) -> None:
+    BulkJob.objects.filter(pk=job.pk, fence=job.fence, status=JobStatus.RUNNING).update(
+        status=JobStatus.FAILED, error=f"{type(error).__name__}: {error}"[:500], leased_until=None
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    done: int
+    total: int
+    rate: float
+    eta: float | None
+
+
+def progress(job: BulkJob, now: dt.datetime | None = None) -> Progress:
+    """Rows done, all rows, rows a second so far, and seconds to go."""
+    if job.started_at is None:
+        return Progress(job.cursor, job.matched, 0, None)
+    seconds = ((job.finished_at or now or ledger.clock()) - job.started_at).total_seconds()
+    rate = job.cursor / seconds if seconds > 0 else 0
+    left = job.matched - job.cursor
+    return Progress(job.cursor, job.matched, rate, left / rate if rate and not job.is_over else None)

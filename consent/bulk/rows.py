@@ -1,0 +1,158 @@
+"""The rows of a job: frozen when it is previewed, in order of organization; counts, sample and digest of them."""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from django.db import connection
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from accounts.fields import from_micros
+from accounts.models import Organization
+
+from ..job_models import BulkJob, BulkJobRow, JobKind
+from ..models import PrivacySetting
+from . import shapes
+from .selection import Selection
+from .shapes import Answer, Shape
+from .statements import count_shapes, select_sample
+
+_BATCH = 5_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What a run would do now: `outcomes` (change, same, or why refused) → rows, and whether anything would loosen."""
+
+    outcomes: Mapping[str, int]
+    loosens: bool
+
+
+def job_id(job: BulkJob) -> Any:
+    """As raw SQL wants it."""
+    return job.pk.hex if connection.vendor == "sqlite" else job.pk
+
+
+def freeze_selection(job: BulkJob, selection: Selection) -> None:
+    """The rows, by one INSERT … SELECT."""
+    numbered = selection.organizations_for(job.product).annotate(number=Window(RowNumber(), order_by=F("pk").asc()))
+    sql, parameters = numbered.order_by().values_list("number", "pk").query.sql_with_params()
+    _insert(job, f"SELECT %s, x.*, '', '', '' FROM ({sql}) AS x", [job_id(job), *parameters])
+
+
+def freeze_wishes(job: BulkJob, wishes: Mapping[uuid.UUID, str]) -> None:
+    """One row per organization with a choice of its own, in order of id."""
+    rows = (
+        BulkJobRow(job=job, number=number, organization_id=pk, wanted=wanted)
+        for number, (pk, wanted) in enumerate(sorted(wishes.items()), start=1)
+    )
+    while batch := list(islice(rows, _BATCH)):
+        BulkJobRow.objects.bulk_create(batch)
+    BulkJob.objects.filter(pk=job.pk).update(matched=len(wishes))
+    job.matched = len(wishes)
+
+
+def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
+    """A row for each event of the job to be undone: the choice and the carry from before it."""
+    sql = """
+        SELECT %s, ROW_NUMBER() OVER (ORDER BY e.organization_id), e.organization_id, e.before, COALESCE((
+            SELECT x.carry FROM consent_consentevent AS x
+            WHERE x.organization_id = e.organization_id AND x.product = e.product AND x.member_id IS NULL
+              AND x.recorded_at < e.recorded_at ORDER BY x.recorded_at DESC LIMIT 1), ''), '', e.id
+        FROM consent_consentevent AS e WHERE e.id BETWEEN %s AND %s AND e.job_id = %s"""
+    _insert(job, sql, [job_id(job), undone.first_event, undone.last_event, job_id(undone)], event=True)
+
+
+def _insert(job: BulkJob, select: str, parameters: list[Any], *, event: bool = False) -> None:
+    columns = "job_id, number, organization_id, wanted, carry, refusal" + (", event_id" if event else "")
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO consent_bulkjobrow ({columns}) {select}", parameters)
+        job.matched = cursor.rowcount
+    job.save(update_fields=["matched"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Rows of one shape, what the rules say to them, and an instant that is later than all that happened to them."""
+
+    shape: Shape
+    answer: Answer
+    count: int
+    latest: dt.datetime
+
+
+def shapes_of(job: BulkJob, first: int, last: int) -> list[Group]:
+    """The rows after `first` up to `last`, by shape."""
+    with connection.cursor() as cursor:
+        cursor.execute(count_shapes(job), [job.wanted, job.product, job_id(job), first, last])
+        found = cursor.fetchall()
+    kind, size, groups = JobKind(job.kind), len(Shape._fields), []
+    for row in found:
+        # SQLite has numbers for booleans.
+        parts = dict(zip(Shape._fields, row, strict=False))
+        flags = {name: bool(parts[name]) for name, made in Shape.__annotations__.items() if made is bool}
+        shape = Shape(**(parts | flags))
+        count, changed_at, created_at = row[size:]
+        groups.append(Group(shape, shapes.answer(kind, shape), count, from_micros(max(changed_at, created_at))))
+    return groups
+
+
+def preview(job: BulkJob) -> Preview:
+    """Counted by the database; the rules are asked once about each kind of state that occurs."""
+    outcomes: Counter[str] = Counter()
+    groups = shapes_of(job, 0, job.matched)
+    for group in groups:
+        outcomes[group.answer.outcome] += group.count
+    return Preview(dict(outcomes), any(group.answer.loosens for group in groups))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    organization: Organization
+    outcome: str
+    before: str
+    after: str
+
+
+def sample(job: BulkJob, size: int = 10) -> list[Sample]:
+    """Some of the rows that would change, then some that would not."""
+    answers = [(group.shape, group.answer) for group in shapes_of(job, 0, job.matched)]
+    if not answers:
+        return []
+    with connection.cursor() as cursor:
+        statement = select_sample(job, answers)
+        cursor.execute(statement, [job.product, job.wanted, job_id(job), 0, job.matched, size])
+        rows = [(row[0] if isinstance(row[0], uuid.UUID) else uuid.UUID(row[0]), *row[1:]) for row in cursor.fetchall()]
+    organizations = Organization.objects.in_bulk([row[0] for row in rows])
+    return [Sample(organizations[pk], outcome, was, becomes) for pk, outcome, was, becomes in rows]
+
+
+def digest(job: BulkJob, selection: Selection | None) -> str:
+    """What the rows, and the settings they meet, are now: other once any of the selection came, went or changed."""
+    seen = hashlib.sha256(f"{job.kind}|{job.product}|{job.plan}|{job.wanted}|{job.reason}".encode())
+    for pk, wanted, version in _facts(job, selection):
+        seen.update(f"\n{pk}|{wanted}|{version}".encode())
+    return seen.hexdigest()
+
+
+def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[str, str, int]]:
+    versions = PrivacySetting.objects.of_organizations().filter(product=job.product)
+    if selection is not None and selection.to_json():
+        organizations: Iterable[tuple[uuid.UUID, str]] = (
+            (pk, "") for pk in selection.organizations_for(job.product).values_list("pk", flat=True).iterator(_BATCH)
+        )
+    else:
+        organizations = job.rows.order_by("number").values_list("organization_id", "wanted").iterator(_BATCH)
+    rows = iter(organizations)
+    while batch := list(islice(rows, _BATCH)):
+        found = dict(
+            versions.filter(organization__in=[pk for pk, _ in batch]).values_list("organization_id", "version")
+        )
+        for pk, wanted in batch:
+            yield str(pk), wanted, found.get(pk, 0)

@@ -1,0 +1,228 @@
+"""Which organizations a bulk change is about: one form of words for command, API and screen."""
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Self, TypeVar
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.access import split_ident
+from accounts.fields import parse_id
+from accounts.models import Organization, OrganizationKind, OrganizationStatus, Plan
+
+from ..models import Choice, PrivacySetting, ReasonCode
+from ..services.errors import Invalid
+from .csv_files import CsvFile, MissingColumn, Record
+
+_Item = TypeVar("_Item")
+_PAGE = 1000
+_IDENT_COLUMNS = {"organization": "", "external_id": "external:"}
+_CHOICE_COLUMN = "choice"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selection:
+    """All given parts must hold; of each part any value. Nothing given: nothing selected, unless `everything`."""
+
+    everything: bool = False
+    plan: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    country: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    choice: tuple[str, ...] = ()
+    reason: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    created_from: str = ""  # instants with a time zone; from inclusive, until exclusive
+    created_until: str = ""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """From what a caller sent, or a job remembers. Raises Invalid, naming the part."""
+        if not isinstance(data, Mapping):
+            raise Invalid("invalid", _("A selection is an object."), "select")
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(data) - names):
+            raise Invalid("unknown_field", _("A selection has no part “%s”.") % unknown[0], f"select/{unknown[0]}")
+        return cls(**{name: _clean(name, value) for name, value in data.items()}).checked()
+
+    def to_json(self) -> dict[str, Any]:
+        """Only the parts that are given."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
+
+    def checked(self) -> Self:
+        known = {
+            "plan": set(Plan.objects.values_list("key", flat=True)),
+            "kind": set(OrganizationKind.values),
+            "status": set(OrganizationStatus.values),
+            "choice": set(Choice.values),
+            "reason": set(ReasonCode.values),
+        }
+        for part, values in known.items():
+            for value in getattr(self, part):
+                if value not in values:
+                    text = _("“%(value)s” is not a %(part)s. There are: %(known)s.")
+                    words = {"value": value, "part": part, "known": ", ".join(sorted(values))}
+                    raise Invalid("unknown_value", text % words, f"select/{part}")
+        if not self.to_json():
+            raise Invalid("required", _("Say which organizations; for all of them, say everything."), "select")
+        if self.everything and len(self.to_json()) > 1:
+            raise Invalid("invalid", _("Everything goes with no other part."), "select")
+        return self
+
+    def organizations_for(self, product: str) -> QuerySet[Organization]:
+        """The organizations, in order of id."""
+        setting = PrivacySetting.objects.filter(organization=OuterRef("pk"), member=None, product=product)
+        chosen = Organization.objects.order_by("pk")
+        if self.plan:
+            chosen = chosen.filter(Exists(setting.filter(subscribed=True, plan__in=self.plan)))
+        if self.choice:
+            rows = Exists(setting.filter(choice__in=self.choice))
+            chosen = chosen.filter(rows | ~Exists(setting) if Choice.DEFAULT in self.choice else rows)
+        if self.reason:
+            rows = Exists(setting.filter(reason_code__in=self.reason))
+            chosen = chosen.filter(rows | ~Exists(setting) if ReasonCode.NO_SUBSCRIPTION in self.reason else rows)
+        for part in ("kind", "country", "status"):
+            if values := getattr(self, part):
+                chosen = chosen.filter(**{f"{part}__in": values})
+        if self.organizations:
+            chosen = chosen.filter(_named(self.organizations))
+        if self.created_from:
+            chosen = chosen.filter(created_at__gte=_instant(self.created_from, "created_from"))
+        if self.created_until:
+            chosen = chosen.filter(created_at__lt=_instant(self.created_until, "created_until"))
+        return chosen
+
+
+def _named(idents: tuple[str, ...]) -> Q:
+    ids = [pk for ident in idents if (pk := parse_id(ident))]
+    external = [ident.removeprefix("external:") for ident in idents if ident.startswith("external:")]
+    return Q(pk__in=ids) | Q(external_id__in=external)
+
+
+def _clean(name: str, value: object) -> Any:
+    where = f"select/{name}"
+    if name == "everything":
+        if value is not True:
+            raise Invalid("invalid", _("Say true, or leave it out."), where)
+        return True
+    if name in ("created_from", "created_until"):
+        _instant(value, name)
+        return value
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) and each for each in values) or not values:
+        raise Invalid("invalid", _("Give one text, or a list of them."), where)
+    return tuple(each.upper() if name == "country" else each for each in values)
+
+
+def _instant(value: object, name: str) -> dt.datetime:
+    try:
+        instant = dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Invalid("invalid", _("“%s” is not an instant with a time zone.") % value, f"select/{name}")
+    return instant
+
+
+# --- Lists of ids -------------------------------------------------------------------------------------------------
+
+
+def unknown_idents(idents: Iterable[str]) -> Iterator[str]:
+    """Those that no organization has."""
+    for page in _pages(idents):
+        found = _find(page)
+        yield from (ident for ident in page if ident not in found)
+
+
+class ListFile:
+    """A CSV file with a column `organization` or `external_id`, or with one column; and perhaps with one `choice`.
+
+    Raises BadFile, and MissingColumn where no column has ids.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = CsvFile(path, wanted=(*_IDENT_COLUMNS, _CHOICE_COLUMN))
+        columns = self._file.columns
+        self._column = next((name for name in _IDENT_COLUMNS if name in columns), columns[0])
+        if self._column not in _IDENT_COLUMNS and (len(columns) > 1 or self._column == _CHOICE_COLUMN):
+            raise MissingColumn(
+                f"There is neither a column organization nor external_id. The columns are: {', '.join(columns)}."
+            )
+        if self._column not in _IDENT_COLUMNS and split_ident(self._column) != (None, None):
+            raise MissingColumn(
+                f"The first line, “{self._column}”, is an id; it has to name the column: organization or external_id."
+            )
+        self.has_choices = _CHOICE_COLUMN in columns
+
+    def read(self, choice: str, within: QuerySet[Organization] | None = None) -> "Listed":
+        """What the rows ask for: `choice`, or each its own where it is ''; of those within `within`, where given."""
+        listed = Listed()
+        for records in _pages(self._file):
+            asked = [row for record in records if (row := self._row(record, choice, listed)) is not None]
+            found = _find([ident for _, ident, _ in asked])
+            selected = set(found.values())
+            if within is not None:
+                selected = set(within.filter(pk__in=selected).values_list("pk", flat=True))
+            for number, ident, wanted in asked:
+                listed.add(number, ident, found.get(ident), wanted, selected)
+        return listed
+
+    def _row(self, record: Record, choice: str, listed: "Listed") -> tuple[int, str, str] | None:
+        ident, wanted = record.values.get(self._column, ""), choice
+        if not ident:
+            listed.problem(record.row, self._column, f"{record.problem or 'is empty'}. Mend or remove it.")
+            return None
+        if not choice:
+            text = record.values.get(_CHOICE_COLUMN, "")
+            wanted = text.lower().replace("-", "_").replace(" ", "_")
+            if wanted not in (Choice.OPTED_IN, Choice.OPTED_OUT):
+                listed.problem(record.row, _CHOICE_COLUMN, f"“{text}” is no choice. Write opted_out or opted_in.")
+                return None
+        return record.row, _IDENT_COLUMNS.get(self._column, "") + ident, wanted
+
+
+@dataclasses.dataclass
+class Listed:
+    """What a file asks for: organization → choice; the ids that no organization has; and rows that can't be meant."""
+
+    wishes: dict[uuid.UUID, str] = dataclasses.field(default_factory=dict)
+    unknown: list[str] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    left_out: int = 0
+
+    def problem(self, row: int, column: str, what: str) -> None:
+        self.problems.append(f"row {row}, column {column}: {what}")
+
+    def add(self, row: int, ident: str, pk: uuid.UUID | None, wanted: str, selected: set[uuid.UUID]) -> None:
+        if pk is None:
+            self.unknown.append(ident)
+        elif pk not in selected:
+            self.left_out += 1
+        elif self.wishes.setdefault(pk, wanted) != wanted:
+            text = f"“{ident}” stands in the file before, with the other choice. Keep one of the two."
+            self.problem(row, _CHOICE_COLUMN, text)
+
+
+def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, _PAGE)):
+        yield page
+
+
+def _find(idents: list[str]) -> dict[str, uuid.UUID]:
+    """ident → id of the organization that has it."""
+    split = {ident: split_ident(ident) for ident in idents}
+    pks = [pk for pk, _external_id in split.values() if pk]
+    external_ids = [external_id for _pk, external_id in split.values() if external_id]
+    of_pk = set(Organization.objects.filter(pk__in=pks).values_list("pk", flat=True)) if pks else set()
+    known = Organization.objects.filter(external_id__in=external_ids) if external_ids else Organization.objects.none()
+    of_external_id = dict(known.values_list("external_id", "pk"))
+    found = {}
+    for ident, (pk, external_id) in split.items():
+        if organization := pk if pk in of_pk else of_external_id.get(external_id):
+            found[ident] = organization
+    return found

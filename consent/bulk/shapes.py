@@ -1,0 +1,146 @@
+"""The rules, tabulated for set-based SQL: what a bulk change makes of each state that occurs among its rows.
+
+Only a few parts of a state matter to a transition, and only a few combinations of them occur. The database groups rows
+by these, `rules.py` is asked once about each group, and the statement that changes thousands of rows joins the answers.
+So SQL repeats no rule.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from .. import rules
+from ..job_models import JobKind
+from ..rules import Choice, Reason, State
+
+CHANGE, SAME = "change", "same"
+# An undo leaves alone what somebody chose, confirmed or moved since; a plan's default, who has left the plan.
+CHANGED_SINCE = "changed_since"
+# Any two instants, before and after; and names that show where a carry comes from.
+_BEFORE, _AT = dt.datetime(2001, 1, 1, tzinfo=dt.UTC), dt.datetime(2002, 1, 1, tzinfo=dt.UTC)
+_PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
+
+
+class Shape(NamedTuple):
+    """What rows have in common, as far as rules care; `stale`: by somebody's doing no longer the job's to change."""
+
+    subscribed: bool
+    applied_default: str
+    choice: str
+    carried: bool
+    locked: bool
+    closed: bool
+    wanted: str
+    row_carried: bool
+    stale: bool
+
+
+class Answer(NamedTuple):
+    """What becomes of a shape; `to_carry` names where the carry comes from, `flips` whether `allowed` turns.
+
+    `loosens` looks past locks, closed accounts and ended subscriptions, which may be gone when the job runs, or later.
+    """
+
+    outcome: str
+    loosens: bool
+    to_default: str
+    to_choice: str
+    to_carry: str
+    to_allowed: bool
+    to_reason: str
+    flips: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Operation:
+    apply: Callable[[State, str, str], State]  # state, wanted, the row's carry
+    refuse: Callable[[State, str], str | None]  # why a state is left alone, if it is
+    same: Callable[[State, str], bool]
+
+
+def _refuse_choice(state: State, wanted: str) -> str | None:
+    if wanted == Choice.OPTED_OUT:
+        return None
+    # In bulk an opt-in passes over everybody who said no (R13).
+    return Reason.ORGANIZATION_OPTED_OUT if state.choice == Choice.OPTED_OUT else rules.opt_in_obstacle(state)
+
+
+_OPERATIONS = {
+    JobKind.CHOICE: _Operation(
+        lambda state, wanted, _: (rules.opt_out if wanted == Choice.OPTED_OUT else rules.opt_in)(state, _AT),
+        _refuse_choice,
+        lambda state, wanted: state.choice == wanted,
+    ),
+    JobKind.PLAN_DEFAULT: _Operation(
+        lambda state, wanted, _: rules.subscribe(state, state.plan, wanted, _AT),
+        lambda state, _: None if state.subscribed else Reason.NO_SUBSCRIPTION,
+        lambda state, wanted: state.applied_default == wanted,
+    ),
+    JobKind.UNDO: _Operation(
+        lambda state, wanted, carry: rules.restore(state, wanted, carry, _AT),
+        lambda _state, _: None,
+        lambda _state, _: False,
+    ),
+}
+
+
+def answer(kind: JobKind, shape: Shape) -> Answer:
+    """What the rules say to a row of this shape."""
+    operation = _OPERATIONS[kind]
+    state = State(
+        plan=_PLAN,
+        subscribed=shape.subscribed,
+        applied_default=shape.applied_default,
+        choice=shape.choice,
+        carry=_CARRY if shape.carried else "",
+        locked=shape.locked,
+        closed=shape.closed,
+        since=_BEFORE,
+    )
+    allowed, reason = rules.judge(state)
+    state = after = dataclasses.replace(state, allowed=allowed, reason_code=reason)
+    if shape.stale:
+        outcome = CHANGED_SINCE
+    elif operation.same(state, shape.wanted):
+        outcome = SAME
+    else:
+        outcome = operation.refuse(state, shape.wanted) or CHANGE
+    if outcome == CHANGE:
+        after = operation.apply(state, shape.wanted, _ROW_CARRY if shape.row_carried else "")
+    return Answer(
+        outcome,
+        after.allowed > allowed or _may_be_used(after) > _may_be_used(state),
+        after.applied_default,
+        after.choice,
+        after.carry,
+        after.allowed,
+        after.reason_code,
+        after.allowed != allowed,
+    )
+
+
+def _may_be_used(state: State) -> bool:
+    """Whether it is, or would be once whatever else is in the way is gone: a yes here loosens, now or later."""
+    default = state.applied_default or Choice.OPTED_IN
+    return rules.judge(
+        dataclasses.replace(state, subscribed=True, locked=False, closed=False, applied_default=default)
+    )[0]
+
+
+COLUMNS = Shape._fields + Answer._fields
+
+
+def values(answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """`VALUES (…), (…)` of shapes and their answers, for a common table expression `t(COLUMNS)`."""
+    return "VALUES " + ", ".join(f"({', '.join(map(literal, shape + found))})" for shape, found in answers)
+
+
+def literal(value: object) -> str:
+    """A word of ours, or a boolean, as SQL writes it."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    text = str(value)
+    if text and not text.replace("_", "").isalnum():
+        raise ValueError(f"not a word of ours: {text}")
+    return f"'{text}'"

@@ -1,0 +1,133 @@
+"""The statements of the engine: rows `r`, their settings `s`, and the rules' answers `t`, joined."""
+
+from collections.abc import Iterable
+
+from .. import ledger
+from ..job_models import BulkJob, JobKind
+from ..models import EventKind
+from .shapes import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
+
+# Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.
+ROWS = "consent_bulkjobrow AS r"
+OF_CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s"
+SETTING = "s.organization_id = r.organization_id AND s.product = %s AND s.member_id IS NULL"
+
+# Whether somebody has chosen, confirmed or moved after the event that an undo takes back. To move away and come back is
+# to have moved: on the way an opt-in is dropped, or an "out" carried over.
+_CHANGED_SINCE = """COALESCE(s.last_event_id, 0) <> r.event_id AND EXISTS (
+    SELECT 1 FROM consent_consentevent AS e JOIN consent_consentevent AS x ON x.organization_id = e.organization_id
+    WHERE e.id = r.event_id AND x.id > e.id AND x.product = e.product AND x.member_id IS NULL
+      AND (x.kind LIKE 'choice.%%' OR x.plan <> e.plan OR x.applied_default <> e.applied_default))"""
+# Where there is no setting yet, it is what a new one would be.
+_SHAPE = {
+    "subscribed": "COALESCE(s.subscribed, FALSE)",
+    "applied_default": "COALESCE(s.applied_default, '')",
+    "choice": "COALESCE(s.choice, 'default')",
+    "carried": "COALESCE(s.carry, '') <> ''",
+    "locked": "COALESCE(s.locked, FALSE)",
+    "closed": "COALESCE(s.closed, FALSE)",
+    "wanted": "CASE r.wanted WHEN '' THEN %s ELSE r.wanted END",
+    "row_carried": "r.carry <> ''",
+}
+_CARRY = "CASE t.to_carry WHEN 'carry' THEN s.carry WHEN 'plan' THEN s.plan WHEN 'row' THEN r.carry ELSE '' END"
+_EVENT_KIND = {
+    JobKind.CHOICE: f"CASE t.to_choice WHEN 'opted_in' THEN '{EventKind.CHOICE_OPTED_IN}'"
+    f" ELSE '{EventKind.CHOICE_OPTED_OUT}' END",
+    JobKind.PLAN_DEFAULT: f"'{EventKind.PLAN_DEFAULT_CHANGED}'",
+    JobKind.UNDO: f"'{EventKind.CHOICE_RESTORED}'",
+}
+
+ENSURE = f"""
+INSERT INTO consent_privacysetting (organization_id, product, plan, subscribed, applied_default, choice, carry, locked,
+    closed, allowed, reason_code, version)
+SELECT r.organization_id, %s, '', FALSE, '', 'default', '', FALSE, FALSE, FALSE, 'no_subscription', 0
+FROM {ROWS} WHERE {OF_CHUNK} AND NOT EXISTS (
+    SELECT 1 FROM consent_privacysetting AS s
+    WHERE s.organization_id = r.organization_id AND s.product = %s AND s.member_id IS NULL)
+ORDER BY r.number
+ON CONFLICT DO NOTHING"""
+
+LOCK = f"""
+SELECT COUNT(*) FROM (
+    SELECT 1 FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} WHERE {OF_CHUNK}
+    ORDER BY s.id FOR NO KEY UPDATE OF s) AS x"""
+
+
+def _columns(job: BulkJob) -> dict[str, str]:
+    """The parts of a shape; `stale` is whatever keeps a row from being what the job is about."""
+    if job.kind == JobKind.UNDO:
+        stale = _CHANGED_SINCE
+    elif job.kind == JobKind.PLAN_DEFAULT:  # moved to another plan since the rows were frozen
+        stale = f"COALESCE(s.plan, '') <> {literal(job.plan)}"
+    else:
+        stale = "FALSE"
+    return _SHAPE | {"stale": stale}
+
+
+def count_shapes(job: BulkJob) -> str:
+    """Shape by shape: how many, and the latest instants that an event of now has to come after.
+
+    Parameters: wanted, product, chunk.
+    """
+    columns = _columns(job)
+    return f"""
+SELECT {", ".join(columns[name] for name in Shape._fields)}, COUNT(*), MAX(COALESCE(s.changed_at, 0)), MAX(o.created_at)
+FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING}
+JOIN accounts_organization AS o ON o.id = r.organization_id
+WHERE {OF_CHUNK} GROUP BY {", ".join(str(n + 1) for n in range(len(Shape._fields)))}"""
+
+
+def _same_shape(job: BulkJob) -> str:
+    columns = _columns(job)
+    return " AND ".join(f"t.{name} = ({columns[name]})" for name in Shape._fields)
+
+
+def _answers(answers: Iterable[tuple[Shape, Answer]]) -> str:
+    return f"WITH t ({', '.join(COLUMNS)}) AS ({values(answers)})"
+
+
+def before_and_after(kind: JobKind) -> tuple[str, str]:
+    """The value that a job changes, in the setting and in the answer."""
+    return ("s.applied_default", "t.to_default") if kind == JobKind.PLAN_DEFAULT else ("s.choice", "t.to_choice")
+
+
+def insert_events(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: stamp, stamp, the event's constants, product, wanted, chunk."""
+    kind = JobKind(job.kind)
+    before, after = before_and_after(kind)
+    return f"""
+INSERT INTO consent_consentevent (recorded_at, organization_id, plan, subscribed, applied_default, choice, carry,
+    locked, closed, allowed, reason_code, since, kind, before, after, by_operator, reference, wording,
+    job_id, product, surface, actor_type, actor_id, source, reason, request_id)
+{_answers(answers)}
+SELECT %s, s.organization_id, s.plan, s.subscribed, t.to_default, t.to_choice, {_CARRY}, s.locked,
+    s.closed, t.to_allowed, t.to_reason, CASE WHEN t.flips OR s.since IS NULL THEN %s ELSE s.since END,
+    {_EVENT_KIND[kind]}, {before}, {after}, TRUE, '', %s,
+    %s, %s, %s, %s, %s, %s, %s, %s
+FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)}
+WHERE t.outcome = '{CHANGE}' AND {OF_CHUNK}"""
+
+
+# Parameters: the last id before the chunk's, job, product, stamp.
+UPDATE_SETTINGS = f"""{ledger.PROJECT}
+    e.id > %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND {ledger.OF_ORGANIZATION}"""
+
+
+def note_refusals(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: product, wanted, chunk."""
+    return f"""
+{_answers(answers)}
+UPDATE consent_bulkjobrow SET refusal = x.outcome FROM (
+    SELECT r.id, t.outcome FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)}
+    WHERE t.outcome NOT IN ('{CHANGE}', '{SAME}') AND {OF_CHUNK}) AS x
+WHERE x.id = consent_bulkjobrow.id"""
+
+
+def select_sample(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: product, wanted, chunk, size."""
+    before, after = before_and_after(JobKind(job.kind))
+    return f"""
+{_answers(answers)}
+SELECT r.organization_id, t.outcome, COALESCE({before}, 'default'), {after}
+FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)} WHERE {OF_CHUNK}
+ORDER BY CASE WHEN t.outcome = '{CHANGE}' THEN 0 ELSE 1 END, r.number LIMIT %s"""

@@ -1,0 +1,57 @@
+"""The work that happens beside requests: places events, runs jobs. Any number of workers may run at once."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.db import OperationalError, close_old_connections
+
+from .. import ledger
+from ..job_models import BulkJob
+from . import engine
+
+logger = logging.getLogger(__name__)
+
+
+class _ToldToStop(Exception):
+    """Between two chunks; what is left is for the next runner."""
+
+
+def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Do what is there to do; returns whether there was anything. Told to stop, it ends after the chunk at hand."""
+    placed = ledger.sequence()
+    job = engine.claim_next()
+    if job is None:
+        return placed > 0
+    logger.info("job %s: running from row %s of %s", job.pk, job.cursor, job.matched)
+
+    def after_chunk(job: BulkJob) -> None:
+        ledger.sequence()
+        if should_stop():
+            raise _ToldToStop
+
+    try:
+        job = engine.run(job, on_chunk=after_chunk)
+    except _ToldToStop:
+        engine.release(job)
+        logger.info("job %s: left where it is, for the next worker", job.pk)
+    except engine.LostLease:
+        logger.warning("job %s: another worker has taken over", job.pk)
+    except Exception:
+        logger.exception("job %s: failed", job.pk)
+    else:
+        logger.info("job %s: %s, %s changed, %s refused", job.pk, job.status, job.changed, job.refused)
+    return True
+
+
+def work(should_stop: Callable[[], bool], idle_seconds: float) -> None:
+    """Work until told to stop; a database that is away for a while is waited for."""
+    while not should_stop():
+        close_old_connections()
+        try:
+            if work_once(should_stop):
+                continue
+        except OperationalError:
+            logger.warning("the database does not answer; trying again", exc_info=True)
+        if not should_stop():
+            time.sleep(idle_seconds)

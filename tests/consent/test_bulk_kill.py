@@ -1,0 +1,105 @@
+"""`kill -9` after each statement of a chunk, in a process of its own: what is resumed does every row exactly once."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from consent.bulk import engine
+from consent.job_models import BulkJob, JobStatus
+from consent.models import ConsentEvent
+from consent.services.errors import Refused
+
+from .guarded import refusal
+from .jobbing import IN, OUT, Team, assert_each_once, choices_of, counts, events_of, lapse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+# After which statement it dies, and after how many of its kind: the one in the second of three chunks.
+POINTS = {
+    "job read and locked": ('SELECT "consent_bulkjob"', 4),  # before them, the runner's own and the claim's
+    "settings made": ("INSERT INTO consent_privacysetting", 2),
+    "shapes counted": ("SELECT COALESCE(s.subscribed", 2),
+    "last event looked up": ("SELECT COALESCE(MAX(id)", 2),
+    "events inserted": ("INSERT INTO consent_consentevent", 2),
+    "settings updated": ("UPDATE consent_privacysetting AS s", 2),
+    "new last event looked up": ("SELECT MAX(id)", 2),
+    "refusals noted": ("UPDATE consent_bulkjobrow", 2),
+    "mark moved, not committed": ('UPDATE "consent_bulkjob"', 3),  # before them, the claim's
+    "committed": ("", 2),
+}
+# A runner as the worker is one, with small chunks, which ends itself.
+RUNNER = """
+import os, signal, sys
+import django
+django.setup()
+from django.db import connection
+from consent.bulk import engine
+from consent.job_models import BulkJob
+
+fragment, left = sys.argv[2], int(sys.argv[3])
+engine.FIRST = engine.SMALLEST = engine.LARGEST = 4
+
+def count(found):
+    global left
+    left -= found
+    if found and not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def wrapper(execute, statement, parameters, many, context):
+    result = execute(statement, parameters, many, context)
+    count(bool(fragment) and fragment in statement)
+    return result
+
+with connection.execute_wrapper(wrapper):
+    job = engine.claim(BulkJob.objects.get(pk=sys.argv[1]))
+    engine.run(job, on_chunk=lambda _: count(not fragment))
+"""
+
+
+def database_url() -> str:
+    """Of the test's own database, for a process beside it."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    before, _, after = os.environ["DATABASE_URL"].partition("?")
+    return f"{before.rpartition('/')[0]}/{settings['NAME']}?{after}"
+
+
+def run_until_killed(job: BulkJob, fragment: str, occurrence: int) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", RUNNER, str(job.pk), fragment, str(occurrence)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "config.settings"},
+        check=False,
+        timeout=60,
+    ).returncode
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_job__killed_at_any_point_of_a_chunk__is_resumed_and_does_every_row_once(point: str) -> None:
+    team = Team()
+    made = team.organizations(12)
+    for n in (0, 4, 8):  # in each chunk one who said no, one who said yes, and two who said nothing
+        team.choose(made[n], OUT)
+        team.choose(made[n + 1], IN)
+    job = team.queued(team.previewed(IN))
+    assert run_until_killed(job, *POINTS[point]) == -signal.SIGKILL
+
+    job.refresh_from_db()
+    chunks = 2 if point == "committed" else 1
+    assert (job.status, job.cursor) == (JobStatus.RUNNING, 4 * chunks)
+    assert (counts(job), len(events_of(job))) == ((2 * chunks, chunks, chunks), 2 * chunks)
+    with refusal(Refused, "running"):  # nobody knows yet that its runner is gone
+        engine.claim(job)
+    lapse(job)
+    found = engine.claim_next()
+    assert found is not None
+    job = engine.run(found)
+    assert (job.status, job.fence, counts(job)) == (JobStatus.DONE, 2, (6, 3, 3))
+    assert choices_of(made) == [OUT, IN, IN, IN] * 3
+    assert ConsentEvent.objects.filter(job=job).count() == 6
+    assert_each_once(job)
