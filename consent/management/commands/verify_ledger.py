@@ -1,14 +1,12 @@
 """Prove that the ledger is whole: its guards are there, its order has no gap, every state is what its events say."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import connection, transaction
 
 from accounts.management.base import Failed, counted, printable, table
 from consent import verification
+from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
 
 
@@ -26,7 +24,7 @@ class Command(ConsentCommand):
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        with _snapshot(), self.progress(None, "events checked") as progress:
+        with snapshot(), self.progress(None, "events checked") as progress:
             report = verification.verify(on_progress=progress.reach)
         counts = {
             "events": report.events,
@@ -40,30 +38,3 @@ class Command(ConsentCommand):
         self.result({**counts, "problems": report.problems, "ok": not report.problems}, text, options)
         if report.problems:
             raise Failed(f"The ledger is not as it should be: {counted(len(report.problems), 'problem')}.")
-
-
-@contextmanager
-def _snapshot() -> Iterator[None]:
-    """All reads see one moment, and nobody's write waits for them."""
-    if connection.in_atomic_block:  # the caller's transaction is the snapshot
-        yield
-    elif connection.vendor == "postgresql":
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield
-    else:
-        with _deferred(), transaction.atomic():
-            yield
-
-
-@contextmanager
-def _deferred() -> Iterator[None]:
-    """SQLite's transactions take the write lock at once (see the settings); this one must not."""
-    connection.ensure_connection()
-    mode: str | None = connection.transaction_mode  # type: ignore[attr-defined]
-    connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        connection.transaction_mode = mode  # type: ignore[attr-defined]

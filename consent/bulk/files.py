@@ -1,0 +1,70 @@
+"""Files that are written as a whole or not at all, and that their owner alone can read."""
+
+import contextlib
+import gzip
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from .csv_files import BadFile
+
+
+@contextlib.contextmanager
+def new_file(path: str, *, force: bool = False) -> Iterator[BinaryIO]:
+    """What is written appears under `path` once it is complete, mode 0600; packed where the name ends in .gz.
+
+    Raises BadFile where there is a file already, unless `force`, and where none can be made.
+    """
+    target = Path(path)
+    if target.exists() and not force:
+        raise BadFile(f"{path} is there already; --force replaces it.")
+    if target.exists() and not target.is_file():
+        raise BadFile(f"{path} is not a file.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}.") from error
+    os.close(descriptor)
+    try:
+        with Path(name).open("wb") as raw:
+            with _packed(raw, target) as out:
+                yield out
+            raw.flush()
+            os.fsync(raw.fileno())
+        Path(name).replace(target)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BadFile(f"{path}: {error.strerror or error}.") from error
+        raise
+
+
+@contextlib.contextmanager
+def _packed(raw: BinaryIO, target: Path) -> Iterator[BinaryIO]:
+    if target.suffix != ".gz":
+        yield raw
+        return
+    # Neither name nor time in it: the same state gives the same file.
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+        io.BufferedWriter(cast(io.RawIOBase, packed), 1 << 16) as out,
+    ):
+        yield cast(BinaryIO, out)
+
+
+@contextlib.contextmanager
+def open_file(path: str) -> Iterator[BinaryIO]:
+    """To read, unpacked where it is packed, whatever its name. Raises BadFile where it can't be opened."""
+    try:
+        raw = Path(path).open("rb")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}.") from error
+    with raw:
+        if raw.peek(2)[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(cast(io.RawIOBase, packed), 1 << 16) as lines:
+                yield cast(BinaryIO, lines)
+        else:
+            yield raw

@@ -1,0 +1,353 @@
+"""A whole installation as one file, and back: every row of every table of ours, ids and the ledger's order included.
+
+The file is JSON Lines. Its first line names the format, the tables and, of each, columns and number of rows; then comes
+a line for each row, in order of table and key; the last line has the SHA-256 of all that stands before it. The values
+are spelled alike whichever database they come from, so the same state always gives the same file.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from django.apps import apps
+from django.core.management.color import no_style
+from django.db import connection, models, transaction
+
+from accounts.models import Plan
+
+from .. import verification
+from ..models import ConsentEvent, PendingEvent
+from .csv_files import BadFile
+from .files import open_file
+
+FORMAT, VERSION = "training-consent-portal-state", 1
+_APPS = ("accounts", "consent")
+_ROWS = 2_000  # fetched, or inserted, at a time
+_LONGEST = 64 << 20  # bytes in one line
+Model = type[models.Model]
+OnRows = Callable[[int], None]
+
+
+class NotEmpty(Exception):
+    """There is something in this installation already."""
+
+
+class NotVerified(Exception):
+    """What was read is not whole: `problems` says why."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems[0])
+        self.problems = list(problems)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """`tables`: table → rows."""
+
+    tables: Mapping[str, int]
+    digest: str
+
+    @property
+    def rows(self) -> int:
+        return sum(self.tables.values())
+
+
+def tables() -> list[Model]:
+    """Ours, in the order in which they stand in the file."""
+    return [model for name in _APPS for model in apps.get_app_config(name).get_models()]
+
+
+def _columns(model: Model) -> list[str]:
+    return [str(field.column) for field in model._meta.local_concrete_fields]
+
+
+def _table(model: Model) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _count(model: Model) -> int:
+    return model._base_manager.count()
+
+
+# --- Writing the file -----------------------------------------------------------------------------------------------
+
+
+def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
+    """All rows of all tables; the caller's transaction makes them those of one moment."""
+    counts = {model._meta.db_table: _count(model) for model in tables()}
+    described = {
+        model._meta.db_table: {"rows": counts[model._meta.db_table], "columns": _columns(model)} for model in tables()
+    }
+    seen, done = hashlib.sha256(), 0
+
+    def write(value: object) -> None:
+        line = _spell(value)
+        seen.update(line)
+        out.write(line)
+
+    write({"format": FORMAT, "version": VERSION, "tables": described})
+    for model in tables():
+        for rows in _read(model):
+            for row in rows:
+                write(row)
+            done += len(rows)
+            if on_rows:
+                on_rows(done)
+    if done != sum(counts.values()):
+        raise RuntimeError("the tables changed while they were read")
+    out.write(_spell({"sha256": seen.hexdigest()}))
+    return Moved(counts, seen.hexdigest())
+
+
+def _spell(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+
+
+def _read(model: Model) -> Iterator[list[list[Any]]]:
+    """The rows in order of key, some at a time, as the file has them."""
+    columns = ", ".join(connection.ops.quote_name(column) for column in _columns(model))
+    spellings = [_spelling(field) for field in model._meta.local_concrete_fields]
+    key = connection.ops.quote_name(str(model._meta.pk.column))
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM {_table(model)} ORDER BY {_key_order(model, key)}")
+        while rows := cursor.fetchmany(_ROWS):
+            yield [
+                [
+                    value if spell is None or value is None else spell(value)
+                    for spell, value in zip(spellings, row, strict=True)
+                ]
+                for row in rows
+            ]
+
+
+def _key_order(model: Model, key: str) -> str:
+    """Text in order of its bytes, as SQLite has it, whatever the database's collation."""
+    text = isinstance(model._meta.pk, models.CharField) and connection.vendor == "postgresql"
+    return f'{key} COLLATE "C"' if text else key
+
+
+def _kind(field: "models.Field[Any, Any]") -> str:
+    """What a column holds, a reference being what it refers to."""
+    target = field.target_field if isinstance(field, models.ForeignKey) else field
+    return target.get_internal_type()
+
+
+def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
+    spellings: dict[str, Callable[[Any], Any]] = {
+        "UUIDField": lambda value: str(value if isinstance(value, uuid.UUID) else uuid.UUID(value)),
+        "BooleanField": bool,
+        "DateTimeField": _spell_instant,
+        "JSONField": lambda value: json.loads(value) if isinstance(value, str) else value,
+    }
+    return spellings.get(_kind(field))
+
+
+def _spell_instant(value: dt.datetime | str) -> str:
+    instant = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)  # SQLite keeps UTC without saying so
+    return aware.astimezone(dt.UTC).isoformat(timespec="microseconds")
+
+
+# --- Reading the file -----------------------------------------------------------------------------------------------
+
+
+class StateFile:
+    """A file of `write_state`, read to its end once to see that it is whole. Raises BadFile, which names it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open_file(path) as file:
+            self.counts = self._header(self._line(file, 1))
+        self.digest = ""
+        for _model, _rows in self.batches():
+            pass
+
+    def batches(self) -> Iterator[tuple[Model, list[tuple[int, Any]]]]:
+        """(table, its next rows as (line, values)); BadFile at the end if it was not what it says it is."""
+        seen, number = hashlib.sha256(), 1
+        with open_file(self.path) as file:
+            first = self._line(file, number)
+            if self._header(first) != self.counts:
+                raise self._bad(1, "the file changed while it was read")
+            seen.update(first)
+            for model in tables():
+                left = self.counts[model._meta.db_table]
+                while left:
+                    batch = []
+                    for _row in range(min(left, _ROWS)):
+                        number += 1
+                        line = self._line(file, number)
+                        seen.update(line)
+                        batch.append((number, self._row(line, number, model)))
+                    left -= len(batch)
+                    yield model, batch
+            self._closing(self._line(file, number + 1), number + 1, seen.hexdigest())
+            if self._more(file):
+                raise self._bad(number + 2, "there is more after the closing line")
+
+    def _bad(self, number: int, text: str) -> BadFile:
+        return BadFile(f"{self.path}, line {number}: {text}. Export it again, or copy it again.")
+
+    def _line(self, file: BinaryIO, number: int) -> bytes:
+        try:
+            line = file.readline(_LONGEST)
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._bad(number, f"can't be read ({error})") from error
+        if not line.endswith(b"\n"):
+            raise self._bad(number, "the file ends here, before its end" if len(line) < _LONGEST else "is too long")
+        return line
+
+    def _more(self, file: BinaryIO) -> bool:
+        try:
+            return bool(file.read(1))
+        except (OSError, EOFError, zlib.error):
+            return True
+
+    def _parse(self, line: bytes, number: int) -> Any:
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise self._bad(number, "is not JSON") from error
+
+    def _row(self, line: bytes, number: int, model: Model) -> list[Any]:
+        row = self._parse(line, number)
+        if not isinstance(row, list) or len(row) != len(model._meta.local_concrete_fields):
+            raise self._bad(number, f"is no row of {model._meta.db_table}")
+        return row
+
+    def _header(self, line: bytes) -> dict[str, int]:
+        header = self._parse(line, 1)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise BadFile(f"{self.path} is no file of export_state.")
+        if header.get("version") != VERSION:
+            raise BadFile(
+                f"{self.path} has version {header.get('version')} of the format; this portal reads {VERSION}."
+            )
+        expected = {model._meta.db_table: _columns(model) for model in tables()}
+        found: Any = header.get("tables")
+        try:
+            columns = {table: described["columns"] for table, described in found.items()}
+            counts = {table: described["rows"] for table, described in found.items()}
+        except (AttributeError, TypeError, KeyError) as error:
+            raise self._bad(1, "does not say which tables there are") from error
+        if columns != expected:
+            differing = sorted(table for table in {*columns, *expected} if columns.get(table) != expected.get(table))
+            raise BadFile(
+                f"{self.path} is of another version of the portal: its {', '.join(differing)} differ from ours."
+            )
+        if any(type(count) is not int or count < 0 for count in counts.values()):
+            raise self._bad(1, "does not say how many rows there are")
+        return counts
+
+    def _closing(self, line: bytes, number: int, digest: str) -> None:
+        closing = self._parse(line, number)
+        if not isinstance(closing, dict) or set(closing) != {"sha256"}:
+            raise self._bad(number, "is not the closing line: the number of rows is not what the first line says")
+        if closing["sha256"] != digest:
+            raise self._bad(number, "the digest is another: the file was altered")
+        self.digest = digest
+
+
+@transaction.atomic
+def load_state(file: StateFile, on_rows: OnRows | None = None) -> Moved:
+    """Fill this empty installation. Raises NotEmpty, BadFile or NotVerified, having changed nothing."""
+    _hold()
+    _refuse_filled()
+    Plan.objects.all().delete()  # those of the file take their place
+    done, current = 0, tables()[0]
+    for model, batch in file.batches():
+        if current is ConsentEvent and model is not ConsentEvent:
+            _forget_pending()
+        current = model
+        _insert(model, list(_prepared(file, model, batch)))
+        done += len(batch)
+        if on_rows:
+            on_rows(done)
+    if current is ConsentEvent:
+        _forget_pending()
+    _reset_sequences()
+    connection.check_constraints()
+    problems = [
+        f"{table} has {here:,} rows, not {there:,}"
+        for model in tables()
+        if (here := _count(model)) != (there := file.counts[(table := model._meta.db_table)])
+    ]
+    problems += verification.verify().problems
+    if problems:
+        raise NotVerified(problems)
+    return Moved(file.counts, file.digest)
+
+
+def _hold() -> None:
+    """Nobody else writes until we are done; SQLite's transaction sees to that by itself."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {', '.join(map(_table, tables()))} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _refuse_filled() -> None:
+    filled = [model._meta.db_table for model in tables() if model is not Plan and model._base_manager.exists()]
+    if filled:
+        raise NotEmpty(f"This installation is not empty: there are rows in {', '.join(filled)}.")
+
+
+def _forget_pending() -> None:
+    """The trigger took all events for new ones; which of them wait for a position the file says."""
+    PendingEvent.objects.all().delete()
+
+
+def _prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> Iterator[list[Any]]:
+    readings = [_reading(field) for field in model._meta.local_concrete_fields]
+    for number, row in batch:
+        try:
+            yield [
+                value if read is None or value is None else read(value)
+                for read, value in zip(readings, row, strict=True)
+            ]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadFile(f"{file.path}, line {number}: a value can't be meant so ({error}).") from error
+
+
+def _reading(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
+    """From what the file has to what the database wants."""
+    return {
+        "UUIDField": (lambda value: uuid.UUID(value).hex) if connection.vendor == "sqlite" else uuid.UUID,
+        "BooleanField": _read_flag,
+        "DateTimeField": lambda value: connection.ops.adapt_datetimefield_value(dt.datetime.fromisoformat(value)),
+        "JSONField": lambda value: json.dumps(value, ensure_ascii=False),
+    }.get(_kind(field))
+
+
+def _read_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _insert(model: Model, rows: list[list[Any]]) -> None:
+    """The ledger's guards see each of these as any other insert."""
+    columns = _columns(model)
+    names = ", ".join(connection.ops.quote_name(column) for column in columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            statement = f"COPY {_table(model)} ({names}) FROM STDIN"
+            with connection.wrap_database_errors, cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            marks = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {_table(model)} ({names}) VALUES ({marks})", rows)
+
+
+def _reset_sequences() -> None:
+    """The next ids come after those of the file; SQLite sees to that by itself. And the planner knows what is there."""
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), tables()):
+            cursor.execute(statement)
+        if connection.vendor == "postgresql":
+            cursor.execute(f"ANALYZE {', '.join(map(_table, tables()))}")

@@ -1,0 +1,45 @@
+"""Organizations, members, subscriptions or choices as a file for other programs."""
+
+import io
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from consent.bulk import exports
+from consent.bulk.csv_files import BadFile
+from consent.bulk.files import new_file
+from consent.bulk.snapshots import snapshot
+from consent.management.base import ConsentCommand
+
+
+class Command(ConsentCommand):
+    help = (
+        "Write all organizations, members, subscriptions or choices, as they are at one moment, as CSV or JSON Lines. "
+        "In CSV a value that a spreadsheet would take for a formula gets an apostrophe in front. Only its owner can "
+        "read the file; to move an installation use export_state."
+    )
+    examples = """
+  manage.py export organizations organizations.csv
+  manage.py export choices --format jsonl choices.jsonl.gz
+  manage.py export members - | wc --lines
+"""
+    refusals = (*ConsentCommand.refusals, BadFile)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", choices=list(exports.TABLES), help="what to write")
+        parser.add_argument(
+            "file", nargs="?", default="-", help="where to; packed where the name ends in .gz; -: stdout"
+        )
+        parser.add_argument("--format", choices=[exports.CSV, exports.JSON_LINES], default=exports.CSV)
+        parser.add_argument("--force", action="store_true", help="replace a file that is there")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        with snapshot(), self.progress(None, options["what"]) as progress:
+            if options["file"] == "-":
+                exports.write(options["what"], self.stdout, options["format"], progress.reach)
+                return
+            with new_file(options["file"], force=options["force"]) as binary:
+                text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+                exports.write(options["what"], text, options["format"], progress.reach)
+                text.flush()
+                text.detach()

@@ -1,0 +1,40 @@
+"""Write the whole installation into one file, for another installation to take over."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from accounts.management.base import table
+from accounts.models import User
+from consent.bulk import transfer
+from consent.bulk.csv_files import BadFile
+from consent.bulk.files import new_file
+from consent.bulk.snapshots import snapshot
+from consent.management.base import ConsentCommand
+
+
+class Command(ConsentCommand):
+    help = (
+        "Write all organizations, people, keys, choices, jobs and the ledger, as they are at one moment, into a file "
+        "for import_state, on whichever database. It holds personal data and the hashes of passwords and keys: its "
+        "owner alone can read it. Sessions and the admin site's own log are not in it."
+    )
+    examples = """
+  manage.py export_state portal.jsonl.gz
+"""
+    refusals = (*ConsentCommand.refusals, BadFile)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", help="what to write; packed where the name ends in .gz")
+        parser.add_argument("--force", action="store_true", help="replace a file that is there")
+        self.add_format(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        with new_file(options["file"], force=options["force"]) as out, snapshot():
+            with self.progress(None, "rows") as progress:
+                moved = transfer.write_state(out, progress.reach)
+            marked = User.objects.filter(groups__isnull=False) | User.objects.filter(user_permissions__isnull=False)
+            if number := marked.distinct().count():
+                self.note(f"Groups and permissions of {number:,} users are not in the file: the portal asks for none.")
+        text = table([*((name, f"{rows:,}") for name, rows in moved.tables.items()), ("sha256", moved.digest)])
+        self.result({"rows": moved.rows, "tables": moved.tables, "sha256": moved.digest}, text, options)

@@ -1,0 +1,254 @@
+"""Moving a whole installation: export_state and import_state."""
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.models import Organization, User
+from consent import ledger, verification
+from consent.bulk import transfer
+from consent.models import ConsentEvent, EventPosition, PendingEvent
+from tests import cast
+from tests.commands import Run, database, run
+from tests.consent.moving import empty, fill
+
+pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).parents[2]
+Lines = list[bytes]
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A file of an installation that is empty again."""
+    fill()
+    path = tmp_path / "state.jsonl"
+    assert run("export_state", str(path)).code == 0
+    empty()
+    return path
+
+
+def _rewrite(path: Path, change: Callable[[Lines], Lines], *, sign: bool = True) -> None:
+    """Change lines, and have the closing line agree unless `sign` is off."""
+    *lines, closing = change(path.read_bytes().splitlines(keepends=True))
+    if sign:
+        closing = json.dumps({"sha256": hashlib.sha256(b"".join(lines)).hexdigest()}).encode() + b"\n"
+    path.write_bytes(b"".join([*lines, closing]))
+
+
+def _refused(path: Path, message: str) -> None:
+    """Exit code 1, the message, and nothing changed."""
+    before = database()
+    result = run("import_state", str(path))
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
+    assert "Nothing was changed." in result.err
+    assert database() == before
+
+
+# --- Round trips ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["state.jsonl", "state.jsonl.gz"])
+def test_import_state__file_of_export_state__every_row_as_it_was(tmp_path: Path, name: str) -> None:
+    fill()
+    before, path = database(), tmp_path / name
+    exported = run("export_state", str(path), "--format", "json")
+    assert exported.code == 0
+    assert exported.json["tables"]["consent_pendingevent"] == 1
+    assert exported.json["tables"]["consent_bulkjobrow"] == 2
+    empty()
+    imported = run("import_state", str(path), "--format", "json")
+    assert (imported.code, imported.json["verified"]) == (0, True)
+    assert imported.json["tables"] == exported.json["tables"]
+    assert database() == before
+    assert verification.verify().problems == []
+    again = tmp_path / f"again-{name}"
+    assert run("export_state", str(again)).code == 0
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_import_state__portal_goes_on__ids_and_positions_follow_those_of_the_file(exported: Path) -> None:
+    assert run("import_state", str(exported)).code == 0
+    last, head = ConsentEvent.objects.latest("id").pk, ledger.head()
+    person = User.objects.get(email="odin@provider.example")
+    assert person.check_password(cast.PASSWORD)
+    cast.organizations.create_organization(
+        draft=cast.organizations.OrganizationDraft(name="New"), actor=cast.Actor.from_user(person), source="admin"
+    )
+    assert ConsentEvent.objects.latest("id").pk > last
+    assert ledger.sequence() == 2
+    assert list(EventPosition.objects.order_by("position").values_list("position", flat=True)) == list(
+        range(1, head + 3)
+    )
+    assert not PendingEvent.objects.exists()
+    assert verification.verify().problems == []
+
+
+def _manage(url: str, *argv: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", *argv], cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True, timeout=120
+    )
+
+
+def test_state__from_sqlite_to_this_database_and_back__three_equal_files(tmp_path: Path) -> None:
+    one, two = (f"sqlite:///{tmp_path / name}.sqlite3" for name in ("one", "two"))
+    files = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    _manage(one, "migrate", "--verbosity", "0")
+    _manage(one, "demo")
+    _manage(one, "export_state", str(files[0]))
+    assert run("import_state", str(files[0])).code == 0
+    assert run("export_state", str(files[1])).code == 0
+    _manage(two, "migrate", "--verbosity", "0")
+    _manage(two, "import_state", str(files[1]))
+    _manage(two, "verify_ledger")
+    _manage(two, "export_state", str(files[2]))
+    assert files[0].read_bytes() == files[1].read_bytes() == files[2].read_bytes()
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_import_state__installation_not_empty__refused(exported: Path) -> None:
+    User.objects.create_user("early@provider.example")
+    _refused(exported, "This installation is not empty: there are rows in accounts_user.")
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2, -2, -1])
+def test_import_state__truncated__refused_by_name(exported: Path, lines: int) -> None:
+    whole = exported.read_bytes().splitlines(keepends=True)
+    exported.write_bytes(b"".join(whole[:lines]))
+    _refused(exported, f"{exported}, line ")
+
+
+def test_import_state__truncated_in_a_line__refused_by_name(exported: Path) -> None:
+    exported.write_bytes(exported.read_bytes()[:-3])
+    _refused(exported, "the file ends here, before its end")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-20], lambda data: data[:500] + b"\0" + data[501:]])
+def test_import_state__packed_file_spoiled__refused_by_name(exported: Path, spoil: Callable[[bytes], bytes]) -> None:
+    packed = exported.with_suffix(".gz")
+    packed.write_bytes(spoil(gzip.compress(exported.read_bytes())))
+    _refused(packed, f"{packed}, line ")
+
+
+def test_import_state__one_letter_altered__refused_by_name(exported: Path) -> None:
+    def alter(lines: Lines) -> Lines:
+        return [line.replace(b"Kvasir Labs", b"Kvasir Labz") for line in lines]
+
+    _rewrite(exported, alter, sign=False)
+    _refused(exported, "the digest is another: the file was altered")
+
+
+def test_import_state__line_too_many_or_after_the_end__refused(exported: Path) -> None:
+    whole = exported.read_bytes()
+    exported.write_bytes(whole + b"{}\n")
+    _refused(exported, "there is more after the closing line")
+    exported.write_bytes(whole)
+    _rewrite(exported, lambda lines: [*lines[:-1], lines[-2], lines[-1]])
+    _refused(exported, "is not the closing line")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "Name,Id\nA,a\n", '{"format": "other", "version": 1}'])
+def test_import_state__another_file__refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other"
+    path.write_text(text + "\n", encoding="utf-8")
+    _refused(path, str(path))
+
+
+def _header(change: Callable[[Any], None]) -> Callable[[Lines], Lines]:
+    def apply(lines: Lines) -> Lines:
+        header = json.loads(lines[0])
+        change(header)
+        return [json.dumps(header).encode() + b"\n", *lines[1:]]
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header.update(version=2), "version 2 of the format; this portal reads 1"),
+        (lambda header: header["tables"].pop("consent_lock"), "of another version of the portal: its consent_lock"),
+        (lambda header: header["tables"]["consent_lock"]["columns"].pop(), "its consent_lock differ"),
+        (lambda header: header["tables"]["consent_lock"].update(rows=-1), "how many rows"),
+        (lambda header: header.update(tables=[]), "which tables there are"),
+    ],
+)
+def test_import_state__header_of_another_portal__refused(
+    exported: Path, change: Callable[[Any], None], message: str
+) -> None:
+    _rewrite(exported, _header(change))
+    _refused(exported, message)
+
+
+def _row(table: int, change: Callable[[list[Any]], object]) -> Callable[[Lines], Lines]:
+    """Changes the first row of the table that stands at this place."""
+
+    def apply(lines: Lines) -> Lines:
+        counts = [table["rows"] for table in json.loads(lines[0])["tables"].values()]
+        names = list(json.loads(lines[0])["tables"])
+        order = [model._meta.db_table for model in transfer.tables()]
+        at = 1 + sum(counts[names.index(name)] for name in order[:table])
+        row = json.loads(lines[at])
+        change(row)
+        return [*lines[:at], json.dumps(row).encode() + b"\n", *lines[at + 1 :]]
+
+    return apply
+
+
+def _place(model: type[Any], column: str) -> tuple[int, int]:
+    return transfer.tables().index(model), [f.column for f in model._meta.local_concrete_fields].index(column)
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "value", "message"),
+    [
+        (ConsentEvent, "allowed", False, "does not follow from what was before it"),
+        (ConsentEvent, "reason_code", "locked", "does not follow from what was before it"),
+        (EventPosition, "position", 1_000, "positions run from 2 to 1000"),
+        (Organization, "status", "closed", "open or closed unlike its organization"),
+        (User, "is_staff", "yes", "a value can't be meant so"),
+        (User, "id", "nobody", "a value can't be meant so"),
+        (User, "created_at", "yesterday", "a value can't be meant so"),
+    ],
+)
+def test_import_state__signed_but_not_whole__refused(
+    exported: Path, model: type[Any], column: str, value: object, message: str
+) -> None:
+    table, index = _place(model, column)
+    with_layer = model is ConsentEvent
+
+    def change(row: list[Any]) -> None:
+        row[index] = value
+
+    def find(lines: Lines) -> Lines:
+        if not with_layer:
+            return _row(table, change)(lines)
+        at = next(n for n, line in enumerate(lines) if b'"subscription.started"' in line)
+        row = json.loads(lines[at])
+        change(row)
+        return [*lines[:at], json.dumps(row).encode() + b"\n", *lines[at + 1 :]]
+
+    _rewrite(exported, find)
+    _refused(exported, message)
+
+
+def test_import_state__value_against_a_constraint__refused_by_the_database(exported: Path) -> None:
+    table, index = _place(Organization, "kind")
+    _rewrite(exported, _row(table, lambda row: row.__setitem__(index, "club")))
+    _refused(exported, "The database said")
+
+
+def test_import_state__no_such_file__exits_1(tmp_path: Path) -> None:
+    result: Run = run("import_state", str(tmp_path / "no.jsonl"))
+    assert result.code == 1
+    assert "No such file" in result.err
