@@ -64,7 +64,7 @@ env:
 # --- Run ----------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: ## set up what is missing and serve on http://localhost:8000 (PORT=…)
+run: ## set up what is missing and serve on http://localhost:8000 (PORT=…), with a worker beside
 	@$(MAKE) port
 	@$(MAKE) --silent $(VENV)/installed
 	@$(MAKE) env

@@ -1,4 +1,4 @@
-"""What `make run` does around the server: look at the port, keep the secrets in `.env`, prepare the database, serve.
+"""What `make run` does: look at the port, keep the secrets in `.env`, prepare the database, run server and worker.
 
 `port` and `env` need nothing but Python; `serve` needs what requirements.txt installs.
 """
@@ -6,9 +6,12 @@
 import os
 import re
 import secrets
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,7 +134,33 @@ def serve() -> None:
             "  HTTPS is on, but this server speaks plain HTTP: set HTTPS=false, or put a proxy in front.\n", flush=True
         )
     os.environ.setdefault("DJANGO_RUNSERVER_HIDE_WARNING", "true")
-    os.execv(sys.executable, [sys.executable, "manage.py", "runserver", f"127.0.0.1:{port}"])
+    sys.exit(run_together(["runserver", f"127.0.0.1:{port}"], ["worker"]))
+
+
+def run_together(*commands: list[str]) -> int:
+    """Run these commands of manage.py until one ends or somebody stops them, then end all; returns an exit code."""
+    told: list[int] = []
+    # Ctrl-C reaches the children too, and they end by themselves; the other signals are for this process alone.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _frame: told.append(number))
+    running = [subprocess.Popen([sys.executable, "manage.py", *command]) for command in commands]
+    while not told and all(process.poll() is None for process in running):
+        time.sleep(0.2)
+    codes = [process.poll() for process in running]
+    if not told:
+        for command, code in zip(commands, codes, strict=True):
+            if code is not None:
+                print(f"{command[0]} has ended (exit code {code}), and with it the rest.", file=sys.stderr, flush=True)
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+    for process in running:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return 0 if told else next((code for code in codes if code), 0)
 
 
 STEPS = {"port": check_port, "env": make_env, "serve": serve}

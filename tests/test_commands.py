@@ -85,6 +85,13 @@ def test_progress__terminal_or_not__bar_or_plain_line(
     assert ("\r" in text and "2000/2000" in text) if bar else text == "2,000 of 2,000 rows\n"
 
 
+def test_progress__gone_on_with__plain_line_counts_what_was_done_before() -> None:
+    stream = io.StringIO()
+    with Progress(PortalCommand(stderr=stream), 3000, "rows", 1000) as progress:  # type: ignore[arg-type]
+        progress.reach(3000, "500 a second")
+    assert stream.getvalue() == "3,000 of 3,000 rows, 500 a second\n"
+
+
 def test_printable__control_and_turning_characters__spelled_out() -> None:
     assert printable("a\x1b[31mb\nc\u202ed\x9b") == "a\\u001b[31mb\\nc\\u202ed\\u009b"
     assert printable("Zieliński Ω 日本") == "Zieliński Ω 日本"

@@ -1,5 +1,6 @@
 """What README and docs say is so: links lead somewhere, targets, commands and options exist, the example answers."""
 
+import argparse
 import json
 import re
 import shlex
@@ -42,7 +43,11 @@ def commands_named() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "rest"), commands_named())
 def test_pages__options_of_a_command__exist(name: str, rest: str) -> None:
     command = load_command_class(get_commands()[name], name)
-    known = command.create_parser("manage.py", name)._option_string_actions
+    parser = command.create_parser("manage.py", name)
+    known = set(parser._option_string_actions)
+    for action in parser._actions:  # of its verbs too, where it has some
+        if isinstance(action, argparse._SubParsersAction):
+            known |= {option for verb in action.choices.values() for option in verb._option_string_actions}
     assert [option for option in re.findall(r"--[a-z-]+", rest) if option not in known] == []
 
 

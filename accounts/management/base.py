@@ -149,19 +149,22 @@ class PortalCommand(BaseCommand):
         """Something for people, on stderr."""
         self.stderr.write(printable(message), str)
 
-    def progress(self, total: int | None, unit: str) -> "Progress":
-        return Progress(self, total, unit)
+    def progress(self, total: int | None, unit: str, start: int = 0) -> "Progress":
+        return Progress(self, total, unit, start)
 
 
 class Progress:
     """A bar on a terminal; elsewhere a line now and then, and one at the end."""
 
-    def __init__(self, command: PortalCommand, total: int | None, unit: str) -> None:
+    def __init__(self, command: PortalCommand, total: int | None, unit: str, start: int = 0) -> None:
+        """`start`: so many were done before."""
         self._command, self._total, self._unit = command, total, unit
         self._bar: Any = None
         if command.stderr.isatty():
-            self._bar = tqdm(total=total, unit=f" {unit}", file=sys.stderr, ncols=shutil.get_terminal_size().columns)
-        self._done = self._said = 0
+            columns = shutil.get_terminal_size().columns
+            self._bar = tqdm(total=total, initial=start, unit=f" {unit}", file=sys.stderr, ncols=columns)
+        self._done = self._said = start
+        self._more = ""
         self._said_at = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -173,9 +176,9 @@ class Progress:
         elif self._done != self._said:
             self._say()
 
-    def reach(self, done: int) -> None:
-        """So many are done now."""
-        step, self._done = done - self._done, done
+    def reach(self, done: int, more: str = "") -> None:
+        """So many are done now; `more` completes the plain line, where there is no bar to show it."""
+        step, self._done, self._more = done - self._done, done, more
         if self._bar is not None:
             self._bar.update(step)
         elif time.monotonic() - self._said_at >= 2:
@@ -184,4 +187,5 @@ class Progress:
     def _say(self) -> None:
         self._said, self._said_at = self._done, time.monotonic()
         of_total = f" of {self._total:,}" if self._total is not None else ""
-        self._command.note(f"{self._done:,}{of_total} {self._unit}")
+        more = f", {self._more}" if self._more else ""
+        self._command.note(f"{self._done:,}{of_total} {self._unit}{more}")

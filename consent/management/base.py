@@ -1,6 +1,7 @@
 """What the commands that ask and change consent share beyond the portal's other commands."""
 
 import datetime as dt
+from typing import ClassVar
 
 from accounts.management.base import Misuse, PortalCommand, printable
 from accounts.models import Plan
@@ -13,7 +14,7 @@ YES_NO = {True: "yes", False: "no"}
 
 
 class ConsentCommand(PortalCommand):
-    refusals = (ServiceError,)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ServiceError,)
 
     def say(self, refusal: Exception) -> str:
         """Names the value that is wrong, where it is one."""

@@ -41,6 +41,8 @@ def test_demo__empty_installation__tells_a_whole_history() -> None:
         EventKind.MEMBER_ROLE_CHANGED,
         EventKind.CHOICE_CONFIRMED,
         EventKind.LOCK_LIFTED,
+        EventKind.CHOICE_RESTORED,
+        EventKind.PLAN_DEFAULT_CHANGED,
     }
     assert set(ConsentEvent.objects.values_list("kind", flat=True)) == set(EventKind.values) - unused
 

@@ -1,0 +1,132 @@
+"""Look at bulk jobs, and say what is to become of them."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from accounts.access import Actor, Forbidden
+from accounts.management.base import Failed, table
+from consent.bulk import engine, jobs
+from consent.job_models import BulkJob, JobStatus
+from consent.management.jobs import JobCommand, job_data
+from consent.services.errors import Refused
+
+_VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
+    "approve": ("let a job run that another operator made", jobs.approve),
+    "pause": ("stop it after the chunk at hand, for now", jobs.pause),
+    "resume": ("go on with a paused or failed one, at its mark", jobs.resume),
+    "cancel": ("end it after the chunk at hand; what is done stays", jobs.cancel),
+}
+_ROW = ("row", "organization", "external_id", "choice", "refusal")
+
+
+class Command(JobCommand):
+    help = (
+        "Bulk jobs: list and show them, approve, run, pause, resume and cancel them, and see which rows were refused."
+    )
+    examples = """
+  manage.py job list --status awaiting_approval
+  manage.py job approve ID --actor second@demo.example
+  manage.py job run ID
+  manage.py job rows ID --refused --format csv > refused.csv
+"""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        listing = verbs.add_parser("list", help="the latest jobs")
+        listing.add_argument("--status", choices=JobStatus.values)
+        listing.add_argument("--limit", type=int, default=20, help="so many at most (20)")
+        self.add_format(listing)
+        for name, words in (("show", "a job and how far it is"), ("run", "run it here, from its mark on")):
+            self._add_verb(verbs, name, words)
+        for name, (words, _act) in _VERBS.items():
+            self.add_actor(self._add_verb(verbs, name, words))
+        listed = verbs.add_parser("rows", help="its rows, in order; the result is made for --from-file")
+        listed.add_argument("id", metavar="ID")
+        listed.add_argument("--refused", action="store_true", help="only those that were refused")
+        listed.add_argument("--format", choices=["csv", "json"], default="csv")
+
+    def _add_verb(self, verbs: Any, name: str, words: str) -> CommandParser:
+        parser: CommandParser = verbs.add_parser(name, help=words)
+        parser.add_argument("id", metavar="ID")
+        self.add_format(parser)
+        return parser
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        verb = options["verb"]
+        if verb == "list":
+            self._list(options)
+            return
+        job = self.job(options["id"])
+        if verb == "run":
+            self.show_result(self.run_here(self.claim(job)), options)
+        elif verb == "rows":
+            self._rows(job, options)
+        else:
+            if verb in _VERBS:
+                job = self._act(verb, job, self.actor(options["actor"]))
+            self._show(job, options)
+
+    def _act(self, verb: str, job: BulkJob, actor: Actor) -> BulkJob:
+        try:
+            return _VERBS[verb][1](job=job, actor=actor)
+        except Forbidden:
+            if verb == "approve" and actor.user == job.author:
+                raise Failed("You made this job; another operator approves it. Nothing was changed.") from None
+            raise
+        except Refused as error:
+            raise Failed(f"{error} Nothing was changed.") from None
+
+    def _list(self, options: dict[str, Any]) -> None:
+        found = BulkJob.objects.select_related("author", "approver").order_by("-pk")
+        if options["status"]:
+            found = found.filter(status=options["status"])
+        listed = [job_data(job) for job in found[: max(options["limit"], 0)]]
+        names = ("job", "kind", "status", "choice", "matched", "processed", "author", "created_at")
+        rows = [[data["surface"] or data["plan"], *(data[name] for name in names)] for data in listed]
+        cells = [[row[1], row[2], row[3], row[0], *row[4:]] for row in rows]
+        header = ["job", "kind", "status", "on", "to be", "rows", "done", "author", "created"]
+        self.result({"jobs": listed}, table(cells, header) if cells else "There are no jobs.", options)
+
+    def _show(self, job: BulkJob, options: dict[str, Any]) -> None:
+        job = self.job(str(job.pk))
+        progress = engine.progress(job)
+        data = job_data(job) | {"rate": round(progress.rate, 1), "eta_seconds": progress.eta}
+        refused = job_data(job)["refused"]
+        words = {name.replace("_", " "): value for name, value in data.items() if name != "refused"}
+        lines = [(name, _spell(value)) for name, value in words.items() if value not in ("", None)]
+        reasons = sorted(refused.items()) if isinstance(refused, dict) else []
+        self.result(data, table([*lines, *((f"refused, {reason}", f"{n:,}") for reason, n in reasons)]), options)
+
+    def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
+        if job.cursor < job.matched:
+            self.note(f"{job.cursor:,} of {job.matched:,} rows are done; refusals are known of those alone.")
+        rows = self._listed(job, refused=options["refused"])
+        if options["format"] == "csv":
+            writer = csv.writer(self.stdout, lineterminator="\n")
+            writer.writerow(_ROW)
+            writer.writerows(rows)
+            return
+        between = "["
+        for row in rows:
+            self.stdout.write(f"{between}\n  {json.dumps(dict(zip(_ROW, row, strict=True)))}", ending="")
+            between = ","
+        self.stdout.write("[]" if between == "[" else "\n]")
+
+    @staticmethod
+    def _listed(job: BulkJob, *, refused: bool) -> Iterator[tuple[int, str, str, str, str]]:
+        rows = job.rows.order_by("number")
+        if refused:
+            rows = rows.exclude(refusal="")
+        found = rows.values_list("number", "organization_id", "organization__external_id", "wanted", "refusal")
+        for number, pk, external_id, wanted, refusal in found.iterator(5_000):
+            yield number, str(pk), external_id or "", wanted or job.wanted, refusal
+
+
+def _spell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else value

@@ -1,0 +1,226 @@
+"""What the commands of bulk jobs share: the preview shown, the question asked, the job run here, its standing told."""
+
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import transaction
+
+from accounts.access import Actor, Forbidden
+from accounts.fields import parse_id
+from accounts.management.base import Failed, NotConfirmed, counted, printable, table
+from consent.bulk import engine, jobs, rows, shapes
+from consent.job_models import BulkJob, JobStatus
+from consent.ledger import clock
+from consent.management.base import ConsentCommand, spell
+from consent.services.errors import Refused
+
+# How a job that isn't to be run comes to be run.
+_WAY = {
+    JobStatus.PREVIEWED: "Run it by its digest: manage.py set_consent --digest {digest} --actor EMAIL.",
+    JobStatus.AWAITING_APPROVAL: "A second operator approves it first: manage.py job approve {id} --actor EMAIL.",
+    JobStatus.PAUSED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
+    JobStatus.FAILED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
+}
+
+
+class JobCommand(ConsentCommand):
+    def add_run(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="show what would change, and keep the preview")
+        parser.add_argument("--yes", action="store_true", help="don't ask")
+        parser.add_argument(
+            "--background", action="store_true", help="leave it to a worker, instead of running it here"
+        )
+        self.add_actor(parser)
+        self.add_format(parser)
+
+    def job(self, ident: str) -> BulkJob:
+        pk = parse_id(ident)
+        job = BulkJob.objects.filter(pk=pk).select_related("author", "approver").first() if pk else None
+        if job is None:
+            raise Failed(f"There is no job “{printable(ident)}”. The jobs there are: manage.py job list.")
+        return job
+
+    # --- From preview to end ---
+
+    def carry_out(self, job: BulkJob, what: str, actor: Actor, options: dict[str, Any]) -> None:
+        """Show the preview, or ask `what` and do it. A job for nobody is not run, unless it does more than its rows."""
+        if options["dry_run"]:
+            self.show_preview(job, options)
+            return
+        if job.matched or job.plan:
+            self._ask(job, what, options)
+            # Without a question nobody has seen a preview from which the selection could have drifted.
+            seen = not options["yes"] or bool(options.get("digest"))
+            accept = bool(options.get("accept_drift")) or not seen
+            job = self._submit(job, actor, accept_drift=accept, here=not options["background"])
+            if job.status == JobStatus.RUNNING:
+                job = self.run_here(job)
+        self.show_result(job, options)
+
+    def _ask(self, job: BulkJob, what: str, options: dict[str, Any]) -> None:
+        refused = jobs.outcome_counts(job)["refused"]
+        passed_over = f", {refused:,} passed over" if refused else ""
+        self.confirm(what + passed_over, options, f"Nothing was changed; the preview is kept as job {job.pk}.")
+
+    def confirm(self, what: str, options: dict[str, Any], otherwise: str) -> None:
+        """Go on only with somebody's yes; raises NotConfirmed, saying `otherwise`."""
+        if options["yes"]:
+            return
+        if not sys.stdin.isatty():
+            raise NotConfirmed(f"{what}? Say so with --yes. {otherwise}")
+        self.stderr.write(f"{printable(what)}? [y/N] ", str, ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise NotConfirmed(otherwise)
+
+    @transaction.atomic
+    def _submit(self, job: BulkJob, actor: Actor, *, accept_drift: bool, here: bool) -> BulkJob:
+        """Queued and taken in one transaction: no worker comes in between."""
+        job = jobs.submit(job=job, actor=actor, digest=job.digest, accept_drift=accept_drift)
+        return engine.claim(job) if here and job.status == JobStatus.QUEUED else job
+
+    def claim(self, job: BulkJob) -> BulkJob:
+        try:
+            return engine.claim(job)
+        except Refused as error:
+            job.refresh_from_db()
+            if error.code == "running" and job.leased_until is not None:
+                seconds = max(1, round((job.leased_until - clock()).total_seconds()))
+                raise Failed(
+                    f"Another process runs this job, and holds it for {counted(seconds, 'more second')}. If that one "
+                    f"was killed, try again then: it goes on after row {job.cursor:,}."
+                ) from None
+            way = _WAY.get(JobStatus(job.status), "").format(id=job.pk, digest=job.digest)
+            raise Failed(f"{error} {way}".strip()) from None
+
+    def run_here(self, job: BulkJob) -> BulkJob:
+        """A claimed job, to its end. Ctrl-C pauses it; killed, it goes on at its mark once its lease is over."""
+        begun, start = time.monotonic(), job.cursor
+        self._remember(job)
+        with self.progress(job.matched, "rows", start) as progress:
+
+            def reach(job: BulkJob) -> None:
+                self._remember(job)
+                progress.reach(job.cursor, _speed(job, start, time.monotonic() - begun))
+
+            try:
+                job = engine.run(job, on_chunk=reach)
+            except KeyboardInterrupt:
+                self._pause(job)
+                raise
+            except engine.LostLease:
+                raise Failed(f"Another process has taken the job over: manage.py job show {job.pk}.") from None
+            except Exception as error:
+                raise Failed(
+                    f"The job failed: {printable(error)} {self.done_so_far} "
+                    f"Once that is mended: manage.py job resume {job.pk} --actor EMAIL, manage.py job run {job.pk}."
+                ) from error
+        if job.status != JobStatus.DONE:
+            raise Failed(f"Somebody has stopped the job ({job.get_status_display()}). {self.done_so_far}")
+        return job
+
+    def _remember(self, job: BulkJob) -> None:
+        self.done_so_far = f"{job.cursor:,} of {job.matched:,} rows are done and stay so."
+
+    def _pause(self, job: BulkJob) -> None:
+        try:
+            jobs.pause(job=job, actor=Actor.from_command(job.author))
+        except (Refused, Forbidden):
+            return
+        engine.release(job)
+        self.done_so_far += (
+            f" The job is paused: manage.py job resume {job.pk} --actor EMAIL, then manage.py job run {job.pk};"
+            f" to take it back: manage.py job cancel {job.pk} --actor EMAIL, then manage.py undo_job {job.pk}."
+        )
+
+    # --- What is told ---
+
+    def show_preview(self, job: BulkJob, options: dict[str, Any]) -> None:
+        sample = rows.sample(job)
+        data = job_data(job) | {"dry_run": True, "sample": [_sample_data(row) for row in sample]}
+        facts = [*_counts(job, ("would change", "would stay")), ("job", job.pk), ("digest", job.digest)]
+        text = table(facts)
+        if sample:
+            cells = [
+                (row.organization.external_id or row.organization.pk, row.organization.name, row.before, row.outcome)
+                for row in sample
+            ]
+            text += f"\n\n{table(cells, ['organization', 'name', 'now', 'outcome'])}"
+        self.result(data, text, options)
+        if job.loosens:
+            self.note("What this loosens waits for a second operator, once it is run.")
+
+    def show_result(self, job: BulkJob, options: dict[str, Any]) -> None:
+        text = table([*_counts(job, ("changed", "unchanged")), ("job", job.pk), ("status", job.status)])
+        self.result(job_data(job) | {"dry_run": False}, text, options)
+        if job.status == JobStatus.AWAITING_APPROVAL:
+            self.note(
+                f"Nothing was changed yet: a second operator approves it (manage.py job approve {job.pk} "
+                f"--actor EMAIL); then a worker runs it, or manage.py job run {job.pk}."
+            )
+        elif job.status == JobStatus.QUEUED:
+            self.note(f"A worker runs it; see manage.py job show {job.pk}.")
+
+
+def job_data(job: BulkJob) -> dict[str, object]:
+    """A job's standing, for programs; until it runs, the counts are the preview's."""
+    changed, unchanged, refused = _numbers(job)
+    return {
+        "job": str(job.pk),
+        "kind": job.kind,
+        "status": job.status,
+        "surface": job.surface,
+        "plan": job.plan,
+        "choice": job.wanted,
+        "undoes": str(job.undoes_id) if job.undoes_id else None,
+        "reason": job.reason,
+        "loosens": job.loosens,
+        "matched": job.matched,
+        "processed": job.cursor,
+        "changed": changed,
+        "unchanged": unchanged,
+        "refused": refused,
+        "digest": job.digest,
+        "author": job.author.email,
+        "approver": job.approver.email if job.approver else None,
+        "created_at": spell(job.created_at),
+        "started_at": spell(job.started_at),
+        "finished_at": spell(job.finished_at),
+        "error": job.error,
+    }
+
+
+def _numbers(job: BulkJob) -> tuple[int, int, dict[str, int]]:
+    if job.started_at is not None:
+        return job.changed, job.unchanged, dict(job.refusals)
+    refused = {name: count for name, count in job.preview.items() if name not in (shapes.CHANGE, shapes.SAME)}
+    return job.preview.get(shapes.CHANGE, 0), job.preview.get(shapes.SAME, 0), refused
+
+
+def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
+    changed, unchanged, refused = _numbers(job)
+    lines: list[tuple[str, object]] = [(words[0], f"{changed:,}"), (words[1], f"{unchanged:,}")]
+    return [*lines, *((f"refused, {reason}", f"{count:,}") for reason, count in sorted(refused.items()))]
+
+
+def _sample_data(row: rows.Sample) -> dict[str, object]:
+    organization = row.organization
+    return {
+        "organization": str(organization.pk),
+        "external_id": organization.external_id,
+        "name": organization.name,
+        "outcome": row.outcome,
+        "before": row.before,
+        "after": row.after,
+    }
+
+
+def _speed(job: BulkJob, start: int, seconds: float) -> str:
+    """`12,000 rows a second, 8 s to go`; '' as long as nothing can be said."""
+    rate = (job.cursor - start) / seconds if seconds > 0 else 0
+    if not rate:
+        return ""
+    left = job.matched - job.cursor
+    return f"{rate:,.0f} a second" + (f", {left / rate:,.0f} s to go" if left else "")
