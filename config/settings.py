@@ -20,6 +20,8 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # The name that pages use for the provider ("Set by …").
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="the provider")
+# After so many days a worker deletes a preview of a bulk job that nobody ran.
+PREVIEW_DAYS = max(1, env.int("PREVIEW_DAYS", default=7))
 
 INSTALLED_APPS = [
     "config.admin.PortalAdminConfig",
@@ -27,6 +29,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",

@@ -5,7 +5,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import InstantField, new_id, one_of
-from accounts.models import Organization, User
+from accounts.models import ApiKey, Organization, User
 
 from .surfaces import ORGANIZATION_SURFACES
 
@@ -14,9 +14,11 @@ class JobKind(models.TextChoices):
     CHOICE = "choice", _("Choice")
     PLAN_DEFAULT = "plan_default", _("Default of a plan")
     UNDO = "undo", _("Undo")
+    IMPORT = "import", _("Import")
 
 
 class JobStatus(models.TextChoices):
+    READING = "reading", _("Its file is being read, nothing changed yet")
     PREVIEWED = "previewed", _("Previewed, nothing changed yet")
     AWAITING_APPROVAL = "awaiting_approval", _("Waiting for a second operator")
     QUEUED = "queued", _("Queued")
@@ -39,7 +41,9 @@ class BulkJob(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
     status = models.CharField(_("status"), max_length=20, choices=JobStatus.choices, default=JobStatus.PREVIEWED)
-    product = models.CharField(_("product"), max_length=20)
+    # Which table an import fills.
+    table = models.CharField(_("table"), max_length=20, blank=True, default="")
+    product = models.CharField(_("product"), max_length=20, blank=True, default="")
     surface = models.CharField(
         _("surface"), max_length=40, blank=True, choices=[(s.key, s.label) for s in ORGANIZATION_SURFACES]
     )
@@ -49,10 +53,15 @@ class BulkJob(models.Model):
     undoes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="undone_by")
     selection = models.JSONField(_("selection"), default=dict)
     reason = models.CharField(_("reason"), max_length=500, blank=True, default="")
+    reference = models.CharField(_("reference"), max_length=200, blank=True, default="")
     source = models.CharField(_("where"), max_length=20)
     loosens = models.BooleanField(_("loosens"), default=False)
     digest = models.CharField(_("digest"), max_length=64, blank=True, default="")
     author = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("author"))
+    # The key that it came by; its author is whoever answers for that key.
+    author_key = models.ForeignKey(
+        ApiKey, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("API key")
+    )
     approver = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approver")
     )
@@ -89,7 +98,14 @@ class BulkJob(models.Model):
             models.CheckConstraint(
                 condition=Q(loosens=False)
                 | Q(approver__isnull=False)
-                | Q(status__in=[JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL, JobStatus.CANCELLED]),
+                | Q(
+                    status__in=[
+                        JobStatus.READING,
+                        JobStatus.PREVIEWED,
+                        JobStatus.AWAITING_APPROVAL,
+                        JobStatus.CANCELLED,
+                    ]
+                ),
                 name="job_that_loosens_is_approved",
             ),
         ]

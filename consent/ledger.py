@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
@@ -75,6 +76,7 @@ class Origin:
     by_operator: bool = False
     reason: str = ""
     reference: str = ""
+    job_id: uuid.UUID | None = None
 
 
 def event(
@@ -106,6 +108,7 @@ def event(
         source=origin.source,
         reason=origin.reason,
         reference=origin.reference,
+        job_id=origin.job_id,
         wording=wording(surface, origin.source),
         request_id=request_id.current(),
         **{name: getattr(state, name) for name in STATE_FIELDS},

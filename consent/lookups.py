@@ -71,6 +71,7 @@ def _last_event(alias: str, condition: str) -> str:
     WHERE {condition} AND x.recorded_at <= q.at ORDER BY x.recorded_at DESC LIMIT 1)"""
 
 
+_OF_MEMBERSHIP = "'member.joined', 'member.left', 'since.attested'"
 # A personal organization has one member, its owner: then, whoever was there then.
 _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
     SELECT x.after FROM consent_consentevent AS x
@@ -105,7 +106,7 @@ LEFT JOIN accounts_member AS m ON m.organization_id = o.id AND m.id = COALESCE(q
         WHERE y.member_id = x.member_id AND y.product = '' AND y.kind = 'member.left'
           AND y.recorded_at > x.recorded_at AND y.recorded_at <= q.at)
     ORDER BY x.id DESC LIMIT 1))
-{_last_event("j", "x.member_id = m.id AND x.product = '' AND x.kind IN ('member.joined', 'member.left')")}
+{_last_event("j", f"x.member_id = m.id AND x.product = '' AND x.kind IN ({_OF_MEMBERSHIP})")}
 LEFT JOIN consent_privacysetting AS ms ON ms.member_id = m.id AND ms.product = q.product AND q.at IS NULL
 {_last_event("me", "x.member_id = m.id AND x.product = q.product AND x.product <> ''")}
 ORDER BY q.n"""

@@ -11,6 +11,7 @@ from accounts.fields import InstantField, one_of
 from accounts.models import Member, Organization
 
 from . import rules
+from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
 from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .surfaces import SURFACES
@@ -165,6 +166,7 @@ class EventKind(models.TextChoices):
     CHOICE_RESTORED = "choice.restored", _("Choice restored")
     LOCK_PLACED = "lock.placed", _("Locked")
     LOCK_LIFTED = "lock.lifted", _("Lock lifted")
+    SINCE_ATTESTED = "since.attested", _("Earlier start attested")
 
 
 class ActorType(models.TextChoices):

@@ -160,6 +160,13 @@ def reopen(state: State, at: dt.datetime) -> State:
     return _settle(state, at, closed=False)
 
 
+def attest(state: State, since: dt.datetime) -> State:
+    """Somebody answers for it that it has been so since before the portal knew; raises ValueError where it can't be."""
+    if not state.allowed or state.since is None or since >= state.since:
+        raise ValueError("an earlier start can be attested only of what is allowed")
+    return dataclasses.replace(state, since=since)
+
+
 # --- Transitions of a member's layer --------------------------------------------------------------------------------
 
 

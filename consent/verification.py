@@ -32,6 +32,7 @@ _TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.LOCK_LIFTED: lambda s, e: rules.lift_lock(s, e.recorded_at),
     EventKind.ORGANIZATION_CLOSED: lambda s, e: rules.close(s, e.recorded_at),
     EventKind.ORGANIZATION_REOPENED: lambda s, e: rules.reopen(s, e.recorded_at),
+    EventKind.SINCE_ATTESTED: lambda s, e: rules.attest(s, e.since),
 }
 _MEMBER_TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.CHOICE_OPTED_OUT: lambda s, e: rules.member_opt_out(s, e.recorded_at),
@@ -156,7 +157,12 @@ def _compare(replayed: dict[Layer, dict[str, Any]], report: Report) -> None:
 
 def _verify_members(report: Report) -> None:
     """Each member's row says what the last of their events say."""
-    kinds = (EventKind.MEMBER_JOINED, EventKind.MEMBER_LEFT, EventKind.MEMBER_ROLE_CHANGED)
+    kinds = (
+        EventKind.MEMBER_JOINED,
+        EventKind.MEMBER_LEFT,
+        EventKind.MEMBER_ROLE_CHANGED,
+        EventKind.SINCE_ATTESTED,
+    )
     events = ConsentEvent.objects.filter(product="", kind__in=kinds).order_by("member_id", "id")
     told: dict[Any, tuple[Any, ...]] = {}
     seen = 0

@@ -149,15 +149,18 @@ class PortalCommand(BaseCommand):
         """Something for people, on stderr."""
         self.stderr.write(printable(message), str)
 
-    def progress(self, total: int | None, unit: str, start: int = 0) -> "Progress":
-        return Progress(self, total, unit, start)
+    def progress(self, total: int | None, unit: str, start: int = 0, *, tell_end: bool = True) -> "Progress":
+        return Progress(self, total, unit, start, tell_end=tell_end)
 
 
 class Progress:
     """A bar on a terminal; elsewhere a line now and then, and one at the end."""
 
-    def __init__(self, command: PortalCommand, total: int | None, unit: str, start: int = 0) -> None:
-        """`start`: so many were done before."""
+    def __init__(
+        self, command: PortalCommand, total: int | None, unit: str, start: int = 0, *, tell_end: bool = True
+    ) -> None:
+        """`start`: so many were done before; `tell_end`: say so at the end even if it took no time."""
+        self._tell_end = tell_end
         self._command, self._total, self._unit = command, total, unit
         self._bar: Any = None
         if command.stderr.isatty():
@@ -173,7 +176,7 @@ class Progress:
     def __exit__(self, *_error: object) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._done != self._said:
+        elif self._tell_end and self._done != self._said:
             self._say()
 
     def reach(self, done: int, more: str = "") -> None:

@@ -1,60 +1,79 @@
-"""CSV as people have it: any usual encoding, separator and line end, values trimmed, rows counted by lines."""
+"""Tables as people have them, read as a stream: CSV of any usual encoding, separator and line end, or JSON Lines."""
 
-import codecs
 import csv
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from typing import Any
+
+from .encodings import find_encoding
+from .files import BadFile, open_file
 
 _SEPARATORS = ",;\t|"
-_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_UTF8_SEQUENCE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]+")
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?")
-
-
-class BadFile(Exception):
-    """The file as a whole can't be read; the message says what to do."""
+_LONGEST = 1 << 20  # characters of one value or line; more is no table
 
 
 class MissingColumn(BadFile):
     """A column that was asked for is not in the file."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """`row` is the line of the file where it starts, the header's being 1; `problem` says why it has no values."""
+    """`row` is the line of the file where it starts, a header's being 1; `problem` says why it has no values."""
 
     row: int
     values: dict[str, str]
     problem: str = ""
 
 
-class CsvFile:
-    """A file read to the end once and then record by record, as often as wanted. Raises BadFile."""
+class TableFile:
+    """A file read record by record, as often as wanted, values trimmed. Raises BadFile."""
 
-    def __init__(self, path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> None:
-        """`wanted` are columns that the file should have: they tell which separator it uses."""
-        try:
-            self._data = Path(path).read_bytes()
-        except OSError as error:
-            raise BadFile(f"{path}: {error.strerror}.") from error
-        self.encoding = _without_mark(encoding) if encoding else _guess_encoding(self._data)
-        self._check_encoding()
-        with self._open() as lines:
-            first = lines.readline()
-        hint = _EXCEL_HINT.fullmatch(first)
-        self._lines_before_header = 1 if hint else 0
-        self.separator = hint[1] if hint else self._guess_separator(wanted)
-        self.columns = self._header(self.separator)
-        self._check_columns()
+    columns: list[str]
+
+    def __init__(self, path: str, encoding: str | None) -> None:
+        self._path = path
+        self.encoding = find_encoding(path, encoding)
 
     def require(self, *columns: str) -> None:
         """Raise MissingColumn for the first of these columns that the file doesn't have."""
         for column in columns:
             if column not in self.columns:
                 raise MissingColumn(f"There is no column “{column}”. The columns are: {', '.join(self.columns)}.")
+
+    def __iter__(self) -> Iterator[Record]:
+        raise NotImplementedError
+
+    @contextmanager
+    def _open(self) -> Iterator[io.TextIOWrapper]:
+        with open_file(self._path) as data, io.TextIOWrapper(data, self.encoding, newline="") as text:
+            yield text
+
+
+def open_table(path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> TableFile:
+    """JSON Lines where the first line is an object, else CSV. Raises BadFile."""
+    with open_file(path) as data:
+        start = data.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"{"):
+        return JsonLinesFile(path, encoding=encoding)
+    return CsvFile(path, wanted=wanted, encoding=encoding)
+
+
+class CsvFile(TableFile):
+    def __init__(self, path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> None:
+        """`wanted` are columns that the file should have: they tell which separator it uses."""
+        super().__init__(path, encoding)
+        with self._open() as lines:
+            first = lines.readline(_LONGEST)
+        hint = _EXCEL_HINT.fullmatch(first)
+        self._lines_before_header = 1 if hint else 0
+        self.separator = hint[1] if hint else self._guess_separator(wanted)
+        self.columns = self._header(self.separator)
+        self._check_columns()
 
     def __iter__(self) -> Iterator[Record]:
         with self._open() as lines:
@@ -64,7 +83,7 @@ class CsvFile:
             row = 1 + self._lines_before_header
             try:
                 for number, cells in enumerate(reader):
-                    if number and any(cell.strip() for cell in cells):
+                    if number and any(map(str.strip, cells)):
                         yield self._record(row, cells)
                     row = reader.line_num + 1 + self._lines_before_header
             except csv.Error as error:
@@ -73,26 +92,10 @@ class CsvFile:
     def _record(self, row: int, cells: list[str]) -> Record:
         values = [cell.strip() for cell in cells]
         width = len(self.columns)
-        if any(values[width:]) or len(values) < width:
+        if len(values) != width and (any(values[width:]) or len(values) < width):
             problem = f"has {len(values)} values, but there are {width} columns; put values with a separator in quotes"
             return Record(row, {}, problem)
         return Record(row, dict(zip(self.columns, values, strict=False)))
-
-    def _open(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(io.BytesIO(self._data), self.encoding, newline="")
-
-    def _check_encoding(self) -> None:
-        try:
-            with self._open() as text:
-                nul = any("\x00" in line for line in text)
-        except LookupError:
-            raise BadFile(f"There is no encoding “{self.encoding}”.") from None
-        except UnicodeError as error:
-            raise BadFile(
-                f"The file is not {self.encoding}: {error}. Name its encoding, or save it as UTF-8."
-            ) from None
-        if nul:
-            raise BadFile("The file has NUL characters: it is not text. Save it as CSV in UTF-8.")
 
     def _header(self, separator: str) -> list[str]:
         with self._open() as lines:
@@ -128,33 +131,44 @@ class CsvFile:
                 raise BadFile(f"Two columns are named “{column}”. Rename one.")
 
 
-def _guess_encoding(data: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if data.startswith(mark):
-            return encoding
-    start = data[:1000]
-    if start.count(0) > len(start) // 4:
-        return "utf-16-be" if start.startswith(b"\x00") else "utf-16-le"
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        # Mostly UTF-8: then it is that, with a fault, and reading it otherwise would garble all the rest.
-        if len(_UTF8_SEQUENCE.findall(data)) > data.decode(errors="replace").count("\ufffd"):
-            line = data.count(b"\n", 0, error.start) + 1
-            raise BadFile(
-                f"The file is UTF-8 but for line {line}, where there is a byte {data[error.start]:#04x}. "
-                "Mend that line, or name the file's encoding."
-            ) from None
-        return "cp1252"
-    return "utf-8"
+class JsonLinesFile(TableFile):
+    """An object a line; its columns are the names in the first one, and a name left out is an empty value."""
 
+    def __init__(self, path: str, *, encoding: str | None = None) -> None:
+        super().__init__(path, encoding)
+        first = next(self._objects(), None)
+        if first is None or not isinstance(first[1], dict):
+            raise BadFile("The first line is no JSON object. Write one object a line.")
+        self.columns = list(first[1])
 
-def _without_mark(encoding: str) -> str:
-    """UTF-8 may begin with a mark that is no part of the first column's name."""
-    try:
-        return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    except LookupError:
-        return encoding
+    def __iter__(self) -> Iterator[Record]:
+        known = set(self.columns)
+        for row, found, problem in self._objects():
+            if not isinstance(found, dict):
+                yield Record(row, {}, problem or "is no JSON object; write one object a line")
+            elif unknown := next((name for name in found if name not in known), None):
+                yield Record(row, {}, f"has a name “{unknown[:80]}”, which the first row has not")
+            else:
+                yield self._record(row, found)
+
+    def _record(self, row: int, found: dict[str, Any]) -> Record:
+        values = {}
+        for column in self.columns:
+            value = found.get(column)
+            if isinstance(value, dict | list | float):
+                return Record(row, {}, f"has in “{column}” what is no text; write texts, whole numbers, true or false")
+            values[column] = json.dumps(value) if isinstance(value, bool) else str("" if value is None else value)
+        return Record(row, {column: value.strip() for column, value in values.items()})
+
+    def _objects(self) -> Iterator[tuple[int, object, str]]:
+        """Row, what its line says, and why that is no JSON where it is none."""
+        with self._open() as lines:
+            for row, line in enumerate(iter(lambda: lines.readline(_LONGEST), ""), start=1):
+                if line.strip():
+                    try:
+                        yield row, json.loads(line), ""
+                    except ValueError as error:
+                        yield row, None, f"is no JSON: {error}"
 
 
 def _unreadable(row: int, error: csv.Error) -> str:

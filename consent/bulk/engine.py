@@ -25,9 +25,10 @@ from ..models import ActorType, Source
 from ..services.errors import Refused
 from ..surfaces import SURFACES
 from . import rows, shapes
+from .imports import applying
 from .selection import Selection
 from .shapes import Answer, Shape
-from .statements import ENSURE, LOCK, UPDATE_SETTINGS, insert_events, note_refusals
+from .statements import ENSURE, LOCK, UPDATE_SETTINGS, by_event, insert_events, note_refusals
 
 LEASE = dt.timedelta(seconds=10)
 TARGET_SECONDS = 0.15
@@ -116,6 +117,16 @@ def _chunk(mine: BulkJob, size: int) -> BulkJob:
 
 
 def _work(job: BulkJob, last: int) -> None:
+    outcomes = applying.apply(job, last) if job.kind == JobKind.IMPORT else _apply(job, last)
+    changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
+    job.changed += changed
+    job.unchanged += unchanged
+    job.refused += outcomes.total()
+    job.refusals = dict(Counter(job.refusals) + outcomes)
+
+
+def _apply(job: BulkJob, last: int) -> Counter[str]:
+    """The rows of a chunk changed; outcome → how many."""
     chunk = (rows.job_id(job), job.cursor, last)
     with connection.cursor() as cursor:
         cursor.execute(ENSURE, [job.product, *chunk, job.product])
@@ -128,16 +139,13 @@ def _work(job: BulkJob, last: int) -> None:
         outcomes: Counter[str] = Counter()
         for group in groups:
             outcomes[group.answer.outcome] += group.count
-        changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
-        if changed:
+        # Before the change: an undo makes its rows look like those that somebody has chosen for since.
+        if set(outcomes) - {shapes.CHANGE, shapes.SAME}:
+            cursor.execute(note_refusals(job, answers), [job.product, job.wanted, *chunk])
+        if changed := outcomes[shapes.CHANGE]:
             at = ledger.clock(*(group.latest for group in groups))
             _change(cursor, job, answers, last, at=at, expected=changed)
-        if outcomes:
-            cursor.execute(note_refusals(job, answers), [job.product, job.wanted, *chunk])
-    job.changed += changed
-    job.unchanged += unchanged
-    job.refused += outcomes.total()
-    job.refusals = dict(Counter(job.refusals) + outcomes)
+    return outcomes
 
 
 def _change(
@@ -146,19 +154,27 @@ def _change(
     stamp, pk = to_micros(at), rows.job_id(job)
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
     (before,) = cursor.fetchone()
-    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
-    who = [by.value, str(job.author_id), job.source, job.reason, request_id.current()]
+    who = [*_actor(job), job.source, job.reason, request_id.current()]
     surface = SURFACES.get(job.surface) if job.kind == JobKind.CHOICE else None
     wording = ledger.wording(surface, job.source)
     constants = [stamp, stamp, wording, pk, job.product, job.surface, *who]
     cursor.execute(insert_events(job, answers), [*constants, job.product, job.wanted, pk, job.cursor, last])
     _expect(cursor.rowcount, expected)
     # Ids grow, so this chunk's lie above what was there; others' among them are of other jobs.
-    cursor.execute(UPDATE_SETTINGS, [before, pk, job.product, stamp])
+    update = by_event(UPDATE_SETTINGS) if connection.vendor == "sqlite" else UPDATE_SETTINGS
+    cursor.execute(update, [before, pk, job.product, stamp])
     _expect(cursor.rowcount, expected)
     job.first_event = job.first_event or before + 1
     cursor.execute("SELECT MAX(id) FROM consent_consentevent")
     (job.last_event,) = cursor.fetchone()
+
+
+def _actor(job: BulkJob) -> tuple[str, str]:
+    """As events tell who acts."""
+    if job.author_key_id is not None:
+        return ActorType.API_KEY.value, str(job.author_key_id)
+    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
+    return by.value, str(job.author_id)
 
 
 def _expect(count: int, expected: int) -> None:

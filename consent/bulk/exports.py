@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from django.db import models
@@ -57,7 +57,7 @@ class Out(Protocol):
 def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None = None) -> int:
     """All rows of one of TABLES in order of id; returns how many. The caller's transaction makes them one moment's."""
     model, columns = TABLES[what]
-    put = _csv_writer(out, list(columns)) if form == CSV else _json_writer(out, list(columns))
+    put = csv_writer(out, list(columns)) if form == CSV else json_writer(out, list(columns))
     done = 0
     rows = model._default_manager.order_by("pk").values_list(*columns.values())
     for row in rows.iterator(_BATCH):
@@ -76,7 +76,8 @@ def _spell(value: Any) -> Any:
     return str(value) if isinstance(value, uuid.UUID) else value
 
 
-def _csv_writer(out: Out, columns: list[str]) -> Callable[[list[Any]], None]:
+def csv_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:
+    """Writes the header; the function returned writes a row, with nothing in it that a spreadsheet would run."""
     writer = csv.writer(out)
     writer.writerow(columns)
     return lambda values: writer.writerow([_cell(value) for value in values])
@@ -89,8 +90,10 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _json_writer(out: Out, columns: list[str]) -> Callable[[list[Any]], None]:
-    def put(values: list[Any]) -> None:
+def json_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:
+    """The function returned writes a row, as an object a line."""
+
+    def put(values: Sequence[Any]) -> None:
         out.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
     return put

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from .csv_files import BadFile
+
+class BadFile(Exception):
+    """The file as a whole can't be read or written; the message says what to do."""
 
 
 @contextlib.contextmanager

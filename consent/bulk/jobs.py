@@ -2,11 +2,12 @@
 
 import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, Permission, require
@@ -19,10 +20,12 @@ from ..rules import Choice
 from ..services import layers
 from ..services.errors import Invalid, Refused
 from ..surfaces import Scope, Surface
-from . import rows, shapes
-from .selection import Selection
+from . import lists, rows, shapes
+from .selection import ListFile, Selection, Wish, unknown_idents
 
-_BATCH = 5_000
+_NAMED = 5  # unknown organizations
+
+Wishes = Mapping[uuid.UUID, str] | ListFile | QuerySet[Organization]
 
 
 def preview_choice(
@@ -33,36 +36,59 @@ def preview_choice(
     choice: str = "",
     reason: str = "",
     selection: Selection | None = None,
-    wishes: Mapping[uuid.UUID, str] | None = None,
+    wishes: Wishes | None = None,
 ) -> BulkJob:
     """A job that makes `choice` for a selection, or each organization's own of `wishes`; nothing is changed yet.
 
-    Raises Forbidden, and Invalid for unknown ids, a choice that is none, or an opt-in without a reason.
+    `wishes` may be a query too: `choice` for those whom it finds now.
+
+    A file's choices are its own, or where it has none all `choice`; with a selection it is about those of both.
+    Raises Forbidden, and Invalid for a choice that is none, or an opt-in without a reason; for rows and ids of a list
+    that can't be meant that is a BadList; BadFile where a file can't be read to its end.
     """
-    author = _author(actor)
+    require(actor, Permission.CONSENT_CHOOSE, None)
     if surface.scope is not Scope.ORGANIZATION:
         raise Invalid("wrong_scope", _("Members choose for themselves; nobody does it for them in bulk."), "surface")
+    if selection is not None:
+        _check_known(selection)
     reason = layers.clean_text(reason, "reason")
-    choices = set(wishes.values()) if wishes is not None else {choice}
-    if unknown := choices - {Choice.OPTED_IN, Choice.OPTED_OUT}:
-        raise Invalid("unknown_choice", _("“%s” is no choice; choose opted_in or opted_out.") % min(unknown), "choice")
-    if Choice.OPTED_IN in choices and not reason:
-        raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
+    own = wishes.has_choices if isinstance(wishes, ListFile) else isinstance(wishes, Mapping)
+    if own and choice:
+        raise Invalid("choice", _("The choices are in the list; leave this one out."), "choice")
+    chosen = set() if own else {choice}
+    if isinstance(wishes, Mapping):
+        chosen = set(wishes.values())
+    _check_choices(chosen, reason)
     job = BulkJob(kind=JobKind.CHOICE, product=surface.product, surface=surface.key, wanted=choice, reason=reason)
+    job.loosens = Choice.OPTED_IN in chosen
     with transaction.atomic():
-        return _preview(job, author, source, selection, wishes)
+        return _preview(job, actor, source, selection, wishes)
+
+
+def _check_known(selection: Selection) -> None:
+    """Whoever names an organization means it: one that is not there is a mistake."""
+    if unknown := list(islice(unknown_idents(selection.organizations), _NAMED)):
+        text = _("There is no organization %s.") % ", ".join(unknown)
+        raise Invalid("unknown_organization", text, "select/organizations")
+
+
+def _check_choices(chosen: Collection[str], reason: str) -> None:
+    if unknown := set(chosen) - {Choice.OPTED_IN, Choice.OPTED_OUT}:
+        raise Invalid("unknown_choice", _("“%s” is no choice; choose opted_in or opted_out.") % min(unknown), "choice")
+    if Choice.OPTED_IN in chosen and not reason:
+        raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
 
 
 def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that changes a plan's default: an event for everybody subscribed, who stay as they are or go out (R5)."""
-    author = _author(actor)
+    require(actor, Permission.CONSENT_CHOOSE, None)
     if default not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("A default is opted_in or opted_out."), "default")
     _check_default(plan, default)
     reason = layers.clean_text(reason, "reason", required=True)
     job = BulkJob(kind=JobKind.PLAN_DEFAULT, product=plan.product, plan=plan.key, wanted=default, reason=reason)
     with transaction.atomic():
-        return _preview(job, author, source, Selection(plan=(plan.key,)), None)
+        return _preview(job, actor, source, Selection(plan=(plan.key,)), None)
 
 
 def _check_default(plan: Plan, default: str) -> None:
@@ -76,9 +102,11 @@ def _check_default(plan: Plan, default: str) -> None:
 
 def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that takes back what `job` changed, where nobody has chosen or confirmed since."""
-    author = _author(actor)
+    require(actor, Permission.CONSENT_CHOOSE, None)
     if job.kind == JobKind.PLAN_DEFAULT:
         raise Refused("plan_default", _("A plan's default is changed back by another change of it."))
+    if job.kind == JobKind.IMPORT:
+        raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
     if not job.is_over or not job.changed:
         raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
     undo = BulkJob(
@@ -89,54 +117,60 @@ def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -
         reason=layers.clean_text(reason, "reason"),
     )
     with transaction.atomic():
-        return _preview(undo, author, source, None, None)
+        return _preview(undo, actor, source, None, None)
 
 
 def _author(actor: Actor) -> User:
+    """Who answers for the job: the person, or by whom the key was issued, as long as that is an operator."""
     require(actor, Permission.CONSENT_CHOOSE, None)
-    if actor.user is None:
+    author = actor.key.issued_by if actor.key is not None else actor.user
+    if author is None or not (author.is_active and author.is_staff):
         raise Forbidden(Permission.CONSENT_CHOOSE)
-    return actor.user
+    return author
 
 
 def _preview(
     job: BulkJob,
-    author: User,
+    actor: Actor,
     source: str,
     selection: Selection | None,
-    wishes: Mapping[uuid.UUID, str] | None,
+    wishes: Wishes | None,
 ) -> BulkJob:
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
-    job.author, job.source, job.created_at = author, source, ledger.clock()
-    job.selection = selection.to_json() if selection else {}
+    job.author, job.author_key = _author(actor), actor.key
+    job.source, job.created_at = source, ledger.clock()
+    # A list's rows are its own, whatever comes to be selected later.
+    kept = selection if wishes is None else None
+    job.selection = kept.to_json() if kept else {}
     job.save(force_insert=True)
     if job.undoes is not None:
         rows.freeze_undo(job, job.undoes)
+    elif isinstance(wishes, QuerySet):
+        rows.freeze_query(job, wishes)
     elif wishes is not None:
-        _refuse_unknown(wishes)
-        rows.freeze_wishes(job, wishes)
+        _freeze_list(job, wishes, selection)
     elif selection is not None:
         rows.freeze_selection(job, selection)
     seen = rows.preview(job)
     # A default that becomes "in" loosens for those who come later, even where nobody is subscribed.
-    job.loosens = seen.loosens or (job.kind == JobKind.PLAN_DEFAULT and job.wanted == Choice.OPTED_IN)
-    job.loosens = job.loosens or (
-        job.kind == JobKind.CHOICE and Choice.OPTED_IN in {job.wanted, *(wishes or {}).values()}
-    )
-    job.preview, job.digest = dict(seen.outcomes), rows.digest(job, selection)
+    job.loosens |= seen.loosens or (job.kind == JobKind.PLAN_DEFAULT and job.wanted == Choice.OPTED_IN)
+    job.preview, job.digest = dict(seen.outcomes), rows.digest(job, kept)
     job.save(update_fields=["loosens", "preview", "digest"])
     return job
 
 
-def _refuse_unknown(wishes: Mapping[uuid.UUID, str]) -> None:
-    wished = iter(wishes)
-    while batch := list(islice(wished, _BATCH)):
-        known = set(Organization.objects.filter(pk__in=batch).values_list("pk", flat=True))
-        if missing := [str(pk) for pk in batch if pk not in known]:
-            raise Invalid(
-                "unknown_organization", _("There is no organization %s.") % ", ".join(missing[:5]), "organizations"
-            )
+def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selection: Selection | None) -> None:
+    within = selection.organizations_for(job.product) if selection else None
+    if not isinstance(wishes, ListFile):
+        listed = (Wish(n, str(pk), choice) for n, (pk, choice) in enumerate(wishes.items(), start=1))
+        lists.freeze_list(job, listed, within)
+        return
+    frozen = lists.freeze_list(job, wishes.wishes(), within)
+    if wishes.has_choices:
+        _check_choices(frozen.choices, job.reason)
+        job.loosens = Choice.OPTED_IN in frozen.choices
+    wishes.left_out = frozen.left_out
 
 
 @transaction.atomic
@@ -150,18 +184,26 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     job = _locked(job, JobStatus.PREVIEWED)
     if digest != job.digest:
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
-    selection = Selection.from_json(job.selection) if job.selection else None
-    if not accept_drift and rows.digest(job, selection) != job.digest:
+    if not accept_drift and _has_drifted(job):
         raise Refused("drifted", _("The organizations selected, or their settings, have changed since the preview."))
     job.status = JobStatus.AWAITING_APPROVAL if job.loosens else JobStatus.QUEUED
     job.save(update_fields=["status"])
     return job
 
 
+def _has_drifted(job: BulkJob) -> bool:
+    if job.kind == JobKind.IMPORT:  # a file stays what it is; what its rows meet is looked at row by row
+        return False
+    selection = Selection.from_json(job.selection) if job.selection else None
+    return rows.digest(job, selection) != job.digest
+
+
 @transaction.atomic
 def approve(*, job: BulkJob, actor: Actor) -> BulkJob:
-    """A second operator's yes (R13). Raises Forbidden for the author and for anybody who is no operator."""
+    """A second operator's yes (R13): a person's. Raises Forbidden for a key, the author, and whoever is no operator."""
     approver = _author(actor)
+    if actor.key is not None:
+        raise Forbidden("approve")
     job = _locked(job, JobStatus.AWAITING_APPROVAL)
     if approver.pk == job.author_id:
         raise Forbidden("approve")

@@ -5,18 +5,17 @@ import datetime as dt
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Window
+from django.db.models import F, OuterRef, QuerySet, Subquery, Value, Window
 from django.db.models.functions import RowNumber
 
 from accounts.fields import from_micros
 from accounts.models import Organization
 
-from ..job_models import BulkJob, BulkJobRow, JobKind
+from ..job_models import BulkJob, JobKind
 from ..models import PrivacySetting
 from . import shapes
 from .selection import Selection
@@ -41,21 +40,13 @@ def job_id(job: BulkJob) -> Any:
 
 def freeze_selection(job: BulkJob, selection: Selection) -> None:
     """The rows, by one INSERT … SELECT."""
-    numbered = selection.organizations_for(job.product).annotate(number=Window(RowNumber(), order_by=F("pk").asc()))
+    freeze_query(job, selection.organizations_for(job.product))
+
+
+def freeze_query(job: BulkJob, organizations: QuerySet[Organization]) -> None:
+    numbered = organizations.prefetch_related(None).annotate(number=Window(RowNumber(), order_by=F("pk").asc()))
     sql, parameters = numbered.order_by().values_list("number", "pk").query.sql_with_params()
     _insert(job, f"SELECT %s, x.*, '', '', '' FROM ({sql}) AS x", [job_id(job), *parameters])
-
-
-def freeze_wishes(job: BulkJob, wishes: Mapping[uuid.UUID, str]) -> None:
-    """One row per organization with a choice of its own, in order of id."""
-    rows = (
-        BulkJobRow(job=job, number=number, organization_id=pk, wanted=wanted)
-        for number, (pk, wanted) in enumerate(sorted(wishes.items()), start=1)
-    )
-    while batch := list(islice(rows, _BATCH)):
-        BulkJobRow.objects.bulk_create(batch)
-    BulkJob.objects.filter(pk=job.pk).update(matched=len(wishes))
-    job.matched = len(wishes)
 
 
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
@@ -137,22 +128,16 @@ def digest(job: BulkJob, selection: Selection | None) -> str:
     """What the rows, and the settings they meet, are now: other once any of the selection came, went or changed."""
     seen = hashlib.sha256(f"{job.kind}|{job.product}|{job.plan}|{job.wanted}|{job.reason}".encode())
     for pk, wanted, version in _facts(job, selection):
-        seen.update(f"\n{pk}|{wanted}|{version}".encode())
+        seen.update(f"\n{pk}|{wanted}|{version or 0}".encode())
     return seen.hexdigest()
 
 
-def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[str, str, int]]:
-    versions = PrivacySetting.objects.of_organizations().filter(product=job.product)
+def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[uuid.UUID, str, int | None]]:
+    settings = PrivacySetting.objects.of_organizations().filter(product=job.product)
     if selection is not None and selection.to_json():
-        organizations: Iterable[tuple[uuid.UUID, str]] = (
-            (pk, "") for pk in selection.organizations_for(job.product).values_list("pk", flat=True).iterator(_BATCH)
-        )
-    else:
-        organizations = job.rows.order_by("number").values_list("organization_id", "wanted").iterator(_BATCH)
-    rows = iter(organizations)
-    while batch := list(islice(rows, _BATCH)):
-        found = dict(
-            versions.filter(organization__in=[pk for pk, _ in batch]).values_list("organization_id", "version")
-        )
-        for pk, wanted in batch:
-            yield str(pk), wanted, found.get(pk, 0)
+        version = Subquery(settings.filter(organization=OuterRef("pk")).values("version"))
+        organizations = selection.organizations_for(job.product).annotate(wanted=Value(""), version=version)
+        return organizations.values_list("pk", "wanted", "version").iterator(_BATCH)
+    version = Subquery(settings.filter(organization=OuterRef("organization_id")).values("version"))
+    listed = job.rows.order_by("number").annotate(version=version)
+    return listed.values_list("organization_id", "wanted", "version").iterator(_BATCH)

@@ -5,7 +5,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from accounts.models import Organization, OrganizationKind, OrganizationStatus, 
 
 from ..models import Choice, PrivacySetting, ReasonCode
 from ..services.errors import Invalid
-from .csv_files import CsvFile, MissingColumn, Record
+from .csv_files import MissingColumn, Record, open_table
 
 _Item = TypeVar("_Item")
 _PAGE = 1000
@@ -138,14 +138,32 @@ def unknown_idents(idents: Iterable[str]) -> Iterator[str]:
         yield from (ident for ident in page if ident not in found)
 
 
-class ListFile:
-    """A CSV file with a column `organization` or `external_id`, or with one column; and perhaps with one `choice`.
+class Wish(NamedTuple):
+    """An organization by id or external:ID, and its choice; '' where the job has one for all."""
 
+    line: int
+    ident: str
+    choice: str
+
+
+class Fault(NamedTuple):
+    """What keeps a row from being meant, and what to do about it."""
+
+    line: int
+    text: str
+
+
+class ListFile:
+    """A file with a column `organization` or `external_id`, or with one column; and perhaps with one `choice`.
+
+    Read as a stream. `left_out` is how many of its rows the last preview left out, where they were not selected.
     Raises BadFile, and MissingColumn where no column has ids.
     """
 
+    left_out = 0
+
     def __init__(self, path: str) -> None:
-        self._file = CsvFile(path, wanted=(*_IDENT_COLUMNS, _CHOICE_COLUMN))
+        self._file = open_table(path, wanted=(*_IDENT_COLUMNS, _CHOICE_COLUMN))
         columns = self._file.columns
         self._column = next((name for name in _IDENT_COLUMNS if name in columns), columns[0])
         if self._column not in _IDENT_COLUMNS and (len(columns) > 1 or self._column == _CHOICE_COLUMN):
@@ -158,53 +176,27 @@ class ListFile:
             )
         self.has_choices = _CHOICE_COLUMN in columns
 
-    def read(self, choice: str, within: QuerySet[Organization] | None = None) -> "Listed":
-        """What the rows ask for: `choice`, or each its own where it is ''; of those within `within`, where given."""
-        listed = Listed()
-        for records in _pages(self._file):
-            asked = [row for record in records if (row := self._row(record, choice, listed)) is not None]
-            found = _find([ident for _, ident, _ in asked])
-            selected = set(found.values())
-            if within is not None:
-                selected = set(within.filter(pk__in=selected).values_list("pk", flat=True))
-            for number, ident, wanted in asked:
-                listed.add(number, ident, found.get(ident), wanted, selected)
-        return listed
+    def wishes(self) -> Iterator[Wish | Fault]:
+        """Row by row; the choices are '' where the file has none."""
+        return map(self._wish, self._file)
 
-    def _row(self, record: Record, choice: str, listed: "Listed") -> tuple[int, str, str] | None:
-        ident, wanted = record.values.get(self._column, ""), choice
+    def _wish(self, record: Record) -> Wish | Fault:
+        ident, choice = record.values.get(self._column, ""), ""
         if not ident:
-            listed.problem(record.row, self._column, f"{record.problem or 'is empty'}. Mend or remove it.")
-            return None
-        if not choice:
-            text = record.values.get(_CHOICE_COLUMN, "")
-            wanted = text.lower().replace("-", "_").replace(" ", "_")
-            if wanted not in (Choice.OPTED_IN, Choice.OPTED_OUT):
-                listed.problem(record.row, _CHOICE_COLUMN, f"“{text}” is no choice. Write opted_out or opted_in.")
-                return None
-        return record.row, _IDENT_COLUMNS.get(self._column, "") + ident, wanted
+            what = record.problem or _("is empty")
+            return self._fault(record, self._column, _("%(what)s. Mend or remove it.") % {"what": what})
+        if self.has_choices:
+            text = record.values[_CHOICE_COLUMN]
+            choice = text.lower().replace("-", "_").replace(" ", "_")
+            if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
+                what = _("“%(text)s” is no choice. Write opted_out or opted_in.") % {"text": text[:80]}
+                return self._fault(record, _CHOICE_COLUMN, what)
+        return Wish(record.row, _IDENT_COLUMNS.get(self._column, "") + ident, choice)
 
-
-@dataclasses.dataclass
-class Listed:
-    """What a file asks for: organization → choice; the ids that no organization has; and rows that can't be meant."""
-
-    wishes: dict[uuid.UUID, str] = dataclasses.field(default_factory=dict)
-    unknown: list[str] = dataclasses.field(default_factory=list)
-    problems: list[str] = dataclasses.field(default_factory=list)
-    left_out: int = 0
-
-    def problem(self, row: int, column: str, what: str) -> None:
-        self.problems.append(f"row {row}, column {column}: {what}")
-
-    def add(self, row: int, ident: str, pk: uuid.UUID | None, wanted: str, selected: set[uuid.UUID]) -> None:
-        if pk is None:
-            self.unknown.append(ident)
-        elif pk not in selected:
-            self.left_out += 1
-        elif self.wishes.setdefault(pk, wanted) != wanted:
-            text = f"“{ident}” stands in the file before, with the other choice. Keep one of the two."
-            self.problem(row, _CHOICE_COLUMN, text)
+    @staticmethod
+    def _fault(record: Record, column: str, what: str) -> Fault:
+        words = {"row": record.row, "column": column, "what": what}
+        return Fault(record.row, _("row %(row)s, column %(column)s: %(what)s") % words)
 
 
 def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:

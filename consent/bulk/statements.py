@@ -113,6 +113,14 @@ UPDATE_SETTINGS = f"""{ledger.PROJECT}
     e.id > %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND {ledger.OF_ORGANIZATION}"""
 
 
+def by_event(statement: str) -> str:
+    """For SQLite: it expects many events above an id, and would read every setting there is to find theirs.
+
+    Without their indexes it can but begin at the id.
+    """
+    return statement.replace("consent_consentevent AS e", "consent_consentevent AS e NOT INDEXED")
+
+
 def note_refusals(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
     """Parameters: product, wanted, chunk."""
     return f"""

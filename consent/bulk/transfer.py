@@ -22,8 +22,7 @@ from accounts.models import Plan
 
 from .. import verification
 from ..models import ConsentEvent, PendingEvent
-from .csv_files import BadFile
-from .files import open_file
+from .files import BadFile, open_file
 
 FORMAT, VERSION = "training-consent-portal-state", 1
 _APPS = ("accounts", "consent")

@@ -8,9 +8,11 @@ from django.db import OperationalError, close_old_connections
 
 from .. import ledger
 from ..job_models import BulkJob
-from . import engine
+from . import engine, tidying
+from .imports.jobs import read_next
 
 logger = logging.getLogger(__name__)
+_TIDY_SECONDS = 60
 
 
 class _ToldToStop(Exception):
@@ -22,7 +24,7 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     placed = ledger.sequence()
     job = engine.claim_next()
     if job is None:
-        return placed > 0
+        return read_next() or placed > 0
     logger.info("job %s: running from row %s of %s", job.pk, job.cursor, job.matched)
 
     def after_chunk(job: BulkJob) -> None:
@@ -45,12 +47,17 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
 
 
 def work(should_stop: Callable[[], bool], idle_seconds: float) -> None:
-    """Work until told to stop; a database that is away for a while is waited for."""
+    """Work until told to stop, and tidy up when there is time; a database that is away for a while is waited for."""
+    tidy_at = time.monotonic()
     while not should_stop():
         close_old_connections()
         try:
             if work_once(should_stop):
                 continue
+            if time.monotonic() >= tidy_at:
+                if tidying.tidy_up(should_stop):
+                    continue
+                tidy_at = time.monotonic() + _TIDY_SECONDS
         except OperationalError:
             logger.warning("the database does not answer; trying again", exc_info=True)
         if not should_stop():

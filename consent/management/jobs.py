@@ -10,7 +10,8 @@ from django.db import transaction
 from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, jobs, rows, shapes
+from consent.bulk import engine, jobs, rows
+from consent.bulk.reports import numbers
 from consent.job_models import BulkJob, JobStatus
 from consent.ledger import clock
 from consent.management.base import ConsentCommand, spell
@@ -54,7 +55,7 @@ class JobCommand(ConsentCommand):
             # Without a question nobody has seen a preview from which the selection could have drifted.
             seen = not options["yes"] or bool(options.get("digest"))
             accept = bool(options.get("accept_drift")) or not seen
-            job = self._submit(job, actor, accept_drift=accept, here=not options["background"])
+            job = self.submit(job, actor, accept_drift=accept, here=not options["background"])
             if job.status == JobStatus.RUNNING:
                 job = self.run_here(job)
         self.show_result(job, options)
@@ -76,7 +77,7 @@ class JobCommand(ConsentCommand):
             raise NotConfirmed(otherwise)
 
     @transaction.atomic
-    def _submit(self, job: BulkJob, actor: Actor, *, accept_drift: bool, here: bool) -> BulkJob:
+    def submit(self, job: BulkJob, actor: Actor, *, accept_drift: bool, here: bool) -> BulkJob:
         """Queued and taken in one transaction: no worker comes in between."""
         job = jobs.submit(job=job, actor=actor, digest=job.digest, accept_drift=accept_drift)
         return engine.claim(job) if here and job.status == JobStatus.QUEUED else job
@@ -155,6 +156,10 @@ class JobCommand(ConsentCommand):
     def show_result(self, job: BulkJob, options: dict[str, Any]) -> None:
         text = table([*_counts(job, ("changed", "unchanged")), ("job", job.pk), ("status", job.status)])
         self.result(job_data(job) | {"dry_run": False}, text, options)
+        self.say_how_on(job)
+
+    def say_how_on(self, job: BulkJob) -> None:
+        """What somebody has to do so that the job is run."""
         if job.status == JobStatus.AWAITING_APPROVAL:
             self.note(
                 f"Nothing was changed yet: a second operator approves it (manage.py job approve {job.pk} "
@@ -166,7 +171,7 @@ class JobCommand(ConsentCommand):
 
 def job_data(job: BulkJob) -> dict[str, object]:
     """A job's standing, for programs; until it runs, the counts are the preview's."""
-    changed, unchanged, refused = _numbers(job)
+    changed, unchanged, refused = numbers(job)
     return {
         "job": str(job.pk),
         "kind": job.kind,
@@ -192,15 +197,8 @@ def job_data(job: BulkJob) -> dict[str, object]:
     }
 
 
-def _numbers(job: BulkJob) -> tuple[int, int, dict[str, int]]:
-    if job.started_at is not None:
-        return job.changed, job.unchanged, dict(job.refusals)
-    refused = {name: count for name, count in job.preview.items() if name not in (shapes.CHANGE, shapes.SAME)}
-    return job.preview.get(shapes.CHANGE, 0), job.preview.get(shapes.SAME, 0), refused
-
-
 def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
-    changed, unchanged, refused = _numbers(job)
+    changed, unchanged, refused = numbers(job)
     lines: list[tuple[str, object]] = [(words[0], f"{changed:,}"), (words[1], f"{unchanged:,}")]
     return [*lines, *((f"refused, {reason}", f"{count:,}") for reason, count in sorted(refused.items()))]
 

@@ -77,6 +77,11 @@ class Account:
         held = _last(self.products[product], moment, "plan", "ended")
         return held.value if held and held.what == "plan" else ""
 
+    def held(self, product: str) -> str:
+        """The plan held last, ended or not."""
+        plan = _last(self.products[product], FOREVER, "plan")
+        return plan.value if plan else ""
+
     def locked(self, product: str, moment: dt.datetime = FOREVER) -> bool:
         lock = _last(self.products[product], moment, "locked", "lifted")
         return lock is not None and lock.what == "locked"
@@ -88,7 +93,7 @@ class Account:
 
     def choice(self, product: str, moment: dt.datetime = FOREVER) -> str:
         """The last explicit word, unless it was an opt-in and the default has since gone from in to out (R5)."""
-        facts = _until(self.products[product], moment)
+        facts = _standing(self.products[product], moment)
         words = [n for n, fact in enumerate(facts) if fact.what == "choice"]
         if not words:
             return ""
@@ -100,6 +105,33 @@ class Account:
         fell = (IN, OUT) in pairwise([*before[-1:], *since])
         return "" if fell else IN
 
+    def obstacle(self, product: str) -> str:
+        """What keeps it from opting in now."""
+        if self.closed():
+            return "organization_closed"
+        if not self.plan(product):
+            return "no_subscription"
+        return "locked" if self.locked(product) else ""
+
+    def in_bulk(self, product: str, wanted: str) -> str:
+        """What a job that wants this does with it now: "change", "same", or why it passes it over (R13)."""
+        said = self.choice(product)
+        if said == wanted:
+            return "same"
+        if wanted == OUT:
+            return "change"
+        return "organization_opted_out" if said == OUT else self.obstacle(product) or "change"
+
+    def is_as_left(self, product: str, instant: dt.datetime) -> bool:
+        """Nobody has chosen, confirmed or restored since then, nor moved it, not even away and back."""
+        facts = self.products[product]
+        held = {what: _last(facts, instant, what) for what in ("plan", "default")}
+        values = {what: fact.value if fact else "" for what, fact in held.items()}
+        since = [fact for fact in facts if fact.at > instant]
+        return not any(
+            f.what in ("choice", "confirmed", "undone") or f.value != values.get(f.what, f.value) for f in since
+        )
+
     def word(self, product: str, moment: dt.datetime) -> Verdict:
         """What the organization's side says about that instant."""
         if self.closed(moment):
@@ -110,7 +142,7 @@ class Account:
             return False, "locked"
         if choice := self.choice(product, moment):
             return choice == IN, f"organization_{choice}"
-        facts = _until(self.products[product], moment)
+        facts = _standing(self.products[product], moment)
         defaults = [fact.value for fact in facts if fact.what == "default"]
         if defaults[-1] == OUT:
             return False, "plan_default"
@@ -203,6 +235,16 @@ def _instants(happened: list[Fact], first: dt.datetime, last: dt.datetime) -> se
 
 def _until(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
     return [fact for fact in facts if fact.at <= moment]
+
+
+def _standing(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
+    """What had happened by then, as if what was undone by then had never been said."""
+    past = _until(facts, moment)
+    void: set[str] = set()
+    for fact in reversed(past):
+        if fact.what == "undone" and fact.at.isoformat() not in void:  # an undo can be undone itself
+            void.add(fact.value)
+    return [fact for fact in past if fact.what != "choice" or fact.at.isoformat() not in void]
 
 
 def _last(facts: list[Fact], moment: dt.datetime, *whats: str) -> Fact | None:

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.access import Actor, Forbidden
 from accounts.models import Plan
 from consent.bulk import engine, jobs, rows
+from consent.bulk.lists import BadList
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob, JobStatus
 from consent.models import ConsentEvent, PrivacySetting
@@ -87,7 +88,7 @@ def test_preview__bad_input__is_refused_by_name(team: Team, case: str) -> None:
 
 
 def test_preview__unknown_organization_among_wishes__is_refused_by_name(team: Team) -> None:
-    with refusal(Invalid, "unknown_organization", "organizations"):
+    with refusal(BadList, "unknown_organization", "organizations"):
         jobs.preview_choice(
             surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", wishes={team.author.pk: OUT}, reason="x"
         )
@@ -375,6 +376,18 @@ def test_undo__of_an_undo__is_as_the_job_left_it(team: Team) -> None:
     assert choices_of(made) == [OUT] * 3
     assert counts(again) == (3, 0, 0)
     assert_each_once(again)
+
+
+def test_undo__restored_rows_look_like_those_passed_over__only_these_are_noted(team: Team) -> None:
+    made = team.organizations(3)
+    for organization in made:
+        team.choose(organization, IN)
+    job = team.done(team.previewed(OUT, made))
+    team.choose(made[0], IN)  # and so is as the undo leaves the others
+    undo = team.done(team.previewed_undo(job))
+    assert counts(undo) == (2, 0, 1)
+    assert list(undo.rows.exclude(refusal="").values_list("organization_id", flat=True)) == [made[0].pk]
+    assert_each_once(undo)
 
 
 def test_undo__twice__finds_everything_changed_since(team: Team) -> None:

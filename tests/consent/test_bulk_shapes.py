@@ -38,6 +38,7 @@ CASES = [
     for case in itertools.product(HISTORIES, ("", OUT, IN), (False, True), (False, True), (False, True))
     if case[0] != "never subscribed" or (case[1] != IN and not case[2])
 ]
+SHAPED = [kind for kind in JobKind if kind != JobKind.IMPORT]  # an import writes whole rows, by its own tests
 # What differs from row to row whatever is done, and is compared in another way.
 IDS = {"id", "organization", "job", "last_event", "choice_event", "carry_event", "lock_event"}
 INSTANTS = {"recorded_at", "changed_at", "since"}
@@ -201,7 +202,7 @@ def every_shape(kind: JobKind) -> Iterator[Shape]:
         yield Shape(*parts)
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", SHAPED)
 def test_answer__any_shape__loosens_only_as_the_kind_may(kind: JobKind) -> None:
     for shape in every_shape(kind):
         answer = shapes.answer(kind, shape)
@@ -231,6 +232,6 @@ def test_literal__not_a_word_of_ours__is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("statement", [statements.count_shapes, lambda job: statements.insert_events(job, [])])
 def test_statements__every_kind__name_the_plan_of_a_default_only(statement: Callable[[BulkJob], str]) -> None:
-    for kind in JobKind:
+    for kind in SHAPED:
         job = BulkJob(kind=kind, plan="le_chat_pro" if kind == JobKind.PLAN_DEFAULT else "")
         assert ("le_chat_pro" in statement(job)) is (kind == JobKind.PLAN_DEFAULT)

@@ -43,6 +43,7 @@ def test_demo__empty_installation__tells_a_whole_history() -> None:
         EventKind.LOCK_LIFTED,
         EventKind.CHOICE_RESTORED,
         EventKind.PLAN_DEFAULT_CHANGED,
+        EventKind.SINCE_ATTESTED,
     }
     assert set(ConsentEvent.objects.values_list("kind", flat=True)) == set(EventKind.values) - unused
 

@@ -5,9 +5,10 @@ import pytest
 from django.db import connection
 
 from accounts.access import Actor
-from accounts.models import Member, Organization, Subscription
+from accounts.models import Member, Organization, Subscription, User
 from consent import verification
 from consent.decisions import Question, decide
+from consent.job_models import BulkJob
 from consent.models import ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -49,11 +50,12 @@ def test_import__new_organizations__created_with_plan_and_event(load: Import) ->
         "opted out   0",
         "unchanged   0",
         "differing   0",
+        "refused     0",
         "duplicates  0",
         "bad         0",
         "written     yes",
     ]
-    assert "2 of 2 organizations" in result.err
+    assert "2 of 2 rows" in result.err
     one, two = Organization.objects.order_by("external_id")
     assert (one.name, one.country, one.kind) == ("Uni of Évry", "FR", "team")
     assert (two.name, two.country) == ("B", "")
@@ -96,10 +98,10 @@ def test_import__known_with_opt_out__opted_out_and_nothing_else(load: Import, op
     result = load("Name,Id,Training\na Ltd,a,opted_out\nOther,b,\n", *WITH_CHOICE, "--format", "json")
     assert (result.code, _counts(result)) == (0, {"opted_out": 1, "differing": 2})
     assert choices_of("le_chat") == {"a": "opted_out", "b": "default"}
-    other_plan = "plan for le_chat “le_chat_pro”, not “le_chat_free”"
+    other_plan = "plan for le_chat “le_chat_pro”, not “le_chat_free”. Left as it is."
     assert result.json["differing_rows"] == [
-        f"row 2, column Id: “a” is here with {other_plan}",
-        f"row 3, column Id: “b” is here with name “b Ltd”, not “Other”; {other_plan}",
+        f"row 2, column Id: “a”: It is here with {other_plan}",
+        f"row 3, column Id: “b”: It is here with name “b Ltd”, not “Other”; {other_plan}",
     ]
     assert set(Organization.objects.values_list("name", flat=True)) == {"a Ltd", "b Ltd"}
     assert set(Subscription.objects.values_list("plan_id", flat=True)) == {"le_chat_pro"}
@@ -126,22 +128,39 @@ def test_import__known_already_out__unchanged(load: Import) -> None:
 
 @pytest.mark.parametrize("extra", [(), ("--skip-bad",), ("--dry-run",)])
 @pytest.mark.parametrize("word", ["opted_in", "Opted In"])
-def test_import__a_choice_of_opted_in__exits_2_and_nothing_written(
+def test_import__opts_in_without_reason__exits_2_and_nothing_written(
     load: Import, word: str, extra: tuple[str, ...]
 ) -> None:
     before = database()
     result = load(f"Name,Id,Training\nA,a,opted_out\nB,b,{word}\n", *WITH_CHOICE, *extra)
     assert (result.code, result.out) == (2, "")
-    assert "Row 3: Opting in by import needs a second operator's approval" in result.err
+    assert "--reason: The file opts in: that needs a reason." in result.err
     assert database() == before
 
 
-def test_import__default_choice_opted_in__exits_2_and_nothing_written(load: Import) -> None:
+def test_import__default_choice_opted_in_without_reason__exits_2_and_nothing_written(load: Import) -> None:
     before = database()
     result = load("Name,Id\nA,a\n", "--default-choice", "opted_in")
     assert (result.code, result.out) == (2, "")
-    assert "approval" in result.err
+    assert "--reason" in result.err
     assert database() == before
+
+
+def test_import__opts_in_with_reason__nothing_written_until_another_operator_approved(load: Import) -> None:
+    text = "Name,Id,Training\nA,a,opted_out\nB,b,opted_in\n"
+    result = load(text, *WITH_CHOICE, "--reason", "Signed, ticket 7", "--format", "json")
+    assert (result.code, result.json["written"], result.json["status"]) == (0, False, "awaiting_approval")
+    assert not Organization.objects.exists() and not ConsentEvent.objects.exists()
+    job = result.json["job"]
+    assert run("job", "approve", job, *ACTOR).code == 1
+    assert not Organization.objects.exists()
+    User.objects.create_user("frida@provider.example", None, name="Frida", is_staff=True)
+    assert run("job", "approve", job, "--actor", "frida@provider.example").code == 0
+    assert run("job", "run", job).code == 0
+    assert choices_of("le_chat") == {"a": "opted_out", "b": "opted_in"}
+    event = ConsentEvent.objects.get(kind="choice.opted_in")
+    assert (event.reason, event.source, event.allowed) == ("Signed, ticket 7", "import", True)
+    assert verification.verify().problems == []
 
 
 BAD = "Name,Id,Country,Training\nGood,g,FR,\n,n,FR,\nNoId,,FR,\nBr,b,Brasil,\nCh,c,CH,maybe\nShort,s\n"
@@ -149,7 +168,7 @@ BAD_LINES = [
     "row 3, column Name: It is empty. Give a value for name.",
     "row 4, column Id: It is empty. Every organization needs its external id.",
     "row 5, column Country: “Brasil” is not a country: two letters, like FR.",
-    "row 6, column Training: “maybe”: Write opted_out, or leave it empty where nobody has chosen.",
+    "row 6, column Training: “maybe”: Write opted_out or opted_in, or leave it empty where nobody has chosen.",
     "row 7: has 2 values, but there are 4 columns; put values with a separator in quotes",
 ]
 
@@ -161,7 +180,11 @@ def test_import__bad_rows__each_reported_exit_1_nothing_written(load: Import) ->
     assert result.err.splitlines() == [
         *BAD_LINES, "Failed: 5 bad rows, so nothing was written. Mend them, or use --skip-bad.",
     ]  # fmt: skip
-    assert (result.json["bad_rows"], result.json["written"], _counts(result)) == (BAD_LINES, False, {"bad": 5})
+    assert (result.json["bad_rows"], result.json["written"], _counts(result)) == (
+        BAD_LINES,
+        False,
+        {"created": 1, "bad": 5},
+    )
     assert database() == before
 
 
@@ -188,7 +211,7 @@ def test_import__identical_duplicates__skipped_and_counted(load: Import) -> None
 
 def test_import__rows_of_one_id_differ__later_is_bad_and_names_the_first(load: Import) -> None:
     text = "Name,Id\nA,a\nB,b\nC,a\n"
-    message = "row 4, column Id: “a” stands in row 2 already, with another Name. Keep one of the two."
+    message = "row 4, column Id: “a”: This stands in row 2 already, with another Name. Keep one of the two."
     assert load(text).err.splitlines()[0] == message
     assert not Organization.objects.exists()
     result = load(text, "--skip-bad", "--format", "json")
@@ -217,15 +240,20 @@ def test_import__dry_run__counts_and_changes_nothing(load: Import, operator: Act
     assert database() == before
 
 
-def test_import__refused_in_a_later_chunk__nothing_written(load: Import, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consent.bulk.imports._CHUNK", 1)
-    before = database()
+def test_import__chunk_that_the_database_refuses__undone_and_resumable(load: Import) -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE UNIQUE INDEX name_once ON accounts_organization (name)")
     result = load("Name,Id\nA,a\nA,b\n")
-    assert (result.code, result.out) == (1, "")
-    assert "The database said" in result.err
-    assert database() == before
+    assert result.code == 1
+    assert not Organization.objects.exists() and not ConsentEvent.objects.exists()
+    job = BulkJob.objects.get()
+    assert (job.status, job.cursor) == ("failed", 0) and str(job.pk) in result.err
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX name_once")
+    assert run("job", "resume", str(job.pk), *ACTOR).code == 0
+    assert run("job", "run", str(job.pk)).code == 0
+    assert Organization.objects.count() == 2
+    assert verification.verify().problems == []
 
 
 def test_import__personal__owner_from_the_file(load: Import) -> None:
@@ -254,7 +282,7 @@ def test_import__personal_with_bad_address__row_and_column_named(load: Import) -
         (["--map", "name=C"], "name is given twice"),
         (["--map", "choice=C", "--default-choice", "opted_out"], "not both"),
         (["--plan", "le_chat_gold"], "There is no plan “le_chat_gold”. The plans: le_chat_free, "),
-        (["--plan", "le_chat_pro"], "one plan per product"),
+        (["--plan", "le_chat_pro"], "One plan per product"),
         (["--kind", "personal"], "owner_email"),
         (["--map", "owner_email=C"], "owner_email"),
         (["--kind", "club"], "invalid choice: 'club'"),
@@ -273,10 +301,12 @@ def test_import__wrong_command_line__exits_2_and_nothing_written(
 
 
 @pytest.mark.parametrize(("field", "other"), [("name", "external_id=Id"), ("external_id", "name=Name")])
-def test_import__needed_field_not_mapped__exits_2(operator: Actor, field: str, other: str) -> None:
-    result = run("import_organizations", "x.csv", "--map", other, "--plan", "le_chat_free", *ACTOR)
+def test_import__needed_field_not_mapped__exits_2(operator: Actor, tmp_path: Path, field: str, other: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("Name,Id\nA,a\n")
+    result = run("import_organizations", str(path), "--map", other, "--plan", "le_chat_free", *ACTOR)
     assert result.code == 2
-    assert f"--map {field}=COLUMN" in result.err
+    assert f"--map: Say which column holds the {field}." in result.err
 
 
 def test_import__no_such_file__exits_1(operator: Actor, tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ def test_import_state__truncated_in_a_line__refused_by_name(exported: Path) -> N
     _refused(exported, "the file ends here, before its end")
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-20], lambda data: data[:500] + b"\0" + data[501:]])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-20], lambda data: data[:500] + bytes([~data[500] & 255]) + data[501:]]
+)
 def test_import_state__packed_file_spoiled__refused_by_name(exported: Path, spoil: Callable[[bytes], bytes]) -> None:
     packed = exported.with_suffix(".gz")
     packed.write_bytes(spoil(gzip.compress(exported.read_bytes())))

@@ -206,7 +206,7 @@ def test_job_rows__none_refused_and_not_yet_run__empty_with_a_note() -> None:
     result = job("rows", of, "--refused", "--format", "json")
     assert (result.code, result.json) == (0, [])
     assert "0 of 5 rows are done" in result.err
-    assert job("rows", of, "--refused").out == "row,organization,external_id,choice,refusal\n"
+    assert job("rows", of, "--refused").out == "row,organization,external_id,choice,refusal\r\n"
 
 
 def test_job__no_verb__exits_2() -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from consent.bulk.csv_files import BadFile, CsvFile, MissingColumn
+from consent.bulk.csv_files import CsvFile, MissingColumn
+from consent.bulk.files import BadFile
 
 Make = Callable[[bytes], str]
 

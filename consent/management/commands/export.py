@@ -6,8 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from consent.bulk import exports
-from consent.bulk.csv_files import BadFile
-from consent.bulk.files import new_file
+from consent.bulk.files import BadFile, new_file
 from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
 

@@ -7,8 +7,7 @@ from django.core.management.base import CommandParser
 from accounts.management.base import table
 from accounts.models import User
 from consent.bulk import transfer
-from consent.bulk.csv_files import BadFile
-from consent.bulk.files import new_file
+from consent.bulk.files import BadFile, new_file
 from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
 

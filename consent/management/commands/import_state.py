@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, printable, table
 from consent.bulk import transfer
-from consent.bulk.csv_files import BadFile
+from consent.bulk.files import BadFile
 from consent.management.base import ConsentCommand
 
 

@@ -1,8 +1,7 @@
 """Look at bulk jobs, and say what is to become of them."""
 
-import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,6 +9,8 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
 from consent.bulk import engine, jobs
+from consent.bulk.exports import CSV
+from consent.bulk.reports import listed_rows, write_rows
 from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand, job_data
 from consent.services.errors import Refused
@@ -20,7 +21,6 @@ _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
     "resume": ("go on with a paused or failed one, at its mark", jobs.resume),
     "cancel": ("end it after the chunk at hand; what is done stays", jobs.cancel),
 }
-_ROW = ("row", "organization", "external_id", "choice", "refusal")
 
 
 class Command(JobCommand):
@@ -104,26 +104,14 @@ class Command(JobCommand):
     def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
         if job.cursor < job.matched:
             self.note(f"{job.cursor:,} of {job.matched:,} rows are done; refusals are known of those alone.")
-        rows = self._listed(job, refused=options["refused"])
         if options["format"] == "csv":
-            writer = csv.writer(self.stdout, lineterminator="\n")
-            writer.writerow(_ROW)
-            writer.writerows(rows)
+            write_rows(job, self.stdout, CSV, refused=options["refused"])
             return
         between = "["
-        for row in rows:
-            self.stdout.write(f"{between}\n  {json.dumps(dict(zip(_ROW, row, strict=True)))}", ending="")
+        for row in listed_rows(job, refused=options["refused"]):
+            self.stdout.write(f"{between}\n  {json.dumps(row._asdict())}", ending="")
             between = ","
         self.stdout.write("[]" if between == "[" else "\n]")
-
-    @staticmethod
-    def _listed(job: BulkJob, *, refused: bool) -> Iterator[tuple[int, str, str, str, str]]:
-        rows = job.rows.order_by("number")
-        if refused:
-            rows = rows.exclude(refusal="")
-        found = rows.values_list("number", "organization_id", "organization__external_id", "wanted", "refusal")
-        for number, pk, external_id, wanted, refusal in found.iterator(5_000):
-            yield number, str(pk), external_id or "", wanted or job.wanted, refusal
 
 
 def _spell(value: object) -> object:

@@ -1,8 +1,10 @@
 """Make a choice for many organizations at once: contracts and campaigns are settled by the list, not by the click."""
 
+import contextlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -11,15 +13,16 @@ from accounts.access import Actor, Permission
 from accounts.management.base import Failed, Misuse, counted, parse_instant, table
 from accounts.models import OrganizationKind, OrganizationStatus
 from consent.bulk import jobs
-from consent.bulk.csv_files import BadFile, MissingColumn
-from consent.bulk.selection import Listed, ListFile, Selection, unknown_idents
+from consent.bulk.csv_files import MissingColumn
+from consent.bulk.files import BadFile
+from consent.bulk.lists import NAMED, BadList
+from consent.bulk.selection import ListFile, Selection, unknown_idents
 from consent.job_models import BulkJob, JobKind, JobStatus
 from consent.management.jobs import JobCommand
 from consent.models import Choice, PrivacySetting, ReasonCode, Source
 from consent.services import choices
 from consent.surfaces import SURFACES, Scope, Surface
 
-_NAMED = 20  # unknown ids and bad rows that are spelled out
 # option → part of a selection
 _PARTS = {
     "plan": "plan", "kind": "kind", "country": "country", "status": "status", "state": "choice",
@@ -87,16 +90,7 @@ class Command(JobCommand):
         if options["choice"] == Choice.OPTED_IN and self._is_one(options):
             self._opt_in(surface, actor, options)
             return
-        listed = self._listed(surface, selection, options) if options["from_file"] else None
-        job = jobs.preview_choice(
-            surface=surface,
-            actor=actor,
-            source=Source.COMMAND,
-            choice=options["choice"] or "",
-            reason=options["reason"],
-            selection=None if listed else selection,
-            wishes=listed.wishes if listed else None,
-        )
+        job = self._previewed(surface, selection, actor, options)
         self.carry_out(job, _question(job), actor, options)
 
     # --- What is asked for ---
@@ -145,40 +139,57 @@ class Command(JobCommand):
         return len(set(options["organization"] or ())) == 1 and not others and not options["from_file"]
 
     def _check_organizations(self, options: dict[str, Any]) -> None:
-        self._refuse_unknown(list(unknown_idents(dict.fromkeys(options["organization"] or ()))))
+        if unknown := list(unknown_idents(dict.fromkeys(options["organization"] or ()))):
+            self._name_unknown(unknown)
+            raise Failed(f"{counted(len(unknown), 'unknown organization')}, so nothing was changed.")
 
-    def _listed(self, surface: Surface, selection: Selection | None, options: dict[str, Any]) -> Listed:
-        """What the file says; whoever is unknown or can't be meant is named before anything is written."""
+    def _previewed(
+        self, surface: Surface, selection: Selection | None, actor: Actor, options: dict[str, Any]
+    ) -> BulkJob:
+        wish = {
+            "surface": surface, "actor": actor, "source": Source.COMMAND, "choice": options["choice"] or "",
+            "reason": options["reason"], "selection": selection,
+        }  # fmt: skip
+        if not options["from_file"]:
+            return jobs.preview_choice(**wish)
         try:
-            with tempfile.NamedTemporaryFile() as copy:
-                path = options["from_file"]
-                if path == "-":
-                    shutil.copyfileobj(sys.stdin.buffer, copy)
-                    copy.flush()
-                    path = copy.name
+            with self._file(options["from_file"]) as path:
                 file = ListFile(path)
                 if file.has_choices == bool(options["choice"]):
                     raise Misuse("--choice, or a column choice in the file: one of the two.")
-                within = selection.organizations_for(surface.product) if selection else None
-                listed = file.read(options["choice"] or "", within)
+                job = jobs.preview_choice(wishes=file, **wish)
         except MissingColumn as error:
             raise Misuse(f"--from-file: {error}") from error
         except BadFile as error:
             raise Failed(f"--from-file: {error} Nothing was changed.") from error
-        for problem in listed.problems[:_NAMED]:
-            self.note(problem)
-        if listed.problems:
-            raise Failed(f"--from-file: {counted(len(listed.problems), 'bad row')}, so nothing was changed.")
-        self._refuse_unknown(listed.unknown)
-        if listed.left_out:
-            self.note(f"{counted(listed.left_out, 'row')} of the file left out by the other options.")
-        return listed
+        except BadList as error:
+            raise self._refusal(error) from None
+        if file.left_out:
+            self.note(f"{counted(file.left_out, 'row')} of the file left out by the other options.")
+        return job
 
-    def _refuse_unknown(self, unknown: list[str]) -> None:
-        for ident in unknown[:_NAMED]:
+    @contextlib.contextmanager
+    def _file(self, path: str) -> Iterator[str]:
+        """Where to read it; standard input, which can be read once, is copied."""
+        if path != "-":
+            yield path
+            return
+        with tempfile.NamedTemporaryFile() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+            yield copy.name
+
+    def _refusal(self, error: BadList) -> Failed:
+        for problem in error.problems:
+            self.note(problem)
+        self._name_unknown(error.unknown)
+        counts = [(error.bad, "bad row"), (error.missing, "unknown organization")]
+        what = " and ".join(counted(count, word) for count, word in counts if count)
+        return Failed(f"--from-file: {what}, so nothing was changed.")
+
+    def _name_unknown(self, unknown: list[str]) -> None:
+        for ident in unknown[:NAMED]:
             self.note(f"There is no organization “{ident}”.")
-        if unknown:
-            raise Failed(f"{counted(len(unknown), 'unknown organization')}, so nothing was changed.")
 
     # --- One organization: no job, no second operator ---
 

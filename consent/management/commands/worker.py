@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import PortalCommand
-from consent.bulk import worker
+from consent.bulk import tidying, worker
 
 _IDLE_SECONDS = 0.5
 
@@ -33,7 +33,7 @@ class Command(PortalCommand):
         }
         try:
             if options["once"]:
-                while not told and worker.work_once(lambda: bool(told)):
+                while not told and (worker.work_once(lambda: bool(told)) or tidying.tidy_up(lambda: bool(told))):
                     pass
             else:
                 worker.work(lambda: bool(told), _IDLE_SECONDS)

@@ -1,0 +1,100 @@
+"""A chunk of an import applied: new organizations by set-based SQL, all else page by page, in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from django.db.models import Count, Q
+
+from accounts.access import Actor, ActorType
+from accounts.models import MemberRole, OrganizationKind
+
+from ... import ledger
+from ...import_models import ImportRow, ImportTable
+from ...job_models import BulkJob
+from ...models import Source
+from ...rules import Choice
+from . import organizations
+from .batches import CHANGE, apply_batch, opt
+from .fields import ImportPlan
+from .known import OPT_OUT, settle
+from .looking import SAME
+from .parsing import Parser
+from .people import Person, join
+
+_PAGE = 1_000
+
+
+def apply(job: BulkJob, last: int) -> Counter[str]:
+    """Rows after the job's mark up to `last`; returns outcome → number: change, same, or why not."""
+    plan = ImportPlan.from_json(job.selection)
+    origin = _origin(job)
+    parser = Parser(plan, ledger.clock())
+    outcomes: Counter[str] = Counter()
+    settled = job.import_rows.filter(number__gt=job.cursor, number__lte=last).exclude(outcome__in=("", OPT_OUT))
+    outcomes.update(dict(settled.order_by().values_list("outcome").annotate(Count("pk"))))
+    if plan.table == ImportTable.ORGANIZATIONS:
+        return outcomes + _organizations(job, plan, origin, last)
+    for rows in _pages(job, last, ""):
+        outcomes += apply_batch(job, origin, rows, parser)
+    return outcomes
+
+
+def _origin(job: BulkJob) -> ledger.Origin:
+    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
+    actor = Actor(by, str(job.author_id), user=job.author)
+    return ledger.Origin(
+        actor=actor,
+        source=Source.IMPORT,
+        by_operator=True,
+        reason=job.reason,
+        reference=job.reference,
+        job_id=job.pk,
+    )
+
+
+def _pages(job: BulkJob, last: int, outcome: str) -> Iterator[Sequence[ImportRow]]:
+    done = job.cursor
+    while page := list(
+        job.import_rows.filter(number__gt=done, number__lte=last, outcome=outcome).order_by("number")[:_PAGE]
+    ):
+        yield page
+        done = page[-1].number
+
+
+def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> Counter[str]:
+    outcomes: Counter[str] = Counter()
+    loosening = Q(choice=Choice.OPTED_IN) | Q(since__isnull=False)
+    chunk = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
+    if job.approver_id is None and chunk.filter(loosening).exists():
+        raise RuntimeError("this would loosen, and nobody has approved it")
+    made = organizations.create(job, plan, origin, last)
+    taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=organizations.EXISTS)
+    if late := list(taken):  # somebody has created them since the file was read
+        settle(job, plan, plan.plan_rows(), late)
+    if plan.kind == OrganizationKind.PERSONAL:
+        for rows in _pages(job, last, ""):
+            join([_owner(row) for row in rows], origin)
+    outcomes[CHANGE] += made
+    for row in late:
+        if row.outcome != OPT_OUT:
+            outcomes[row.outcome] += 1
+    for rows in _pages(job, last, OPT_OUT):
+        outcomes += _opt_out(job, plan, origin, rows)
+    return +outcomes
+
+
+def _owner(row: ImportRow) -> Person:
+    if row.organization is None:
+        raise RuntimeError(f"row {row.line} has no organization")
+    return Person(row.organization, row.email, row.name, MemberRole.OWNER, since=row.since)
+
+
+def _opt_out(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Counter[str]:
+    """Known organizations that the file says are out: for each product of the plans."""
+    changed: set[int] = set()
+    for each in plan.plan_rows():
+        for row in rows:
+            row.product, row.choice = each.product, Choice.OPTED_OUT
+        outcomes = opt(job, origin, rows)
+        changed |= {number for number, outcome in outcomes.items() if outcome == CHANGE}
+    return Counter({CHANGE: len(changed), SAME: len(rows) - len(changed)})

@@ -1,0 +1,157 @@
+"""What each table of an import takes: which column of the file holds which field, and what holds for every row."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import OrganizationKind, Plan
+
+from ...import_models import ImportTable
+from ...rules import Choice
+from ...services.errors import Invalid
+
+
+class Field(NamedTuple):
+    """`or_else`: the field that can be there instead of a required one."""
+
+    name: str
+    label: str | Promise
+    help: str | Promise
+    required: bool = False
+    or_else: str = ""
+
+
+_SINCE = Field(
+    "since",
+    gettext_lazy("Since"),
+    gettext_lazy(
+        "An instant with a time zone, from which on it was so already. Somebody answers for it: it needs a reference "
+        "and a second operator's approval. Without it, what was collected before the import is never used."
+    ),
+)
+_ORGANIZATION = (
+    Field(
+        "organization",
+        gettext_lazy("Organization"),
+        gettext_lazy("Its id here, or external:ID."),
+        required=True,
+        or_else="organization_external_id",
+    ),
+    Field("organization_external_id", gettext_lazy("Organization's external id"), gettext_lazy("The provider's own.")),
+)
+FIELDS: Mapping[str, Sequence[Field]] = {
+    ImportTable.ORGANIZATIONS: (
+        Field("name", gettext_lazy("Name"), gettext_lazy("Up to 200 characters."), required=True),
+        Field(
+            "external_id",
+            gettext_lazy("External id"),
+            gettext_lazy("The provider's own account id: a row whose id is known creates nothing."),
+            required=True,
+        ),
+        Field("country", gettext_lazy("Country"), gettext_lazy("Two letters, like FR.")),
+        Field("choice", gettext_lazy("Choice"), gettext_lazy("opted_out, opted_in, or empty where nobody chose.")),
+        Field("owner_email", gettext_lazy("Owner's e-mail"), gettext_lazy("Of a personal organization.")),
+        _SINCE,
+    ),
+    ImportTable.MEMBERS: (
+        *_ORGANIZATION,
+        Field("email", gettext_lazy("E-mail"), gettext_lazy("Who they are when they sign in."), required=True),
+        Field("name", gettext_lazy("Name"), gettext_lazy("Kept where the person is new.")),
+        Field("role", gettext_lazy("Role"), gettext_lazy("owner, admin, member (where empty) or auditor.")),
+        Field("external_id", gettext_lazy("External id"), gettext_lazy("The provider's own, in the organization.")),
+        _SINCE,
+    ),
+    ImportTable.SUBSCRIPTIONS: (
+        *_ORGANIZATION,
+        Field("plan", gettext_lazy("Plan"), gettext_lazy("Its key, like le_chat_teams."), required=True),
+        _SINCE,
+    ),
+    ImportTable.CHOICES: (
+        *_ORGANIZATION,
+        Field("member", gettext_lazy("Member"), gettext_lazy("Whose own choice it is: an id, or external:ID.")),
+        Field("member_external_id", gettext_lazy("Member's external id"), gettext_lazy("The provider's own.")),
+        Field("product", gettext_lazy("Product"), gettext_lazy("le_chat or ai_studio."), required=True),
+        Field(
+            "choice",
+            gettext_lazy("Choice"),
+            gettext_lazy("opted_out or opted_in; default says nothing."),
+            required=True,
+        ),
+        _SINCE,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportPlan:
+    """Which column holds which field, and of new organizations their plans, kind and choice, the same for all."""
+
+    table: str
+    columns: Mapping[str, str]
+    plans: tuple[str, ...] = ()
+    kind: str = OrganizationKind.TEAM
+    default_choice: str = ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in names} | {"plans": tuple(data["plans"])})
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def checked(self) -> Self:
+        """Raises Invalid, naming the field."""
+        fields = FIELDS.get(self.table)
+        if fields is None:
+            raise Invalid("unknown_table", _("There is no table “%s” to import.") % self.table, "table")
+        known = [field.name for field in fields]
+        for name in self.columns:
+            if name not in known:
+                text = _("There is no field “%(name)s”; the fields are %(known)s.")
+                raise Invalid("unknown_field", text % {"name": name, "known": ", ".join(known)}, "columns")
+        for field in fields:
+            if field.required and not {field.name, field.or_else} & set(self.columns):
+                raise Invalid("required", _("Say which column holds the %s.") % field.name, f"columns/{field.name}")
+        if self.table == ImportTable.ORGANIZATIONS:
+            self._check_organizations()
+        elif self.plans or self.default_choice:
+            raise Invalid("invalid", _("Plans and a choice for all rows are for new organizations."), "plans")
+        return self
+
+    def _check_organizations(self) -> None:
+        if self.kind not in OrganizationKind.values:
+            raise Invalid("unknown_kind", _("There is no kind “%s”.") % self.kind, "kind")
+        if ("owner_email" in self.columns) != (self.kind == OrganizationKind.PERSONAL):
+            text = _("A column for owner_email goes with personal organizations, and is needed there.")
+            raise Invalid("owner", text, "kind")
+        if "choice" in self.columns and self.default_choice:
+            raise Invalid("invalid", _("A column for the choice, or one choice for all: not both."), "default_choice")
+        if self.default_choice not in ("", Choice.OPTED_OUT, Choice.OPTED_IN):
+            raise Invalid("unknown_choice", _("Choose opted_out or opted_in."), "default_choice")
+        if not self.plans:
+            raise Invalid("required", _("Say what they subscribe to."), "plans")
+        products = [plan.product for plan in self.plan_rows()]
+        if len(set(products)) != len(products):
+            raise Invalid("plans", _("One plan per product."), "plans")
+
+    def plan_rows(self) -> list[Plan]:
+        """The plans, in the order given. Raises Invalid for an unknown one."""
+        found = Plan.objects.in_bulk(self.plans)
+        for key in self.plans:
+            if key not in found:
+                raise Invalid("unknown_plan", _("There is no plan “%s”.") % key, "plans")
+        return [found[key] for key in self.plans]
+
+
+def guess_columns(table: str, columns: Sequence[str]) -> dict[str, str]:
+    """Field → the column that is named like it, whatever the case and the separators.
+
+    A start is attested on purpose only: many files have a column of that name that means something else.
+    """
+    plain = {column.strip().lower().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
+    return {field.name: plain[field.name] for field in FIELDS[table] if field.name in plain and field is not _SINCE}

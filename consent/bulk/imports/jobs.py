@@ -1,0 +1,221 @@
+"""An import as a job: its file read here, or uploaded and read by a worker; previewed, then run like any other."""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from django.db import OperationalError, transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Forbidden, Permission, require
+from accounts.fields import parse_id
+from accounts.models import User
+
+from ... import ledger
+from ...import_models import ImportFile, ImportFilePart, ImportTable
+from ...job_models import BulkJob, JobKind, JobStatus
+from ...rules import Choice
+from ...services import layers
+from ...services.errors import Invalid
+from .. import shapes
+from ..csv_files import TableFile, open_table
+from ..engine import LostLease
+from ..files import BadFile, open_file
+from .fields import ImportPlan
+from .known import OPT_OUT, settle_known
+from .staging import counts, drop_rows, stage
+
+logger = logging.getLogger(__name__)
+_PERMISSIONS = {
+    ImportTable.ORGANIZATIONS: Permission.ORGANIZATION_CREATE,
+    ImportTable.MEMBERS: Permission.MEMBERS_MANAGE,
+    ImportTable.SUBSCRIPTIONS: Permission.SUBSCRIPTIONS_MANAGE,
+    ImportTable.CHOICES: Permission.CONSENT_CHOOSE,
+}
+_PART = 1 << 20
+# Longer than the longest statement about a file of any size that people have.
+_LEASE = dt.timedelta(minutes=2)
+ENCODING, FILE = "encoding", "file"
+
+
+def prepare(
+    *, plan: ImportPlan, actor: Actor, source: str, name: str, reason: str = "", reference: str = "", **more: str
+) -> BulkJob:
+    """A job whose file is still to be read; `name` is the file's. Raises Forbidden and Invalid."""
+    plan = plan.checked()
+    require(actor, _PERMISSIONS[ImportTable(plan.table)], None)
+    author = _author(actor)
+    reason = layers.clean_text(reason, "reason")
+    reference = layers.clean_text(reference, "reference", length=layers.REFERENCE_LENGTH)
+    if "since" in plan.columns and not reference:
+        raise Invalid("required", _("An attested start needs a reference: where it can be looked up."), "reference")
+    if plan.default_choice == Choice.OPTED_IN and not reason:
+        raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
+    return BulkJob.objects.create(
+        kind=JobKind.IMPORT,
+        status=JobStatus.READING,
+        table=plan.table,
+        source=source,
+        reason=reason,
+        reference=reference,
+        author=author,
+        created_at=ledger.clock(),
+        selection=plan.to_json() | {"name": name} | more,
+    )
+
+
+def _author(actor: Actor) -> User:
+    if actor.user is None:  # a file has rows to look at: that takes a person
+        raise Forbidden(Permission.ORGANIZATION_CREATE)
+    return actor.user
+
+
+def take(job: BulkJob) -> bool:
+    """Take the reading of the job's file for this process; whether nobody else has it."""
+    now = ledger.clock()
+    free = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), pk=job.pk, status=JobStatus.READING)
+    taken = free.update(leased_until=now + _LEASE, fence=F("fence") + 1)
+    job.refresh_from_db()
+    return bool(taken)
+
+
+def _keep(job: BulkJob, **changes: Any) -> None:
+    """Still this process's; raises LostLease where somebody has stopped the job, or taken it over."""
+    mine = BulkJob.objects.filter(pk=job.pk, status=JobStatus.READING, fence=job.fence)
+    if not mine.update(**({"leased_until": ledger.clock() + _LEASE} | changes)):
+        raise LostLease
+
+
+def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) -> BulkJob:
+    """Read the file of a taken job, and preview what would come of it.
+
+    Raises BadFile, Invalid where an opt-in has no reason, LostLease.
+    """
+    plan = ImportPlan.from_json(job.selection)
+
+    def reached(rows: int) -> None:
+        _keep(job)
+        if on_rows:
+            on_rows(rows)
+
+    file = open_table(path, wanted=plan.columns.values(), encoding=job.selection.get(ENCODING) or None)
+    loosens = stage(job, file, plan, reached)
+    _keep(job)
+    if plan.table == ImportTable.ORGANIZATIONS:
+        settle_known(job, plan, lambda: _keep(job))
+    if loosens and not job.reason and _opts_in(job):
+        raise Invalid("required", _("The file opts in: that needs a reason."), "reason")
+    found = counts(job)
+    job.preview = {shapes.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
+    changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}
+    _keep(job, **changes, status=JobStatus.PREVIEWED, leased_until=None)
+    job.refresh_from_db()
+    return job
+
+
+def _opts_in(job: BulkJob) -> bool:
+    return job.import_rows.filter(choice=Choice.OPTED_IN, outcome="").exists()
+
+
+def _digest(job: BulkJob, path: str) -> str:
+    """What the file says, how it is to be read, and what came of it: the same only for the same."""
+    seen = hashlib.sha256(json.dumps([job.selection, job.reason, job.reference, job.preview], sort_keys=True).encode())
+    with open_file(path) as data:
+        while piece := data.read(_PART):
+            seen.update(piece)
+    return seen.hexdigest()
+
+
+# --- Uploaded ---------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> ImportFile:
+    """Keep a file until a worker has read it. Raises Forbidden; Invalid where it is empty."""
+    if table not in ImportTable.values:
+        raise Invalid("unknown_table", _("There is no table “%s” to import.") % table, "table")
+    require(actor, _PERMISSIONS[ImportTable(table)], None)
+    author = _author(actor)
+    file = ImportFile.objects.create(
+        table=table, name=Path(name).name[:200] or "file", uploaded_by=author, created_at=ledger.clock()
+    )
+    for number, piece in enumerate(data, start=1):
+        ImportFilePart.objects.create(file=file, number=number, data=piece)
+        file.size += len(piece)
+    if not file.size:
+        raise Invalid("empty", _("The file is empty."), "file")
+    file.save(update_fields=["size"])
+    return file
+
+
+def as_path(file: ImportFile, into: str) -> str:
+    """The uploaded file written below the folder `into`."""
+    path = Path(into) / "uploaded"
+    with path.open("wb") as out:
+        for part in ImportFilePart.objects.filter(file=file).order_by("number").iterator(4):
+            out.write(part.data)
+    return str(path)
+
+
+def peek(file: ImportFile, encoding: str = "") -> tuple[TableFile, list[dict[str, str]]]:
+    """The file's columns and its first rows, to choose by. Raises BadFile."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = open_table(as_path(file, folder), encoding=encoding or None)
+        first = []
+        for record in table:
+            first.append(record.values)
+            if len(first) == 5:
+                break
+        return table, first
+
+
+def read_next() -> bool:
+    """Read the oldest uploaded file that waits; returns whether there was one. A bad file ends its job.
+
+    Raises OperationalError where the database is away: then it is read again later.
+    """
+    now = ledger.clock()
+    waiting = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), status=JobStatus.READING)
+    job = waiting.filter(selection__has_key=FILE).order_by("pk").first()
+    if job is None or not take(job):
+        return False
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            read(job, as_path(_file_of(job), folder))
+    except (BadFile, Invalid) as error:
+        give_up(job, str(error))
+    except LostLease:
+        pass  # stopped by somebody, or read by another worker now
+    except OperationalError:
+        raise
+    except Exception as error:
+        logger.exception("job %s: its file can't be read", job.pk)
+        give_up(job, f"{type(error).__name__}: {error}")  # else every worker would try, and fail, forever
+    return True
+
+
+def _file_of(job: BulkJob) -> ImportFile:
+    pk = parse_id(job.selection.get(FILE))
+    file = ImportFile.objects.filter(pk=pk).first() if pk else None
+    if file is None:
+        raise BadFile(_("The uploaded file is no longer kept. Upload it again."))
+    return file
+
+
+def give_up(job: BulkJob, why: str) -> None:
+    """The file can't be read: the job is over, and says so; unless another process reads it by now."""
+    BulkJob.objects.filter(pk=job.pk, status=JobStatus.READING, fence=job.fence).update(
+        status=JobStatus.CANCELLED, error=why[:500], finished_at=ledger.clock(), leased_until=None
+    )
+
+
+def discard(job: BulkJob) -> None:
+    """Forget a job that has written nothing, and what it has read."""
+    drop_rows(job)
+    BulkJob.objects.filter(pk=job.pk, started_at=None).delete()

@@ -1,0 +1,209 @@
+"""What each row of an import meets: nothing yet, the same already, something else, or a reason to refuse it.
+
+A table's rows are looked at page by page while the file is read, and once more, under locks, when they are applied.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from accounts.access import split_ident
+from accounts.models import Member, Organization, Plan
+
+from ... import rules
+from ...import_models import ImportTable, ProblemKind
+from ...models import PrivacySetting
+from ...rules import Choice, State
+from .parsing import Parser, Problem, Row, shown
+
+SAME, DIFFERING = "same", "differing"
+
+
+class Looked(NamedTuple):
+    """A row with its ids, why it is not to be applied ('' if it is), what is to be said, and whether it loosens."""
+
+    row: Row
+    outcome: str = ""
+    problem: Problem | None = None
+    loosens: bool = False
+
+
+def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | Problem]:
+    """The rows of one page, in their order; a Problem where a row can't be meant."""
+    if table == ImportTable.ORGANIZATIONS:
+        for row in rows:
+            yield Looked(row, loosens=row.choice == Choice.OPTED_IN or row.since is not None)
+        return
+    organizations = _organizations({row.ident for row in rows})
+    look_at = {
+        ImportTable.MEMBERS: _members,
+        ImportTable.SUBSCRIPTIONS: _subscriptions,
+        ImportTable.CHOICES: _choices,
+    }[ImportTable(table)]
+    known: list[tuple[Row, Organization]] = []
+    for row in rows:
+        organization = organizations.get(row.ident)
+        if organization is None:
+            column = parser.column("organization")
+            yield Problem(row.line, column, shown(row.ident), "There is no such organization. Import it first.")
+        else:
+            known.append((row._replace(organization=organization.pk), organization))
+    yield from look_at(known, parser)
+
+
+def _organizations(idents: Iterable[str]) -> Mapping[str, Organization]:
+    split = {ident: split_ident(ident) for ident in idents}
+    rows = Organization.objects.only("pk", "external_id", "kind", "status")
+    by_pk = rows.in_bulk([pk for pk, _external_id in split.values() if pk])
+    external_ids = [external_id for _pk, external_id in split.values() if external_id]
+    by_external_id = {str(each.external_id): each for each in rows.filter(external_id__in=external_ids)}
+    found = {ident: by_pk.get(pk) if pk else by_external_id.get(str(ext)) for ident, (pk, ext) in split.items()}
+    return {ident: organization for ident, organization in found.items() if organization is not None}
+
+
+def _closed(row: Row, parser: Parser) -> Problem:
+    return Problem(
+        row.line,
+        parser.column("organization"),
+        shown(row.ident),
+        "The account is closed. Reopen it, or remove the row.",
+    )
+
+
+# --- Members --------------------------------------------------------------------------------------------------------
+
+
+def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
+    here = Member.objects.filter(organization__in={organization.pk for _row, organization in pairs})
+    emails, external_ids = {row.email for row, _ in pairs}, {row.external_id for row, _ in pairs if row.external_id}
+    known = {(m.organization_id, m.user.email): m for m in here.filter(user__email__in=emails).select_related("user")}
+    taken = {(m.organization_id, m.external_id): m for m in here.filter(external_id__in=external_ids)}
+    for row, organization in pairs:
+        member = known.get((organization.pk, row.email))
+        holder = taken.get((organization.pk, row.external_id))
+        if member is not None:
+            yield _known_member(row, member, parser)
+        elif organization.is_closed:
+            yield _closed(row, parser)
+        elif organization.kind == Organization.Kind.PERSONAL:
+            remedy = "A personal organization has its owner and nobody else. Remove the row."
+            yield Problem(row.line, parser.column("organization"), shown(row.ident), remedy)
+        elif holder is not None:
+            remedy = "Another member of this organization has this external id. Give each their own."
+            yield Problem(row.line, parser.column("external_id"), shown(row.external_id), remedy)
+        else:
+            yield Looked(row, loosens=row.since is not None)
+
+
+def _known_member(row: Row, member: Member, parser: Parser) -> Looked:
+    differences = []
+    if member.has_left:
+        differences.append("has left the organization")
+    elif member.role != row.role:
+        differences.append(f"is here as {member.role}")
+    if row.external_id and member.external_id != row.external_id:
+        differences.append(f"has the external id “{member.external_id or ''}”")
+    if not differences:
+        return Looked(row, SAME)
+    return Looked(row, DIFFERING, _differs(row, parser.column("email"), row.email, "; ".join(differences)))
+
+
+def _differs(row: Row, column: str, value: str, what: str) -> Problem:
+    return Problem(row.line, column, shown(value), f"It {what}. Left as it is."[:500], ProblemKind.DIFFERING)
+
+
+# --- Subscriptions ----------------------------------------------------------------------------------------------------
+
+
+def settings_of(pairs: Iterable[tuple[uuid.UUID, str]]) -> dict[tuple[uuid.UUID, str], PrivacySetting]:
+    """Of organizations and products, those settings that are there."""
+    rows = PrivacySetting.objects.of_organizations().filter(organization__in={pk for pk, _product in pairs})
+    return {(each.organization_id, each.product): each for each in rows}
+
+
+def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
+    settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
+    defaults = dict(Plan.objects.values_list("key", "training_default"))
+    for row, organization in pairs:
+        setting = settings.get((organization.pk, row.product))
+        state = setting.state if setting else State()
+        if state.subscribed and state.plan == row.plan:
+            yield Looked(row, SAME)
+        elif organization.is_closed:
+            yield _closed(row, parser)
+        elif row.since is not None and state.plan:
+            yield _known_since(row, parser)
+        else:
+            after = rules.subscribe(state, row.plan, defaults[row.plan], parser.now)
+            again = bool(state.plan) and after.allowed > state.allowed
+            yield Looked(row, loosens=again or (row.since is not None and after.allowed))
+
+
+def _known_since(row: Row, parser: Parser) -> Problem:
+    remedy = "The portal knows what happened here. An earlier start can be attested only before that; empty it."
+    return Problem(row.line, parser.column("since"), "", remedy)
+
+
+# --- Choices ----------------------------------------------------------------------------------------------------------
+
+
+def _choices(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
+    settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
+    members = _find_members(pairs)
+    out = _opted_out_members({member.pk for member in members.values()})
+    for row, organization in pairs:
+        if not row.choice:
+            yield Looked(row, SAME)
+        elif row.member_ident:
+            member = members.get((organization.pk, row.member_ident))
+            if member is None:
+                remedy = "The organization has no such member. Import the member first."
+                yield Problem(row.line, parser.column("member"), shown(row.member_ident), remedy)
+            else:
+                done = (member.pk, row.product) in out
+                yield Looked(row._replace(member=member.pk), SAME if done else "")
+        else:
+            yield _choice(row, settings.get((organization.pk, row.product)), parser)
+
+
+def _choice(row: Row, setting: PrivacySetting | None, parser: Parser) -> Looked | Problem:
+    state = setting.state if setting else State()
+    if row.choice == state.choice:
+        return Looked(row, SAME)
+    if row.choice == Choice.OPTED_OUT:
+        return Looked(row)
+    if obstacle := opt_in_refusal(state):
+        remedy = {
+            rules.Reason.ORGANIZATION_OPTED_OUT: "has opted out: only it opts in again",
+            rules.Reason.LOCKED: "is locked",
+            rules.Reason.NO_SUBSCRIPTION: "has no subscription for this product",
+            rules.Reason.ORGANIZATION_CLOSED: "is closed",
+        }[rules.Reason(obstacle)]
+        return Looked(row, obstacle, _differs(row, parser.column("choice"), row.choice, remedy))
+    if row.since is not None and setting is not None and setting.version > 1:
+        return _known_since(row, parser)
+    return Looked(row, loosens=True)
+
+
+def opt_in_refusal(state: State) -> str:
+    """Why an opt-in by import passes over this state; '' where it does not (R13)."""
+    if state.choice == Choice.OPTED_OUT:
+        return rules.Reason.ORGANIZATION_OPTED_OUT.value
+    obstacle = rules.opt_in_obstacle(state)
+    return obstacle.value if obstacle else ""
+
+
+def _find_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.UUID, str], Member]:
+    here = Member.objects.filter(organization__in={organization.pk for row, organization in pairs if row.member_ident})
+    split = [split_ident(row.member_ident) for row, _organization in pairs if row.member_ident]
+    found = {}
+    for each in here.filter(pk__in=[pk for pk, _external_id in split if pk]):
+        found[each.organization_id, str(each.pk)] = each
+    for each in here.filter(external_id__in=[external_id for _pk, external_id in split if external_id]):
+        found[each.organization_id, f"external:{each.external_id}"] = each
+    return found
+
+
+def _opted_out_members(members: Iterable[uuid.UUID]) -> set[tuple[uuid.UUID | None, str]]:
+    rows = PrivacySetting.objects.of_members().filter(member__in=members, choice=Choice.OPTED_OUT)
+    return set(rows.values_list("member_id", "product"))

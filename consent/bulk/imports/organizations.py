@@ -1,0 +1,191 @@
+"""New organizations, thousands by a statement: the rules are asked once about each combination of plan and choice.
+
+The rows are joined with those answers, so SQL repeats no rule. Instants within a row: created, opted out, started,
+opted in, attested, a microsecond apart; no window opens in between, for all is one transaction.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import connection
+
+from accounts.fields import MICROSECOND, to_micros
+from accounts.models import Plan
+from config import request_id
+
+from ... import ledger, rules
+from ...job_models import BulkJob
+from ...models import STATE_FIELDS, EventKind
+from ...rules import Choice, State
+from ...surfaces import organization_surface
+from .. import rows as job_rows
+from .fields import ImportPlan
+
+EXISTS = "exists"
+_CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = ''"
+_STATE = tuple(name for name in STATE_FIELDS if name != "since")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """One event of every row that made this choice (None: of every row)."""
+
+    kind: EventKind
+    at: dt.datetime
+    state: State
+    product: str = ""
+    surface: str = ""
+    before: str = ""
+    after: str = ""
+    choice: str | None = None
+    attested: bool = False  # of the rows with a `since` alone, which the state takes over
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """Rows of a job, made at an instant, after an event."""
+
+    cursor: Any
+    job: BulkJob
+    origin: ledger.Origin
+    rows: tuple[Any, int, int]
+    at: dt.datetime
+    before: int
+
+
+def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> int:
+    """Create the organizations of the rows up to `last` with settings, subscriptions and events; returns how many.
+
+    A row whose external id somebody else has taken meanwhile is marked, and passed over.
+    """
+    at = ledger.clock()
+    rows = (job_rows.job_id(job), job.cursor, last)
+    with connection.cursor() as cursor:
+        made = _insert_organizations(cursor, plan, at, rows)
+        if made:
+            chunk = _Chunk(cursor, job, origin, rows, at, _last_event(cursor))
+            _insert(chunk, _Step(EventKind.ORGANIZATION_CREATED, at, ledger.NO_LAYER, after=plan.kind))
+            for each in plan.plan_rows():
+                _start(chunk, each)
+    return made
+
+
+def _insert_organizations(cursor: Any, plan: ImportPlan, at: dt.datetime, chunk: Sequence[Any]) -> int:
+    stamp = to_micros(at)
+    cursor.execute(f"SELECT COUNT(*) FROM consent_importrow AS r WHERE {_CHUNK}", chunk)
+    (expected,) = cursor.fetchone()
+    cursor.execute(
+        f"""
+INSERT INTO accounts_organization (id, external_id, name, kind, country, status, created_at, changed_at)
+SELECT r.organization, r.external_id, r.name, %s, r.country, 'active', %s, %s FROM consent_importrow AS r
+WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
+        [plan.kind, stamp, stamp, *chunk],
+    )
+    made: int = cursor.rowcount
+    if made != expected:
+        cursor.execute(
+            f"""
+UPDATE consent_importrow SET outcome = '{EXISTS}' WHERE id IN (
+    SELECT r.id FROM consent_importrow AS r WHERE {_CHUNK}
+    AND NOT EXISTS (SELECT 1 FROM accounts_organization AS o WHERE o.id = r.organization))""",
+            chunk,
+        )
+    return made
+
+
+def _last_event(cursor: Any) -> int:
+    cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
+    (last,) = cursor.fetchone()
+    return int(last)
+
+
+def _start(chunk: _Chunk, plan: Plan) -> None:
+    started = chunk.at + 2 * MICROSECOND
+    chunk.cursor.execute(
+        f"""
+INSERT INTO accounts_subscription (organization_id, product, plan_id, started_at)
+SELECT r.organization, %s, %s, %s FROM consent_importrow AS r WHERE {_CHUNK} ORDER BY r.number""",
+        [plan.product, plan.key, to_micros(started), *chunk.rows],
+    )
+    for choice in Choice:
+        done = [(step, count) for step in _steps(plan, choice, chunk.at) if (count := _insert(chunk, step))]
+        if done:
+            _insert_settings(chunk, plan.product, done)
+
+
+def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
+    """What happens to a row of this choice, in order."""
+    opted_out, started, opted_in, attested = (at + n * MICROSECOND for n in range(1, 5))
+    told = "" if choice == Choice.DEFAULT else choice.value
+
+    def step(kind: EventKind, at: dt.datetime, state: State, **more: Any) -> _Step:
+        if kind.startswith("choice."):
+            more |= {"surface": organization_surface(plan.product).key, "before": Choice.DEFAULT, "after": choice}
+        return _Step(kind, at, state, product=plan.product, choice=told, **more)
+
+    state = State()
+    if choice == Choice.OPTED_OUT:
+        state = rules.opt_out(state, opted_out)
+        yield step(EventKind.CHOICE_OPTED_OUT, opted_out, state)
+    state = rules.subscribe(state, plan.key, plan.training_default, started)
+    yield step(EventKind.SUBSCRIPTION_STARTED, started, state, after=plan.key)
+    if choice == Choice.OPTED_IN:
+        state = rules.opt_in(state, opted_in)
+        yield step(EventKind.CHOICE_OPTED_IN, opted_in, state)
+    if state.allowed:
+        yield step(EventKind.SINCE_ATTESTED, attested, state, attested=True)
+
+
+def _insert(chunk: _Chunk, step: _Step) -> int:
+    """The event of each row that the step is about; returns how many."""
+    origin = chunk.origin
+    since = "r.since" if step.attested else "%s"
+    where = _CHUNK + (" AND r.choice = %s" if step.choice is not None else "")
+    where += " AND r.since IS NOT NULL" if step.attested else ""
+    constants: list[Any] = [to_micros(step.at), *(getattr(step.state, name) for name in _STATE)]
+    if not step.attested:
+        constants.append(None if step.state.since is None else to_micros(step.state.since))
+    constants += [step.kind.value, step.before, step.after, origin.reason]
+    constants += [origin.reference if step.attested else "", chunk.rows[0], step.product, step.surface]
+    constants += [origin.actor.type.value, origin.actor.id, origin.source, request_id.current()]
+    chunk.cursor.execute(
+        f"""
+INSERT INTO consent_consentevent (recorded_at, organization_id, {", ".join(_STATE)}, since, kind, before, after,
+    by_operator, reason, reference, wording, job_id, product, surface, actor_type, actor_id, source, request_id)
+SELECT %s, r.organization, {", ".join(["%s"] * len(_STATE))}, {since}, %s, %s, %s,
+    TRUE, %s, %s, '', %s, %s, %s, %s, %s, %s, %s
+FROM consent_importrow AS r WHERE {where} ORDER BY r.number""",
+        [*constants, *chunk.rows, *([step.choice] if step.choice is not None else [])],
+    )
+    return int(chunk.cursor.rowcount)
+
+
+def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, int]]) -> None:
+    """A setting for each row, as the last of its events says; version counts them."""
+    choice = next((step for step, _count in done if step.kind.startswith("choice.")), None)
+    last, attested = done[-1]
+    finals = [(last, len(done), "")]
+    if last.attested and attested < done[0][1]:  # some go without, and end a step before
+        finals.append((done[-2][0], len(done) - 1, f"AND NOT EXISTS (SELECT 1 FROM {_SAME_ROW})"))
+    for step, version, besides in finals:
+        parameters: list[Any] = [version, *([to_micros(choice.at)] if choice else [])]
+        parameters += [chunk.before, chunk.rows[0], product, to_micros(step.at), step.state.choice]
+        parameters += [to_micros(last.at)] if besides else []
+        chunk.cursor.execute(
+            f"""
+INSERT INTO consent_privacysetting (organization_id, product, {", ".join(STATE_FIELDS)}, version, changed_at,
+    last_event_id, choice_event_id)
+SELECT e.organization_id, e.product, {", ".join(f"e.{name}" for name in STATE_FIELDS)}, %s, e.recorded_at, e.id,
+    {f"(SELECT x.id FROM {_SAME_ROW})" if choice else "NULL"}
+FROM consent_consentevent AS e
+WHERE e.id > %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND e.choice = %s {besides}
+ORDER BY e.id""",
+            parameters,
+        )
+
+
+# Another event of the row's, at an instant.
+_SAME_ROW = """consent_consentevent AS x WHERE x.organization_id = e.organization_id AND x.product = e.product
+    AND x.member_id IS NULL AND x.recorded_at = %s"""

@@ -1,0 +1,198 @@
+"""A record of the file as a row to be kept, or what is wrong with it. Looks at nothing but the record."""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from accounts.access import split_ident
+from accounts.catalogue import Product
+from accounts.fields import new_id, to_micros
+from accounts.models import MemberRole, OrganizationKind, Plan
+
+from ...import_models import ImportTable
+from ...rules import Choice
+from ...services import layers, members, organizations
+from ...services.errors import Invalid
+from ..csv_files import Record
+from .fields import ImportPlan
+
+_SHOWN = 80
+_CHOICES = {
+    "": "", "default": "", "opted_out": Choice.OPTED_OUT.value, "opted_in": Choice.OPTED_IN.value
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """The columns of an ImportRow that come from the file; `ident` and `member_ident` are still to be looked up."""
+
+    line: int
+    ident: str = ""
+    member_ident: str = ""
+    organization: uuid.UUID | None = None
+    member: uuid.UUID | None = None
+    external_id: str = ""
+    name: str = ""
+    country: str = ""
+    email: str = ""
+    role: str = ""
+    product: str = ""
+    plan: str = ""
+    choice: str = ""
+    since: int | None = None
+
+
+class Problem(NamedTuple):
+    """The columns of an ImportProblem."""
+
+    line: int
+    column: str
+    value: str
+    remedy: str
+    kind: str = "bad"
+
+
+Values = Mapping[str, str]
+
+
+def shown(value: str) -> str:
+    """As much of a value as a problem keeps of it."""
+    return value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+
+
+class Parser:
+    """Reads records by an import's plan."""
+
+    def __init__(self, plan: ImportPlan, now: dt.datetime) -> None:
+        self._plan, self.now, self._now = plan, now, to_micros(now)
+        self._columns = tuple(plan.columns.items())
+        self._kinds: dict[str, Callable[[int, Values], Row]] = {
+            ImportTable.ORGANIZATIONS: self._organization,
+            ImportTable.MEMBERS: self._member,
+            ImportTable.SUBSCRIPTIONS: self._subscription,
+            ImportTable.CHOICES: self._choice_row,
+        }
+        self._parse = self._kinds[plan.table]
+        self._known_plans = dict(Plan.objects.values_list("key", "product"))
+
+    def parse(self, record: Record) -> Row | Problem:
+        if record.problem:
+            return Problem(record.row, "", "", record.problem[:500])
+        found = record.values
+        try:
+            return self._parse(record.row, {field: found[column] for field, column in self._columns})
+        except Invalid as error:
+            column = self.column(error.field)
+            value = found.get(column, "")
+            return Problem(record.row, column, shown(value), self._remedy(error, value))
+
+    def column(self, field: str) -> str:
+        """The column that holds a field."""
+        return self._plan.columns.get(field) or self._plan.columns.get(f"{field}_external_id", "")
+
+    @staticmethod
+    def _remedy(error: Invalid, value: str) -> str:
+        text = str(error.detail)
+        return (text if value else f"It is empty. {text}")[:500]
+
+    # --- Tables ---
+
+    def _organization(self, line: int, values: Values) -> Row:
+        external_id = self._external_id(values["external_id"])
+        if not external_id:
+            raise Invalid("required", "Every organization needs its external id.", "external_id")
+        email = ""
+        if self._plan.kind == OrganizationKind.PERSONAL:
+            email = self._email(values["owner_email"], "owner_email")
+        return Row(
+            line,
+            organization=new_id(),
+            external_id=external_id,
+            name=organizations.clean_name(" ".join(values["name"].split())),
+            country=organizations.clean_country(values.get("country", "")),
+            email=email,
+            choice=self._choice(values.get("choice", self._plan.default_choice)),
+            since=self._since(values),
+        )
+
+    def _member(self, line: int, values: Values) -> Row:
+        return Row(
+            line,
+            ident=self._ident(values, "organization"),
+            email=self._email(values["email"], "email"),
+            name=layers.clean_text(" ".join(values.get("name", "").split()), "name", length=200),
+            role=members.clean_role(values.get("role", "").lower() or MemberRole.MEMBER).value,
+            external_id=self._external_id(values.get("external_id", "")),
+            since=self._since(values),
+        )
+
+    def _subscription(self, line: int, values: Values) -> Row:
+        key = values["plan"]
+        if key not in self._known_plans:
+            known = ", ".join(self._known_plans)
+            raise Invalid("unknown_plan", f"There is no such plan. The plans: {known}.", "plan")
+        ident = self._ident(values, "organization")
+        return Row(line, ident=ident, plan=key, product=self._known_plans[key], since=self._since(values))
+
+    def _choice_row(self, line: int, values: Values) -> Row:
+        product = values["product"].lower()
+        if product not in Product.values:
+            known = ", ".join(Product.values)
+            raise Invalid("unknown_product", f"There is no such product. The products: {known}.", "product")
+        member = self._ident(values, "member", required=False)
+        choice = self._choice(values["choice"])
+        if member and product != Product.LE_CHAT:
+            raise Invalid("product", "Members choose for le_chat only. Remove the row, or its member.", "product")
+        if member and choice == Choice.OPTED_IN:
+            text = "Only the member opts in. Remove the row: who has not opted out goes with the organization."
+            raise Invalid("opted_in", text, "choice")
+        since = self._since(values)
+        if member and since:
+            since = None  # an opt-out reaches back for good
+        ident = self._ident(values, "organization")
+        return Row(line, ident=ident, member_ident=member, product=product, choice=choice, since=since)
+
+    # --- Values ---
+
+    def _ident(self, values: Values, field: str, *, required: bool = True) -> str:
+        ident = values.get(field, "")
+        if not ident and (external := values.get(f"{field}_external_id", "")):
+            ident = f"external:{external}"
+        if not ident and required:
+            raise Invalid("required", "Say whose row it is.", field)
+        if ident and split_ident(ident) == (None, None):
+            raise Invalid("invalid", "This is no id. Write an id, or external: and the external id.", field)
+        return ident if ident.startswith("external:") else ident.lower()
+
+    @staticmethod
+    def _external_id(text: str) -> str:
+        return members.clean_external_id(text) or ""
+
+    @staticmethod
+    def _email(text: str, field: str) -> str:
+        try:
+            return members.clean_email(text)
+        except Invalid as error:
+            raise Invalid(error.code, error.detail, field) from error
+
+    @staticmethod
+    def _choice(text: str) -> str:
+        choice = _CHOICES.get(text.lower().replace("-", "_").replace(" ", "_"))
+        if choice is None:
+            text = "Write opted_out or opted_in, or leave it empty where nobody has chosen."
+            raise Invalid("unknown_choice", text, "choice")
+        return choice
+
+    def _since(self, values: Values) -> int | None:
+        text = values.get("since", "")
+        if not text:
+            return None
+        try:
+            instant = dt.datetime.fromisoformat(text)
+            micros = to_micros(instant)
+        except (ValueError, OverflowError):
+            remedy = "Write an instant with its time zone, like 2025-03-01T00:00:00Z."
+            raise Invalid("invalid", remedy, "since") from None
+        if micros >= self._now:
+            raise Invalid("future", "It lies in the future. Write an instant that has passed.", "since")
+        return micros

@@ -1,0 +1,81 @@
+"""People who join organizations by an import: users where they are new, members, their events."""
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+
+from django.contrib.auth.hashers import make_password
+
+from accounts.fields import MICROSECOND
+from accounts.models import Member, Organization, User
+
+from ... import ledger
+from ...models import ConsentEvent, EventKind
+from ...services.members import membership_state
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Person:
+    """Who joins which organization; `since` is attested, where it is given."""
+
+    organization: uuid.UUID
+    email: str
+    name: str
+    role: str
+    external_id: str = ""
+    since: dt.datetime | None = None
+
+
+def join(people: Sequence[Person], origin: ledger.Origin) -> None:
+    """All of them join. Expects the caller's transaction, and organizations that are locked or just made."""
+    if not people:
+        return
+    users = _users(people)
+    organizations = Organization.objects.in_bulk({person.organization for person in people})
+    at = ledger.clock(*(organization.created_at for organization in organizations.values()))
+    attested_at = at + MICROSECOND
+    members = Member.objects.bulk_create(
+        Member(
+            organization=organizations[person.organization],
+            user=users[person.email],
+            role=person.role,
+            external_id=person.external_id or None,
+            joined_at=person.since or at,
+            changed_at=attested_at if person.since else at,
+        )
+        for person in people
+    )
+    plain = dataclasses.replace(origin, reference="")
+    ledger.record([_event(each, EventKind.MEMBER_JOINED, plain, at, since=at, after=each.role) for each in members])
+    attested = [each for each, person in zip(members, people, strict=True) if person.since]
+    ledger.record(
+        [_event(each, EventKind.SINCE_ATTESTED, origin, attested_at, since=each.joined_at) for each in attested]
+    )
+
+
+def _users(people: Iterable[Person]) -> dict[str, User]:
+    """By e-mail; whoever is new has a name and no password yet."""
+    names = {person.email: person.name for person in people}
+    known = set(User.objects.filter(email__in=names).values_list("email", flat=True))
+    new = [
+        User(email=email, name=name, password=make_password(None))
+        for email, name in names.items()
+        if email not in known
+    ]
+    User.objects.bulk_create(new, ignore_conflicts=True)  # somebody else may make them at the same time
+    return {user.email: user for user in User.objects.filter(email__in=names)}
+
+
+def _event(
+    member: Member, kind: EventKind, origin: ledger.Origin, at: dt.datetime, *, since: dt.datetime, after: str = ""
+) -> ConsentEvent:
+    return ledger.event(
+        kind,
+        organization=member.organization,
+        member=member,
+        origin=origin,
+        at=at,
+        state=membership_state(since),
+        after=after,
+    )

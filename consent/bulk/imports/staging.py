@@ -1,0 +1,170 @@
+"""From a file to rows that can be applied: read as a stream, a page a transaction, every bad row kept with its remedy.
+
+Of two rows about the same the first counts. Identical ones are passed over; where they differ the later one is bad,
+and where they differ in what nobody can guess (the choice, the plan) both are.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Count
+
+from ... import ledger
+from ...import_models import ImportProblem, ImportRow, ImportTable, ProblemKind
+from ...job_models import BulkJob
+from .. import rows as job_rows
+from ..csv_files import TableFile
+from ..loading import Value, load
+from .fields import ImportPlan
+from .looking import Looked, look
+from .parsing import Parser, Problem, Row, shown
+
+_PAGE = 5_000
+DUPLICATE, BAD = "duplicate", "bad"
+_ROW_COLUMNS = ("job_id", "number", *(name for name in Row._fields if not name.endswith("ident")), "outcome")
+_PROBLEM_COLUMNS = ("job_id", *Problem._fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Same:
+    """Which rows are about the same (`key`), what they can differ in, and where neither counts if they do."""
+
+    key: tuple[str, ...]
+    values: tuple[str, ...]
+    disputed: str
+    named: str  # the field that is named in what is said of them
+
+
+_SAME = {
+    ImportTable.ORGANIZATIONS: [
+        _Same(("external_id",), ("name", "country", "choice", "email", "since"), "choice", "external_id")
+    ],
+    ImportTable.MEMBERS: [
+        _Same(("organization", "email"), ("name", "role", "external_id", "since"), "", "email"),
+        _Same(("organization", "external_id"), ("email",), "email", "external_id"),
+    ],
+    ImportTable.SUBSCRIPTIONS: [_Same(("organization", "product"), ("plan", "since"), "plan", "organization")],
+    ImportTable.CHOICES: [_Same(("organization", "member", "product"), ("choice", "since"), "choice", "organization")],
+}
+_FIELD_OF = {"email": "owner_email"}  # where a table calls a column otherwise
+
+
+def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[int], None] | None = None) -> bool:
+    """Keep the rows of the file as the job's, and what is wrong with them; returns whether any would loosen.
+
+    What an earlier, broken reading left is dropped first. Raises BadFile.
+    """
+    drop_rows(job)
+    file.require(*plan.columns.values())
+    parser = Parser(plan, ledger.clock())
+    records, loosens, number, read = iter(file), False, 0, 0
+    while page := list(islice(records, _PAGE)):
+        parsed = [parser.parse(record) for record in page]
+        good: list[Looked] = []
+        problems: list[Problem] = [each for each in parsed if isinstance(each, Problem)]
+        for found in look(plan.table, [each for each in parsed if isinstance(each, Row)], parser):
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            good.append(found)
+            loosens = loosens or found.loosens
+            if found.problem:
+                problems.append(found.problem)
+        read += len(page)
+        with transaction.atomic():  # `on_rows` holds the job: nobody stops it, or reads it too, in between
+            if on_rows:
+                on_rows(read)
+            load(ImportRow._meta.db_table, _ROW_COLUMNS, _rows(job, good, number))
+            keep_problems(job, problems)
+        number += len(good)
+    job.matched = number
+    for same in _SAME[ImportTable(plan.table)]:
+        _find_duplicates(job, same, plan)
+    return loosens
+
+
+def drop_rows(job: BulkJob) -> None:
+    """Forget what was read for the job."""
+    job.problems.all().delete()
+    while numbers := list(job.import_rows.order_by("number").values_list("pk", flat=True)[:_PAGE]):
+        ImportRow.objects.filter(pk__in=numbers).delete()
+
+
+def _rows(job: BulkJob, looked: Sequence[Looked], before: int) -> Iterator[tuple[Any, ...]]:
+    for number, (row, outcome, _problem, _loosens) in enumerate(looked, start=before + 1):
+        yield (job.pk, number, row[0], *row[3:], outcome)
+
+
+# --- Rows about the same ----------------------------------------------------------------------------------------------
+
+
+def _find_duplicates(job: BulkJob, same: _Same, plan: ImportPlan) -> None:
+    """The database pairs each later row with the first; what they mean is decided page by page."""
+    key = ", ".join(f"{name}" for name in same.key)
+    given = f"AND {same.key[-1]} <> ''" if same.key[-1] == "external_id" else ""
+    values = ", ".join(f"r.{name}, f.{name}" for name in same.values)
+    sql = f"""
+SELECT r.id, r.line, f.id, f.line, r.{"external_id" if same.named == "external_id" else "email"}, {values}
+FROM (SELECT id, FIRST_VALUE(id) OVER (PARTITION BY {key} ORDER BY number) AS first_id
+      FROM consent_importrow WHERE job_id = %s AND outcome NOT IN ('{DUPLICATE}', '{BAD}') {given}) AS k
+JOIN consent_importrow AS r ON r.id = k.id JOIN consent_importrow AS f ON f.id = k.first_id
+WHERE k.id <> k.first_id ORDER BY r.number"""
+    disputed: set[int] = set()
+    with connection.chunked_cursor() as cursor:  # a page at a time in memory, however many there are
+        cursor.execute(sql, [job_rows.job_id(job)])
+        while found := cursor.fetchmany(_PAGE):
+            _settle_duplicates(job, same, plan, found, disputed)
+
+
+def _settle_duplicates(
+    job: BulkJob, same: _Same, plan: ImportPlan, found: Sequence[tuple[Any, ...]], disputed: set[int]
+) -> None:
+    duplicates: list[int] = []
+    bad: list[int] = []
+    problems: list[Problem] = []
+    column = Parser(plan, ledger.clock()).column(same.named)
+    for pk, line, first_pk, first_line, text, *values in found:
+        value = shown(text)
+        differing = [name for n, name in enumerate(same.values) if values[2 * n] != values[2 * n + 1]]
+        if not differing:
+            duplicates.append(pk)
+            continue
+        bad.append(pk)
+        names = ", ".join(
+            plan.columns.get(name) or plan.columns.get(_FIELD_OF.get(name, ""), name) for name in differing
+        )
+        remedy = f"This stands in row {first_line} already, with another {names}. Keep one of the two."
+        problems.append(Problem(line, column, value, remedy[:500]))
+        if same.disputed in differing and first_pk not in disputed:
+            disputed.add(first_pk)
+            bad.append(first_pk)
+            other = plan.columns.get(same.disputed, same.disputed)
+            remedy = f"This stands in row {line} again, with another {other}. Keep one of the two."
+            problems.append(Problem(first_line, column, value, remedy[:500]))
+    ImportRow.objects.filter(pk__in=duplicates).update(outcome=DUPLICATE)
+    ImportRow.objects.filter(pk__in=bad).update(outcome=BAD)
+    keep_problems(job, problems)
+
+
+def keep_problems(job: BulkJob, problems: Sequence[Problem]) -> None:
+    """What there is to say about rows of the job."""
+    if problems:
+        kept: Iterator[tuple[Value, ...]] = (
+            (job.pk, each.line, *[_storable(text) for text in each[1:]]) for each in problems
+        )
+        load(ImportProblem._meta.db_table, _PROBLEM_COLUMNS, kept)
+
+
+def _storable(text: str) -> str:
+    """As databases can hold it; what is longer is cut there to what each column holds anyway."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def counts(job: BulkJob) -> dict[str, int]:
+    """outcome → rows; bad ones include those that could not be kept at all."""
+    found = dict(job.import_rows.order_by().values_list("outcome").annotate(Count("pk")))
+    bad = job.problems.filter(kind=ProblemKind.BAD).count()
+    return found | {BAD: bad} if bad else found

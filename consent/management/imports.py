@@ -1,0 +1,212 @@
+"""What the import commands share: the file read and previewed, every bad row told, then the job run here or left."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Any, ClassVar
+
+from django.core.management.base import CommandParser
+
+from accounts.access import Actor
+from accounts.management.base import Failed, Misuse, counted, table
+from consent.bulk import shapes, tidying
+from consent.bulk.csv_files import MissingColumn, open_table
+from consent.bulk.exports import CSV, JSON_LINES
+from consent.bulk.files import BadFile, new_file
+from consent.bulk.imports import jobs as imports
+from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns
+from consent.bulk.imports.problems import write_problems
+from consent.bulk.imports.staging import BAD, DUPLICATE
+from consent.import_models import ImportTable, ProblemKind
+from consent.job_models import BulkJob, JobStatus
+from consent.management.jobs import JobCommand
+from consent.models import Source
+from consent.services.errors import Invalid
+
+_TOLD = 100  # problems on stderr
+_LISTED = 1_000  # and in the JSON; --problems has all
+
+
+class ImportCommand(JobCommand):
+    """A subclass names its table; what it says of rows that change something is `made`."""
+
+    table: ClassVar[ImportTable]
+    made: ClassVar[str] = "made"
+    done_so_far = "Nothing was written."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        fields = FIELDS[self.table]
+        parser.add_argument("file", metavar="FILE", help="CSV, or JSON Lines; packed by gzip too; - for stdin")
+        parser.add_argument(
+            "--map", action="append", default=[], metavar="FIELD=COLUMN",
+            help="which column holds what; without any, those named like the fields but since; fields: "
+            + ", ".join(field.name for field in fields),
+        )  # fmt: skip
+        self.add_table_arguments(parser)
+        parser.add_argument("--reason", default="", help="kept in the ledger; needed where the file opts in")
+        parser.add_argument("--reference", default="", help="where an attested since can be looked up")
+        parser.add_argument("--encoding", help="of the file, where it can't be told from its bytes")
+        parser.add_argument("--skip-bad", action="store_true", help="import the good rows, though there are bad ones")
+        parser.add_argument(
+            "--problems", metavar="PATH", help="write all that is wrong into this new file (.csv, .jsonl)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
+        parser.add_argument("--background", action="store_true", help="leave it to a worker, once the file is read")
+        self.add_actor(parser)
+        self.add_format(parser)
+
+    def add_table_arguments(self, parser: CommandParser) -> None:
+        """What this table takes besides."""
+
+    def import_plan(self, columns: dict[str, str], _options: dict[str, Any]) -> ImportPlan:
+        return ImportPlan(self.table, columns)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        actor = self.actor(options["actor"])
+        with _as_file(options["file"]) as path:
+            job = self._read(path, actor, options)
+        bad = job.preview.get(BAD, 0)
+        stopped = bool(bad) and not options["skip_bad"]
+        try:
+            self._tell(job, options)
+        except BadFile as error:
+            imports.discard(job)
+            raise Failed(f"--problems: {error} Nothing was written.") from error
+        if not options["dry_run"] and not stopped and job.preview[shapes.CHANGE]:
+            job = self._run(job, actor, options)
+        self._print(job, options, written=job.status == JobStatus.DONE or not (stopped or options["dry_run"]))
+        if stopped:
+            raise Failed(f"{counted(bad, 'bad row')}, so nothing was written. Mend them, or use --skip-bad.")
+
+    # --- Reading ---
+
+    def _read(self, path: str, actor: Actor, options: dict[str, Any]) -> BulkJob:
+        given = _columns(options["map"], self.table)
+        try:
+            file = open_table(path, wanted=given.values(), encoding=options["encoding"])
+            columns = given or guess_columns(self.table, file.columns)
+            file.require(*columns.values())
+        except MissingColumn as error:
+            raise Misuse(f"--map: {error}") from error
+        except BadFile as error:
+            raise Failed(f"{error} Nothing was written.") from error
+        if file.encoding == "cp1252":
+            self.note("The file is not UTF-8; it is read as Windows-1252 (--encoding names another).")
+        more = {imports.ENCODING: file.encoding}
+        try:
+            job = imports.prepare(
+                plan=self._checked(self.import_plan(columns, options)),
+                actor=actor,
+                source=Source.COMMAND,
+                name=options["file"],
+                reason=options["reason"],
+                reference=options["reference"],
+                **more,
+            )
+        except Invalid as error:
+            raise Misuse(f"--{error.field}: {error}") from error
+        imports.take(job)
+        try:
+            with self.progress(None, "rows read", tell_end=False) as progress:
+                return imports.read(job, path, progress.reach)
+        except BaseException as error:
+            imports.discard(job)
+            if isinstance(error, BadFile):
+                raise Failed(f"{error} Nothing was written.") from error
+            if isinstance(error, Invalid):
+                raise Misuse(f"--{error.field}: {error} Nothing was written.") from error
+            raise
+
+    @staticmethod
+    def _checked(plan: ImportPlan) -> ImportPlan:
+        try:
+            return plan.checked()
+        except Invalid as error:
+            where = error.field.partition("/")[0]
+            option = {"columns": "map", "plans": "plan", "default_choice": "default-choice"}.get(where, where)
+            raise Misuse(f"--{option}: {error}") from error
+
+    # --- Running ---
+
+    def _run(self, job: BulkJob, actor: Actor, options: dict[str, Any]) -> BulkJob:
+        job = self.submit(job, actor, accept_drift=True, here=not options["background"])
+        if job.status == JobStatus.RUNNING:
+            job = self.run_here(job)
+        if job.status == JobStatus.DONE:
+            for problem in job.problems.filter(kind=ProblemKind.REFUSED)[:_TOLD]:
+                self.note(str(problem))
+        return job
+
+    def _tell(self, job: BulkJob, options: dict[str, Any]) -> None:
+        for problem in job.problems.all()[:_TOLD]:
+            self.note(str(problem))
+        more = job.problems.count() - _TOLD
+        if more > 0 and not options["problems"]:
+            self.note(f"… and {more:,} more: --problems FILE has all of them.")
+        if options["problems"]:
+            form = JSON_LINES if options["problems"].endswith(".jsonl") else CSV
+            with new_file(options["problems"]) as out:
+                text = TextIOWrapper(out, "utf-8", newline="", write_through=True)
+                write_problems(job, text, form)
+                text.detach()  # who made the file closes it
+
+    # --- Telling ---
+
+    def outcome(self, job: BulkJob) -> dict[str, int]:
+        """What came, or would come, of the rows; by what this table calls it."""
+        found = job.preview if job.started_at is None else {shapes.CHANGE: job.changed, shapes.SAME: job.unchanged}
+        refusals = job.preview if job.started_at is None else job.refusals
+        known = (shapes.CHANGE, shapes.SAME, BAD, DUPLICATE, "differing")
+        refused = sum(count for name, count in refusals.items() if name not in known)
+        return {
+            self.made: found.get(shapes.CHANGE, 0),
+            "unchanged": found.get(shapes.SAME, 0),
+            "differing": job.problems.filter(kind=ProblemKind.DIFFERING).count(),
+            "refused": refused,
+        }
+
+    def _print(self, job: BulkJob, options: dict[str, Any], *, written: bool) -> None:
+        lists = {
+            f"{kind.value}_rows": [str(problem) for problem in job.problems.filter(kind=kind)[:_LISTED]]
+            for kind in ProblemKind
+        }
+        found = self.outcome(job) | {"duplicates": job.preview.get(DUPLICATE, 0), "bad": job.preview.get(BAD, 0)}
+        lines: list[tuple[str, object]] = [(name.replace("_", " "), f"{count:,}") for name, count in found.items()]
+        waits = job.status in (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED)
+        lines.append(("written", "not yet" if waits else "yes" if written else "no"))
+        data = {**found, "written": written and not waits, "loosens": job.loosens, **lists}
+        if job.status == JobStatus.PREVIEWED:  # a trial, or nothing to do: all that is to be said has been said
+            imports.discard(job)
+        else:
+            data |= {"job": str(job.pk), "status": job.status}
+            tidying.tidy(job)
+        self.result(data, table(lines), options)
+        self.say_how_on(job)
+
+
+def _columns(pairs: list[str], which: ImportTable) -> dict[str, str]:
+    known = [field.name for field in FIELDS[which]]
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        field, equals, column = (part.strip() for part in pair.partition("="))
+        if not (equals and column) or field not in known:
+            raise Misuse(f"--map: “{pair}” is not FIELD=COLUMN; the fields are {', '.join(known)}.")
+        if field in columns:
+            raise Misuse(f"--map: {field} is given twice.")
+        columns[field] = column
+    return columns
+
+
+@contextmanager
+def _as_file(name: str) -> Iterator[str]:
+    """A path; what comes by stdin is kept in a file meanwhile, for it is read more than once."""
+    if name != "-":
+        yield name
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield copy.name
