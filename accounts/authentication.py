@@ -19,7 +19,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from .access import Actor, known_scopes
-from .models import ApiKey, Organization
+from .models import ApiKey, Organization, User
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,16 @@ def _digest(key: str) -> str:
 
 
 def issue_key(
-    name: str, scopes: Iterable[str], *, organization: Organization | None = None, expires_at: dt.datetime | None = None
+    name: str,
+    scopes: Iterable[str],
+    *,
+    organization: Organization | None = None,
+    expires_at: dt.datetime | None = None,
+    issued_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """Store a new key and return it with its text, which is nowhere else and never shown again.
+
+    `issued_by` answers for what is done with it: without anybody it can't start bulk jobs.
 
     Raises ValueError for no scope, an unknown one, or one that only operator keys may have.
     """
@@ -53,7 +60,13 @@ def issue_key(
     prefix = "tck_" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
     text = f"{prefix}_{secrets.token_urlsafe(32)}"
     key = ApiKey.objects.create(
-        name=name, prefix=prefix, hash=_digest(text), scopes=granted, organization=organization, expires_at=expires_at
+        name=name,
+        prefix=prefix,
+        hash=_digest(text),
+        scopes=granted,
+        organization=organization,
+        expires_at=expires_at,
+        issued_by=issued_by,
     )
     return key, text
 

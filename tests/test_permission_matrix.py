@@ -14,7 +14,13 @@ import pytest
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.access import Actor
 from consent import ledger
+from consent.bulk import jobs
+from consent.bulk.selection import Selection
+from consent.job_models import BulkJob
+from consent.surfaces import LE_CHAT_CONSOLE
+from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything
 
@@ -57,6 +63,11 @@ OPERATORS_204 = OPERATORS.replace("200", "204")
 MANAGERS = "401 200 200 403 403 404 200 200 404 200 403"
 CHOICES_SEEN = "401 403 403 403 200 404 200 403 404 200 403"
 QUESTION = {"organization": "{organization}", "product": "le_chat", "member": "{member}"}
+JOB = f"{API}bulk-jobs/<str:job>/"
+BULK = "401 403 403 403 403 403 200 403 403 200 403"
+BULK_CHANGE = {"surface": "le_chat_console", "choice": "opted_out", "select": {"everything": True}}
+# The state of a job in which each verb can be said to it.
+STATES = {"approve": "awaiting_approval", "pause": "queued", "resume": "paused", "cancel": "running", "undo": "done"}
 LOCK = {"reason": "Contract 7", "reference": "CRM-7"}
 
 API_ROWS = [
@@ -112,6 +123,16 @@ API_ROWS = [
     Row("POST", f"{API}decisions/batch/", ASKERS, {"items": [QUESTION]}),
     Row("GET", f"{API}events/", "401 403 403 403 403 403 200 403 403 200 403"),
     Row("GET", f"{ORGANIZATION}events/", READERS),
+    #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}bulk-jobs/", BULK),
+    Row("POST", f"{API}bulk-jobs/", BULK.replace("200", "202"), BULK_CHANGE),
+    Row("GET", JOB, BULK),
+    Row("GET", f"{JOB}rows/", BULK),
+    Row("POST", f"{JOB}approve/", "401 403 403 403 403 403 200 403 403 403 403", {}),
+    Row("POST", f"{JOB}pause/", BULK, {}),
+    Row("POST", f"{JOB}resume/", BULK, {}),
+    Row("POST", f"{JOB}cancel/", BULK, {}),
+    Row("POST", f"{JOB}undo/", BULK.replace("200", "202"), {}),
     Row("GET", "healthz", ANYBODY),
     Row("GET", "readyz", ANYBODY),
     Row("GET", "api/", NOWHERE),
@@ -142,7 +163,18 @@ def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() ->
 def world() -> World:
     made = make_world()
     ledger.sequence()  # reading a feed then writes nothing either
+    author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True))
+    for verb, status in STATES.items():
+        wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
+        job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
+        BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
     return made
+
+
+def job_for(route: str) -> uuid.UUID | None:
+    """A job in the state for the verb that the route ends with; for reading any will do."""
+    verb = route.rstrip("/").rpartition("/")[2]
+    return BulkJob.objects.filter(reason=verb if verb in STATES else "undo").values_list("pk", flat=True).first()
 
 
 def fill(text: str, world: World, **ids: str) -> str:
@@ -152,6 +184,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "product": "le_chat",
         "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
         "_path": "v1/nowhere/",
+        "job": str(job_for(text)),
         **ids,
     }
     for name, value in values.items():

@@ -2,11 +2,12 @@
 
 from django.urls import URLPattern, path
 
-from . import catalogue, decisions, events, members, organizations, privacy_settings
+from . import bulk_jobs, catalogue, decisions, events, members, organizations, privacy_settings
 
 app_name = "api"
 
 _ORGANIZATION = "organizations/<str:organization>/"
+_JOB = "bulk-jobs/<str:job>/"
 _MEMBER = f"{_ORGANIZATION}members/<str:member>/"
 
 urlpatterns: list[URLPattern] = [
@@ -39,6 +40,14 @@ urlpatterns: list[URLPattern] = [
         name="member-setting",
     ),
     path(f"{_ORGANIZATION}locks/<str:product>/", privacy_settings.LockDetail.as_view(), name="lock"),
+    path("bulk-jobs/", bulk_jobs.BulkJobs.as_view(), name="bulk-jobs"),
+    path(_JOB, bulk_jobs.BulkJobDetail.as_view(), name="bulk-job"),
+    path(f"{_JOB}rows/", bulk_jobs.BulkJobRows.as_view(), name="bulk-job-rows"),
+    *(
+        path(f"{_JOB}{verb}/", bulk_jobs.BulkJobVerb.as_view(verb=verb), name=f"bulk-job-{verb}")
+        for verb in bulk_jobs.VERBS
+    ),
+    path(f"{_JOB}undo/", bulk_jobs.BulkJobUndo.as_view(), name="bulk-job-undo"),
     path("decisions/", decisions.decide, name="decisions"),
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
     path("events/", events.Events.as_view(), name="events"),

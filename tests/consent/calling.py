@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts.authentication import issue_key
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Organization, User
 from consent.models import ConsentEvent, PrivacySetting
 from tests import cast as casting
 from tests.cast import Cast
@@ -52,8 +52,8 @@ class Caller:
         return self("DELETE", path, body)
 
 
-def by_key(*scopes: str, organization: Organization | None = None) -> Caller:
-    _key, text = issue_key("a service", scopes, organization=organization)
+def by_key(*scopes: str, organization: Organization | None = None, issued_by: User | None = None) -> Caller:
+    _key, text = issue_key("a service", scopes, organization=organization, issued_by=issued_by)
     return Caller(Client(), {"Authorization": f"Bearer {text}"})
 
 
@@ -93,7 +93,7 @@ def make_world() -> World:
         "anonymous": Caller(Client()),
         "key": by_key(*ORGANIZATION_SCOPES, organization=cast.labs),
         "foreign_key": by_key(*ORGANIZATION_SCOPES, organization=cast.brage),
-        "operator_key": by_key(*ALL_SCOPES),
+        "operator_key": by_key(*ALL_SCOPES, issued_by=cast.operator),
         "narrow_key": by_key("webhooks:write"),
     }
     return World(cast, callers)

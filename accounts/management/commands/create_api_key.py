@@ -31,6 +31,9 @@ class Command(PortalCommand):
         parser.add_argument(
             "--organization", metavar="ID", help="good for this one only, by id or external:ID; without it for all"
         )
+        parser.add_argument(
+            "--actor", metavar="EMAIL", help="the operator who answers for it; only then can it start bulk jobs"
+        )
         parser.add_argument("--expires", metavar="DATE", help="a day (its first moment in UTC) or an RFC 3339 instant")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -39,8 +42,11 @@ class Command(PortalCommand):
         organization = None
         if options["organization"] is not None:
             organization = self.organization(options["organization"], Actor.system(), Permission.ORGANIZATION_VIEW)
+        issued_by = self.actor(options["actor"]).user if options["actor"] else None
         try:
-            key, text = issue_key(name, options["scope"], organization=organization, expires_at=expires_at)
+            key, text = issue_key(
+                name, options["scope"], organization=organization, expires_at=expires_at, issued_by=issued_by
+            )
         except ValueError as error:
             raise Misuse(f"{str(error).capitalize()}.") from error
         self.stdout.write(text)

@@ -1,0 +1,152 @@
+"""Bulk jobs: previewed, run by the preview's digest, watched, stopped, undone. A worker runs them, never a request."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import NotFound, Permission, require
+from accounts.fields import parse_id
+from config.paging import CursorPagination
+from config.problems import body_pointer, fault, invalid
+
+from ..bulk import jobs, rows
+from ..bulk.selection import Selection
+from ..job_models import BulkJob, JobKind, JobStatus
+from ..models import Source
+from ..surfaces import SURFACES
+from .base import ApiView
+from .bulk_serializers import (
+    BulkJobInput,
+    BulkJobOutput,
+    BulkJobQuery,
+    BulkJobRowOutput,
+    BulkJobRowQuery,
+    NothingInput,
+    SampleOutput,
+)
+from .serializers import ReasonInput
+
+VERBS: dict[str, Callable[..., BulkJob]] = {
+    "approve": jobs.approve,
+    "pause": jobs.pause,
+    "resume": jobs.resume,
+    "cancel": jobs.cancel,
+}
+_PREVIEWED = ("surface", "choice", "reason", "select")
+
+
+class JobView(ApiView):
+    def jobs(self) -> QuerySet[BulkJob]:
+        require(self.actor, Permission.CONSENT_VIEW, None)
+        return BulkJob.objects.select_related("author", "approver")
+
+    def job(self, ident: str) -> BulkJob:
+        """Raises Forbidden, NotFound."""
+        pk = parse_id(ident)
+        job = None if pk is None else self.jobs().filter(pk=pk).first()
+        if job is None:
+            raise NotFound("job")
+        return job
+
+    def accepted(self, job: BulkJob) -> Response:
+        """202: the preview, with a sample of its rows, and where to look from now on."""
+        data = BulkJobOutput(job).data
+        if job.status == JobStatus.PREVIEWED:
+            data |= {"sample": SampleOutput(rows.sample(job), many=True).data}
+        path = self.request.path.partition("/bulk-jobs/")[0]
+        location = self.request.build_absolute_uri(f"{path}/bulk-jobs/{job.pk}/")
+        return Response(data, status=202, headers={"Location": location})
+
+
+class BulkJobs(JobView):
+    query_class = BulkJobQuery
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        found, following = self.paginator.page(request, self.jobs().filter(**self.params))
+        return Response({"results": BulkJobOutput(found, many=True).data, "next": following})
+
+    def post(self, request: Request) -> Response:
+        require(self.actor, Permission.CONSENT_CHOOSE, None)
+        values = self.body(BulkJobInput)
+        if values["dry_run"]:
+            return self.accepted(self._previewed(values))
+        return self.accepted(self._submitted(values))
+
+    def _previewed(self, values: dict[str, Any]) -> BulkJob:
+        beside = [name for name in ("digest", "accept_drift") if name in values]
+        missing = [name for name in ("surface", "choice", "select") if name not in values]
+        faults = [fault(body_pointer(name), _("This goes with “dry_run”: false.")) for name in beside]
+        faults += [fault(body_pointer(name), _("This field is required.")) for name in missing]
+        if faults:
+            raise invalid(faults)
+        return jobs.preview_choice(
+            surface=SURFACES[values["surface"]],
+            choice=values["choice"],
+            reason=values.get("reason", ""),
+            selection=Selection.from_json(values["select"]),
+            actor=self.actor,
+            source=Source.API,
+        )
+
+    def _submitted(self, values: dict[str, Any]) -> BulkJob:
+        """What was previewed runs; what the caller says of it besides has to be what was previewed."""
+        if not values.get("digest"):
+            detail = _("A run names the digest of its dry run: what is to happen has been seen.")
+            raise invalid([fault(body_pointer("digest"), detail)])
+        kept = BulkJob.objects.filter(digest=values["digest"], status=JobStatus.PREVIEWED).exclude(kind=JobKind.IMPORT)
+        job = kept.order_by("-pk").first()
+        if job is None:
+            raise invalid([fault(body_pointer("digest"), _("No preview with this digest waits to be run."))])
+        previewed = BulkJobOutput(job).data
+        if "select" in values:
+            values["select"] = Selection.from_json(values["select"]).to_json()
+            previewed["select"] = Selection.from_json(job.selection).to_json() if job.selection else {}
+        differing = [name for name in _PREVIEWED if name in values and values[name] != previewed[name]]
+        if differing:
+            raise invalid([fault(body_pointer(name), _("The preview said something else.")) for name in differing])
+        drift = values.get("accept_drift", False)
+        return jobs.submit(job=job, actor=self.actor, digest=job.digest, accept_drift=drift)
+
+
+class BulkJobDetail(JobView):
+    def get(self, request: Request, job: str) -> Response:
+        return Response(BulkJobOutput(self.job(job)).data)
+
+
+class BulkJobRows(JobView):
+    """The rows in order; `refused=true`: those that were not changed, and why."""
+
+    query_class = BulkJobRowQuery
+    paginator = CursorPagination("pk")
+
+    def get(self, request: Request, job: str) -> Response:
+        of = self.job(job)
+        listed = of.rows.select_related("organization")
+        if self.params.get("refused"):
+            listed = listed.exclude(refusal="")
+        found, following = self.paginator.page(request, listed)
+        output = BulkJobRowOutput(found, many=True, context={"choice": of.wanted})
+        return Response({"results": output.data, "next": following})
+
+
+class BulkJobVerb(JobView):
+    verb = ""  # of VERBS
+
+    def post(self, request: Request, job: str) -> Response:
+        of = self.job(job)
+        self.body(NothingInput)
+        return Response(BulkJobOutput(VERBS[self.verb](job=of, actor=self.actor)).data)
+
+
+class BulkJobUndo(JobView):
+    """A preview of the undo, a job of its own; run like any other, by its digest."""
+
+    def post(self, request: Request, job: str) -> Response:
+        of = self.job(job)
+        reason = self.body(ReasonInput).get("reason", "")
+        return self.accepted(jobs.preview_undo(job=of, actor=self.actor, source=Source.API, reason=reason))
