@@ -57,9 +57,14 @@ class PortalAdminSite(admin.AdminSite):
         return LogoutView.as_view()(request)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from .admin import why
+        from .admin import bulk, imports, why
 
         own: list[URLPattern | URLResolver] = [
-            path("why/", self.admin_view(functools.partial(why.why, self)), name="why")
+            path("why/", self.admin_view(functools.partial(why.why, self)), name="why"),
+            path("bulk/", self.admin_view(functools.partial(bulk.bulk, self)), name="bulk"),
+            path("import/", self.admin_view(functools.partial(imports.upload, self)), name="import"),
+            path(
+                "import/<str:file_id>/", self.admin_view(functools.partial(imports.columns, self)), name="import_file"
+            ),
         ]
         return own + super().get_urls()

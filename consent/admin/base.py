@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import json
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from django import forms
@@ -177,15 +176,6 @@ def attempt(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attemp
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error.detail))
         return Attempt(STATUS[type(error)])
-
-
-def in_chunks(rows: Any, size: int = 1000) -> Iterator[Any]:
-    """Every row, fetched by key: the rows may change under it, and memory holds a chunk."""
-    rows = rows.prefetch_related(None).order_by("pk")
-    last: uuid.UUID | None = None
-    while chunk := list((rows if last is None else rows.filter(pk__gt=last))[:size]):
-        yield from chunk
-        last = chunk[-1].pk
 
 
 def instant(field: str, words: Any) -> Callable[[Any, Any], str]:

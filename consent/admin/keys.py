@@ -24,7 +24,7 @@ from .forms import KeyForm
 class ApiKeyAdmin(OperatorAdmin):
     can_add = can_change = True
     list_display = ("name", "prefix", "belongs_to", "scope_names", "is_live", "expires_at", "last_used_at")
-    list_select_related = ("organization",)
+    list_select_related = ("organization", "issued_by")
     list_filter = (
         there_filter("revoked_at", _("revocation"), there=_("Revoked"), absent=_("Not revoked")),
         there_filter("organization", _("whose"), there=_("Organizations'"), absent=_("Operator keys")),
@@ -33,7 +33,7 @@ class ApiKeyAdmin(OperatorAdmin):
     search_fields = ("=prefix", "name__istartswith")
     search_help_text = _("The start of a key's name, or its prefix in full.")
     fields = readonly_fields = (
-        "name", "prefix", "belongs_to", "scope_names",
+        "name", "prefix", "belongs_to", "scope_names", "issued_by",
         "is_live", "created_at", "expires_at", "revoked_at", "last_used_at",
     )  # fmt: skip
     change_form_template = "admin/key_change.html"
@@ -75,7 +75,13 @@ class ApiKeyAdmin(OperatorAdmin):
             except NotFound:
                 raise Invalid("unknown_organization", _t("There is no such organization."), "organization") from None
         try:
-            return issue_key(data["name"], data["scopes"], organization=organization, expires_at=data["expires_at"])
+            return issue_key(
+                data["name"],
+                data["scopes"],
+                organization=organization,
+                expires_at=data["expires_at"],
+                issued_by=actor_of(request).user,
+            )
         except ValueError:
             scope = ApiKey.Scope.CONSENT_MEMBER.value
             raise Invalid(

@@ -11,18 +11,18 @@ from django.urls import path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.models import Member, Organization, Subscription
 
+from ..bulk import jobs
 from ..models import PrivacySetting
 from ..rules import Choice
-from ..services import choices, organizations
+from ..services import organizations
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
-from .base import actor_of, attempt, in_chunks, state_words
+from .base import actor_of, attempt, state_words
 from .filters import PlanFilter, effective_filter, reason_filter
 from .forms import NewOrganizationForm
 from .organization_members import OrganizationMembers
@@ -87,26 +87,19 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         return _effective(organization, Product.AI_STUDIO)
 
     @admin.action(description=_("Opt out of Le Chat training"))
-    def opt_out_le_chat(self, request: HttpRequest, queryset: Any) -> None:
-        self._opt_out(request, queryset, LE_CHAT_CONSOLE)
+    def opt_out_le_chat(self, request: HttpRequest, queryset: Any) -> HttpResponse:
+        return self._opt_out(request, queryset, LE_CHAT_CONSOLE)
 
     @admin.action(description=_("Opt out of AI Studio training"))
-    def opt_out_ai_studio(self, request: HttpRequest, queryset: Any) -> None:
-        self._opt_out(request, queryset, AI_STUDIO_CONSOLE)
+    def opt_out_ai_studio(self, request: HttpRequest, queryset: Any) -> HttpResponse:
+        return self._opt_out(request, queryset, AI_STUDIO_CONSOLE)
 
-    def _opt_out(self, request: HttpRequest, queryset: Any, surface: Surface) -> None:
-        counts = choices.opt_out_organizations(
-            surface=surface, organizations=in_chunks(queryset), actor=actor_of(request), source=SOURCE
+    def _opt_out(self, request: HttpRequest, queryset: Any, surface: Surface) -> HttpResponse:
+        """A job, to be looked at before it runs."""
+        job = jobs.preview_choice(
+            surface=surface, choice=Choice.OPTED_OUT, wishes=queryset, actor=actor_of(request), source=SOURCE
         )
-        done = ngettext(
-            "%(count)d organization opted out of %(product)s training.",
-            "%(count)d organizations opted out of %(product)s training.",
-            counts.changed,
-        )
-        already = ngettext("%(count)d had opted out already.", "%(count)d had opted out already.", counts.unchanged)
-        product = str(surface.product.label)
-        text = f"{done % {'count': counts.changed, 'product': product}} {already % {'count': counts.unchanged}}"
-        self.message_user(request, text, messages.SUCCESS)
+        return redirect("admin:consent_bulkjob_change", job.pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         form = NewOrganizationForm(request.POST if request.method == "POST" else None)

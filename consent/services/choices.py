@@ -1,8 +1,7 @@
-"""What somebody chooses on a surface: the organization for itself, a member for their own data, or many at once."""
+"""What somebody chooses on a surface: the organization for itself, a member for their own data."""
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -154,70 +153,3 @@ def _store(
     return layers.write(
         setting, kind, after, origin, at, surface=wish.surface, before=setting.choice, after=wish.choice
     )
-
-
-@dataclasses.dataclass
-class Counts:
-    changed: int = 0
-    unchanged: int = 0
-
-
-def opt_out_organizations(
-    *,
-    surface: Surface,
-    organizations: Iterable[Organization],
-    actor: Actor,
-    source: str,
-    reason: str = "",
-    on_chunk: Callable[[Counts], None] | None = None,
-    chunk_size: int = 1000,
-) -> Counts:
-    """Opt many organizations out, a transaction per chunk: a stopped run keeps what it did and can be repeated."""
-    origin = layers.origin(actor, source, Permission.CONSENT_CHOOSE, None, reason=layers.clean_text(reason, "reason"))
-    counts = Counts()
-    chunk: list[Organization] = []
-    for organization in organizations:
-        chunk.append(organization)
-        if len(chunk) == chunk_size:
-            _opt_out_chunk(surface, chunk, origin, counts)
-            chunk = []
-            if on_chunk:
-                on_chunk(counts)
-    if chunk:
-        _opt_out_chunk(surface, chunk, origin, counts)
-        if on_chunk:
-            on_chunk(counts)
-    return counts
-
-
-@transaction.atomic
-def _opt_out_chunk(surface: Surface, chunk: list[Organization], origin: ledger.Origin, counts: Counts) -> None:
-    layers.ensure_settings((organization, surface.product) for organization in chunk)
-    settings = list(
-        PrivacySetting.objects.of_organizations()
-        .filter(organization__in=chunk, product=surface.product)
-        .select_for_update(of=("self",), no_key=True)
-        .select_related("organization")
-        .order_by("pk")
-    )
-    waiting = [setting for setting in settings if setting.choice != Choice.OPTED_OUT]
-    if waiting:
-        at = ledger.clock(*(s.changed_at for s in waiting), *(s.organization.created_at for s in waiting))
-        ledger.record(
-            [
-                ledger.event(
-                    EventKind.CHOICE_OPTED_OUT,
-                    organization=setting.organization,
-                    product=surface.product,
-                    surface=surface,
-                    before=setting.choice,
-                    after=Choice.OPTED_OUT,
-                    origin=origin,
-                    at=at,
-                    state=rules.opt_out(setting.state, at),
-                )
-                for setting in waiting
-            ]
-        )
-    counts.changed += len(waiting)
-    counts.unchanged += len(chunk) - len(waiting)

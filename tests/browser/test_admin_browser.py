@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
+from consent.bulk.worker import work_once
 from consent.models import ConsentEvent, PrivacySetting
 from tests.browser.conftest import PHONE
 from tests.cast import Cast, make
@@ -80,7 +81,11 @@ def test_action__chosen_in_the_list__opts_out_the_selected(open_as_operator: Cal
     page.get_by_role("row", name="Brage Skaldskap").get_by_role("checkbox").check()
     page.get_by_label("Action:").select_option("Opt out of Le Chat training")
     page.get_by_role("button", name="Go").click()
-    expect(page.get_by_role("status")).to_contain_text("1 organization opted out of Le Chat training.")
+    page.get_by_role("button", name="Change 1 organization").click()
+    expect(page.get_by_role("heading", name="Queued")).to_be_visible()
+    while work_once():
+        pass
+    expect(page.get_by_role("heading", name="Done")).to_be_visible()
     assert ConsentEvent.objects.latest("pk").organization_id == cast.brage.pk
 
 

@@ -10,6 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Actor
 from accounts.models import ApiKey, Member, Organization, User
+from consent.bulk.worker import work_once
+from consent.job_models import BulkJob
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
@@ -210,7 +212,7 @@ def test_organizations__filtered__shows_exactly(
     assert {row.name for row in response.context["cl"].result_list} == names
 
 
-def test_action__all_that_match__opts_out_each_once(cast: Cast, operator: Client) -> None:
+def test_action__all_that_match__a_job_that_opts_out_each_once(cast: Cast, operator: Client) -> None:
     more(cast, 60)
     choices.choose(
         surface=LE_CHAT_CONSOLE,
@@ -221,8 +223,13 @@ def test_action__all_that_match__opts_out_each_once(cast: Cast, operator: Client
     )
     last, page = last_event(), url("accounts_organization_changelist") + "?plan=le_chat_pro"
     sent = {"action": "opt_out_le_chat", "select_across": "1", "_selected_action": [str(cast.labs.pk)]}
-    response = operator.post(page, sent, follow=True)
-    assert "60 organizations opted out of Le Chat training. 1 had opted out already." in response.content.decode()
+    response = operator.post(page, sent)
+    job = BulkJob.objects.get()
+    assert response.status_code == 302 and response["Location"] == url("consent_bulkjob_change", job.pk)
+    assert (job.matched, job.preview, events_after(last)) == (61, {"change": 60, "same": 1}, [])
+    assert operator.post(url("consent_bulkjob_run", job.pk), {"digest": job.digest}).status_code == 302
+    while work_once():
+        pass
     events = events_after(last)
     assert len(events) == 60
     assert {(event.kind, event.product) for event in events} == {("choice.opted_out", "le_chat")}
@@ -241,7 +248,9 @@ def test_action__two_selected__changes_only_these(cast: Cast, operator: Client) 
     chosen = [str(pk) for pk in Organization.objects.filter(name__startswith="Institute").values_list("pk", flat=True)]
     last, sent = last_event(), {"action": "opt_out_ai_studio", "_selected_action": chosen[:2]}
     assert operator.post(url("accounts_organization_changelist"), sent).status_code == 302
-    assert {str(event.organization_id) for event in events_after(last)} == set(chosen[:2])
+    assert events_after(last) == []
+    rows = BulkJob.objects.get().rows.values_list("organization_id", flat=True)
+    assert {str(pk) for pk in rows} == set(chosen[:2])
 
 
 # --- History and Why? -------------------------------------------------------------------------------------------------

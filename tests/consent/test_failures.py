@@ -12,7 +12,6 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from accounts.access import Actor
-from accounts.models import Organization
 from consent import triggers, verification
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
@@ -53,9 +52,6 @@ SERVICES: dict[str, Callable[[Cast], object]] = {
         member=cast.labs_member,
         choice="opted_out",
         **of_labs(cast),
-    ),
-    "opt_out_organizations": lambda cast: choices.opt_out_organizations(
-        surface=LE_CHAT_CONSOLE, organizations=Organization.objects.all(), actor=cast.provider, source="command"
     ),
     "create_organization": lambda cast: organizations.create_organization(
         draft=OrganizationDraft(
@@ -127,32 +123,6 @@ def test_service__transaction_around_it_fails_afterwards__nothing_is_stored(cast
         assert everything() != before
         transaction.set_rollback(True)
     assert everything() == before
-
-
-def test_opt_out_organizations__second_chunk_fails__first_is_kept_and_a_repeat_finishes(cast: Cast) -> None:
-    everyone = list(Organization.objects.order_by("pk"))
-
-    class Stopped(Exception):
-        pass
-
-    def stop(counts: choices.Counts) -> None:
-        raise Stopped
-
-    def run(**changes: Any) -> choices.Counts:
-        return choices.opt_out_organizations(
-            surface=LE_CHAT_CONSOLE,
-            organizations=everyone,
-            actor=cast.provider,
-            source="command",
-            chunk_size=1,
-            **changes,
-        )
-
-    with pytest.raises(Stopped):
-        run(on_chunk=stop)
-    assert PrivacySetting.objects.filter(choice="opted_out").count() == 1
-    assert verification.verify().problems == []
-    assert run() == choices.Counts(changed=1, unchanged=1)
 
 
 @pytest.mark.only_on("sqlite", reason="PostgreSQL has no limit on pages")

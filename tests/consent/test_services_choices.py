@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor, Forbidden
-from accounts.models import Member, Organization
+from accounts.models import Member
 from consent import ledger, verification
 from consent.models import ConsentEvent, PrivacySetting
-from consent.services import choices, locks, members, organizations, plans
-from consent.services.choices import Counts
+from consent.services import locks, members, organizations, plans
 from consent.services.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from tests import cast as the_cast
@@ -220,60 +219,7 @@ def test_version__explicit_yes_where_it_is_used_already__loosens_nothing(cast: C
     assert (setting.choice, setting.allowed) == (IN, True)
 
 
-# --- Many at once ------------------------------------------------------------------------------------------------
-
-
-def opt_out_all(cast: Cast, actor: Actor, **changes: Any) -> Counts:
-    wanted: dict[str, Any] = {
-        "surface": LE_CHAT_CONSOLE,
-        "organizations": Organization.objects.order_by("pk"),
-        "source": "command",
-    } | changes
-    return choices.opt_out_organizations(actor=actor, **wanted)
-
-
-def test_opt_out_organizations__some_are_out_already__each_other_gets_one_event_and_again_none(cast: Cast) -> None:
-    choose(cast, OUT, Actor.from_user(cast.owner))
-    last = last_event().pk
-    seen: list[tuple[int, int]] = []
-    counts = opt_out_all(
-        cast, cast.provider, reason="By law", chunk_size=1, on_chunk=lambda c: seen.append((c.changed, c.unchanged))
-    )
-    assert (counts.changed, counts.unchanged) == (1, 1)
-    assert seen[-1] == (1, 1) and len(seen) == 2
-    assert kinds_since(last) == ["choice.opted_out"]
-    event = last_event()
-    assert (event.organization, event.before, event.reason, event.by_operator) == (
-        cast.brage,
-        "default",
-        "By law",
-        True,
-    )
-    with changes_nothing():
-        assert opt_out_all(cast, cast.provider) == Counts(changed=0, unchanged=2)
-    assert verification.verify().problems == []
-
-
-def test_opt_out_organizations__without_any_setting_yet__made_and_opted_out(cast: Cast) -> None:
-    assert opt_out_all(cast, cast.provider, surface=AI_STUDIO_CONSOLE).changed == 2
-    assert PrivacySetting.objects.get(organization=cast.brage, product="ai_studio").choice == OUT
-    assert verification.verify().problems == []
-
-
-def test_opt_out_organizations__anybody_but_the_provider__forbidden(cast: Cast) -> None:
-    for name, actor in actors(cast).items():
-        if name in MAY_CHOOSE and actor.is_operator:
-            continue
-        with refusal(Forbidden):
-            opt_out_all(cast, actor)
-
-
-def test_opt_out_organizations__nobody_named__nothing_happens(cast: Cast) -> None:
-    with changes_nothing():
-        assert opt_out_all(cast, cast.provider, organizations=[]) == Counts()
-
-
 def test_events__of_all_these_changes__placed_for_readers(cast: Cast) -> None:
-    opt_out_all(cast, cast.provider)
+    choose(cast, OUT, Actor.from_user(cast.owner))
     ledger.sequence()
     assert ConsentEvent.objects.all().placed().count() == ConsentEvent.objects.count()

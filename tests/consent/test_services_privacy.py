@@ -60,7 +60,8 @@ def everything_happened(db: None) -> Actor:
         actor=Actor.from_user(owner.user),
         source="console",
     )
-    choices.opt_out_organizations(surface=AI_STUDIO_CONSOLE, organizations=[personal, team], **by)
+    for organization in (personal, team):
+        choices.choose(surface=AI_STUDIO_CONSOLE, organization=organization, choice="opted_out", **by)
     locks.place_lock(**of_team, product="le_chat", reason="Contract", reference="C-1")
     locks.lift_lock(**of_team, product="le_chat", reason="Over")
     plans.subscribe(**of_team, plan=plans.get_plan("le_chat_free"))
@@ -75,6 +76,7 @@ def test_ledger__after_every_service__no_column_holds_a_name_or_an_address(every
     assert set(ConsentEvent.objects.values_list("kind", flat=True)) == set(EventKind.values) - {
         EventKind.CHOICE_RESTORED,  # of jobs, whose events have no text but the reason
         EventKind.PLAN_DEFAULT_CHANGED,
+        EventKind.SINCE_ATTESTED,
     }
     with connection.cursor() as cursor:
         for table in (triggers.LEDGER, triggers.POSITION, "consent_privacysetting"):

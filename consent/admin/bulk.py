@@ -1,0 +1,205 @@
+"""Bulk change: the scope of a choice for many, or another default for a plan; what it would do is shown on its job."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import OrganizationKind, OrganizationStatus, Plan
+
+from ..bulk import jobs
+from ..bulk.csv_files import MissingColumn
+from ..bulk.files import BadFile
+from ..bulk.lists import BadList
+from ..bulk.selection import ListFile, Selection
+from ..job_models import BulkJob
+from ..models import ReasonCode, Source
+from ..rules import Choice
+from ..services.errors import Invalid
+from ..surfaces import ORGANIZATION_SURFACES, SURFACES
+from .base import actor_of, attempt
+from .forms import OperatorForm, reason_field
+
+if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
+
+_CHOICES = [(Choice.OPTED_OUT.value, _("Opt out")), (Choice.OPTED_IN.value, _("Opt in"))]
+STANDING = [
+    (Choice.DEFAULT.value, _("Nothing chosen")),
+    (Choice.OPTED_OUT.value, _("Opted out")),
+    (Choice.OPTED_IN.value, _("Opted in")),
+]
+# Reasons of an organization's layer; the others are of members or of questions.
+_REASONS = (
+    ReasonCode.PLAN_DEFAULT,
+    ReasonCode.CARRIED_OVER,
+    ReasonCode.ORGANIZATION_OPTED_OUT,
+    ReasonCode.ORGANIZATION_OPTED_IN,
+    ReasonCode.LOCKED,
+    ReasonCode.NO_SUBSCRIPTION,
+    ReasonCode.ORGANIZATION_CLOSED,
+)
+_ABOUT = ("surface", "choice", "reason")
+# Parts of a selection whose fields have another name here.
+_FIELDS = {"choice": "standing", "reason": "because"}
+_UTC = _("Like 2026-01-31 14:00, UTC.")
+
+
+def _several(label: Any, choices: Any) -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(label=label, choices=choices, required=False, widget=forms.CheckboxSelectMultiple)
+
+
+class BulkForm(OperatorForm):
+    """What is to be chosen, and for whom: all that is given has to hold."""
+
+    surface = forms.ChoiceField(label=_("For"), choices=[(s.key, s.product.label) for s in ORGANIZATION_SURFACES])
+    choice = forms.ChoiceField(label=_("Choice"), choices=_CHOICES, widget=forms.RadioSelect, required=False)
+    reason = reason_field(help_text=_("Kept in the ledger. Opting in needs one."))
+    everything = forms.BooleanField(label=_("All organizations"), required=False)
+    plan = _several(_("On one of these plans"), [])
+    standing = _several(_("What they have chosen"), STANDING)
+    because = _several(_("Used or not, because"), [(reason.value, reason.label) for reason in _REASONS])
+    kind = _several(_("Kind"), OrganizationKind.choices)
+    status = _several(_("Account"), OrganizationStatus.choices)
+    country = forms.CharField(label=_("Countries"), required=False, help_text=_("Two letters each: FR DE."))
+    created_from = forms.DateTimeField(label=_("Created from"), required=False, help_text=_UTC, widget=forms.TextInput)
+    created_until = forms.DateTimeField(
+        label=_("Created before"), required=False, help_text=_UTC, widget=forms.TextInput
+    )
+    organizations = forms.CharField(
+        label=_("These organizations"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("Ids, or external: and the external id, one a line."),
+    )
+    file = forms.FileField(
+        label=_("Organizations from a file"),
+        required=False,
+        help_text=_(
+            "CSV or JSON Lines with a column organization or external_id; a column choice has each one's own, and "
+            "then no choice is given above."
+        ),
+    )
+    broad = ("everything", "organizations", "file")  # across the page
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="bulk-%s", **kwargs)
+        plans = [(plan.key, plan.name) for plan in Plan.objects.all()]
+        self.fields["plan"].choices = plans  # type: ignore[attr-defined]
+
+    def about(self) -> list[forms.BoundField]:
+        return [self[name] for name in _ABOUT]
+
+    def scope(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if name not in _ABOUT]
+
+    def selection(self) -> Selection | None:
+        """None where nothing but a file says who. Raises Invalid, naming the field here."""
+        data = self.cleaned_data
+        parts: dict[str, Any] = {
+            "everything": data["everything"],
+            "plan": data["plan"],
+            "choice": data["standing"],
+            "reason": data["because"],
+            "kind": data["kind"],
+            "status": data["status"],
+            "country": data["country"].replace(",", " ").split(),
+            "organizations": data["organizations"].split("\n") if data["organizations"] else (),
+            "created_from": data["created_from"] and data["created_from"].isoformat(),
+            "created_until": data["created_until"] and data["created_until"].isoformat(),
+        }
+        given = {name: value for name, value in parts.items() if value}
+        if "organizations" in given:
+            given["organizations"] = [line.strip() for line in given["organizations"] if line.strip()]
+        if not given and data["file"]:
+            return None
+        try:
+            return Selection.from_json(given)
+        except Invalid as error:
+            part = error.field.partition("/")[2]
+            raise Invalid(error.code, str(error), _FIELDS.get(part, part)) from error
+
+
+class DefaultForm(OperatorForm):
+    plan = forms.ModelChoiceField(Plan.objects.all(), label=_("Plan"))
+    default = forms.ChoiceField(label=_("Training by default"), choices=STANDING[1:], widget=forms.RadioSelect)
+    reason = reason_field(required=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="default-%s", **kwargs)
+
+
+def part_label(part: str) -> str:
+    """What a part of a selection is called on the form."""
+    return str(BulkForm.base_fields[_FIELDS.get(part, part)].label)
+
+
+def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
+    """Both forms; a preview of the one that is sent is a job, and nothing is changed yet."""
+    scope, default = BulkForm(initial={"choice": Choice.OPTED_OUT.value}), DefaultForm()
+    status = 200
+    if request.method == "POST" and "default" in request.POST:
+        default = DefaultForm(request.POST)
+        made = attempt(default, lambda data: _preview_default(request, data))
+    elif request.method == "POST":
+        scope = BulkForm(request.POST, request.FILES)
+        made = attempt(scope, lambda data: _preview(request, scope, data))
+    else:
+        made = None
+    if made is not None:
+        if made.done:
+            return redirect("admin:consent_bulkjob_change", made.result.pk)
+        status = made.status
+    frame = {**site.each_context(request), "title": _t("Bulk change"), "subtitle": None}
+    request.current_app = site.name
+    context = {**frame, "form": scope, "default_form": default}
+    return TemplateResponse(request, "admin/bulk/scope.html", context, status=status)
+
+
+def _preview(request: HttpRequest, form: BulkForm, data: dict[str, Any]) -> BulkJob:
+    wanted: dict[str, Any] = {
+        "surface": SURFACES[data["surface"]],
+        "choice": data["choice"],
+        "reason": data["reason"],
+        "selection": form.selection(),
+        "actor": actor_of(request),
+        "source": Source.ADMIN,
+    }
+    if not data["file"]:
+        try:
+            return jobs.preview_choice(**wanted)
+        except Invalid as error:
+            raise Invalid(error.code, str(error), error.field.removeprefix("select/")) from error
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return jobs.preview_choice(**wanted, wishes=ListFile(_kept(data["file"], folder)))
+    except BadList as error:
+        text = "\n".join([str(error), *error.problems[1:], *error.unknown[5:]])
+        raise Invalid(error.code, text, "file") from error
+    except (BadFile, MissingColumn) as error:
+        raise Invalid("bad_file", str(error), "file") from error
+
+
+def _kept(file: "UploadedFile[bytes]", folder: str) -> str:
+    path = Path(folder) / "list"
+    with path.open("wb") as out:
+        for piece in file.chunks():
+            out.write(piece)
+    return str(path)
+
+
+def _preview_default(request: HttpRequest, data: dict[str, Any]) -> BulkJob:
+    return jobs.preview_default(
+        plan=data["plan"],
+        default=data["default"],
+        reason=data["reason"],
+        actor=actor_of(request),
+        source=Source.ADMIN,
+    )

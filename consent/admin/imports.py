@@ -1,0 +1,154 @@
+"""Import: a file is uploaded, its columns are mapped, a worker reads it; then its job's page shows what would come."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import NotFound
+from accounts.fields import parse_id
+from accounts.models import OrganizationKind, Plan
+
+from ..bulk.csv_files import TableFile
+from ..bulk.files import BadFile
+from ..bulk.imports import jobs as imports
+from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns
+from ..import_models import ImportFile, ImportTable
+from ..job_models import BulkJob
+from ..models import Source
+from ..rules import Choice
+from ..services.errors import Invalid
+from .base import actor_of, attempt
+from .forms import OperatorForm, reason_field
+
+_ENCODINGS = [("", _("As its bytes say")), ("utf-8", "UTF-8"), ("cp1252", "Windows-1252"), ("latin-1", "Latin-1")]
+
+
+class UploadForm(OperatorForm):
+    table = forms.ChoiceField(label=_("What it has"), choices=ImportTable.choices)
+    file = forms.FileField(
+        label=_("File"),
+        help_text=_("CSV (comma, semicolon or tab) or JSON Lines, packed by gzip too; of any size."),
+    )
+
+
+class ColumnsForm(OperatorForm):
+    """Which column holds what, and what holds for all rows."""
+
+    def __init__(self, data: Any, *, table: str, columns: list[str], guess: bool = True) -> None:
+        guessed = guess_columns(table, columns) if guess else {}
+        super().__init__(data, initial={f"column_{name}": column for name, column in guessed.items()})
+        choices = [("", _("None")), *((column, column) for column in columns)]
+        for field in FIELDS[table]:
+            label = _("%(field)s (needed)") % {"field": field.label} if field.required else field.label
+            words: dict[str, Any] = {"label": label, "help_text": field.help}
+            self.fields[f"column_{field.name}"] = forms.ChoiceField(choices=choices, required=False, **words)
+        if table == ImportTable.ORGANIZATIONS:
+            self._add_of_organizations()
+        self.fields["reason"] = reason_field(help_text=_("Kept in the ledger; needed where the file opts in."))
+        self.fields["reference"] = forms.CharField(
+            label=_("Reference"),
+            required=False,
+            max_length=200,
+            help_text=_("Where an attested start can be looked up; needed with one."),
+        )
+        self.fields["encoding"] = forms.ChoiceField(label=_("Encoding"), choices=_ENCODINGS, required=False)
+
+    def _add_of_organizations(self) -> None:
+        self.fields["plans"] = forms.MultipleChoiceField(
+            label=_("What they subscribe to"),
+            choices=[(plan.key, plan.name) for plan in Plan.objects.all()],
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+        )
+        self.fields["kind"] = forms.ChoiceField(label=_("Kind"), choices=OrganizationKind.choices, initial="team")
+        self.fields["default_choice"] = forms.ChoiceField(
+            label=_("What all of them chose"),
+            choices=[
+                ("", _("Nothing, or what the file says")),
+                (Choice.OPTED_OUT.value, _("Opted out")),
+                (Choice.OPTED_IN.value, _("Opted in")),
+            ],
+            required=False,
+        )
+
+    def plan(self, table: str) -> ImportPlan:
+        """Raises Invalid, naming the field here."""
+        data = self.cleaned_data
+        columns = {field.name: data[f"column_{field.name}"] for field in FIELDS[table] if data[f"column_{field.name}"]}
+        more: dict[str, Any] = {}
+        if table == ImportTable.ORGANIZATIONS:
+            more = {"plans": tuple(data["plans"]), "kind": data["kind"], "default_choice": data["default_choice"]}
+        try:
+            return ImportPlan(table, columns, **more).checked()
+        except Invalid as error:
+            raise Invalid(error.code, str(error), error.field.replace("columns/", "column_")) from error
+
+
+def upload(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
+    form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+    status = 200
+    if request.method == "POST":
+        kept = attempt(form, lambda data: _kept(request, data))
+        if kept.done:
+            return redirect("admin:import_file", kept.result.pk)
+        status = kept.status
+    return _screen(site, request, "admin/import/upload.html", {"form": form}, title=_t("Import"), status=status)
+
+
+def _kept(request: HttpRequest, data: dict[str, Any]) -> ImportFile:
+    file = data["file"]
+    return imports.upload(table=data["table"], name=file.name, data=file.chunks(1 << 20), actor=actor_of(request))
+
+
+def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpResponse:
+    """Map the columns of an uploaded file, seeing its first rows; then a job reads it."""
+    pk = parse_id(file_id)
+    if pk is None:
+        raise NotFound("file")
+    file = get_object_or_404(ImportFile, pk=pk)
+    sent = request.POST if request.method == "POST" else None
+    encoding = (sent or request.GET).get("encoding", "")
+    try:
+        table, first = imports.peek(file, encoding if encoding in dict(_ENCODINGS) else "")
+    except BadFile as error:
+        context = {"file": file, "bad": str(error)}
+        return _screen(site, request, "admin/import/bad.html", context, title=_t("Import"), status=400)
+    form = ColumnsForm(sent, table=file.table, columns=list(table.columns))
+    status = 200
+    if sent is not None:
+        made = attempt(form, lambda data: _prepared(request, form, file, table, data))
+        if made.done:
+            return redirect("admin:consent_bulkjob_change", made.result.pk)
+        status = made.status
+    rows = [[row.get(column, "") for column in table.columns] for row in first]
+    context = {"form": form, "file": file, "columns": table.columns, "rows": rows}
+    title = _t("Import of %(file)s") % {"file": file.name}
+    return _screen(site, request, "admin/import/columns.html", context, title=title, status=status)
+
+
+def _prepared(
+    request: HttpRequest, form: ColumnsForm, file: ImportFile, table: TableFile, data: dict[str, Any]
+) -> BulkJob:
+    return imports.prepare(
+        plan=form.plan(file.table),
+        actor=actor_of(request),
+        source=Source.ADMIN,
+        name=file.name,
+        reason=data["reason"],
+        reference=data["reference"],
+        **{imports.ENCODING: data["encoding"] or table.encoding, imports.FILE: str(file.pk)},
+    )
+
+
+def _screen(
+    site: admin.AdminSite, request: HttpRequest, template: str, context: dict[str, Any], *, title: str, status: int
+) -> HttpResponse:
+    request.current_app = site.name
+    frame = {**site.each_context(request), "title": title, "subtitle": None}
+    return TemplateResponse(request, template, {**frame, **context}, status=status)

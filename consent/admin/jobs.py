@@ -1,0 +1,254 @@
+"""Bulk jobs: the list, and each one's page, from its preview or its file's reading to the last row."""
+
+import tempfile
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ..bulk import engine, jobs, reports, rows, shapes
+from ..bulk.exports import CSV, JSON_LINES
+from ..bulk.imports.problems import write_problems
+from ..bulk.imports.staging import BAD, DUPLICATE
+from ..job_models import BulkJob, JobKind, JobStatus
+from ..models import ReasonCode, Source
+from ..rules import Choice
+from ..services.errors import ServiceError
+from ..surfaces import SURFACES
+from .base import STATUS, OperatorAdmin, actor_of, instant, posted
+from .bulk import STANDING, part_label
+
+_SHOWN = 50  # problems of an import; the download has all
+_MOVING = (JobStatus.READING, JobStatus.QUEUED, JobStatus.RUNNING)
+# In which state which button is there, in their order.
+_BUTTONS: dict[str, tuple[JobStatus, ...]] = {
+    "run": (JobStatus.PREVIEWED,),
+    "approve": (JobStatus.AWAITING_APPROVAL,),
+    "pause": (JobStatus.QUEUED, JobStatus.RUNNING),
+    "resume": (JobStatus.PAUSED, JobStatus.FAILED),
+    "cancel": tuple(status for status in JobStatus if status not in (JobStatus.DONE, JobStatus.CANCELLED)),
+}
+_VERBS: dict[str, Callable[..., BulkJob]] = {
+    "approve": jobs.approve,
+    "pause": jobs.pause,
+    "resume": jobs.resume,
+    "cancel": jobs.cancel,
+}
+_SAID = {
+    "approve": _("Approved. A worker runs the job."),
+    "pause": _("The job pauses after the rows at hand."),
+    "resume": _("The job goes on where it stopped."),
+    "cancel": _("The job is stopped. What is done stays."),
+}
+_FORMS = {"csv": (CSV, "text/csv"), "jsonl": (JSON_LINES, "application/x-ndjson")}
+
+
+@admin.register(BulkJob)
+class BulkJobAdmin(OperatorAdmin):
+    can_change = True
+    list_display = ("what", "status", "matched", "cursor", "author", "created")
+    list_select_related = ("author",)
+    list_filter = ("status", "kind")
+    ordering = ("-id",)
+    sortable_by = ()
+
+    created = instant("created_at", _("created"))
+
+    @admin.display(description=_("job"))
+    def what(self, job: BulkJob) -> str:
+        return title_of(job)
+
+    def job(self, object_id: str) -> BulkJob:
+        found: BulkJob = self.found(BulkJob.objects.select_related("author", "approver", "author_key"), object_id)
+        return found
+
+    # --- The page ---
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            return HttpResponse(status=405, headers={"Allow": "GET"})
+        return self._page(request, self.job(object_id))
+
+    def _page(self, request: HttpRequest, job: BulkJob, refused: ServiceError | None = None) -> HttpResponse:
+        context = self._told(request, job) | {"original": job, "refused": refused}
+        if refused is not None and refused.code == "drifted":
+            context["drifted"] = True
+        status = 200 if refused is None else STATUS[type(refused)]
+        return self.screen(request, "admin/jobs/page.html", context, title=title_of(job), status=status)
+
+    def state_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What changes on the page while it is looked at."""
+        job = self.job(object_id)
+        return TemplateResponse(request, "admin/jobs/state.html", self._told(request, job))
+
+    def _told(self, request: HttpRequest, job: BulkJob) -> dict[str, Any]:
+        progress, found = engine.progress(job), reports.numbers(job)
+        refused = {name: count for name, count in found.refused.items() if name not in (BAD, DUPLICATE)}
+        return {
+            "job": job,
+            "title": title_of(job),
+            "moving": job.status in _MOVING,
+            "ran": job.started_at is not None,
+            "numbers": found,
+            "refusals": [(_reason(name), count) for name, count in sorted(refused.items())],
+            "bad": job.preview.get(BAD, 0),
+            "duplicates": job.preview.get(DUPLICATE, 0),
+            "progress": progress,
+            "left": _time(progress.eta),
+            "selection": [(part_label(part), ", ".join(map(str, _listed(value)))) for part, value in _scope(job)],
+            "sample": _sample(job) if job.status == JobStatus.PREVIEWED and job.kind != JobKind.IMPORT else (),
+            "problems": job.problems.all()[:_SHOWN],
+            "problem_count": job.problems.count() if job.kind == JobKind.IMPORT else 0,
+            "buttons": [name for name in _BUTTONS if self._may(request, job, name)],
+            "undoable": _undoable(job),
+        }
+
+    @staticmethod
+    def _may(request: HttpRequest, job: BulkJob, button: str) -> bool:
+        if button == "run" and not (found := reports.numbers(job)).changed and not job.plan:
+            return bool(found.changed)
+        own = job.author_id == getattr(request.user, "pk", None)
+        return job.status in _BUTTONS[button] and not (button == "approve" and own)
+
+    # --- What is sent from it ---
+
+    @posted
+    def run_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Run the preview that was looked at: the form names its digest."""
+        job = self.job(object_id)
+        try:
+            job = jobs.submit(
+                job=job,
+                actor=actor_of(request),
+                digest=request.POST.get("digest", ""),
+                accept_drift=request.POST.get("accept_drift") == "true",
+            )
+        except ServiceError as error:
+            return self._page(request, self.job(object_id), error)
+        if job.status == JobStatus.AWAITING_APPROVAL:
+            messages.success(request, _t("Nothing is changed yet: another operator has to approve the job."))
+        return redirect("admin:consent_bulkjob_change", job.pk)
+
+    @posted
+    def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        if verb not in _VERBS:
+            raise Http404
+        job = self.job(object_id)
+        try:
+            _VERBS[verb](job=job, actor=actor_of(request))
+        except ServiceError as error:
+            return self._page(request, self.job(object_id), error)
+        messages.success(request, _SAID[verb])
+        return redirect("admin:consent_bulkjob_change", job.pk)
+
+    @posted
+    def undo_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Preview an undo: a job of its own."""
+        job = self.job(object_id)
+        reason = request.POST.get("reason", "")
+        try:
+            undo = jobs.preview_undo(job=job, actor=actor_of(request), source=Source.ADMIN, reason=reason)
+        except ServiceError as error:
+            return self._page(request, job, error)
+        return redirect("admin:consent_bulkjob_change", undo.pk)
+
+    def file_view(self, request: HttpRequest, object_id: str, what: str, form: str) -> HttpResponse | FileResponse:
+        """The refused rows, or what is wrong with an import's, as a file; written to disk first, whatever its size."""
+        job = self.job(object_id)
+        if what not in ("refused", "problems") or form not in _FORMS:
+            raise Http404
+        spelled, content_type = _FORMS[form]
+        file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
+        out = TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        if what == "refused":
+            reports.write_rows(job, out, spelled, refused=True)
+        else:
+            write_problems(job, out, spelled)
+        out.detach()
+        file.seek(0)
+        return FileResponse(file, as_attachment=True, filename=f"{what}-{job.pk}.{form}", content_type=content_type)
+
+    def get_urls(self) -> list[Any]:
+        wrap, name, one = self.admin_site.admin_view, "consent_bulkjob", "<str:object_id>"
+        return [
+            path(f"{one}/state/", wrap(self.state_view), name=f"{name}_state"),
+            path(f"{one}/run/", wrap(self.run_view), name=f"{name}_run"),
+            path(f"{one}/undo/", wrap(self.undo_view), name=f"{name}_undo"),
+            path(f"{one}/verbs/<str:verb>/", wrap(self.verb_view), name=f"{name}_verb"),
+            path(f"{one}/files/<str:what>.<str:form>", wrap(self.file_view), name=f"{name}_file"),
+            *super().get_urls(),
+        ]
+
+
+def _sample(job: BulkJob) -> list[dict[str, Any]]:
+    words = dict(STANDING)
+    return [
+        {
+            "organization": row.organization,
+            "before": words.get(row.before, row.before),
+            "after": words.get(row.after, row.after),
+            "refusal": "" if row.outcome in (shapes.CHANGE, shapes.SAME) else _reason(row.outcome),
+            "same": row.outcome == shapes.SAME,
+        }
+        for row in rows.sample(job)
+    ]
+
+
+def title_of(job: BulkJob) -> str:
+    """In a few words: what the job makes of whom."""
+    words = {"default": job.plan, "file": job.selection.get("name", "")}
+    match job.kind:
+        case JobKind.UNDO:
+            return _t("Undo of a job")
+        case JobKind.PLAN_DEFAULT if job.wanted == Choice.OPTED_IN:
+            return _t("Default of %(default)s: opted in") % words
+        case JobKind.PLAN_DEFAULT:
+            return _t("Default of %(default)s: opted out") % words
+        case JobKind.IMPORT:
+            return _t("Import of %(file)s") % words
+    product = SURFACES[job.surface].product.label
+    if job.wanted == Choice.OPTED_OUT:
+        return _t("Opt out of %(product)s training") % {"product": product}
+    if job.wanted == Choice.OPTED_IN:
+        return _t("Opt in to %(product)s training") % {"product": product}
+    return _t("Choices for %(product)s, each its own") % {"product": product}
+
+
+def _scope(job: BulkJob) -> list[tuple[str, Any]]:
+    return [] if job.kind == JobKind.IMPORT else list(job.selection.items())
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is True:
+        return [_t("yes")]
+    listed = list(value) if isinstance(value, list | tuple) else [value]
+    more = len(listed) - 20
+    return [*listed[:20], _t("and %(n)s more") % {"n": more}] if more > 0 else listed
+
+
+def _reason(name: str) -> str:
+    return str(dict(ReasonCode.choices).get(name, name.replace("_", " ")))
+
+
+def _undoable(job: BulkJob) -> bool:
+    return job.is_over and job.changed > 0 and job.kind not in (JobKind.PLAN_DEFAULT, JobKind.IMPORT)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        count = max(1, round(seconds))
+        return ngettext("%(n)s second to go", "%(n)s seconds to go", count) % {"n": count}
+    count = round(seconds / 60)
+    return ngettext("%(n)s minute to go", "%(n)s minutes to go", count) % {"n": count}

@@ -1,0 +1,216 @@
+"""The operators' site: a file from its upload to its last row."""
+
+import csv
+import gzip
+import io
+import uuid
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
+from django.test import Client
+
+from accounts.models import Member, Organization, Subscription
+from consent import verification
+from consent.bulk import tidying
+from consent.bulk.worker import work_once
+from consent.import_models import ImportFile, ImportRow
+from consent.job_models import BulkJob
+from consent.models import PrivacySetting
+from tests.commands import choices_of, database, make_organizations
+from tests.consent.jobbing import Team
+from tests.consent.operating import url
+
+pytestmark = pytest.mark.django_db
+HALLS = "Name,Id,Training\nHall A,a,opted_out\nHall B,b,\n"
+MAPPED = {
+    "column_name": "Name", "column_external_id": "Id", "column_choice": "Training",
+    "plans": ["le_chat_free"], "kind": "team",
+}  # fmt: skip
+
+
+@pytest.fixture
+def team() -> Team:
+    return Team()
+
+
+@pytest.fixture
+def operator(team: Team) -> Client:
+    client = Client()
+    client.force_login(team.author)
+    return client
+
+
+def send(client: Client, text: str | bytes, table: str = "organizations", name: str = "halls.csv") -> HttpResponse:
+    data = text.encode() if isinstance(text, str) else text
+    return client.post(url("import"), {"table": table, "file": SimpleUploadedFile(name, data)})
+
+
+def mapped(client: Client, text: str | bytes, sent: dict[str, Any], **upload: str) -> BulkJob:
+    """The job, read by a worker."""
+    response = send(client, text, **upload)
+    assert response.status_code == 302
+    response = client.post(response["Location"], sent)
+    assert response.status_code == 302, response.content.decode()
+    job = BulkJob.objects.latest("pk")
+    assert response["Location"] == url("consent_bulkjob_change", job.pk) and job.status == "reading"
+    return worked(job)
+
+
+def worked(job: BulkJob) -> BulkJob:
+    while work_once():
+        pass
+    job.refresh_from_db()
+    return job
+
+
+def run(client: Client, job: BulkJob) -> BulkJob:
+    assert client.post(url("consent_bulkjob_run", job.pk), {"digest": job.digest}).status_code == 302
+    return worked(job)
+
+
+def page_of(client: Client, job: BulkJob) -> str:
+    return client.get(url("consent_bulkjob_change", job.pk)).content.decode()
+
+
+def test_import__organizations__seen_before_anything_is_written(operator: Client) -> None:
+    columns = operator.get(send(operator, HALLS)["Location"])
+    assert "Hall A" in columns.content.decode()
+    assert columns.context["form"].initial["column_name"] == "Name"
+    job = mapped(operator, HALLS, MAPPED)
+    assert (job.status, job.preview) == ("previewed", {"change": 2})
+    assert "Import 2 rows" in page_of(operator, job) and not Organization.objects.exists()
+    assert run(operator, job).status == "done"
+    assert choices_of("le_chat") == {"a": "opted_out", "b": "default"}
+    assert verification.verify().problems == []
+
+
+def test_import__mistakes__each_told_and_the_rest_imported(operator: Client) -> None:
+    text = "Name,Id,Training\nHall A,a,perhaps\n,b,\nHall C,c,\n"
+    job = mapped(operator, text, MAPPED)
+    page = page_of(operator, job)
+    for told in ("perhaps", "Write opted_out or opted_in", "Import 1 row, leave the bad ones out", "2 remarks"):
+        assert told in page
+    file = operator.get(url("consent_bulkjob_file", job.pk, "problems", "csv"))
+    rows = list(csv.DictReader(io.StringIO(b"".join(file.streaming_content).decode())))
+    assert [(row["row"], row["column"], row["value"]) for row in rows] == [
+        ("2", "Training", "perhaps"),
+        ("3", "Name", ""),
+    ]
+    assert not Organization.objects.exists()
+    run(operator, job)
+    assert Organization.objects.get().external_id == "c"
+
+
+def test_import__members_subscriptions_choices__by_external_id(team: Team, operator: Client) -> None:
+    make_organizations(team.actor, "", "a")
+    by_external = {"column_organization_external_id": "org"}
+    people = mapped(operator, "org,mail\na,p@x.example\n", by_external | {"column_email": "mail"}, table="members")
+    held = mapped(operator, "org,plan\na,le_chat_pro\n", by_external | {"column_plan": "plan"}, table="subscriptions")
+    for job in (people, held):
+        assert run(operator, job).changed == 1
+    assert Member.objects.get().user.email == "p@x.example"
+    assert Subscription.objects.get().plan_id == "le_chat_pro"
+    wish = by_external | {"column_product": "product", "column_choice": "choice"}
+    said = mapped(operator, "org,product,choice\na,le_chat,opted_out\n", wish, table="choices")
+    assert run(operator, said).changed == 1
+    assert PrivacySetting.objects.get(product="le_chat").choice == "opted_out"
+    assert verification.verify().problems == []
+
+
+def test_import__opts_in__needs_a_reason_and_waits_for_another_operator(team: Team, operator: Client) -> None:
+    text = "Name,Id,Training\nHall A,a,opted_in\n"
+    job = mapped(operator, text, MAPPED)
+    assert job.status == "cancelled" and "needs a reason" in page_of(operator, job)
+    job = mapped(operator, text, MAPPED | {"reason": "Signed"})
+    assert run(operator, job).status == "awaiting_approval"
+    assert not Organization.objects.exists()
+
+
+def test_import__json_lines_gzip_and_other_encodings__read(operator: Client) -> None:
+    for n, data in enumerate(
+        [
+            b'{"Name": "Hall J", "Id": "j", "Training": ""}\n',
+            gzip.compress(HALLS.encode()),
+            "Name;Id;Training\nHall É;e;\n".encode("cp1252"),
+        ]
+    ):
+        job = mapped(operator, data, MAPPED, name=f"file-{n}")
+        assert job.status == "previewed", job.error
+        run(operator, job)
+    assert set(Organization.objects.values_list("name", flat=True)) == {"Hall J", "Hall A", "Hall B", "Hall É"}
+
+
+def test_import__discarded__rows_and_file_go_and_nothing_is_written(operator: Client) -> None:
+    job = mapped(operator, HALLS, MAPPED)
+    assert operator.post(url("consent_bulkjob_verb", job.pk, "cancel")).status_code == 302
+    tidying.tidy_up()
+    assert not ImportRow.objects.exists() and not Organization.objects.exists()
+
+
+# --- Refused, and nothing changed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"table": "planets", "file": b"a,b\n"}, "table"),
+        ({"table": "organizations", "file": b""}, "file"),
+        ({"table": "organizations"}, "file"),
+    ],
+)
+def test_upload__bad__400_names_the_field(operator: Client, sent: dict[str, Any], field: str) -> None:
+    if "file" in sent:
+        sent = sent | {"file": SimpleUploadedFile("x.csv", sent["file"])}
+    response = operator.post(url("import"), sent)
+    assert response.status_code == 400 and field in response.context["form"].errors
+    assert not ImportFile.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"column_name": ""}, "column_name"),
+        ({"column_name": "Nome"}, "column_name"),
+        ({"plans": []}, "plans"),
+        ({"plans": ["le_chat_free", "le_chat_pro"]}, "plans"),
+        ({"default_choice": "opted_out"}, "default_choice"),
+        ({"kind": "personal"}, "kind"),
+        ({"column_choice": "", "default_choice": "opted_in"}, "reason"),
+        ({"column_since": "Training"}, "reference"),
+    ],
+)
+def test_columns__bad__400_names_the_field(operator: Client, changes: dict[str, Any], field: str) -> None:
+    place = send(operator, HALLS)["Location"]
+    before = database()
+    response = operator.post(place, MAPPED | changes)
+    assert response.status_code == 400 and field in response.context["form"].errors
+    assert database() == before
+
+
+@pytest.mark.parametrize("data", [b"\x00\x01\x02", b"Name,Id,Name\n1,2,3\n", b"\n"])
+def test_columns__file_that_is_none__400_and_said(operator: Client, data: bytes) -> None:
+    response = operator.get(send(operator, data)["Location"])
+    assert response.status_code == 400 and "can't be read" in response.content.decode()
+    assert not BulkJob.objects.exists()
+
+
+def test_columns__no_such_file__404(operator: Client) -> None:
+    for ident in ("nothing", uuid.uuid4()):
+        assert operator.get(url("import_file", ident)).status_code == 404
+
+
+@pytest.mark.parametrize("role", ["anonymous", "member"])
+def test_import__whoever_is_no_operator__kept_out(team: Team, operator: Client, role: str) -> None:
+    place = send(operator, HALLS)["Location"]
+    client = Client()
+    if role == "member":
+        team.second.is_staff = False
+        team.second.save(update_fields=["is_staff"])
+        client.force_login(team.second)
+    expected = 302 if role == "anonymous" else 403
+    before = database()
+    assert send(client, HALLS).status_code == client.get(place).status_code == expected
+    assert client.post(place, MAPPED).status_code == expected
+    assert database() == before
