@@ -107,6 +107,23 @@ soak: $(VENV)/installed-dev ## the random histories, 50,000 steps on each databa
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
 	@SOAK=1 $(PY) tests/with_postgres.py $(PYTEST) -m soak $(ARGS)
 
+# --- Measure ------------------------------------------------------------------------------------------------------
+
+# Rows of each measurement; a million takes half an hour.
+ROWS ?= 1000000
+PAIRS ?= 3
+BENCH = $(PY) tests/with_postgres.py --durable $(PY) -m
+
+.PHONY: bench drill
+bench: $(VENV)/installed-dev ## every performance claim measured, both sides in one run (ROWS=1000000 PAIRS=3)
+	@$(BENCH) benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
+	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.toggles --rows $(ROWS)
+
+drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both databases, and prove that nothing is lost
+	@$(BENCH) benchmarks.drill
+
 # --- Check --------------------------------------------------------------------------------------------------------
 
 CHECKS := check-format check-lint check-types check-templates check-imports check-migrations check-deploy

@@ -1,0 +1,137 @@
+"""Databases for one measurement each: made empty, copied from a prepared one, deleted again. Knows no Django."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parents[1]
+# The same for all processes of one run; guards nothing but what that run made.
+_SECRETS = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
+
+
+class Place(Protocol):
+    """Where databases are made; each method that names one returns its DATABASE_URL."""
+
+    label: str
+
+    def fresh(self, name: str) -> str: ...
+
+    def copy(self, source: str, name: str) -> str: ...
+
+    def drop(self, name: str) -> None: ...
+
+
+class Sqlite:
+    label = "SQLite"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}.sqlite3"
+
+    def fresh(self, name: str) -> str:
+        self.drop(name)
+        return f"sqlite:///{self._path(name)}"
+
+    def copy(self, source: str, name: str) -> str:
+        url = self.fresh(name)
+        if self._path(source).with_name(f"{source}.sqlite3-wal").exists():
+            raise RuntimeError(f"somebody is still connected to {source}")
+        shutil.copyfile(self._path(source), self._path(name))
+        os.sync()  # or the measurement pays for the copy
+        return url
+
+    def drop(self, name: str) -> None:
+        for each in self.directory.glob(f"{name}.sqlite3*"):
+            each.unlink()
+
+
+class Postgresql:
+    label = "PostgreSQL"
+
+    def __init__(self, url: str) -> None:
+        self.url, self.prefix = url, f"bench_{os.getpid()}"
+
+    def _execute(self, *statements: str, **names: str) -> None:
+        quoted = {key: sql.Identifier(name) for key, name in names.items()}
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(sql.SQL(statement).format(**quoted))  # type: ignore[arg-type]  # constants, below
+
+    def fresh(self, name: str) -> str:
+        self._execute("CREATE DATABASE {name}", name=f"{self.prefix}_{name}")
+        return self._url(name)
+
+    def copy(self, source: str, name: str) -> str:
+        names = {"name": f"{self.prefix}_{name}", "source": f"{self.prefix}_{source}"}
+        self._execute("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy", "CHECKPOINT", **names)
+        os.sync()
+        return self._url(name)
+
+    def drop(self, name: str) -> None:
+        self._execute("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=f"{self.prefix}_{name}")
+
+    def _url(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{self.prefix}_{name}").geturl()
+
+
+@contextlib.contextmanager
+def place(url: str) -> Iterator[Place]:
+    """On the PostgreSQL server of `url`; without one, SQLite files in a temporary directory."""
+    if url:
+        yield Postgresql(url)
+        return
+    with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory:
+        yield Sqlite(Path(directory))
+
+
+@contextlib.contextmanager
+def existing(where: Place, name: str, source: str = "") -> Iterator[str]:
+    """A database for the length of a block: empty, or a copy."""
+    try:
+        yield where.copy(source, name) if source else where.fresh(name)
+    finally:
+        where.drop(name)
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """For processes that work on a database of ours: nothing of a developer's own settings."""
+    settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull, "DEBUG": "false", "HTTPS": "false", "LOG_LEVEL": "WARNING"}
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **settings, **_SECRETS, **more}
+
+
+def start(
+    url: str, *arguments: str, piped: bool = True, errors: int | None = None, **more: str
+) -> subprocess.Popen[str]:
+    """A Python process beside this one, whose output can be read where it is `piped`; `more` are settings."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(url, **more),
+        stdout=subprocess.PIPE if piped else None,
+        stderr=errors,
+        text=True,
+    )
+
+
+def step(url: str, module: str, *arguments: str) -> dict[str, Any]:
+    """Run a module of ours to its end; returns what its last line says, as JSON. Raises RuntimeError if it fails."""
+    process = start(url, "-m", f"benchmarks.{module}", *arguments)
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"benchmarks.{module} {' '.join(arguments)} ended with {process.returncode}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found

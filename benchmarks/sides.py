@@ -1,0 +1,160 @@
+"""The steps of `benchmarks.bulk`, each in a process of its own: python -m benchmarks.sides prepare|ours|bare|verify"""
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+import django
+
+from .load import OPERATORS, PRODUCT, load
+
+PAUSES = 3  # the slowest chunks that are told
+
+# What somebody would write by hand for this one change, with all that its events and settings have to say.
+BARE_EVENTS = """
+INSERT INTO consent_consentevent (recorded_at, organization_id, plan, subscribed, applied_default, choice, carry,
+    locked, closed, allowed, reason_code, since, kind, before, after, by_operator, reference, wording,
+    job_id, product, surface, actor_type, actor_id, source, reason, request_id)
+SELECT %s, organization_id, plan, subscribed, applied_default, 'opted_out', '', locked, closed, FALSE,
+    'organization_opted_out', %s, 'choice.opted_out', choice, 'opted_out', TRUE, '', '',
+    %s, product, 'le_chat_console', 'command', %s, 'command', 'benchmark', ''
+FROM consent_privacysetting WHERE product = %s AND member_id IS NULL ORDER BY organization_id"""
+BARE_SETTINGS = """
+UPDATE consent_privacysetting AS s SET choice = 'opted_out', allowed = FALSE, reason_code = 'organization_opted_out',
+    since = e.recorded_at, version = s.version + 1, changed_at = e.recorded_at, last_event_id = e.id,
+    choice_event_id = e.id
+FROM consent_consentevent AS e
+WHERE e.id > %s AND s.organization_id = e.organization_id AND s.product = e.product AND s.member_id IS NULL"""
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def loaded(rows: str) -> dict[str, Any]:
+    """A migrated database with this many organizations."""
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    load(int(rows))
+    return {}
+
+
+def empty() -> dict[str, Any]:
+    """A migrated database with the operators alone."""
+    from django.core.management import call_command
+
+    from .load import operators
+
+    call_command("migrate", verbosity=0)
+    operators()
+    return {}
+
+
+def count() -> dict[str, Any]:
+    from accounts.models import Organization
+
+    return {"organizations": Organization.objects.count()}
+
+
+def prepare(rows: str) -> dict[str, Any]:
+    """The same with the job frozen and queued in it: both sides begin there."""
+    from accounts.access import Actor
+    from accounts.models import User
+    from consent.bulk import jobs
+    from consent.bulk.selection import Selection
+    from consent.surfaces import LE_CHAT_CONSOLE
+
+    loaded(rows)
+    actor = Actor.from_user(User.objects.get(email=OPERATORS[0]))
+    begun = time.perf_counter()
+    job = jobs.preview_choice(
+        surface=LE_CHAT_CONSOLE,
+        actor=actor,
+        source="command",
+        choice="opted_out",
+        reason="benchmark",
+        selection=Selection(everything=True),
+    )
+    seen = time.perf_counter() - begun
+    jobs.submit(job=job, actor=actor, digest=job.digest)
+    return {"preview": seen, "matched": job.matched}
+
+
+def ours() -> dict[str, Any]:
+    """The queued job, as a worker runs it: chunk by chunk, and after each its events get their place in the order."""
+    from consent import ledger
+    from consent.bulk import engine
+    from consent.job_models import BulkJob, JobStatus
+
+    placing, chunks = 0.0, [time.perf_counter()]
+    pauses: list[float] = []
+
+    def after_chunk(_job: BulkJob) -> None:
+        nonlocal placing
+        done = time.perf_counter()
+        pauses.append(done - chunks[0])
+        ledger.sequence()
+        chunks[0] = time.perf_counter()
+        placing += chunks[0] - done
+
+    begun = chunks[0]
+    job = engine.claim_next()
+    if job is None:
+        raise RuntimeError("there is no job to run")
+    job = engine.run(job, after_chunk)
+    seconds = time.perf_counter() - begun
+    if (job.status, job.changed) != (JobStatus.DONE, job.matched):
+        raise RuntimeError(f"the job is {job.status}: {job.changed} of {job.matched} changed")
+    longest = sorted(pauses, reverse=True)[:PAUSES]
+    return {"run": seconds - placing, "placing": placing, "chunks": len(pauses), "longest": longest, "peak": peak()}
+
+
+def bare() -> dict[str, Any]:
+    """The same by one INSERT and one UPDATE in one transaction, which holds every row until it ends."""
+    from django.db import connection, transaction
+
+    from accounts.fields import to_micros
+    from accounts.models import User
+    from consent import ledger
+    from consent.bulk.rows import job_id
+    from consent.job_models import BulkJob
+
+    job, author = BulkJob.objects.get(), User.objects.get(email=OPERATORS[0])
+    begun = time.perf_counter()
+    with transaction.atomic(), connection.cursor() as cursor:
+        stamp = to_micros(ledger.clock())
+        cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
+        (before,) = cursor.fetchone()
+        cursor.execute(BARE_EVENTS, [stamp, stamp, job_id(job), str(author.pk), PRODUCT])
+        cursor.execute(BARE_SETTINGS, [before])
+        changed = cursor.rowcount
+    seconds = time.perf_counter() - begun
+    if changed != job.matched:
+        raise RuntimeError(f"{changed} of {job.matched} changed")
+    return {"run": seconds}
+
+
+def verify() -> dict[str, Any]:
+    from consent import verification
+
+    return {"problems": verification.verify().problems}
+
+
+def done() -> dict[str, Any]:
+    """Whether the job is, with every row changed, or found as it was to be."""
+    from consent.job_models import BulkJob, JobStatus
+
+    job = BulkJob.objects.get()
+    whole = job.status == JobStatus.DONE and job.changed + job.unchanged == job.matched
+    return {"problems": [] if whole else [f"the job is {job.status}: {job.changed} of {job.matched}; {job.error}"]}
+
+
+STEPS = {step.__name__: step for step in (loaded, empty, count, prepare, ours, bare, verify, done)}
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))  # type: ignore[operator]

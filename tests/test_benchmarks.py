@@ -1,0 +1,37 @@
+"""The benchmarks run, find the sides' results the same, and print their table; how fast they are is not tested."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def bench(module: str, *options: str) -> str:
+    url = os.environ.get("DATABASE_URL", "")
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    if url.startswith("postgres"):
+        environment["DATABASE_URL"] = url
+    command = [sys.executable, "-m", f"benchmarks.{module}", *options]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_bulk__tiny__both_sides_change_every_row() -> None:
+    table = bench("bulk", "--rows", "300", "--pairs", "1")
+    assert "opt out 300: job / bare SQL" in table and "memory of the job" in table
+
+
+@pytest.mark.only_on("postgresql", reason="SQLite has no COPY")
+def test_imports__tiny__both_sides_bring_in_every_row() -> None:
+    assert "import 300: command / COPY" in bench("imports", "--rows", "300")
+
+
+def test_drill__few_kills__nothing_lost() -> None:
+    assert "0 problems" in bench("drill", "--kills", "3", "--rows", "2000", "--seed", "1")
