@@ -22,6 +22,13 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="the provider")
 # After so many days a worker deletes a preview of a bulk job that nobody ran.
 PREVIEW_DAYS = max(1, env.int("PREVIEW_DAYS", default=7))
+# The largest file that a screen takes, in MiB; commands take any.
+UPLOAD_MB = max(1, env.int("UPLOAD_MB", default=500))
+FILE_UPLOAD_HANDLERS = [
+    "config.uploads.SizeLimit",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 INSTALLED_APPS = [
     "config.admin.PortalAdminConfig",

@@ -25,7 +25,7 @@ from ..rules import Choice
 from ..services.errors import Invalid
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
 from .base import actor_of, attempt
-from .forms import OperatorForm, reason_field
+from .forms import OperatorForm, reason_field, refuse_too_large
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
@@ -150,6 +150,7 @@ def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
         made = attempt(default, lambda data: _preview_default(request, data))
     elif request.method == "POST":
         scope = BulkForm(request.POST, request.FILES)
+        refuse_too_large(scope, request)
         made = attempt(scope, lambda data: _preview(request, scope, data))
     else:
         made = None

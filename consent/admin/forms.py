@@ -4,13 +4,16 @@ import datetime as dt
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.models import ApiKey, Member, Organization, Plan
+from config.uploads import is_too_large
 
 from ..rules import Choice
 from ..surfaces import DATA_KINDS
@@ -19,6 +22,14 @@ from ..surfaces import DATA_KINDS
 class OperatorForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+def refuse_too_large(form: forms.Form, request: HttpRequest) -> None:
+    """Say so on the form's field `file`; call it before the form is looked at."""
+    if is_too_large(request):
+        text = _("The file is larger than %(mb)s MiB. Divide it, or use the command, which takes any.")
+        form.errors.pop("file", None)
+        form.add_error("file", text % {"mb": settings.UPLOAD_MB})
 
 
 def reason_field(*, required: bool = False, help_text: Any = "") -> forms.CharField:

@@ -5,13 +5,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import NotFound
-from accounts.fields import parse_id
 from accounts.models import OrganizationKind, Plan
 
 from ..bulk.csv_files import TableFile
@@ -24,7 +22,7 @@ from ..models import Source
 from ..rules import Choice
 from ..services.errors import Invalid
 from .base import actor_of, attempt
-from .forms import OperatorForm, reason_field
+from .forms import OperatorForm, reason_field, refuse_too_large
 
 _ENCODINGS = [("", _("As its bytes say")), ("utf-8", "UTF-8"), ("cp1252", "Windows-1252"), ("latin-1", "Latin-1")]
 
@@ -94,6 +92,7 @@ def upload(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
     status = 200
     if request.method == "POST":
+        refuse_too_large(form, request)
         kept = attempt(form, lambda data: _kept(request, data))
         if kept.done:
             return redirect("admin:import_file", kept.result.pk)
@@ -108,10 +107,7 @@ def _kept(request: HttpRequest, data: dict[str, Any]) -> ImportFile:
 
 def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpResponse:
     """Map the columns of an uploaded file, seeing its first rows; then a job reads it."""
-    pk = parse_id(file_id)
-    if pk is None:
-        raise NotFound("file")
-    file = get_object_or_404(ImportFile, pk=pk)
+    file = imports.uploaded_file(file_id, actor_of(request))
     sent = request.POST if request.method == "POST" else None
     encoding = (sent or request.GET).get("encoding", "")
     try:

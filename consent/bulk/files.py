@@ -5,9 +5,15 @@ import gzip
 import io
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from django.utils.translation import gettext_lazy
+
+# Packed by gzip, and not whole.
+DAMAGED = gettext_lazy("The file is packed by gzip, and damaged or cut off. Pack it again, or give it unpacked.")
 
 
 class BadFile(Exception):
@@ -67,6 +73,9 @@ def open_file(path: str) -> Iterator[BinaryIO]:
     with raw:
         if raw.peek(2)[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(cast(io.RawIOBase, packed), 1 << 16) as lines:
-                yield cast(BinaryIO, lines)
+                try:
+                    yield cast(BinaryIO, lines)
+                except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                    raise BadFile(DAMAGED) from error
         else:
             yield raw

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts.models import Member, Organization, Subscription
 from consent import verification
@@ -168,6 +168,26 @@ def test_upload__bad__400_names_the_field(operator: Client, sent: dict[str, Any]
     assert not ImportFile.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["import", "bulk"])
+def test_upload__too_large__400_says_how_large_and_keeps_nothing(operator: Client, name: str) -> None:
+    scope = {"surface": "le_chat_console", "choice": "opted_out", "table": "members"}
+    before = database()
+    with override_settings(UPLOAD_MB=1):
+        file = SimpleUploadedFile("x.csv", b"x" * (1 << 20) + b"y")
+        response = operator.post(url(name), {**scope, "file": file})
+    assert response.status_code == 400
+    assert "larger than 1 MiB" in response.context["form"].errors["file"][0]
+    assert database() == before
+
+
+def test_columns__of_a_long_file__read_from_its_beginning(operator: Client) -> None:
+    text = "Name,Id,Training\n" + "".join(f"Hall É {n},h{n},\n" for n in range(200_000))
+    response = operator.get(send(operator, text)["Location"])
+    assert response.status_code == 200 and "Hall É 4" in response.content.decode()
+    packed = operator.get(send(operator, gzip.compress(text.encode()))["Location"])
+    assert packed.status_code == 200 and "Hall É 4" in packed.content.decode()
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -199,6 +219,15 @@ def test_columns__file_that_is_none__400_and_said(operator: Client, data: bytes)
 def test_columns__no_such_file__404(operator: Client) -> None:
     for ident in ("nothing", uuid.uuid4()):
         assert operator.get(url("import_file", ident)).status_code == 404
+
+
+def test_columns__of_another_operators_file__404_or_they_could_approve_their_own(team: Team, operator: Client) -> None:
+    place = send(operator, HALLS)["Location"]
+    client = Client()
+    client.force_login(team.second)
+    before = database()
+    assert client.get(place).status_code == client.post(place, MAPPED).status_code == 404
+    assert database() == before
 
 
 @pytest.mark.parametrize("role", ["anonymous", "member"])

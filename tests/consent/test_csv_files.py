@@ -1,3 +1,4 @@
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def test_csv_file__quotes_that_do_not_fit__row_named(make: Make, data: bytes, ro
 def test_csv_file__absent__says_so(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="No such file"):
         CsvFile(str(tmp_path / "absent.csv"))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20] + b"\xff\xff" + data[22:]])
+def test_csv_file__gzip_cut_off_or_damaged__says_so(make: Make, damage: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(BadFile, match="damaged or cut off"):
+        list(CsvFile(make(damage(gzip.compress(b"Name,Id\n" + bytes(range(65, 91)) * 40)))))
 
 
 def test_csv_file_require__absent_column__names_those_there(make: Make) -> None:

@@ -5,15 +5,16 @@ import hashlib
 import json
 import logging
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Forbidden, Permission, require
+from accounts.access import Actor, Forbidden, NotFound, Permission, require
 from accounts.fields import parse_id
 from accounts.models import User
 
@@ -26,7 +27,7 @@ from ...services.errors import Invalid
 from .. import shapes
 from ..csv_files import TableFile, open_table
 from ..engine import LostLease
-from ..files import BadFile, open_file
+from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
 from .staging import counts, drop_rows, stage
@@ -39,6 +40,7 @@ _PERMISSIONS = {
     ImportTable.CHOICES: Permission.CONSENT_CHOOSE,
 }
 _PART = 1 << 20
+_PEEKED = 4  # parts of a file that are looked at to choose columns by
 # Longer than the longest statement about a file of any size that people have.
 _LEASE = dt.timedelta(minutes=2)
 ENCODING, FILE = "encoding", "file"
@@ -51,6 +53,8 @@ def prepare(
     plan = plan.checked()
     require(actor, _PERMISSIONS[ImportTable(plan.table)], None)
     author = _author(actor)
+    if FILE in more:
+        uploaded_file(more[FILE], actor)
     reason = layers.clean_text(reason, "reason")
     reference = layers.clean_text(reference, "reference", length=layers.REFERENCE_LENGTH)
     if "since" in plan.columns and not reference:
@@ -135,9 +139,11 @@ def _digest(job: BulkJob, path: str) -> str:
 # --- Uploaded ---------------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
 def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> ImportFile:
-    """Keep a file until a worker has read it. Raises Forbidden; Invalid where it is empty."""
+    """Keep a file until a worker has read it. Raises Forbidden; Invalid where it is empty.
+
+    Each part is a transaction of its own, so that nobody waits for a large file; `size` is there once all of them are.
+    """
     if table not in ImportTable.values:
         raise Invalid("unknown_table", _("There is no table “%s” to import.") % table, "table")
     require(actor, _PERMISSIONS[ImportTable(table)], None)
@@ -145,12 +151,25 @@ def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> Imp
     file = ImportFile.objects.create(
         table=table, name=Path(name).name[:200] or "file", uploaded_by=author, created_at=ledger.clock()
     )
-    for number, piece in enumerate(data, start=1):
-        ImportFilePart.objects.create(file=file, number=number, data=piece)
-        file.size += len(piece)
-    if not file.size:
-        raise Invalid("empty", _("The file is empty."), "file")
-    file.save(update_fields=["size"])
+    try:
+        for number, piece in enumerate(data, start=1):
+            ImportFilePart.objects.create(file=file, number=number, data=piece)
+            file.size += len(piece)
+        if not file.size:
+            raise Invalid("empty", _("The file is empty."), "file")
+        file.save(update_fields=["size"])
+    except BaseException:
+        file.delete()
+        raise
+    return file
+
+
+def uploaded_file(ident: str, actor: Actor) -> ImportFile:
+    """A file of the actor's own: or one could bring it, and approve what another makes of it. Raises NotFound."""
+    pk = parse_id(ident)
+    file = ImportFile.objects.filter(pk=pk, uploaded_by=_author(actor)).first() if pk else None
+    if file is None:
+        raise NotFound("file")
     return file
 
 
@@ -164,15 +183,37 @@ def as_path(file: ImportFile, into: str) -> str:
 
 
 def peek(file: ImportFile, encoding: str = "") -> tuple[TableFile, list[dict[str, str]]]:
-    """The file's columns and its first rows, to choose by. Raises BadFile."""
+    """The file's columns and its first rows, to choose by: from its beginning alone, however long. Raises BadFile."""
     with tempfile.TemporaryDirectory() as folder:
-        table = open_table(as_path(file, folder), encoding=encoding or None)
+        path = Path(folder) / "beginning"
+        path.write_bytes(_beginning(file))
+        table = open_table(str(path), encoding=encoding or None)
         first = []
         for record in table:
             first.append(record.values)
             if len(first) == 5:
                 break
         return table, first
+
+
+def _beginning(file: ImportFile) -> bytes:
+    """Unpacked, and up to the end of a line where it is not all of the file."""
+    parts = ImportFilePart.objects.filter(file=file).order_by("number")[:_PEEKED]
+    data = b"".join(bytes(part.data) for part in parts)
+    whole = len(data) == file.size
+    if data.startswith(b"\x1f\x8b"):
+        packed = zlib.decompressobj(wbits=31)
+        try:
+            data = packed.decompress(data, _PEEKED * _PART)
+        except zlib.error as error:
+            raise BadFile(DAMAGED) from error
+        if whole and not packed.eof and not packed.unconsumed_tail:
+            raise BadFile(DAMAGED)
+        whole = whole and packed.eof and not packed.unused_data
+    if whole or b"\n" not in data:
+        return data
+    end = data.rindex(b"\n") + 1
+    return data[: end + end % 2 if b"\x00" in data[:1000] else end]  # UTF-16 ends a line with two bytes
 
 
 def read_next() -> bool:
