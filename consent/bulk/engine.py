@@ -161,12 +161,12 @@ def _change(
     cursor.execute(insert_events(job, answers), [*constants, job.product, job.wanted, pk, job.cursor, last])
     _expect(cursor.rowcount, expected)
     # Ids grow, so this chunk's lie above what was there; others' among them are of other jobs.
-    update = by_event(UPDATE_SETTINGS) if connection.vendor == "sqlite" else UPDATE_SETTINGS
-    cursor.execute(update, [before, pk, job.product, stamp])
-    _expect(cursor.rowcount, expected)
-    job.first_event = job.first_event or before + 1
     cursor.execute("SELECT MAX(id) FROM consent_consentevent")
     (job.last_event,) = cursor.fetchone()
+    update = by_event(UPDATE_SETTINGS) if connection.vendor == "sqlite" else UPDATE_SETTINGS
+    cursor.execute(update, [before, job.last_event, pk, job.product, stamp])
+    _expect(cursor.rowcount, expected)
+    job.first_event = job.first_event or before + 1
 
 
 def _actor(job: BulkJob) -> tuple[str, str]:
