@@ -175,7 +175,8 @@ def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, in
         finals.append((done[-2][0], len(done) - 1, f"AND NOT EXISTS (SELECT 1 FROM {_SAME_ROW})"))
     for step, version, besides in finals:
         parameters: list[Any] = [version, *([to_micros(choice.at)] if choice else [])]
-        parameters += [chunk.before, _last_event(chunk.cursor), chunk.rows[0], product, to_micros(step.at), step.state.choice]
+        parameters += [chunk.before, _last_event(chunk.cursor), chunk.rows[0], product]
+        parameters += [to_micros(step.at), step.state.choice]
         parameters += [to_micros(last.at)] if besides else []
         chunk.cursor.execute(
             f"""
