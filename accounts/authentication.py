@@ -2,15 +2,17 @@
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import hmac
 import logging
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -19,6 +21,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from .access import Actor, known_scopes
+from .hot import select
 from .models import ApiKey, Organization, User
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 _FORM = re.compile(r"tck_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}")
 _PREFIX_LENGTH = 12
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+KEYS = ApiKey._meta.db_table
+_Converter = tuple[int, Callable[[Any], Any]]
 LAST_USED_PRECISION = dt.timedelta(minutes=1)
 
 
@@ -78,16 +83,58 @@ def revoke_key(key: ApiKey) -> bool:
 
 def recognise(text: str, now: dt.datetime | None = None) -> ApiKey:
     """The live key that this text is; raises InvalidKey for any other text."""
-    now = now or timezone.now()
+    columns = ", ".join(key_columns())
+    rows = select(f"SELECT {columns} FROM {KEYS} WHERE prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
+    return verified(text, rows[0] if rows else None, now)
+
+
+def prefix_of(text: str) -> str:
+    """By which a key is looked up; raises InvalidKey where the text can't be one."""
     if not _FORM.fullmatch(text):
         raise InvalidKey
-    key = ApiKey.objects.select_related("organization").filter(prefix=text[:_PREFIX_LENGTH]).first()
+    return text[:_PREFIX_LENGTH]
+
+
+def verified(text: str, row: Sequence[Any] | None, now: dt.datetime | None = None) -> ApiKey:
+    """The live key that this text is, by the row of `key_columns` that its prefix led to, if any; raises InvalidKey."""
+    now = now or timezone.now()
+    key = None if row is None or row[0] is None else _key(row)
     # Compare even where there is no such prefix: the time taken must not tell the two apart.
     matches = hmac.compare_digest(key.hash if key else _digest(""), _digest(text))
     if key is None or not matches or not key.is_live(now):
         raise InvalidKey
     _note_use(key, now)
     return key
+
+
+@functools.cache
+def key_columns() -> list[str]:
+    """Of the table KEYS, as `verified` takes them; for statements that look up a key beside something else."""
+    return [connection.ops.quote_name(str(field.column)) for field in ApiKey._meta.concrete_fields]
+
+
+def _key(row: Sequence[Any]) -> ApiKey:
+    names, converters = _reading(connection.vendor)
+    values = list(row)
+    for n, convert in converters:
+        values[n] = convert(values[n])
+    return ApiKey.from_db(DEFAULT_DB_ALIAS, names, values)
+
+
+@functools.cache
+def _reading(_vendor: str) -> tuple[list[str], list[_Converter]]:
+    """The attributes that the columns become, and what makes Python's values of the database's."""
+    fields = ApiKey._meta.concrete_fields
+    converters: list[_Converter] = []
+    for n, field in enumerate(fields):
+        column = field.get_col(KEYS)
+        steps = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+        converters += [(n, functools.partial(_converted, step, column)) for step in steps]
+    return [field.attname for field in fields], converters
+
+
+def _converted(step: Callable[[Any, Any, Any], Any], column: Any, value: Any) -> Any:
+    return step(value, column, connection)
 
 
 def _note_use(key: ApiKey, now: dt.datetime) -> None:
@@ -118,15 +165,21 @@ def _without_waiting() -> Iterator[None]:
         sqlite.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def key_actor(request: HttpRequest) -> Actor | None:
-    """The actor that the Authorization header stands for, None without one; raises InvalidKey for a bad one."""
-    header = request.META.get("HTTP_AUTHORIZATION", "")
+def presented_key(request: HttpRequest) -> str | None:
+    """The text of the Authorization header, None without one; raises InvalidKey for what is no bearer's."""
+    header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:
         return None
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":
         raise InvalidKey
-    return Actor.from_key(recognise(text.strip()))
+    return text.strip()
+
+
+def key_actor(request: HttpRequest) -> Actor | None:
+    """The actor that the Authorization header stands for, None without one; raises InvalidKey for a bad one."""
+    text = presented_key(request)
+    return None if text is None else Actor.from_key(recognise(text))
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 # Paths that programs ask; all others are pages for people.
-_FOR_PROGRAMS = ("/api/", "/healthz", "/readyz")
+_FOR_PROGRAMS = ("/api/", "/access/", "/.well-known/", "/healthz", "/readyz", "/metrics")
 
 Fault = dict[str, str]
 

@@ -25,7 +25,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.headers.get(HEADER, "")
+        offered = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = offered if _ACCEPTABLE.fullmatch(offered) else uuid_utils.uuid7().hex
         token = _current.set(request_id)
         try:

@@ -10,12 +10,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import Actor, Permission, organizations_with
+from accounts.authentication import prefix_of, verified
 from accounts.catalogue import Product
+from accounts.fields import from_micros
 
 from . import rules
-from .lookups import Row, fetch
+from .lookups import Row, fetch, fetch_one, instant
 from .rules import Decision, Layers, Reason
-from .surfaces import DATA_KINDS, member_surface
+from .surfaces import DATA_KINDS, WITH_MEMBERS
+
+_PRODUCTS = frozenset(Product.values)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class Question:
     at: dt.datetime | None = None
 
     def __post_init__(self) -> None:
-        for instant in (self.collected_at, self.at):
-            if instant is not None and instant.tzinfo is None:
+        for each in (self.collected_at, self.at):
+            if each is not None and each.tzinfo is None:
                 raise ValueError("an instant needs a time zone")
 
 
@@ -53,7 +57,18 @@ class Answers:
 
 def decide(question: Question, actor: Actor) -> Answer:
     """One question; raises Forbidden where the actor may ask about nothing at all."""
-    (row,), now = fetch([question])
+    row, now, _key = fetch_one(question)
+    return _answer(question, row, now, actor)
+
+
+def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
+    """As `decide`, for whoever presents an API key, which is looked up in the same query; raises InvalidKey too."""
+    row, now, found = fetch_one(question, prefix_of(key))
+    actor = Actor.from_key(verified(key, found))
+    return _answer(question, row, now, actor), actor
+
+
+def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
     decision = _decide(question, row, now, organizations_with(actor, Permission.DECISIONS_ASK))
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
     return Answer(
@@ -71,15 +86,10 @@ def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
     return Answers([_decide(*pair, now, scope) for pair in zip(questions, rows, strict=True)], now)
 
 
-def member_needed(product: str) -> bool:
-    """Whether members have a say on this product, so that a question has to name one."""
-    return member_surface(product) is not None
-
-
 def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[object] | None) -> Decision:
     known = row.organization_id is not None and (scope is None or row.organization_id in scope)
-    product_known = question.product in Product.values
-    kinds = DATA_KINDS[Product(question.product)] if product_known else ()
+    product_known = question.product in _PRODUCTS
+    kinds: tuple[str, ...] = DATA_KINDS[question.product] if product_known else ()  # type: ignore[index]  # an equal key
     return rules.resolve(
         Layers(
             now=now,
@@ -88,14 +98,14 @@ def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[obj
             organization_known=known,
             product_known=product_known,
             data_kind_known=question.data_kind is None or question.data_kind in kinds,
-            first_event_at=row.created_at,
-            organization=row.organization,
-            member_asked=question.member is not None or row.owner_meant,
-            member_needed=member_needed(question.product),
-            membership=row.membership,
-            member=row.member,
+            first_event_at=None if row.organization_id is None else from_micros(row.created_at),
+            organization=row.organization(),
+            member_asked=question.member is not None or bool(row.owner_meant),
+            member_needed=question.product in WITH_MEMBERS,
+            membership=row.membership(),
+            member=row.member(),
             # Operators are told; others only about a personal organization of theirs (R4).
-            member_told=scope is None or row.personal,
+            member_told=scope is None or bool(row.personal),
         )
     )
 
@@ -125,7 +135,11 @@ def _detail(decision: Decision, row: Row | None) -> str:
     words: dict[str, object] = {}
     if row is not None:
         boundary = max((answer.since for answer in decision.layers if answer.since), default=None)
-        words = {"organization": row.name, "chosen": _day(row.chosen_at), "since": boundary and boundary.isoformat()}
+        words = {
+            "organization": row.name,
+            "chosen": _day(instant(row.chosen_at)),
+            "since": boundary and boundary.isoformat(),
+        }
     if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:
         return _("%(organization)s follows the default of its plan: opted in.") % words
     return str(_DETAILS[decision.reason]) % words

@@ -202,3 +202,8 @@ JOIN consent_consentevent AS e ON e.id = p.event_id"""
 def head() -> int:
     """The last position given, 0 in an empty ledger."""
     return EventPosition.objects.order_by("-position").values_list("position", flat=True).first() or 0
+
+
+def pending() -> int:
+    """Events without a position yet."""
+    return PendingEvent.objects.count()

@@ -11,10 +11,12 @@ from accounts.fields import InstantField, one_of
 from accounts.models import Member, Organization
 
 from . import rules
+from .api_models import IdempotencyKey  # noqa: F401
 from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
 from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .surfaces import SURFACES
+from .webhook_models import WebhookAttempt, WebhookEndpoint  # noqa: F401
 
 
 class Choice(models.TextChoices):

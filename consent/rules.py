@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Choice(StrEnum):
@@ -181,16 +182,22 @@ def member_opt_in(state: State, at: dt.datetime) -> State:
 # --- Decisions ------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Membership:
+class Standing(NamedTuple):
+    """What of a `State` decides."""
+
+    allowed: bool
+    reason_code: str
+    since: dt.datetime | None
+
+
+class Membership(NamedTuple):
     """From the last joining until leaving; `left_at` None: still there."""
 
     joined_at: dt.datetime
     left_at: dt.datetime | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(NamedTuple):
     """Everything that one question is decided by. `at` None asks about the current state."""
 
     now: dt.datetime
@@ -200,24 +207,22 @@ class Layers:
     product_known: bool = True
     data_kind_known: bool = True
     first_event_at: dt.datetime | None = None  # the organization's; None where unknown
-    organization: State = State()
+    organization: State | Standing = State()
     member_asked: bool = True  # a member was named, or is meant
     member_needed: bool = True  # the product has a member's surface
     membership: Membership | None = None
-    member: State = MEMBER_START
+    member: State | Standing = MEMBER_START
     member_told: bool = True  # whoever asks may know what members chose
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LayerAnswer:
+class LayerAnswer(NamedTuple):
     layer: str
     allowed: bool
     reason: str
     since: dt.datetime | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     allowed: bool
     reason: Reason
     layers: tuple[LayerAnswer, ...] = ()

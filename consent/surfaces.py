@@ -69,6 +69,8 @@ AI_STUDIO_CONSOLE = Surface(
 SURFACES: dict[str, Surface] = {s.key: s for s in (LE_CHAT_CONSOLE, LE_CHAT_MOBILE, AI_STUDIO_CONSOLE)}
 ORGANIZATION_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.ORGANIZATION)
 MEMBER_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.MEMBER)
+# Products on which members have a say of their own, so that a question has to name one.
+WITH_MEMBERS: frozenset[str] = frozenset(s.product.value for s in MEMBER_SURFACES)
 
 
 def organization_surface(product: str) -> Surface:

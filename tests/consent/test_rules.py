@@ -30,14 +30,14 @@ MEMBER_OUT = rules.member_opt_out(MEMBER_START, SINCE)
 
 
 def but(**changes: object) -> Layers:
-    return dataclasses.replace(FINE, **changes)  # type: ignore[arg-type]
+    return FINE._replace(**changes)  # type: ignore[arg-type]
 
 
 def with_state(layers: Layers, **changes: object) -> Layers:
     """The organization's layer, changed and judged anew."""
     state = dataclasses.replace(layers.organization, **changes)  # type: ignore[arg-type]
     allowed, reason = rules.judge(state)
-    return dataclasses.replace(layers, organization=dataclasses.replace(state, allowed=allowed, reason_code=reason))
+    return layers._replace(organization=dataclasses.replace(state, allowed=allowed, reason_code=reason))
 
 
 def answer(layers: Layers) -> tuple[bool, Reason]:
@@ -48,20 +48,20 @@ def answer(layers: Layers) -> tuple[bool, Reason]:
 # Every denial in the order that API.md fixes, each as the one thing that is wrong.
 Denial = Callable[[Layers], Layers]
 DENIALS: dict[Reason, Denial] = {
-    Reason.UNKNOWN_ORGANIZATION: lambda q: dataclasses.replace(q, organization_known=False),
-    Reason.UNKNOWN_PRODUCT: lambda q: dataclasses.replace(q, product_known=False),
-    Reason.UNKNOWN_DATA_KIND: lambda q: dataclasses.replace(q, data_kind_known=False),
-    Reason.NOT_YET_KNOWN: lambda q: dataclasses.replace(q, at=NOW + MICROSECOND),
-    Reason.MEMBER_REQUIRED: lambda q: dataclasses.replace(q, member_asked=False),
-    Reason.UNKNOWN_MEMBER: lambda q: dataclasses.replace(q, membership=None),
+    Reason.UNKNOWN_ORGANIZATION: lambda q: q._replace(organization_known=False),
+    Reason.UNKNOWN_PRODUCT: lambda q: q._replace(product_known=False),
+    Reason.UNKNOWN_DATA_KIND: lambda q: q._replace(data_kind_known=False),
+    Reason.NOT_YET_KNOWN: lambda q: q._replace(at=NOW + MICROSECOND),
+    Reason.MEMBER_REQUIRED: lambda q: q._replace(member_asked=False),
+    Reason.UNKNOWN_MEMBER: lambda q: q._replace(membership=None),
     Reason.ORGANIZATION_CLOSED: lambda q: with_state(q, closed=True),
     Reason.NO_SUBSCRIPTION: lambda q: with_state(q, subscribed=False),
     Reason.LOCKED: lambda q: with_state(q, locked=True),
     Reason.ORGANIZATION_OPTED_OUT: lambda q: with_state(q, choice=Choice.OPTED_OUT),
     Reason.PLAN_DEFAULT: lambda q: with_state(q, applied_default="opted_out"),
     Reason.CARRIED_OVER: lambda q: with_state(q, carry="le_chat_teams"),
-    Reason.MEMBER_OPTED_OUT: lambda q: dataclasses.replace(q, member=MEMBER_OUT),
-    Reason.MEMBER_LEFT: lambda q: dataclasses.replace(q, membership=q.membership and Membership(JOINED, LEFT)),
+    Reason.MEMBER_OPTED_OUT: lambda q: q._replace(member=MEMBER_OUT),
+    Reason.MEMBER_LEFT: lambda q: q._replace(membership=q.membership and Membership(JOINED, LEFT)),
     Reason.COLLECTED_BEFORE_ALLOWED: lambda q: with_state(q, since=COLLECTED + MICROSECOND),
 }
 
@@ -149,8 +149,8 @@ def test_resolve__members_since_is_the_later_one__it_bounds_too() -> None:
 
 def test_resolve__collected_before_joining__is_denied() -> None:
     q = with_state(FINE, since=CREATED)
-    at_joining = dataclasses.replace(q, collected_at=JOINED)
-    before = dataclasses.replace(q, collected_at=JOINED - MICROSECOND)
+    at_joining = q._replace(collected_at=JOINED)
+    before = q._replace(collected_at=JOINED - MICROSECOND)
     assert answer(at_joining) == (True, Reason.PLAN_DEFAULT)
     assert answer(before) == (False, Reason.COLLECTED_BEFORE_ALLOWED)
 
@@ -190,7 +190,7 @@ def test_resolve__instants_at_and_beside_the_edge_of_the_known(
 
 
 def test_resolve__asked_at_the_first_event__is_known() -> None:
-    created = dataclasses.replace(FINE, membership=Membership(CREATED), at=CREATED, collected_at=CREATED)
+    created = FINE._replace(membership=Membership(CREATED), at=CREATED, collected_at=CREATED)
     assert answer(with_state(created, since=CREATED)) == (True, Reason.PLAN_DEFAULT)
 
 
@@ -221,7 +221,7 @@ def test_resolve__joined_again__earlier_membership_is_a_break() -> None:
 
 def test_resolve__left_and_opted_out_afterwards__takes_earlier_records_out() -> None:
     left = but(membership=Membership(JOINED, LEFT), collected_at=LEFT - MICROSECOND)
-    assert answer(dataclasses.replace(left, member=MEMBER_OUT)) == (False, Reason.MEMBER_OPTED_OUT)
+    assert answer(left._replace(member=MEMBER_OUT)) == (False, Reason.MEMBER_OPTED_OUT)
 
 
 def test_resolve__joined_again_after_an_old_choice__since_is_the_joining() -> None:
@@ -245,9 +245,9 @@ def test_resolve__ai_studio__members_own_choice_does_not_count() -> None:
 
 def test_resolve__ai_studio__membership_counts() -> None:
     studio = but(member_needed=False)
-    assert answer(dataclasses.replace(studio, membership=None)) == (False, Reason.UNKNOWN_MEMBER)
-    assert answer(dataclasses.replace(studio, membership=Membership(JOINED, LEFT))) == (False, Reason.MEMBER_LEFT)
-    late = dataclasses.replace(studio, membership=Membership(COLLECTED + MICROSECOND))
+    assert answer(studio._replace(membership=None)) == (False, Reason.UNKNOWN_MEMBER)
+    assert answer(studio._replace(membership=Membership(JOINED, LEFT))) == (False, Reason.MEMBER_LEFT)
+    late = studio._replace(membership=Membership(COLLECTED + MICROSECOND))
     assert answer(late) == (False, Reason.COLLECTED_BEFORE_ALLOWED)
 
 

@@ -90,7 +90,7 @@ def allowed_questions(draw: st.DrawFn) -> Layers:
 
 
 def changed(layers: Layers, **changes: object) -> Layers:
-    return dataclasses.replace(layers, **changes)  # type: ignore[arg-type]
+    return layers._replace(**changes)  # type: ignore[arg-type]
 
 
 @given(questions)

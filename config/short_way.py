@@ -1,0 +1,34 @@
+"""Questions that come with a key need no session, no page headers and no URL search: half the time of an answer."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import resolve, reverse
+
+# Plain views that check the key, read the body and answer errors themselves.
+QUESTIONS = ("api:decisions", "api:decisions-batch", "authzen-evaluation", "authzen-evaluations")
+
+
+class ShortWayMiddleware:
+    """Goes straight to the view where the answer is the same as by all the middleware below this one.
+
+    A browser's session, and a language that is asked for, take the long way.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.views: dict[str, Callable[[HttpRequest], HttpResponse]] = {}
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        headers = request.META
+        if "HTTP_AUTHORIZATION" not in headers or "HTTP_ACCEPT_LANGUAGE" in headers:
+            return self.get_response(request)
+        if not self.views:  # not earlier: what the URLs import needs all apps
+            self.views = {path: resolve(path).func for path in map(reverse, QUESTIONS)}
+        view = self.views.get(request.path)
+        if view is None:
+            return self.get_response(request)
+        request.get_host()  # raises DisallowedHost
+        response = view(request)
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response

@@ -1,0 +1,151 @@
+"""The statements behind `lookups.fetch`: index look-ups only, whatever the number of questions and of organizations.
+
+PostgreSQL takes many questions as one array per column, SQLite as one JSON array; all else is the same text. Each join
+finds one row at most, and is LATERAL with a limit on PostgreSQL: it is looked up per question, never hashed as a whole.
+"""
+
+from accounts.authentication import KEYS, key_columns
+
+# name → PostgreSQL type of the columns that a question becomes.
+COLUMNS = {
+    "n": "int",
+    "organization_id": "uuid",
+    "organization_external": "text",
+    "member_id": "uuid",
+    "member_external": "text",
+    "owner_meant": "bool",
+    "product": "text",
+    "at": "bigint",
+}
+# One question may come with a key, which is looked up in the same statement.
+_ONE_COLUMNS = {**COLUMNS, "prefix": "text"}
+_ONE = {
+    "sqlite": f"(SELECT {', '.join(f'%s AS {name}' for name in _ONE_COLUMNS)}) AS q",
+    "postgresql": f"(SELECT {', '.join(f'%s::{kind} AS {name}' for name, kind in _ONE_COLUMNS.items())}) AS q",
+}
+_FROM_JSON = ", ".join(f"json_extract(value, '$[{n}]') AS {name}" for n, name in enumerate(COLUMNS))
+# Ids come as text: adapting them one by one would take longer than to cast them here.
+_ARRAYS = ", ".join(f"%s::text[]::{kind}[]" if kind == "uuid" else f"%s::{kind}[]" for kind in COLUMNS.values())
+_MANY = {
+    "sqlite": f"(SELECT {_FROM_JSON} FROM json_each(%s)) AS q",
+    "postgresql": f"unnest({_ARRAYS}) AS q({', '.join(COLUMNS)})",
+}
+_NOW = {"sqlite": "NULL", "postgresql": "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"}
+
+Join = tuple[str, str, str]  # table, alias, condition
+
+_ORGANIZATION: Join = (
+    "accounts_organization",
+    "o",
+    """o.id = COALESCE(q.organization_id, (
+    SELECT x.id FROM accounts_organization AS x WHERE x.external_id = q.organization_external))""",
+)
+_NAMED_MEMBER = """q.member_id, (
+    SELECT x.id FROM accounts_member AS x WHERE x.organization_id = o.id AND x.external_id = q.member_external)"""
+_OWNER_NOW = """(
+    SELECT x.id FROM accounts_member AS x
+    WHERE q.owner_meant AND q.at IS NULL AND o.kind = 'personal' AND x.organization_id = o.id
+      AND x.role = 'owner' AND x.status = 'active' LIMIT 1)"""
+
+# --- As things stand: the settings tell ---
+
+_CURRENT = """
+SELECT q.n, {now}, o.id, o.name, o.status = 'closed', o.created_at, o.kind = 'personal',
+    s.allowed, s.reason_code, s.since, s.last_event_id, c.recorded_at,
+    q.owner_meant AND o.kind = 'personal', m.id, m.joined_at, m.left_at,
+    ms.allowed, ms.reason_code, ms.since, ms.last_event_id"""
+_CURRENT_JOINS: list[Join] = [
+    _ORGANIZATION,
+    ("consent_privacysetting", "s", "s.organization_id = o.id AND s.product = q.product AND s.member_id IS NULL"),
+    ("consent_consentevent", "c", "c.id = s.choice_event_id"),
+    ("accounts_member", "m", f"m.organization_id = o.id AND m.id = COALESCE({_NAMED_MEMBER}, {_OWNER_NOW})"),
+    ("consent_privacysetting", "ms", "ms.member_id = m.id AND ms.product = q.product"),
+]
+
+# --- As of an instant: for each layer the last event at or before it; where none is named, the settings ---
+
+
+def _last_event(alias: str, condition: str) -> Join:
+    found = f"""{alias}.id = (
+    SELECT x.id FROM consent_consentevent AS x
+    WHERE {condition} AND x.recorded_at <= q.at ORDER BY x.recorded_at DESC LIMIT 1)"""
+    return "consent_consentevent", alias, found
+
+
+_OF_MEMBERSHIP = "'member.joined', 'member.left', 'since.attested'"
+# A personal organization has one member, its owner: then, whoever was there then.
+_KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
+    SELECT x.after FROM consent_consentevent AS x
+    WHERE x.organization_id = o.id AND x.product = '' AND x.member_id IS NULL
+      AND x.kind IN ('organization.created', 'organization.kind_changed') AND x.recorded_at <= q.at
+    ORDER BY x.recorded_at DESC LIMIT 1) END"""
+# The columns of _CURRENT. Of the current row and the event as of an instant at most one is there.
+_AS_OF = f"""
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, o.kind = 'personal',
+    COALESCE(s.allowed, e.allowed), COALESCE(s.reason_code, e.reason_code), COALESCE(s.since, e.since),
+    COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
+    m.id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
+    CASE WHEN q.at IS NULL THEN m.left_at WHEN j.kind = 'member.left' THEN j.recorded_at END,
+    COALESCE(ms.allowed, me.allowed), COALESCE(ms.reason_code, me.reason_code), COALESCE(ms.since, me.since),
+    COALESCE(ms.last_event_id, me.id)"""
+_AS_OF_JOINS: list[Join] = [
+    _ORGANIZATION,
+    (
+        "consent_privacysetting",
+        "s",
+        "s.organization_id = o.id AND s.product = q.product AND s.member_id IS NULL AND q.at IS NULL",
+    ),
+    _last_event("e", "x.organization_id = o.id AND x.product = q.product AND x.member_id IS NULL"),
+    (
+        "consent_consentevent",
+        "c",
+        """c.id = COALESCE(s.choice_event_id, (
+    SELECT x.id FROM consent_consentevent AS x
+    WHERE x.organization_id = o.id AND x.product = q.product AND x.member_id IS NULL AND x.kind LIKE 'choice.%%'
+      AND x.recorded_at <= q.at ORDER BY x.recorded_at DESC LIMIT 1))""",
+    ),
+    (
+        "accounts_member",
+        "m",
+        f"""m.organization_id = o.id AND m.id = COALESCE({_NAMED_MEMBER}, {_OWNER_NOW}, (
+    SELECT x.member_id FROM consent_consentevent AS x
+    WHERE q.owner_meant AND {_KIND} = 'personal' AND x.organization_id = o.id AND x.kind = 'member.joined'
+      AND x.recorded_at <= q.at AND NOT EXISTS (
+        SELECT 1 FROM consent_consentevent AS y
+        WHERE y.member_id = x.member_id AND y.product = '' AND y.kind = 'member.left'
+          AND y.recorded_at > x.recorded_at AND y.recorded_at <= q.at)
+    ORDER BY x.id DESC LIMIT 1))""",
+    ),
+    _last_event("j", f"x.member_id = m.id AND x.product = '' AND x.kind IN ({_OF_MEMBERSHIP})"),
+    ("consent_privacysetting", "ms", "ms.member_id = m.id AND ms.product = q.product AND q.at IS NULL"),
+    _last_event("me", "x.member_id = m.id AND x.product = q.product AND x.product <> ''"),
+]
+
+
+def _joined(vendor: str, joins: list[Join]) -> str:
+    if vendor == "sqlite":
+        return "\n".join(f"LEFT JOIN {table} AS {alias} ON {found}" for table, alias, found in joins)
+    return "\n".join(
+        f"LEFT JOIN LATERAL (SELECT * FROM {table} AS {alias} WHERE {found} LIMIT 1) AS {alias} ON TRUE"
+        for table, alias, found in joins
+    )
+
+
+def _statement(vendor: str, one: bool, as_of: bool) -> str:
+    select, joins = (_AS_OF, _AS_OF_JOINS) if as_of else (_CURRENT, _CURRENT_JOINS)
+    select = select.format(now=_NOW[vendor])
+    if not one:
+        return f"{select}\nFROM {_MANY[vendor]}\n{_joined(vendor, joins)}\nORDER BY q.n"
+    key = ", ".join(f"k.{name}" for name in key_columns())
+    joins = [*joins, (KEYS, "k", "k.prefix = q.prefix")]
+    # Of one, plain joins find the same rows as soon, and with less to plan and to copy.
+    return f"{select}, {key}\nFROM {_ONE[vendor]}\n{_joined('sqlite', joins)}"
+
+
+# (vendor, whether it is one question, whether any names an instant) → statement
+STATEMENTS = {
+    (vendor, one, as_of): _statement(vendor, one, as_of)
+    for vendor in _NOW
+    for one in (True, False)
+    for as_of in (True, False)
+}
