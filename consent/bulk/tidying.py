@@ -6,14 +6,19 @@ file: that is its report.
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from accounts.models import RateCount
+
 from .. import ledger
+from ..api_models import IdempotencyKey
 from ..import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
 from ..job_models import BulkJob, BulkJobRow, JobStatus
+from ..webhook_models import WebhookAttempt
 
 _PAGE = 5_000  # rows in one transaction
 _PARTS = 20  # of files; they are larger
@@ -49,9 +54,15 @@ def _all() -> Iterator[None]:
     for job in BulkJob.objects.filter(read, status__in=_OVER):
         yield from _delete(ImportRow.objects.filter(job=job))
     yield from _old_files()
+    attempts = WebhookAttempt.objects.filter(at__lt=ledger.clock() - dt.timedelta(days=settings.ATTEMPT_DAYS))
+    yield from _delete(attempts)
+    yield from _delete(IdempotencyKey.objects.filter(created_at__lt=ledger.clock() - dt.timedelta(days=1)))
+    yield from _delete(RateCount.objects.filter(window__lt=int(ledger.clock().timestamp()) - 3600))
 
 
-def _delete(found: "QuerySet[BulkJobRow] | QuerySet[ImportRow] | QuerySet[ImportProblem]") -> Iterator[None]:
+def _delete(
+    found: "QuerySet[Any]",
+) -> Iterator[None]:
     while keys := list(found.order_by().values_list("pk", flat=True)[:_PAGE]):
         found.filter(pk__in=keys).delete()
         yield

@@ -115,7 +115,8 @@ def _navigation(request: HttpRequest, actor: Actor, organization: Organization |
     if organization is None and len(consoles) == 1:
         organization = consoles[0]
     role = role_of(actor, organization) if organization else None
-    groups = _console_groups(request.path, organization) if organization else []
+    may_manage = actor.is_operator or (role is not None and Permission.WEBHOOKS_MANAGE in ROLE_PERMISSIONS[role])
+    groups = _console_groups(request.path, organization, may_manage=may_manage) if organization else []
     account = Group(
         LE_CHAT_MOBILE.path[0], (_link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),)
     )
@@ -131,16 +132,17 @@ def _navigation(request: HttpRequest, actor: Actor, organization: Organization |
     )
 
 
-def _console_groups(path: str, organization: Organization) -> list[Group]:
+def _console_groups(path: str, organization: Organization, *, may_manage: bool) -> list[Group]:
     def link(label: Words, name: str) -> Link:
         return _link(path, label, reverse(f"console:{name}", args=[organization.pk]))
 
     manage = Group(LE_CHAT_CONSOLE.path[0], (link(LE_CHAT_CONSOLE.path[1], "le-chat"), link(_("Members"), "members")))
+    records = (link(_("History"), "history"), *((link(_("Webhooks"), "webhooks"),) if may_manage else ()))
     return [
         Group("", (link(_("Overview"), "overview"),)),
         manage,
         Group(AI_STUDIO_CONSOLE.product.label, (link(AI_STUDIO_CONSOLE.path[0], "privacy"),)),
-        Group(_("Records"), (link(_("History"), "history"),)),
+        Group(_("Records"), records),
     ]
 
 

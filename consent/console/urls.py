@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import data_controls, history, organization
+from . import data_controls, history, organization, webhooks
 
 app_name = "console"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("o/<str:org>/privacy/", organization.privacy, name="privacy"),
     path("o/<str:org>/members/", organization.members, name="members"),
     path("o/<str:org>/history/", history.history, name="history"),
+    path("o/<str:org>/webhooks/", webhooks.webhooks, name="webhooks"),
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),

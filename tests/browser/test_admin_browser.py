@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from consent.bulk.worker import work_once
 from consent.models import ConsentEvent, PrivacySetting
+from consent.services import webhooks
 from tests.browser.conftest import PHONE
 from tests.cast import Cast, make
 
@@ -90,6 +91,7 @@ def test_action__chosen_in_the_list__opts_out_the_selected(open_as_operator: Cal
 
 
 def pages(cast: Cast) -> list[str]:
+    hook = webhooks.create_endpoint(organization=None, url="https://hooks.example.com/", actor=cast.provider)
     event = ConsentEvent.objects.latest("pk").pk
     models = (
         *("accounts_user", "accounts_organization", "accounts_member", "accounts_plan", "accounts_subscription"),
@@ -102,6 +104,9 @@ def pages(cast: Cast) -> list[str]:
         f"{reverse('admin:accounts_organization_changelist')}?q=nothing+like+it",
         *(reverse(f"admin:{model}_changelist") for model in models),
         *(reverse(f"admin:{model}_add") for model in ("accounts_user", "accounts_organization", "accounts_apikey")),
+        reverse("admin:consent_webhookendpoint_changelist"),
+        reverse("admin:consent_webhookendpoint_add"),
+        reverse("admin:consent_webhookendpoint_change", args=[hook.pk]),
         organization_page(cast),
         *(reverse(f"admin:accounts_organization_{name}", args=[cast.labs.pk]) for name in ("members", "history")),
         reverse("admin:accounts_member_change", args=[cast.labs_member.pk]),

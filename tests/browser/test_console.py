@@ -273,7 +273,7 @@ def test_two_clicks__from_sign_in_to_the_toggle(cast: Cast, page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("Saved.")
 
 
-PAGES = ("", "le-chat/", "privacy/", "members/", "history/")
+PAGES = ("", "le-chat/", "privacy/", "members/", "history/", "webhooks/")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 ROLES = ("anonymous", "owner", "admin", "auditor", "member", "outsider", "operator")
 READERS = "302 200 200 200 403 404 200"
 CHOOSERS = "302 302 302 403 403 404 302"
+MANAGERS = "302 200 200 403 403 404 200"
 SIGNED_IN = "302 200 200 200 200 200 200"
 REDIRECTED = "302 302 302 302 302 302 302"
 NEVER = "405 405 405 405 405 405 405"
@@ -33,18 +34,24 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     "console:privacy": (READERS, CHOOSERS, OUT),
     "console:members": (READERS, NEVER, {}),
     "console:history": (READERS, NEVER, {}),
+    "console:webhooks": (MANAGERS, MANAGERS, {"do": "create", "url": "https://hooks.example.com/"}),
     "console:data-controls": (SIGNED_IN, NEVER, {}),
     "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),
     # The plain member's: nobody else's to change, whatever their role.
     "console:data-sharing": (NEVER, "302 404 404 404 302 404 404", OUT),
 }
-OF_ORGANIZATION = [name for name, row in MATRIX.items() if READERS in row]
+OF_ORGANIZATION = [name for name, row in MATRIX.items() if READERS in row or MANAGERS in row]
+
+
+# For programs; the permission matrix has them.
+APART = {"healthz", "readyz", "metrics", "schema", "docs"}
+APART |= {"authzen-evaluation", "authzen-evaluations", "authzen-configuration"}
 
 
 def test_console_matrix__every_named_url__stands_in_it() -> None:
     pages = {f"console:{pattern.name}" for pattern in urlpatterns}
     top = {pattern.name for pattern in get_resolver().url_patterns if getattr(pattern, "name", None)}
-    assert set(MATRIX) == pages | top - {"healthz", "readyz"}
+    assert set(MATRIX) == pages | top - APART
 
 
 def path_of(name: str, cast: Cast, organization: object = None) -> str:

@@ -1,12 +1,16 @@
-"""The work beside requests: bulk jobs, and the order of events."""
+"""The work beside requests: bulk jobs, the order of events, and webhooks."""
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from accounts.management.base import PortalCommand
 from consent.bulk import tidying, worker
+from consent.webhooks.delivery import deliver_next
+from consent.webhooks.sending import Sender
+from consent.webhooks.workers import Deliverers
 
 _IDLE_SECONDS = 0.5
 
@@ -33,10 +37,19 @@ class Command(PortalCommand):
         }
         try:
             if options["once"]:
-                while not told and (worker.work_once(lambda: bool(told)) or tidying.tidy_up(lambda: bool(told))):
-                    pass
+                self._once(lambda: bool(told))
             else:
-                worker.work(lambda: bool(told), _IDLE_SECONDS)
+                with Deliverers(lambda: bool(told)):
+                    worker.work(lambda: bool(told), _IDLE_SECONDS)
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+    @staticmethod
+    def _once(told: Callable[[], bool]) -> None:
+        sender = Sender()
+        try:
+            while not told() and (worker.work_once(told) or deliver_next(sender, told) or tidying.tidy_up(told)):
+                pass
+        finally:
+            sender.close()

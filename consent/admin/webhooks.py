@@ -1,0 +1,161 @@
+"""Delivery on the operators' site: every webhook, what came of its attempts, and what can be done about it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import NotFound, Permission, get_organization
+
+from ..models import EventKind
+from ..services import webhooks
+from ..services.errors import Invalid
+from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..webhooks.delivery import send_test
+from ..webhooks.secrets import secret_of
+from .base import OperatorAdmin, actor_of, attempt, instant, posted
+from .forms import IdentField, OperatorForm
+
+_SHOWN = 50
+
+
+class EndpointForm(OperatorForm):
+    url = forms.CharField(label=_("Address"), max_length=500, help_text=_("Like https://example.com/hook."))
+    organization = IdentField(
+        label=_("Organization"),
+        required=False,
+        help_text=_("Its id, or external: and its external id: its events alone. Empty: everybody's."),
+    )
+    description = forms.CharField(label=_("Description"), max_length=200, required=False)
+    kinds = forms.MultipleChoiceField(
+        label=_("Kinds of events"),
+        choices=EventKind.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None: all."),
+    )
+
+
+class ReplayForm(OperatorForm):
+    after = forms.IntegerField(
+        label=_("After position"), min_value=0, max_value=2**63 - 1, help_text=_("What follows it is sent once more.")
+    )
+
+
+@admin.register(WebhookEndpoint)
+class WebhookAdmin(OperatorAdmin):
+    can_add = can_change = True
+    list_display = ("url", "whose", "status", "paused_because", "position", "failures", "next_attempt")
+    list_select_related = ("organization",)
+    list_filter = ("status", "paused_because")
+    ordering = ("-id",)
+    sortable_by = ()
+
+    next_attempt = instant("next_attempt_at", _("next attempt"))
+
+    @admin.display(description=_("organization"))
+    def whose(self, endpoint: WebhookEndpoint) -> str:
+        return str(endpoint.organization) if endpoint.organization else _t("Everybody's")
+
+    def endpoint(self, object_id: str) -> WebhookEndpoint:
+        found: WebhookEndpoint = self.found(WebhookEndpoint.objects.select_related("organization"), object_id)
+        return found
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        form = EndpointForm(request.POST if request.method == "POST" else None)
+        status = 200
+        if request.method == "POST":
+            made = attempt(form, lambda data: self._create(request, data))
+            if made.done:
+                return self._secret(request, made.result)
+            status = made.status
+        context = {"form": form, "submit": _t("Create the webhook")}
+        return self.screen(request, "admin/form.html", context, title=_t("New webhook"), status=status)
+
+    @staticmethod
+    def _create(request: HttpRequest, data: dict[str, Any]) -> WebhookEndpoint:
+        actor, organization = actor_of(request), None
+        if data["organization"]:
+            try:
+                organization = get_organization(actor, data["organization"], Permission.WEBHOOKS_MANAGE)
+            except NotFound:
+                raise Invalid("unknown_organization", _t("There is no such organization."), "organization") from None
+        return webhooks.create_endpoint(
+            organization=organization,
+            url=data["url"],
+            description=data["description"],
+            kinds=data["kinds"],
+            actor=actor,
+        )
+
+    def _secret(self, request: HttpRequest, endpoint: WebhookEndpoint) -> HttpResponse:
+        context = {"original": endpoint, "secret": secret_of(endpoint)}
+        return self.screen(request, "admin/webhooks/secret.html", context, title=_t("The signing secret"))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            return HttpResponse(status=405, headers={"Allow": "GET"})
+        return self._page(request, self.endpoint(object_id))
+
+    def _page(
+        self, request: HttpRequest, endpoint: WebhookEndpoint, form: forms.Form | None = None, status: int = 200
+    ) -> HttpResponse:
+        context = {
+            "original": endpoint,
+            "attempts": endpoint.attempts.all()[:_SHOWN],
+            "paused": endpoint.status == EndpointStatus.PAUSED,
+            "replay_form": form or ReplayForm(),
+        }
+        return self.screen(request, "admin/webhooks/page.html", context, title=endpoint.url, status=status)
+
+    @posted
+    def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        endpoint, actor = self.endpoint(object_id), actor_of(request)
+        match verb:
+            case "pause" | "resume":
+                status = EndpointStatus.PAUSED if verb == "pause" else EndpointStatus.ACTIVE
+                webhooks.update_endpoint(endpoint=endpoint, actor=actor, status=status)
+            case "test":
+                self._say(request, send_test(endpoint).delivered)
+            case "rotate":
+                return self._secret(request, webhooks.rotate_secret(endpoint=endpoint, actor=actor))
+            case "remove":
+                webhooks.delete_endpoint(endpoint=endpoint, actor=actor)
+                messages.success(request, _t("The webhook is deleted."))
+                return redirect("admin:consent_webhookendpoint_changelist")
+            case _:
+                raise Http404
+        return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
+
+    @staticmethod
+    def _say(request: HttpRequest, delivered: bool) -> None:
+        if delivered:
+            messages.success(request, _t("The test has arrived."))
+        else:
+            messages.warning(request, _t("The test has not arrived; the attempt below says why."))
+
+    @posted
+    def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        endpoint, form = self.endpoint(object_id), ReplayForm(request.POST)
+        done = attempt(
+            form, lambda data: webhooks.replay(endpoint=endpoint, after=data["after"], actor=actor_of(request))
+        )
+        if not done.done:
+            return self._page(request, endpoint, form, done.status)
+        messages.success(request, _t("What follows that position is sent once more."))
+        return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
+
+    def get_urls(self) -> list[Any]:
+        wrap, name, one = self.admin_site.admin_view, "consent_webhookendpoint", "<str:object_id>"
+        return [
+            path(f"{one}/replay/", wrap(self.replay_view), name=f"{name}_replay"),
+            path(f"{one}/verbs/<str:verb>/", wrap(self.verb_view), name=f"{name}_verb"),
+            *super().get_urls(),
+        ]

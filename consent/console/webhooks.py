@@ -1,0 +1,120 @@
+"""The organization's webhooks: where its events are sent to, and what came of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.access import Actor, NotFound, Permission
+from accounts.fields import parse_id
+from accounts.models import Organization
+
+from ..services import webhooks as service
+from ..services.errors import ServiceError
+from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..webhooks.delivery import send_test
+from ..webhooks.secrets import secret_of
+from .pages import organization_page, page
+
+_ATTEMPTS = 5
+
+
+class EndpointForm(forms.Form):
+    url = forms.CharField(label=_("Address"), max_length=500, help_text=_("Like https://example.com/hook."))
+    description = forms.CharField(label=_("Description"), max_length=200, required=False)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@organization_page(Permission.WEBHOOKS_MANAGE)
+def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    """The list with a form for another; each button posts what is to be done with which."""
+    if request.method != "POST":
+        return _page(request, actor, organization)
+    if request.POST.get("do") == "create":
+        return _created(request, actor, organization)
+    endpoint = _endpoint(organization, request.POST.get("webhook", ""))
+    if request.POST.get("do") == "rotate":
+        rotated = service.rotate_secret(endpoint=endpoint, actor=actor)
+        return _page(request, actor, organization, shown=rotated)
+    do = _VERBS.get(request.POST.get("do", ""))
+    if do is None:
+        return _page(request, actor, organization, status=400)
+    do(request, actor, endpoint)
+    return redirect("console:webhooks", organization.pk)
+
+
+def _endpoint(organization: Organization, ident: str) -> WebhookEndpoint:
+    pk = parse_id(ident)
+    found = WebhookEndpoint.objects.filter(organization=organization, pk=pk).first() if pk else None
+    if found is None:
+        raise NotFound("webhook")
+    return found
+
+
+def _created(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    form = EndpointForm(request.POST, label_suffix="")
+    if not form.is_valid():
+        return _page(request, actor, organization, form=form, status=400)
+    try:
+        made = service.create_endpoint(organization=organization, actor=actor, **form.cleaned_data)
+    except ServiceError as error:
+        form.add_error(error.field if error.field in form.fields else None, str(error))
+        return _page(request, actor, organization, form=form, status=400)
+    return _page(request, actor, organization, shown=made)
+
+
+def _pause(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
+    service.update_endpoint(endpoint=endpoint, actor=actor, status=EndpointStatus.PAUSED)
+
+
+def _resume(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
+    service.update_endpoint(endpoint=endpoint, actor=actor, status=EndpointStatus.ACTIVE)
+
+
+def _test(request: HttpRequest, _actor: Actor, endpoint: WebhookEndpoint) -> None:
+    if send_test(endpoint).delivered:
+        messages.success(request, _t("The test has arrived."))
+    else:
+        messages.warning(request, _t("The test has not arrived; the attempts below say why."))
+
+
+def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
+    service.delete_endpoint(endpoint=endpoint, actor=actor)
+    messages.success(request, _t("The webhook is deleted."))
+
+
+_VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "test": _test,
+    "delete": _delete,
+}
+
+
+def _page(
+    request: HttpRequest,
+    actor: Actor,
+    organization: Organization,
+    *,
+    form: forms.Form | None = None,
+    shown: WebhookEndpoint | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """`shown`: whose signing secret is shown, this once."""
+    rows = [
+        {"endpoint": endpoint, "attempts": list(endpoint.attempts.all()[:_ATTEMPTS])}
+        for endpoint in WebhookEndpoint.objects.filter(organization=organization)
+    ]
+    context: dict[str, Any] = {
+        "rows": rows,
+        "form": form or EndpointForm(label_suffix=""),
+        "shown": shown,
+        "secret": secret_of(shown) if shown else "",
+    }
+    return page(request, actor, "console/webhooks.html", context, organization=organization, status=status)

@@ -1,0 +1,28 @@
+"""An event as others are told of it: by the API, in streams, and by webhooks."""
+
+from typing import Any
+
+from .models import ConsentEvent
+
+
+def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, Any]:
+    """A placed event as JSON; `label` names who acted. `allowed` is null where no layer was touched."""
+    # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.
+    hidden = event.by_operator and not for_operator
+    return {
+        "id": str(event.pk),
+        "position": event.placed.position,
+        "recorded_at": event.recorded_at.isoformat().replace("+00:00", "Z"),
+        "kind": event.kind,
+        "organization": str(event.organization_id),
+        "member": str(event.member_id) if event.member_id else None,
+        "product": event.product or None,
+        "surface": event.surface or None,
+        "before": event.before or None,
+        "after": event.after or None,
+        "allowed": event.allowed if event.reason_code else None,
+        "actor": {"type": event.actor_type, "id": None if hidden else event.actor_id or None, "label": label},
+        "source": event.source,
+        "reason": event.reason,
+        "request_id": event.request_id,
+    }

@@ -1,0 +1,112 @@
+"""Endpoints of webhooks: created, changed, paused, sent back to an earlier position, given another secret."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Permission, require
+from accounts.models import Organization
+
+from .. import ledger
+from ..models import EventKind
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
+from ..webhooks.addresses import checked_url
+from ..webhooks.secrets import BOTH
+from . import layers
+from .errors import Invalid, Refused
+
+
+def create_endpoint(
+    *,
+    organization: Organization | None,
+    url: str,
+    actor: Actor,
+    description: str = "",
+    kinds: Sequence[str] = (),
+) -> WebhookEndpoint:
+    """One that gets what happens from now on; without an organization, everybody's.
+
+    Raises Forbidden, Invalid, and Refused where there are enough.
+    """
+    require(actor, Permission.WEBHOOKS_MANAGE, organization)
+    there = WebhookEndpoint.objects.filter(organization=organization).count()
+    if there >= settings.WEBHOOKS_PER_ORGANIZATION:
+        raise Refused("too_many", _("There are %s webhooks already; delete one first.") % there)
+    ledger.sequence()
+    return WebhookEndpoint.objects.create(
+        organization=organization,
+        url=checked_url(url),
+        description=layers.clean_text(description, "description", length=200),
+        kinds=_checked_kinds(kinds),
+        position=ledger.head(),
+        created_at=ledger.clock(),
+        created_by=actor.user or (actor.key.issued_by if actor.key else None),
+    )
+
+
+def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, **changes: Any) -> WebhookEndpoint:
+    """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped."""
+    with _held(endpoint, actor) as held:
+        if "url" in changes:
+            held.url = checked_url(changes["url"])
+        if "description" in changes:
+            held.description = layers.clean_text(changes["description"], "description", length=200)
+        if "kinds" in changes:
+            held.kinds = _checked_kinds(changes["kinds"])
+        if "status" in changes and changes["status"] != held.status:
+            held.status = EndpointStatus(changes["status"])
+            paused = held.status == EndpointStatus.PAUSED
+            held.paused_because = PausedBecause.SOMEBODY if paused else ""
+        if "status" in changes or "url" in changes:
+            held.failures, held.next_attempt_at = 0, None
+        held.save()
+    return held
+
+
+def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor) -> None:
+    """With its attempts; the events stay where they are."""
+    with _held(endpoint, actor) as held:
+        held.delete()
+
+
+def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEndpoint:
+    """Send everything after a position once more, in order."""
+    if not 0 <= after <= ledger.head():
+        raise Invalid("position", _("Give a position from 0 to %s, the last there is.") % ledger.head(), "after")
+    with _held(endpoint, actor) as held:
+        held.position, held.failures, held.next_attempt_at = after, 0, None
+        held.save()
+    return held
+
+
+def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
+    """Another secret signs from now on, and for a day the one before it too."""
+    with _held(endpoint, actor) as held:
+        held.generation += 1
+        held.previous_until = ledger.clock() + BOTH
+        held.save()
+    return held
+
+
+@contextmanager
+def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
+    """The endpoint, locked, its lease taken away: whoever delivers to it just now stops, and nothing is skipped."""
+    with transaction.atomic():
+        held = (
+            WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization").get(pk=endpoint.pk)
+        )
+        require(actor, Permission.WEBHOOKS_MANAGE, held.organization)
+        held.fence += 1
+        held.leased_until = None
+        yield held
+
+
+def _checked_kinds(kinds: Sequence[str]) -> list[str]:
+    for kind in kinds:
+        if kind not in EventKind.values:
+            raise Invalid("unknown_kind", _("There is no kind of event “%s”.") % kind, "kinds")
+    return sorted(set(kinds))

@@ -1,0 +1,91 @@
+"""Which addresses may be called: nothing of our own network, in whatever spelling, and however a name resolves."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from ..services.errors import Invalid
+
+LENGTH = 500
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Beside what `ipaddress` knows as not global: ways to reach an IPv4 address by IPv6, and the clouds' own services.
+_REFUSED = [
+    ipaddress.ip_network(each)
+    for each in (
+        "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96",
+        "fec0::/10", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24",
+    )
+]  # fmt: skip
+_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+class Refused(Exception):
+    """An address that is not called; the message says which."""
+
+
+def is_allowed(address: _Address) -> bool:
+    """Whether it is out in the world, or in a network of WEBHOOK_ALLOWED_NETWORKS."""
+    if any(address in network for network in _allowed_networks() if network.version == address.version):
+        return True
+    if any(address in network for network in _REFUSED if network.version == address.version):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def _allowed_networks() -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for text in settings.WEBHOOK_ALLOWED_NETWORKS:
+        yield ipaddress.ip_network(text, strict=False)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses to connect to, all of them allowed. Raises Refused; OSError where the name has none.
+
+    One that is not allowed refuses the name as a whole: whoever answers so is not to be trusted with the next answer.
+    """
+    found = [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for text in found:
+        if not is_allowed(ipaddress.ip_address(text.partition("%")[0])):
+            raise Refused(f"{host} is {text}, an address that webhooks are not sent to")
+    return list(dict.fromkeys(found))
+
+
+def checked_url(text: str) -> str:
+    """An address as it is kept. Raises Invalid; what a name resolves to is checked when connecting."""
+    url = text.strip()
+    if not url or len(url) > LENGTH or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise Invalid(
+            "url", _("Give an address of at most %s characters, like https://example.com/hook.") % LENGTH, "url"
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise Invalid("url", _("This is no address."), "url") from None
+    if parts.scheme != "https" and not (settings.DEBUG and parts.scheme == "http"):
+        raise Invalid("url", _("The address begins with https://."), "url")
+    if parts.username is not None or parts.password is not None or parts.fragment or port == 0:
+        raise Invalid("url", _("An address without a user, a password and a fragment, please."), "url")
+    host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
+    if not _HOST.fullmatch(host):
+        raise Invalid("url", _("The address names no host."), "url")
+    literal = _literal(host.strip("[]"))
+    if literal is not None and not is_allowed(literal):
+        raise Invalid("url", _("Webhooks are not sent to this network."), "url")
+    return url
+
+
+def _literal(host: str) -> _Address | None:
+    """The address that a host spells, as the system reads it: 127.1 and 2130706433 too. None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None

@@ -1,0 +1,207 @@
+"""Events on their way to endpoints: in position order, at least once, nothing skipped.
+
+An endpoint is leased by one thread at a time. No transaction is open while the other side is waited for; how far it
+has got is noted every few events, so that whoever takes over after a crash repeats at most those.
+"""
+
+import dataclasses
+import datetime as dt
+import json
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from accounts.access import Actor
+from accounts.models import ApiKey
+
+from .. import actors, feed, ledger
+from ..models import ConsentEvent
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
+from .secrets import signatures
+from .sending import TOTAL, Answer, Sender
+
+logger = logging.getLogger(__name__)
+# After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule.
+BACK_OFF = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600)
+JITTER = 0.1
+LEASE = dt.timedelta(seconds=TOTAL * 2)
+_PAGE = 100  # events read at a time
+_NOTED = 25  # and noted as delivered
+_TURN = 2.0  # seconds until it is another endpoint's turn
+_GONE = 410
+
+
+class _Lost(Exception):
+    """Somebody has changed the endpoint, or taken it over."""
+
+
+def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Deliver to the endpoint that has waited longest, for a while; returns whether there was one."""
+    endpoint = _take()
+    if endpoint is None:
+        return False
+    turn = _Turn(endpoint, sender)
+    try:
+        turn.run(should_stop)
+    except _Lost:
+        pass
+    else:
+        _give_back(endpoint)
+    return True
+
+
+def _take() -> WebhookEndpoint | None:
+    """Lease an endpoint that has something to get and may be tried now."""
+    now = ledger.clock()
+    due = WebhookEndpoint.objects.filter(
+        Q(next_attempt_at=None) | Q(next_attempt_at__lte=now),
+        Q(leased_until=None) | Q(leased_until__lte=now),
+        status=EndpointStatus.ACTIVE,
+        position__lt=ledger.head(),
+    )
+    for pk in due.order_by(F("leased_until").asc(nulls_first=True), "position").values_list("pk", flat=True)[:10]:
+        if due.filter(pk=pk).update(leased_until=now + LEASE, fence=F("fence") + 1):
+            return WebhookEndpoint.objects.select_related("organization").get(pk=pk)
+    return None
+
+
+def _give_back(endpoint: WebhookEndpoint) -> None:
+    # Not None: who has had a turn stands behind those who have not.
+    WebhookEndpoint.objects.filter(pk=endpoint.pk, fence=endpoint.fence).update(leased_until=ledger.clock())
+
+
+@dataclasses.dataclass
+class _Turn:
+    endpoint: WebhookEndpoint
+    sender: Sender
+
+    def __post_init__(self) -> None:
+        self._noted_at = time.monotonic()
+        self._attempts: list[WebhookAttempt] = []
+        self._position = self.endpoint.position
+        self._viewer, self._labels = _viewer(self.endpoint), dict[int, str]()
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        begun = time.monotonic()
+        while not should_stop() and time.monotonic() - begun < _TURN:
+            head = ledger.head()
+            events = self._events(head)
+            for event in events:
+                if not self._deliver(event):
+                    return
+                if should_stop() or time.monotonic() - begun >= _TURN:
+                    break
+            else:
+                if len(events) < _PAGE:  # what lies between the last of them and the head is not for this endpoint
+                    self._position = max(self._position, head)
+                    self._note()
+                    return
+        self._note()
+
+    def _events(self, head: int) -> list[ConsentEvent]:
+        rows = ConsentEvent.objects.all().placed().filter(
+            placed__position__gt=self._position, placed__position__lte=head
+        )  # fmt: skip
+        endpoint = self.endpoint
+        if endpoint.organization_id is not None:
+            rows = rows.filter(placed__organization=endpoint.organization_id).without_member_choices()
+        if endpoint.kinds:
+            rows = rows.filter(kind__in=endpoint.kinds)
+        page = list(rows[:_PAGE])
+        self._labels = actors.labels(page, self._viewer)
+        return page
+
+    def _body(self, event: ConsentEvent) -> str:
+        told = feed.told(event, self._labels[event.pk], for_operator=self._viewer.is_operator)
+        return json.dumps(told, ensure_ascii=False)
+
+    def _deliver(self, event: ConsentEvent) -> bool:
+        """Whether it has arrived, and the next may go."""
+        answer = send(self.endpoint, self.sender, self._body(event), f"evt_{event.pk}")
+        position = event.placed.position
+        self._attempts.append(_attempt(self.endpoint, answer, position))
+        if not answer.delivered:
+            self._note(answer)
+            return False
+        self._position = position
+        if len(self._attempts) >= _NOTED or time.monotonic() - self._noted_at > 1:
+            self._note()
+        return True
+
+    def _note(self, failed: Answer | None = None) -> None:
+        """How far it has got, with the attempts, and what is to become of a failure; raises _Lost."""
+        changes: dict[str, Any] = {"position": self._position, "leased_until": ledger.clock() + LEASE}
+        if failed is not None:
+            changes |= _after_failure(self.endpoint.failures + 1, failed)
+        elif any(each.delivered for each in self._attempts):
+            changes |= {"failures": 0, "next_attempt_at": None}
+        with transaction.atomic():
+            mine = WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
+            if not mine.update(**changes):
+                raise _Lost
+            WebhookAttempt.objects.bulk_create(self._attempts)
+        for name, value in changes.items():
+            setattr(self.endpoint, name, value)
+        self._attempts, self._noted_at = [], time.monotonic()
+        if changes.get("status") == EndpointStatus.PAUSED:
+            logger.warning("webhook %s is paused: %s", self.endpoint.pk, changes["paused_because"])
+
+
+def _after_failure(failures: int, answer: Answer) -> dict[str, Any]:
+    if answer.status == _GONE:
+        return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.GONE}
+    if failures > len(BACK_OFF):
+        return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.FAILING}
+    seconds = BACK_OFF[failures - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  spreads load, no secret
+    return {"failures": failures, "next_attempt_at": ledger.clock() + dt.timedelta(seconds=seconds)}
+
+
+def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
+    """One attempt, signed."""
+    at = dt.datetime.now(dt.UTC)
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "training-consent-portal",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signatures(endpoint, message_id, at, body),
+    }
+    return sender.post(endpoint.url, headers, body.encode())
+
+
+def send_test(endpoint: WebhookEndpoint) -> WebhookAttempt:
+    """A message that is no event, now; what came of it is kept like any other attempt."""
+    sender = Sender()
+    try:
+        body = json.dumps({"kind": "test", "id": None, "position": None})
+        answer = send(endpoint, sender, body, f"test_{ledger.clock().timestamp():.6f}")
+    finally:
+        sender.close()
+    attempt = _attempt(endpoint, answer, None)
+    attempt.save()
+    return attempt
+
+
+def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:
+    return WebhookAttempt(
+        endpoint=endpoint,
+        position=position,
+        at=ledger.clock(),
+        delivered=answer.delivered,
+        status=answer.status,
+        error=answer.error,
+        latency_ms=answer.latency_ms,
+        answer=answer.start,
+    )
+
+
+def _viewer(endpoint: WebhookEndpoint) -> Actor:
+    """Whoever reads what is sent there: an organization, or the provider."""
+    if endpoint.organization_id is None:
+        return Actor.system()
+    return Actor.from_key(ApiKey(organization_id=endpoint.organization_id, scopes=[]))

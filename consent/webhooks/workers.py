@@ -1,0 +1,62 @@
+"""Threads of the worker that deliver: a receiver that is slow holds up no job, and no other receiver."""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from django.db import OperationalError, close_old_connections, connection
+
+from .. import ledger
+from .delivery import deliver_next
+from .sending import Sender
+
+logger = logging.getLogger(__name__)
+THREADS = 4
+_IDLE_SECONDS = 0.25
+
+
+class Deliverers:
+    """Runs while the block does; its end waits for what is on its way."""
+
+    def __init__(self, should_stop: Callable[[], bool], threads: int = THREADS) -> None:
+        self._told = threading.Event()
+        self._should_stop = should_stop
+        self._threads = [threading.Thread(target=self._run, name=f"deliver-{n}", daemon=True) for n in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._told.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _stop(self) -> bool:
+        return self._told.is_set() or self._should_stop()
+
+    def _run(self) -> None:
+        sender = Sender()
+        try:
+            while not self._stop():
+                close_old_connections()
+                if not self._work(sender):
+                    self._told.wait(_IDLE_SECONDS)
+        finally:
+            sender.close()
+            connection.close()
+
+    def _work(self, sender: Sender) -> bool:
+        try:
+            placed = ledger.sequence()
+            return deliver_next(sender, self._stop) or placed > 0
+        except OperationalError:
+            logger.warning("the database does not answer; trying again", exc_info=True)
+        except Exception:
+            logger.exception("a delivery failed")
+        return False

@@ -1,0 +1,115 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from consent import ledger
+from consent.services import organizations
+from consent.webhook_models import WebhookEndpoint
+from consent.webhooks import delivery, sending
+from tests.commands import database
+from tests.consent.calling import World, assert_problem, make_world
+from tests.consent.receiving import Receiver, receiver
+
+pytestmark = pytest.mark.django_db
+URL = "https://hooks.example.com/consent"
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture
+def there(settings: Any) -> Iterator[Receiver]:
+    settings.DEBUG, settings.WEBHOOK_ALLOWED_NETWORKS = True, ["127.0.0.0/8", "::1/128"]
+    with receiver() as found:
+        yield found
+
+
+def test_webhook__from_its_making_to_a_verified_event(world: World, there: Receiver) -> None:
+    made = world.key.post("webhooks/", {"url": there.url, "description": "CRM"})
+    body = made.json()
+    assert made.status_code == 201 and made["Location"].endswith(f"/webhooks/{body['id']}/")
+    assert (body["organization"], body["status"], body["kinds"]) == (str(world.cast.labs.pk), "active", [])
+    secret = body.pop("secret")
+    assert world.key.get(f"webhooks/{body['id']}/").json() == body
+    assert world.key.get("webhooks/").json()["results"] == [body]
+    organizations.update_organization(
+        organization=world.cast.labs, name="Kvasir", actor=world.cast.provider, source="admin"
+    )  # fmt: skip
+    ledger.sequence()
+    delivery.deliver_next(sending.Sender())
+    headers, sent = there.got[0]
+    assert Webhook(secret).verify(sent, headers)["kind"] == "organization.updated"
+    [attempt] = world.key.get(f"webhooks/{body['id']}/attempts/").json()["results"]
+    assert (attempt["status"], attempt["delivered"], attempt["answer"]) == (200, True, "thanks")
+    replayed = world.key.post(f"webhooks/{body['id']}/replay/", {"after": attempt["position"] - 1})
+    assert replayed.json()["position"] == attempt["position"] - 1
+    tested = world.key.post(f"webhooks/{body['id']}/test/", {})
+    assert (tested.status_code, tested.json()["delivered"], tested.json()["position"]) == (200, True, None)
+    rotated = world.key.post(f"webhooks/{body['id']}/rotate-secret/", {}).json()["secret"]
+    assert rotated != secret
+    paused = world.key.patch(f"webhooks/{body['id']}/", {"status": "paused"}).json()
+    assert (paused["status"], paused["paused_because"]) == ("paused", "somebody")
+    assert world.key.delete(f"webhooks/{body['id']}/").status_code == 204
+    assert not WebhookEndpoint.objects.exists()
+
+
+def test_webhook__of_an_operator__everybodys_or_one_organizations(world: World) -> None:
+    for organization in (None, str(world.cast.labs.pk)):
+        made = world.operator_key.post("webhooks/", {"url": URL, "organization": organization})
+        assert (made.status_code, made.json()["organization"]) == (201, organization)
+    assert len(world.operator_key.get("webhooks/").json()["results"]) == 2
+    assert len(world.key.get("webhooks/").json()["results"]) == 1
+    assert world.foreign_key.get("webhooks/").json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "#/url"),
+        ({"url": 7}, "#/url"),
+        ({"url": "https://127.0.0.1/"}, "#/url"),
+        ({"url": "http://hooks.example.com/"}, "#/url"),
+        ({"url": URL, "kinds": ["choice.eaten"]}, "#/kinds/0"),
+        ({"url": URL, "kinds": "all"}, "#/kinds"),
+        ({"url": URL, "colour": "red"}, "#/colour"),
+        ({"url": URL, "description": "x" * 201}, "#/description"),
+    ],
+)
+def test_post__bad_input__400_names_it_and_nothing_made(world: World, body: dict[str, Any], pointer: str) -> None:
+    answer = world.key.post("webhooks/", body)
+    assert answer.status_code == 400
+    assert pointer in [each["pointer"] for each in answer.json()["errors"]]
+    assert not WebhookEndpoint.objects.exists()
+
+
+def test_post__more_than_allowed__409(world: World, settings: Any) -> None:
+    settings.WEBHOOKS_PER_ORGANIZATION = 1
+    assert world.key.post("webhooks/", {"url": URL}).status_code == 201
+    assert_problem(world.key.post("webhooks/", {"url": URL}), 409, "too_many")
+    assert WebhookEndpoint.objects.count() == 1
+
+
+def test_foreign_and_absent__404_alike_and_nothing_changed(world: World, settings: Any) -> None:
+    settings.KEY_RATE = 0
+    made = world.key.post("webhooks/", {"url": URL}).json()["id"]
+    world.foreign_key.get("products/")
+    before = database()
+    for ident in (made, "01890000-0000-7000-8000-000000000000", "nothing"):
+        path = f"webhooks/{ident}/"
+        for answer in (
+            world.foreign_key.get(path), world.foreign_key.patch(path, {"status": "paused"}),
+            world.foreign_key.delete(path), world.foreign_key.post(f"{path}replay/", {"after": 0}),
+            world.foreign_key.post(f"{path}rotate-secret/", {}), world.foreign_key.post(f"{path}test/", {}),
+            world.foreign_key.get(f"{path}attempts/"),
+        ):  # fmt: skip
+            assert_problem(answer, 404, "not_found")
+    assert database() == before
+
+
+def test_replay__beyond_the_head__400(world: World) -> None:
+    made = world.key.post("webhooks/", {"url": URL}).json()["id"]
+    assert_problem(world.key.post(f"webhooks/{made}/replay/", {"after": 10**9}), 400, "position", "#/after")

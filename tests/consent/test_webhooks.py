@@ -1,0 +1,412 @@
+"""Webhooks: in order, at least once, signed; and receivers of every kind."""
+
+import datetime as dt
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from django.test import override_settings
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from accounts.access import Actor, Forbidden
+from consent import ledger
+from consent.models import ConsentEvent
+from consent.services import choices, organizations, webhooks
+from consent.services.errors import Invalid
+from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.webhook_models import WebhookAttempt, WebhookEndpoint
+from consent.webhooks import delivery, sending
+from consent.webhooks.addresses import checked_url
+from consent.webhooks.secrets import secret_of
+from tests.cast import Cast, make
+from tests.consent import receiving
+from tests.consent.guarded import refusal
+from tests.consent.receiving import Receiver, receiver
+from tests.consent.test_bulk_kill import database_url
+
+pytestmark = pytest.mark.django_db
+LOCAL = {"DEBUG": True, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8", "::1/128"]}
+
+
+@pytest.fixture(autouse=True)
+def local(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LOCAL.items():
+        setattr(settings, name, value)
+    monkeypatch.setattr(sending, "TOTAL", 1.5)
+    monkeypatch.setattr(sending, "READ", 1.0)
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return make()
+
+
+@pytest.fixture
+def there() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+def endpoint_for(cast: Cast, there: Receiver, *, everybody: bool = False, **more: Any) -> WebhookEndpoint:
+    organization = None if everybody else cast.labs
+    return webhooks.create_endpoint(organization=organization, url=there.url, actor=cast.provider, **more)
+
+
+def happen(cast: Cast, count: int = 1) -> None:
+    for n in range(count):
+        organizations.update_organization(
+            organization=cast.labs, name=f"Kvasir {n} {time.monotonic()}", actor=cast.provider, source="admin"
+        )
+    ledger.sequence()
+
+
+def deliver(*, rounds: int = 3) -> None:
+    sender = sending.Sender()
+    for _ in range(rounds):
+        if not delivery.deliver_next(sender):
+            break
+    sender.close()
+
+
+def due_now(endpoint: WebhookEndpoint) -> None:
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(next_attempt_at=None)
+
+
+# --- What arrives -----------------------------------------------------------------------------------------------------
+
+
+def test_delivery__events_after_its_making__in_order_signed_and_noted(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    happen(cast, 3)
+    deliver()
+    placed = ConsentEvent.objects.filter(organization=cast.labs, kind="organization.updated").placed()
+    assert there.positions == [event.placed.position for event in placed]
+    for headers, body in there.got:
+        told = Webhook(secret_of(endpoint)).verify(body, headers)
+        assert headers["webhook-id"] == f"evt_{told['id']}" and told["kind"] == "organization.updated"
+    endpoint.refresh_from_db()
+    assert endpoint.position == ledger.head()
+    attempts = WebhookAttempt.objects.order_by("pk")
+    assert [(each.status, each.delivered, each.answer) for each in attempts] == [(200, True, "thanks")] * 3
+
+
+def test_delivery__same_body_as_the_api(cast: Cast, there: Receiver) -> None:
+    from tests.consent.calling import by_key
+
+    endpoint_for(cast, there, everybody=True)
+    happen(cast)
+    deliver()
+    shown = by_key("events:read").get(f"events/?after={there.positions[0] - 1}").json()["results"]
+    assert there.events == shown
+
+
+def test_delivery__organizations_endpoint__its_own_events_without_members_choices(cast: Cast, there: Receiver) -> None:
+    endpoint_for(cast, there)
+    choices.choose(
+        surface=LE_CHAT_CONSOLE, organization=cast.brage, choice="opted_out", actor=cast.provider, source="admin"
+    )  # fmt: skip
+    choices.choose(
+        surface=LE_CHAT_MOBILE, organization=cast.labs, member=cast.labs_member, choice="opted_out",
+        actor=cast.provider, source="admin",
+    )  # fmt: skip
+    choices.choose(
+        surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
+    )  # fmt: skip
+    ledger.sequence()
+    deliver()
+    [event] = there.events
+    assert (event["organization"], event["member"], event["kind"]) == (str(cast.labs.pk), None, "choice.opted_out")
+    assert event["actor"] == {"type": "user", "id": None, "label": "The provider"}
+
+
+def test_delivery__only_some_kinds__the_others_are_passed_by(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there, kinds=["choice.opted_out"])
+    happen(cast, 2)
+    deliver()
+    endpoint.refresh_from_db()
+    assert there.got == [] and endpoint.position == ledger.head()
+
+
+def test_rotation__both_secrets_sign_for_a_day_then_the_new_one(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    old = secret_of(endpoint)
+    endpoint = webhooks.rotate_secret(endpoint=endpoint, actor=cast.provider)
+    new = secret_of(endpoint)
+    assert new != old
+    happen(cast)
+    deliver()
+    for secret in (old, new):
+        Webhook(secret).verify(there.got[0][1], there.got[0][0])
+    WebhookEndpoint.objects.update(previous_until=dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
+    happen(cast)
+    deliver()
+    Webhook(new).verify(there.got[1][1], there.got[1][0])
+    with pytest.raises(WebhookVerificationError):
+        Webhook(old).verify(there.got[1][1], there.got[1][0])
+
+
+def test_replay__from_a_position__everything_after_it_once_more(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    happen(cast, 4)
+    deliver()
+    positions = there.positions
+    webhooks.replay(endpoint=endpoint, after=positions[1], actor=cast.provider)
+    deliver()
+    assert there.positions == positions + positions[2:]
+    with refusal(Invalid, "position", "after"):
+        webhooks.replay(endpoint=endpoint, after=ledger.head() + 1, actor=cast.provider)
+
+
+def test_delivery__https__certificate_checked_against_the_name(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    for name, arrives in (("localhost", True), ("elsewhere.example", False)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        settings.WEBHOOK_CA_FILE = str(tmp_path / "ca.pem")
+        with receiver(context) as there:
+            url = there.url.replace("http:", "https:")
+            endpoint = webhooks.create_endpoint(organization=cast.labs, url=url, actor=cast.provider)
+            attempt = delivery.send_test(endpoint)
+        assert (attempt.delivered, bool(there.got)) == (arrives, arrives)
+    assert "certificate" in attempt.error.lower()
+
+
+# --- Receivers that are down, slow, hostile ---------------------------------------------------------------------------
+
+
+def test_receiver__down_then_up__tried_again_later_and_nothing_skipped(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    there.behave = receiving.saying(503)
+    happen(cast, 3)
+    deliver()
+    endpoint.refresh_from_db()
+    assert (len(there.got), endpoint.failures, endpoint.status) == (1, 1, "active")
+    wait = endpoint.next_attempt_at - ledger.clock()
+    assert dt.timedelta(seconds=3) < wait < dt.timedelta(seconds=6)
+    deliver()
+    assert len(there.got) == 1  # not before its time
+    there.behave = receiving.ok
+    due_now(endpoint)
+    deliver()
+    endpoint.refresh_from_db()
+    first, *rest = there.positions
+    assert rest == sorted(rest) and rest[0] == first and len(rest) == 3
+    assert (endpoint.failures, endpoint.next_attempt_at, endpoint.position) == (0, None, ledger.head())
+
+
+def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    there.behave = receiving.saying(500)
+    happen(cast)
+    waits = []
+    for _ in range(len(delivery.BACK_OFF) + 1):
+        deliver()
+        endpoint.refresh_from_db()
+        waits.append(endpoint.next_attempt_at and (endpoint.next_attempt_at - ledger.clock()).total_seconds())
+        due_now(endpoint)
+    assert [round(wait / seconds) for wait, seconds in zip(waits, delivery.BACK_OFF, strict=False)] == [1] * 6
+    assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "failing", 7)
+    there.behave = receiving.ok
+    deliver()
+    assert len(there.got) == 7
+    webhooks.update_endpoint(endpoint=endpoint, actor=cast.provider, status="active")
+    deliver()
+    assert len(there.got) == 8 and WebhookEndpoint.objects.get().position == ledger.head()
+
+
+def test_receiver__gone__paused_at_once(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    there.behave = receiving.saying(410)
+    happen(cast, 2)
+    deliver()
+    endpoint.refresh_from_db()
+    assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "gone", 1)
+
+
+BAD = {
+    "redirects": (receiving.saying(302, Location="http://169.254.169.254/"), 302, "redirects are not followed"),
+    "hangs": (receiving.silent, None, "no answer in time"),
+    "drips": (receiving.dripping, None, "no answer in time"),
+    "sends no HTTP": (receiving.rubbish, None, "RemoteProtocolError"),
+    "sends headers without end": (receiving.long_headers, None, "RemoteProtocolError"),
+    "hangs up": (receiving.hanging_up, None, "RemoteProtocolError"),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_receiver__misbehaves__counted_as_a_failure_and_said(cast: Cast, there: Receiver, how: str) -> None:
+    behave, status, error = BAD[how]
+    endpoint = endpoint_for(cast, there)
+    there.behave = behave
+    happen(cast)
+    begun = time.monotonic()
+    deliver(rounds=1)
+    assert time.monotonic() - begun < 5
+    attempt = WebhookAttempt.objects.get()
+    assert (attempt.status, attempt.delivered) == (status, False) and error in attempt.error
+    endpoint.refresh_from_db()
+    assert (endpoint.failures, len(there.got)) == (1, 1)
+
+
+@pytest.mark.parametrize("behave", [receiving.endless, receiving.bomb], ids=["endless", "packed"])
+def test_receiver__answers_without_end_or_packed__little_is_read_and_kept(
+    cast: Cast, there: Receiver, behave: receiving.Behave
+) -> None:
+    endpoint_for(cast, there)
+    there.behave = behave
+    happen(cast)
+    deliver(rounds=1)
+    attempt = WebhookAttempt.objects.get()
+    assert attempt.delivered and len(attempt.answer) <= 200
+
+
+def test_receiver__slow_one__holds_up_no_other(cast: Cast, there: Receiver) -> None:
+    there.behave = receiving.silent
+    endpoint_for(cast, there)
+    with receiver() as quick:
+        endpoint_for(cast, quick, everybody=True)
+        happen(cast)
+        deliver(rounds=2)
+        assert len(quick.got) == 1
+
+
+def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    happen(cast, 3)
+
+    def pause(handler: receiving.Handler) -> None:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
+            status="paused", paused_because="somebody", fence=endpoint.fence + 7, position=0
+        )
+        receiving.ok(handler)
+
+    taken = delivery._take()
+    assert taken is not None
+    webhooks.replay(endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
+    with pytest.raises(delivery._Lost):
+        delivery._Turn(taken, sending.Sender()).run(lambda: False)
+    endpoint.refresh_from_db()
+    assert endpoint.position == 0
+
+
+# --- Addresses --------------------------------------------------------------------------------------------------------
+
+# Each of them, in every spelling that a system understands.
+REFUSED = [
+    "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1",
+    "169.254.169.254", "100.64.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "168.63.129.16", "198.18.0.1",
+    "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[ff02::1]",
+    "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[2001:0:1::1]", "[::7f00:1]", "[fec0::1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", REFUSED)
+def test_address__of_no_public_network__refused_when_made_and_when_connecting(cast: Cast, host: str) -> None:
+    with override_settings(WEBHOOK_ALLOWED_NETWORKS=[]):
+        with refusal(Invalid, "url", "url"):
+            checked_url(f"https://{host}/hook")
+        answer = sending.Sender().post(f"http://{host}:9/hook", {"host": "x"}, b"{}")
+        assert answer.status is None and ("not sent to" in answer.error or "can't be found" in answer.error)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/", "ftp://example.com/", "https://", "https:///x", "https://user:pw@example.com/",
+        "https://example.com/#x", "https://example.com:0/", "https://example.com:99999/", "https://exa mple.com/",
+        "https://example.com/\r\nX: y", "javascript:alert(1)", "https://[::1", "https://ex\\ample.com/", "",
+        "https://example.com/" + "x" * 500, "https://exämple.com/", "//example.com/",
+    ],
+)  # fmt: skip
+def test_address__that_is_none__refused(url: str) -> None:
+    with override_settings(DEBUG=False), refusal(Invalid, "url", "url"):
+        checked_url(url)
+
+
+def test_address__name_that_resolves_inside__refused_when_connecting(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    with override_settings(WEBHOOK_ALLOWED_NETWORKS=[]):
+        attempt = delivery.send_test(endpoint)
+    assert there.got == [] and "not sent to" in attempt.error
+
+
+# --- Killed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order() -> None:
+    cast = make()
+    with receiver() as there:
+        endpoint = endpoint_for(cast, there)
+
+        def slowly(handler: receiving.Handler) -> None:
+            time.sleep(0.01)
+            receiving.ok(handler)
+
+        there.behave = slowly
+        happen(cast, 120)
+        expected = list(
+            ConsentEvent.objects.filter(kind="organization.updated").placed().values_list("placed__position", flat=True)
+        )
+        for _ in range(3):
+            so_far = len(there.got)
+            worker = started_worker()
+            while len(there.got) < so_far + 20:
+                time.sleep(0.01)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+            WebhookEndpoint.objects.update(leased_until=None)  # as it will be half a minute later
+        worker = started_worker()
+        limit = time.monotonic() + 30
+        while WebhookEndpoint.objects.get(pk=endpoint.pk).position < expected[-1] and time.monotonic() < limit:
+            time.sleep(0.05)
+        worker.terminate()
+        assert worker.wait(20) == 0
+    seen: list[int] = []
+    for position in there.positions:
+        if not seen or position > seen[-1]:
+            seen.append(position)
+    assert seen == expected  # each for the first time in order; what was repeated had been there
+    assert len(there.got) <= len(expected) + 3 * delivery._NOTED * 2
+
+
+def started_worker() -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "true",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
+    return subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=Path(__file__).parents[2], env=environment)
+
+
+def test_viewer__is_nobody_in_particular() -> None:
+    endpoint = WebhookEndpoint(organization=None)
+    assert delivery._viewer(endpoint) == Actor.system()
+
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+
+def test_services__whoever_does_not_manage_webhooks__forbidden(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there)
+    stranger = Actor.from_user(cast.auditor)
+    with refusal(Forbidden):
+        webhooks.create_endpoint(organization=cast.labs, url=there.url, actor=stranger)
+    with refusal(Forbidden):
+        webhooks.create_endpoint(organization=None, url=there.url, actor=Actor.from_user(cast.owner))
+    with refusal(Forbidden):
+        webhooks.update_endpoint(endpoint=endpoint, actor=stranger, status="paused")
+    with refusal(Forbidden):
+        webhooks.replay(endpoint=endpoint, after=0, actor=stranger)
+    with refusal(Forbidden):
+        webhooks.rotate_secret(endpoint=endpoint, actor=stranger)
+    with refusal(Forbidden):
+        webhooks.delete_endpoint(endpoint=endpoint, actor=stranger)
