@@ -22,6 +22,18 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="the provider")
 # After so many days a worker deletes a preview of a bulk job that nobody ran.
 PREVIEW_DAYS = max(1, env.int("PREVIEW_DAYS", default=7))
+# Webhooks go nowhere inside one's own networks but here, as CIDR; tests and trials allow 127.0.0.0/8.
+WEBHOOK_ALLOWED_NETWORKS = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
+# Certificate authorities for receivers, in addition to the system's.
+WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", default="")
+WEBHOOKS_PER_ORGANIZATION = env.int("WEBHOOKS_PER_ORGANIZATION", default=20)
+# After so many days a worker deletes what is noted of deliveries.
+ATTEMPT_DAYS = max(1, env.int("ATTEMPT_DAYS", default=30))
+# Requests a second with one key of an organization, and of the operator; 0: as many as they like.
+KEY_RATE = max(0, env.int("KEY_RATE", default=50))
+OPERATOR_KEY_RATE = max(0, env.int("OPERATOR_KEY_RATE", default=0))
+# Attempts a minute to sign in with one address from one place.
+SIGN_IN_RATE = max(1, env.int("SIGN_IN_RATE", default=10))
 # The largest file that a screen takes, in MiB; commands take any.
 UPLOAD_MB = max(1, env.int("UPLOAD_MB", default=500))
 FILE_UPLOAD_HANDLERS = [
@@ -41,6 +53,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_htmx",
     "accounts",
     "consent",
@@ -49,6 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "config.short_way.ShortWayMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -96,6 +111,8 @@ def _database() -> dict[str, Any]:
     else:
         config.setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
         config["CONN_HEALTH_CHECKS"] = True
+        # Django turns prepared statements off; `accounts.hot` prepares the queries of decisions.
+        config["OPTIONS"] = {"prepare_threshold": 5, **config.get("OPTIONS", {})}
     return config
 
 
@@ -164,9 +181,25 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     # `?format=` is an unknown parameter like any other.
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Training Consent Portal",
+    "DESCRIPTION": "Whether data may be used to train models: asked, chosen, proven.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "PREPROCESSING_HOOKS": ["consent.api.openapi.prepare"],
+    "POSTPROCESSING_HOOKS": ["consent.api.openapi.finish"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
 LOGGING = {

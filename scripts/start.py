@@ -1,6 +1,7 @@
 """What `make run` does: look at the port, keep the secrets in `.env`, prepare the database, run server and worker.
 
-`port` and `env` need nothing but Python; `serve` needs what requirements.txt installs.
+`port` and `env` need nothing but Python; `serve` needs what requirements.txt installs; `production`, which is what
+`make serve` does, requirements/production.txt.
 """
 
 import os
@@ -137,6 +138,40 @@ def serve() -> None:
     sys.exit(run_together(["runserver", f"127.0.0.1:{port}"], ["worker"]))
 
 
+def serve_as_in_production() -> None:
+    """Migrate, collect what pages need, and become the server. The worker is a service of its own."""
+    port, workers = chosen_port(), web_concurrency()
+    os.environ["DEBUG"] = "false"
+    sys.path.insert(0, str(ROOT))
+    os.chdir(ROOT)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+    from django.conf import settings
+    from django.core.management import call_command
+
+    django.setup()
+    print("Bringing the database up to date …", flush=True)
+    call_command("migrate", verbosity=0, interactive=False)
+    call_command("collectstatic", verbosity=0, interactive=False)
+    if settings.SECURE_SSL_REDIRECT:
+        print("HTTPS is on: put a proxy in front that speaks it (BEHIND_PROXY=true), or set HTTPS=false to try it out.")
+    print(f"Serving on http://localhost:{port}, {workers} processes. Run the worker too: manage.py worker", flush=True)
+    # One thread each: a request has its process, and its connection to the database, for itself.
+    options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    options += ["--blocking-threads", "1", "--respawn-failed-workers", "--log-level", "warning"]
+    os.execv(sys.executable, [sys.executable, "-m", "granian", *options, "config.wsgi:application"])
+
+
+def web_concurrency() -> int:
+    """WEB_CONCURRENCY of the environment, else of `.env`, else one process per core."""
+    text = os.environ.get("WEB_CONCURRENCY") or file_settings(read_env_file()).get("WEB_CONCURRENCY")
+    if text is None:
+        return os.cpu_count() or 1
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        sys.exit(f"WEB_CONCURRENCY is {text!r}; it must be a number from 1 to 1000.")
+    return int(text)
+
+
 def run_together(*commands: list[str]) -> int:
     """Run these commands of manage.py until one ends or somebody stops them, then end all; returns an exit code."""
     told: list[int] = []
@@ -163,7 +198,7 @@ def run_together(*commands: list[str]) -> int:
     return 0 if told else next((code for code in codes if code), 0)
 
 
-STEPS = {"port": check_port, "env": make_env, "serve": serve}
+STEPS = {"port": check_port, "env": make_env, "serve": serve, "production": serve_as_in_production}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in STEPS:

@@ -19,7 +19,9 @@ from consent import ledger
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
+from consent.services import webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
+from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything
@@ -27,7 +29,7 @@ from tests.consent.guarded import everything
 pytestmark = pytest.mark.django_db
 
 # Routes that start so have to be in a table.
-COVERED = ("api/", "healthz", "readyz")
+COVERED = ("api/", "access/", ".well-known/", "metrics", "healthz", "readyz")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ROLES = (
     "anonymous", "owner", "admin", "auditor", "member", "outsider", "operator",
@@ -64,6 +66,13 @@ MANAGERS = "401 200 200 403 403 404 200 200 404 200 403"
 CHOICES_SEEN = "401 403 403 403 200 404 200 403 404 200 403"
 QUESTION = {"organization": "{organization}", "product": "le_chat", "member": "{member}"}
 JOB = f"{API}bulk-jobs/<str:job>/"
+EVALUATION = {
+    "subject": {"type": "organization", "id": "{organization}"},
+    "action": {"name": "train"},
+    "resource": {"type": "product", "id": "le_chat"},
+}
+HOOK = f"{API}webhooks/<str:webhook>/"
+HOOKS = "401 200 200 403 403 404 200 200 404 200 200"
 BULK = "401 403 403 403 403 403 200 403 403 200 403"
 BULK_CHANGE = {"surface": "le_chat_console", "choice": "opted_out", "select": {"everything": True}}
 # The state of a job in which each verb can be said to it.
@@ -133,6 +142,23 @@ API_ROWS = [
     Row("POST", f"{JOB}resume/", BULK, {}),
     Row("POST", f"{JOB}cancel/", BULK, {}),
     Row("POST", f"{JOB}undo/", BULK.replace("200", "202"), {}),
+    #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}webhooks/", "401 200 200 403 403 200 200 200 200 200 200"),
+    Row("POST", f"{API}webhooks/", "401 201 201 403 403 201 201 201 201 201 201", {"url": "https://h.example.com/"}),
+    Row("GET", HOOK, HOOKS),
+    Row("PATCH", HOOK, HOOKS, {"status": "paused"}),
+    Row("DELETE", HOOK, HOOKS.replace("200", "204")),
+    Row("GET", f"{HOOK}attempts/", HOOKS),
+    Row("POST", f"{HOOK}test/", HOOKS, {}),
+    Row("POST", f"{HOOK}replay/", HOOKS, {"after": 0}),
+    Row("POST", f"{HOOK}rotate-secret/", HOOKS, {}),
+    Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),
+    Row("POST", "access/v1/evaluation", ASKERS, EVALUATION),
+    Row("POST", "access/v1/evaluations", ASKERS, {"evaluations": [EVALUATION]}),
+    Row("GET", ".well-known/authzen-configuration", ANYBODY),
+    Row("GET", "api/schema/", ANYBODY),
+    Row("GET", "api/docs/", ANYBODY),
+    Row("GET", "metrics", "200 200 200 200 200 200 200 403 403 200 200"),
     Row("GET", "healthz", ANYBODY),
     Row("GET", "readyz", ANYBODY),
     Row("GET", "api/", NOWHERE),
@@ -168,6 +194,8 @@ def world() -> World:
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
         job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
         BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
+    # Nothing is there to answer a test; that it could not be sent is an answer too.
+    webhooks.create_endpoint(organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author)
     return made
 
 
@@ -185,6 +213,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
         "_path": "v1/nowhere/",
         "job": str(job_for(text)),
+        "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }
     for name, value in values.items():

@@ -12,8 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import limits
 from accounts.access import Actor, Forbidden, NotFound
 from accounts.authentication import ApiKeyAuthentication
+from accounts.limits import TooMany
 from accounts.models import User
 from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
@@ -38,6 +40,9 @@ def refusal(exc: Exception) -> Exception:
             return Problem(404, "not_found", _("There is no such object."))
         case Forbidden():
             return Problem(403, "forbidden", _("You may not do this here."))
+        case TooMany():
+            headers = {"Retry-After": str(exc.seconds)}
+            return Problem(429, "throttled", _("Too many requests; come back a little later."), headers=headers)
         case IntegrityError():
             logger.warning("a write met a constraint", exc_info=exc)
             return Problem(409, "conflict", _("Somebody else wrote the same at the same time. Look, and try again."))
@@ -75,6 +80,7 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.actor = request.auth if isinstance(request.auth, Actor) else Actor.from_user(cast(User, request.user))
+        (limits.ask if request.method in ("GET", "HEAD") else limits.write)(self.actor)
         if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
             self.params = self._read_query(request)
 

@@ -29,7 +29,7 @@ def parse_instant(text: object) -> dt.datetime | None:
 
 def storable(text: str) -> bool:
     """Whether a database can hold the text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\x00" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def read_json(request: HttpRequest, limit: int = LIMIT) -> Any:

@@ -28,6 +28,7 @@ from .bulk_serializers import (
     NothingInput,
     SampleOutput,
 )
+from .idempotency import idempotent
 from .serializers import ReasonInput
 
 VERBS: dict[str, Callable[..., BulkJob]] = {
@@ -70,6 +71,7 @@ class BulkJobs(JobView):
         found, following = self.paginator.page(request, self.jobs().filter(**self.params))
         return Response({"results": BulkJobOutput(found, many=True).data, "next": following})
 
+    @idempotent
     def post(self, request: Request) -> Response:
         require(self.actor, Permission.CONSENT_CHOOSE, None)
         values = self.body(BulkJobInput)
@@ -146,6 +148,7 @@ class BulkJobVerb(JobView):
 class BulkJobUndo(JobView):
     """A preview of the undo, a job of its own; run like any other, by its digest."""
 
+    @idempotent
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         reason = self.body(ReasonInput).get("reason", "")

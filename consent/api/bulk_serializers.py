@@ -38,9 +38,9 @@ class BulkJobOutput(serializers.Serializer[Any]):
     author = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
     created_at = Instant()
-    approved_at = Instant()
-    started_at = Instant()
-    finished_at = Instant()
+    approved_at = Instant(allow_null=True)
+    started_at = Instant(allow_null=True)
+    finished_at = Instant(allow_null=True)
     error = serializers.SerializerMethodField()
 
     def get_surface(self, job: BulkJob) -> str | None:
@@ -95,7 +95,7 @@ class SampleOutput(serializers.Serializer[Any]):
     """A `rows.Sample`."""
 
     organization = serializers.CharField(source="organization.pk")
-    external_id = serializers.CharField(source="organization.external_id")
+    external_id = serializers.CharField(source="organization.external_id", allow_null=True)
     name = serializers.CharField(source="organization.name")
     before = serializers.CharField()
     after = serializers.CharField()
@@ -107,7 +107,7 @@ class BulkJobRowOutput(serializers.Serializer[Any]):
 
     row = serializers.IntegerField(source="number")
     organization = serializers.CharField(source="organization_id")
-    external_id = serializers.CharField(source="organization.external_id")
+    external_id = serializers.CharField(source="organization.external_id", allow_null=True)
     choice = serializers.SerializerMethodField()
     refusal = serializers.SerializerMethodField()
 

@@ -3,17 +3,20 @@
 A question that is well-formed gets 200 and an answer; one that is not 400; trouble inside 503, which means no.
 """
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
+from accounts import limits
 from accounts.access import Actor
-from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor
+from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
 from config.problems import Problem, as_problem, body_pointer, fault, invalid
 
 from .. import decisions
@@ -22,6 +25,7 @@ from ..rules import Decision, LayerAnswer
 from .base import check_csrf, refusal
 from .body import parse_instant, read_json, storable
 from .fields import rfc3339
+from .metrics import count_decision
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +37,65 @@ _REQUIRED = ("organization", "product")
 _INSTANTS = ("collected_at", "at")
 _FIELDS = frozenset(_TEXTS + _INSTANTS)
 
-AnsweringView = Callable[[HttpRequest, Actor], HttpResponse]
+
+class Asker:
+    """Who asks, by a key or by a session; found out when it is needed."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        with _invalid_key_refused():
+            self.key = presented_key(request)
+
+    def actor(self) -> Actor:
+        """Raises Problem (401, 403), TooMany."""
+        request = self._request
+        if self.key is not None:
+            with _invalid_key_refused():
+                actor = Actor.from_key(recognise(self.key))
+            limits.ask(actor)
+            return actor
+        if not request.user.is_authenticated or not request.user.is_active:
+            raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
+        check_csrf(request)
+        return Actor.from_user(request.user)
+
+    def decide(self, question: Question) -> Answer:
+        if self.key is None:
+            return decisions.decide(question, self.actor())
+        with _invalid_key_refused():
+            answer, actor = decisions.decide_for_key(question, self.key)
+        limits.ask(actor)
+        return answer
 
 
-def _answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
+@contextlib.contextmanager
+def _invalid_key_refused() -> Iterator[None]:
+    try:
+        yield
+    except InvalidKey:
+        detail = _("The API key is missing, unknown, expired or revoked.")
+        raise _unauthorized("authentication_failed", detail) from None
+
+
+def _unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
+
+
+AnsweringView = Callable[[HttpRequest, Asker], HttpResponse]
+
+
+def answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
     """Who asks, by key or session; and every failure as a problem."""
 
     @csrf_exempt  # a session's token is checked below; a key needs none
     @functools.wraps(view)
     def wrapped(request: HttpRequest) -> HttpResponse:
         try:
-            actor = _actor(request)
+            asker = Asker(request)
             if request.method != "POST":
+                asker.actor()
                 raise Problem(405, "method_not_allowed", _("Questions are asked by POST."), headers={"Allow": "POST"})
-            response = view(request, actor)
+            response = view(request, asker)
         except Exception as error:
             problem = as_problem(refusal(error))
             if problem is None or problem.status_code >= 500:
@@ -60,28 +109,18 @@ def _answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
     return wrapped
 
 
-def _actor(request: HttpRequest) -> Actor:
-    challenge = {"WWW-Authenticate": ApiKeyAuthentication.challenge}
+@answering
+def decide(request: HttpRequest, asker: Asker) -> HttpResponse:
     try:
-        actor = key_actor(request)
-    except InvalidKey:
-        detail = _("The API key is missing, unknown, expired or revoked.")
-        raise Problem(401, "authentication_failed", detail, headers=challenge) from None
-    if actor is not None:
-        return actor
-    if not request.user.is_authenticated or not request.user.is_active:
-        raise Problem(401, "not_authenticated", _("Say who is asking: an API key, or a session."), headers=challenge)
-    check_csrf(request)
-    return Actor.from_user(request.user)
-
-
-@_answering
-def decide(request: HttpRequest, actor: Actor) -> HttpResponse:
-    explain = _explain(request)
-    question, faults = _question(read_json(request, _QUESTION_LIMIT))
-    if question is None:
-        raise invalid(faults)
-    answer = decisions.decide(question, actor)
+        explain = _explain(request)
+        question, faults = _question(read_json(request, _QUESTION_LIMIT))
+        if question is None:
+            raise invalid(faults)
+    except Problem:
+        asker.actor()  # who may not ask is not told what is wrong with the question
+        raise
+    answer = asker.decide(question)
+    count_decision(answer.decision.allowed, answer.decision.reason)
     decision = answer.decision
     body: dict[str, Any] = {"allowed": decision.allowed, "reason": decision.reason, "detail": answer.detail}
     if explain:
@@ -110,13 +149,16 @@ def _layer(layer: LayerAnswer, answer: Answer) -> dict[str, object]:
     }
 
 
-@_answering
-def decide_batch(request: HttpRequest, actor: Actor) -> HttpResponse:
+@answering
+def decide_batch(request: HttpRequest, asker: Asker) -> HttpResponse:
+    actor = asker.actor()
     if request.GET:
         raise invalid([fault(f"?{name}", _("There is no such field.")) for name in request.GET])
     items = _items(read_json(request, _BATCH_LIMIT))
     read = [_question(item, "items", n) for n, item in enumerate(items)]
     answers = decisions.decide_many([question for question, _faults in read if question is not None], actor)
+    for (allowed, reason), number in Counter((each.allowed, each.reason) for each in answers.decisions).items():
+        count_decision(allowed, reason, number)
     answered = iter(answers.decisions)
     shown = [_shown(next(answered)) if question is not None else _malformed(faults) for question, faults in read]
     return JsonResponse({"decisions": shown, "decided_at": rfc3339(answers.decided_at)})

@@ -10,6 +10,7 @@ from config.paging import CursorPagination
 from ..models import Source
 from ..services.members import add_member, remove_member, update_member
 from .base import ApiView
+from .idempotency import idempotent
 from .serializers import MemberChange, MemberInput, MemberOutput
 
 
@@ -22,6 +23,7 @@ class Members(ApiView):
         members, following = self.paginator.page(request, rows)
         return Response({"results": MemberOutput(members, many=True).data, "next": following})
 
+    @idempotent
     def post(self, _request: Request, organization: str) -> Response:
         found = get_organization(self.actor, organization, Permission.MEMBERS_MANAGE)
         made = add_member(organization=found, actor=self.actor, source=Source.API, **self.body(MemberInput))

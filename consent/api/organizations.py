@@ -26,6 +26,7 @@ from ..services.organizations import (
 )
 from ..services.plans import end_subscription, get_plan, subscribe
 from .base import ApiView
+from .idempotency import idempotent
 from .serializers import (
     OrganizationChange,
     OrganizationInput,
@@ -67,6 +68,7 @@ class Organizations(ApiView):
         found, following = self.paginator.page(request, rows.prefetch_related(_LIVE))
         return Response({"results": OrganizationOutput(found, many=True).data, "next": following})
 
+    @idempotent
     def post(self, request: Request) -> Response:
         require(self.actor, Permission.ORGANIZATION_CREATE, None)
         values = self.body(OrganizationInput)

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
+from .. import feed
 from ..models import ConsentEvent, EventKind
 from ..rules import Choice
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, SURFACES
@@ -47,7 +48,7 @@ class OrganizationOutput(serializers.Serializer[Any]):
     """`subscriptions` needs the live ones prefetched as `live`."""
 
     id = serializers.CharField()
-    external_id = serializers.CharField()
+    external_id = serializers.CharField(allow_null=True)
     name = serializers.CharField()
     kind = serializers.CharField()
     country = serializers.SerializerMethodField()
@@ -65,7 +66,7 @@ class OrganizationOutput(serializers.Serializer[Any]):
 
 class MemberOutput(serializers.Serializer[Any]):
     id = serializers.CharField()
-    external_id = serializers.CharField()
+    external_id = serializers.CharField(allow_null=True)
     email = serializers.CharField(source="user.email")
     name = serializers.CharField(source="user.name")
     role = serializers.CharField()
@@ -81,14 +82,14 @@ class SettingOutput(serializers.Serializer[Any]):
     choice = serializers.CharField()
     effective = serializers.CharField()
     reason = serializers.CharField(source="reason_code")
-    since = Instant()
+    since = Instant(allow_null=True)
     locked = serializers.BooleanField()
-    lock_reason = serializers.CharField()
-    carried_from = serializers.CharField()
-    members_opted_out = serializers.IntegerField()
-    changed_at = Instant()
-    changed_by = serializers.CharField()
-    event = serializers.CharField()
+    lock_reason = serializers.CharField(allow_null=True)
+    carried_from = serializers.CharField(allow_null=True)
+    members_opted_out = serializers.IntegerField(allow_null=True)
+    changed_at = Instant(allow_null=True)
+    changed_by = serializers.CharField(allow_null=True)
+    event = serializers.CharField(allow_null=True)
 
 
 class EventOutput(serializers.Serializer[Any]):
@@ -99,37 +100,19 @@ class EventOutput(serializers.Serializer[Any]):
     recorded_at = Instant()
     kind = serializers.CharField()
     organization = serializers.CharField(source="organization_id")
-    member = serializers.CharField(source="member_id")
-    product = serializers.SerializerMethodField()
-    surface = serializers.SerializerMethodField()
-    before = serializers.SerializerMethodField()
-    after = serializers.SerializerMethodField()
-    allowed = serializers.SerializerMethodField()
-    actor = serializers.SerializerMethodField()
+    member = serializers.CharField(source="member_id", allow_null=True)
+    product = serializers.CharField(allow_null=True)
+    surface = serializers.CharField(allow_null=True)
+    before = serializers.CharField(allow_null=True)
+    after = serializers.CharField(allow_null=True)
+    allowed = serializers.BooleanField(allow_null=True)
+    actor = serializers.DictField(child=serializers.CharField(allow_null=True))
     source = serializers.CharField()  # type: ignore[assignment]
     reason = serializers.CharField()
     request_id = serializers.CharField()
 
-    def get_product(self, event: ConsentEvent) -> str | None:
-        return event.product or None
-
-    def get_surface(self, event: ConsentEvent) -> str | None:
-        return event.surface or None
-
-    def get_before(self, event: ConsentEvent) -> str | None:
-        return event.before or None
-
-    def get_after(self, event: ConsentEvent) -> str | None:
-        return event.after or None
-
-    def get_allowed(self, event: ConsentEvent) -> bool | None:
-        return event.allowed if event.reason_code else None
-
-    def get_actor(self, event: ConsentEvent) -> dict[str, str | None]:
-        # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.
-        hidden = event.by_operator and not self.context["for_operator"]
-        actor_id = None if hidden else event.actor_id or None
-        return {"type": event.actor_type, "id": actor_id, "label": self.context["labels"][event.pk]}
+    def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
+        return feed.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
 
 
 # --- Taken ----------------------------------------------------------------------------------------------------------

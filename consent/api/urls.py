@@ -2,12 +2,13 @@
 
 from django.urls import URLPattern, path
 
-from . import bulk_jobs, catalogue, decisions, events, members, organizations, privacy_settings
+from . import bulk_jobs, catalogue, decisions, events, members, organizations, privacy_settings, stream, webhooks
 
 app_name = "api"
 
 _ORGANIZATION = "organizations/<str:organization>/"
 _JOB = "bulk-jobs/<str:job>/"
+_WEBHOOK = "webhooks/<str:webhook>/"
 _MEMBER = f"{_ORGANIZATION}members/<str:member>/"
 
 urlpatterns: list[URLPattern] = [
@@ -48,8 +49,15 @@ urlpatterns: list[URLPattern] = [
         for verb in bulk_jobs.VERBS
     ),
     path(f"{_JOB}undo/", bulk_jobs.BulkJobUndo.as_view(), name="bulk-job-undo"),
+    path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
+    path(_WEBHOOK, webhooks.WebhookDetail.as_view(), name="webhook"),
+    path(f"{_WEBHOOK}attempts/", webhooks.WebhookAttempts.as_view(), name="webhook-attempts"),
+    path(f"{_WEBHOOK}test/", webhooks.WebhookTest.as_view(), name="webhook-test"),
+    path(f"{_WEBHOOK}replay/", webhooks.WebhookReplay.as_view(), name="webhook-replay"),
+    path(f"{_WEBHOOK}rotate-secret/", webhooks.WebhookRotation.as_view(), name="webhook-rotate-secret"),
     path("decisions/", decisions.decide, name="decisions"),
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
+    path("events/stream", stream.EventStream.as_view(), name="events-stream"),
     path("events/", events.Events.as_view(), name="events"),
     path(f"{_ORGANIZATION}events/", events.OrganizationEvents.as_view(), name="organization-events"),
 ]

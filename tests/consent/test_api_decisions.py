@@ -223,10 +223,10 @@ def queries_of(caller: Caller, path: str, body: object) -> list[str]:
     return [query["sql"] for query in queries.captured_queries]
 
 
-def test_decide__by_key__two_queries_and_a_note_of_its_use_once_a_minute(world: World) -> None:
+def test_decide__by_key__one_query_and_a_note_of_its_use_once_a_minute(world: World) -> None:
     first, second = (queries_of(world.key, "decisions/?explain=true", question(world)) for _ in range(2))
-    assert len(first) == 3 and first[1].startswith("UPDATE") and "last_used_at" in first[1]
-    assert len(second) == 2
+    assert len(first) == 2 and first[1].startswith("UPDATE") and "last_used_at" in first[1]
+    assert len(second) == 1
 
 
 def test_batch__any_number_of_items__two_queries(world: World) -> None:

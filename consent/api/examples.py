@@ -1,0 +1,106 @@
+"""One example of everything that the API takes and shows, by the name of its serializer."""
+
+from typing import Any
+
+_ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
+_AT = "2026-11-20T09:30:00Z"
+_DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
+
+EXAMPLES: dict[str, Any] = {
+    "ProductOutput": {"key": "le_chat", "name": "Le Chat", "data_kinds": ["conversation", "document", "output"]},
+    "PlanOutput": {
+        "key": "le_chat_free", "product": "le_chat", "name": "Le Chat Free", "training_default": "opted_in",
+    },
+    "SurfaceOutput": {
+        "key": "le_chat_console", "product": "le_chat", "scope": "organization",
+        "path": ["Manage", "Le Chat", "Privacy"],
+        "label": "Allow your interactions to be used to train our models", "covers": "All Le Chat data",
+    },
+    "OrganizationOutput": {
+        "id": _ID, "external_id": "acme", "name": "Acme", "kind": "team", "country": "FR", "status": "active",
+        "subscriptions": {"le_chat": "le_chat_free", "ai_studio": None}, "created_at": _AT,
+    },
+    "OrganizationInput": {
+        "name": "Acme", "kind": "team", "external_id": "acme", "country": "FR",
+        "subscriptions": {"le_chat": "le_chat_free"},
+    },
+    "OrganizationChange": {"name": "Acme SAS"},
+    "SubscriptionInput": {"plan": "le_chat_teams", "reason": "Upgraded"},
+    "ReasonInput": {"reason": "Ended by the customer"},
+    "MemberOutput": {
+        "id": _MEMBER, "external_id": "ada", "email": "ada@acme.example", "name": "Ada Lindqvist", "role": "admin",
+        "status": "active",
+    },
+    "MemberInput": {"email": "ada@acme.example", "name": "Ada Lindqvist", "role": "admin", "external_id": "ada"},
+    "MemberChange": {"role": "auditor"},
+    "SettingOutput": {
+        "surface": "le_chat_console", "product": "le_chat",
+        "label": "Allow your interactions to be used to train our models", "choice": "default",
+        "effective": "opted_in", "reason": "plan_default", "since": _AT, "locked": False, "lock_reason": None,
+        "carried_from": None, "members_opted_out": None, "changed_at": None, "changed_by": None, "event": None,
+    },
+    "ChoiceInput": {"choice": "opted_out"},
+    "MemberChoiceInput": {"choice": "opted_out", "source": "ios"},
+    "LockInput": {"reason": "Contract 7", "reference": "CRM-7"},
+    "LiftInput": {"reason": "The contract has ended"},
+    "EventOutput": {
+        "id": "42", "position": 41, "recorded_at": _AT, "kind": "choice.opted_out", "organization": _ID,
+        "member": None, "product": "le_chat", "surface": "le_chat_console", "before": "default",
+        "after": "opted_out", "allowed": False, "actor": {"type": "user", "id": _MEMBER, "label": "Ada Lindqvist"},
+        "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
+    },
+    "BulkJobInput": {
+        "surface": "le_chat_console", "choice": "opted_out", "select": {"plan": ["le_chat_pro"]}, "dry_run": True,
+    },
+    "BulkJobOutput": {
+        "id": _ID, "kind": "choice", "status": "previewed", "surface": "le_chat_console", "plan": None,
+        "table": None, "choice": "opted_out", "reason": "", "select": {"plan": ["le_chat_pro"]}, "undoes": None,
+        "loosens": False, "digest": _DIGEST, "matched": 3, "processed": 0, "changed": 2, "unchanged": 1,
+        "refused": 0, "refused_because": {}, "rate": 0, "eta": None,
+        "author": {"id": _MEMBER, "label": "Odin Eriksen", "api_key": _KEY}, "approver": None, "created_at": _AT,
+        "approved_at": None, "started_at": None, "finished_at": None, "error": None,
+    },
+    "BulkJobRowOutput": {
+        "row": 1, "organization": _ID, "external_id": "acme", "choice": "opted_out", "refusal": None,
+    },
+    "EndpointInput": {"url": "https://hooks.example.com/consent", "kinds": ["choice.opted_out"]},
+    "EndpointChange": {"status": "paused"},
+    "EndpointOutput": {
+        "id": _ID, "organization": None, "url": "https://hooks.example.com/consent", "description": "",
+        "kinds": ["choice.opted_out"], "status": "active", "paused_because": None, "position": 41, "failures": 0,
+        "next_attempt_at": None, "created_at": _AT,
+    },
+    "ReplayInput": {"after": 17},
+    "AttemptOutput": {
+        "id": "7", "position": 41, "at": _AT, "delivered": True, "status": 200, "error": "", "latency_ms": 38,
+        "answer": "thanks",
+    },
+    "NothingInput": {},
+    "ProblemOutput": {
+        "type": "about:blank", "title": "Bad Request", "status": 400, "code": "invalid",
+        "detail": "#/choice: This field is required.",
+        "errors": [{"pointer": "#/choice", "detail": "This field is required."}],
+        "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
+    },
+}  # fmt: skip
+EXAMPLES["EndpointWithSecret"] = EXAMPLES["EndpointOutput"] | {"secret": "whsec_…"}
+EXAMPLES["BulkJobPreview"] = EXAMPLES["BulkJobOutput"] | {
+    "sample": [
+        {
+            "organization": _ID, "external_id": "acme", "name": "Acme", "before": "default", "after": "opted_out",
+            "outcome": "change",
+        }
+    ]
+}  # fmt: skip
+
+QUESTION = {"organization": "external:acme", "member": "external:ada", "product": "le_chat", "collected_at": _AT}
+DECISION = {
+    "allowed": True, "reason": "plan_default",
+    "detail": "Acme follows the default of its plan: opted in.", "decided_at": _AT,
+}  # fmt: skip
+EVALUATION = {
+    "subject": {"type": "member", "id": _MEMBER},
+    "action": {"name": "train"},
+    "resource": {"type": "product", "id": "le_chat"},
+}
+EVALUATED = {"decision": True, "context": {"reason": "plan_default"}}

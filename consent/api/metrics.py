@@ -1,0 +1,76 @@
+"""Numbers for Prometheus: what this process has answered, and how the ledger and the jobs stand.
+
+Counters are each process's own; the rest is asked of the database when it is scraped.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from accounts.authentication import InvalidKey, key_actor
+from config.problems import Problem
+
+from .. import ledger
+from ..job_models import BulkJob
+from ..webhook_models import EndpointStatus, WebhookEndpoint
+
+registry = CollectorRegistry()
+_FRESH = {"Cache-Control": "no-store"}
+_DECISIONS = Counter(
+    "consent_decisions", "Questions answered, by answer and reason.", ["allowed", "reason"], registry=registry
+)
+
+
+def count_decision(allowed: bool, reason: str, number: int = 1) -> None:
+    _DECISIONS.labels("true" if allowed else "false", reason).inc(number)
+
+
+class _Standing(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("consent_ledger_head", "The last position of the ledger.", ledger.head())
+        yield GaugeMetricFamily("consent_ledger_pending", "Events without a position yet.", ledger.pending())
+        jobs = GaugeMetricFamily("consent_jobs", "Bulk jobs, by status.", labels=["status"])
+        for status, count in BulkJob.objects.order_by().values_list("status").annotate(Count("pk")):
+            jobs.add_metric([status], count)
+        yield jobs
+        endpoints = GaugeMetricFamily("consent_webhooks", "Webhooks, by status.", labels=["status"])
+        for status, count in WebhookEndpoint.objects.order_by().values_list("status").annotate(Count("pk")):
+            endpoints.add_metric([status], count)
+        yield endpoints
+        active = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE)
+        furthest = active.aggregate(first=Min("position"))["first"]
+        lag = 0 if furthest is None else ledger.head() - furthest
+        yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
+
+
+registry.register(_Standing())
+
+
+@csrf_exempt  # a POST is refused as what it is
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For an operator's key, and for whoever asks on this machine."""
+    if request.method not in ("GET", "HEAD"):
+        return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
+    if problem := _refused(request):
+        return problem.response()
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST, headers=_FRESH)
+
+
+def _refused(request: HttpRequest) -> Problem | None:
+    try:
+        actor = key_actor(request)
+    except InvalidKey:
+        return Problem(401, "authentication_failed", _("The API key is missing, unknown, expired or revoked."))
+    if actor is not None:
+        return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
+    local = ipaddress.ip_address(request.META["REMOTE_ADDR"]).is_loopback
+    if local and "HTTP_X_FORWARDED_FOR" not in request.META:
+        return None
+    return Problem(401, "not_authenticated", _("Say who is asking: an operator's API key."))

@@ -1,0 +1,60 @@
+"""The ledger as JSON Lines, from a position to its head: for whoever reads much of it, or reads on."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from accounts.access import Actor, Permission, require
+
+from .. import actors, feed, ledger
+from ..models import ConsentEvent
+from .base import ApiView
+from .fields import Input, Text
+
+_PAGE = 500
+
+
+class StreamQuery(Input):
+    after = Text(required=False, default="0", help_text=_("The position of the last event that is known."))
+
+    def validate_after(self, text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
+            raise serializers.ValidationError(_("Give a number from 0 on."))
+        return int(text)
+
+
+class EventStream(ApiView):
+    query_class = StreamQuery
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """A page of rows in memory at a time. Cut off, it is gone on with after the last line that came whole."""
+        require(self.actor, Permission.LEDGER_VIEW, None)
+        ledger.sequence()
+        return StreamingHttpResponse(
+            lines(self.actor, self.params["after"]), content_type="application/x-ndjson", headers=_HEADERS
+        )
+
+
+# A proxy that collects an answer first would make a stream of it useless.
+_HEADERS = {"X-Accel-Buffering": "no"}
+
+
+def lines(actor: Actor, after: int) -> Iterator[bytes]:
+    """Each event as a line, up to what was the head at the beginning."""
+    head = ledger.head()
+    while after < head:
+        rows = ConsentEvent.objects.all().visible_to(actor).placed()
+        page = list(rows.filter(placed__position__gt=after, placed__position__lte=head)[:_PAGE])
+        if not page:
+            return
+        labels = actors.labels(page, actor)
+        told: list[dict[str, Any]] = [
+            feed.told(event, labels[event.pk], for_operator=actor.is_operator) for event in page
+        ]
+        yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in told).encode()
+        after = page[-1].placed.position

@@ -1,0 +1,165 @@
+"""Webhooks: where events are sent to, what came of it, and sending them once more."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
+from accounts.fields import parse_id
+from accounts.models import Organization
+from config.paging import CursorPagination
+
+from ..models import EventKind
+from ..services import webhooks
+from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..webhooks.delivery import send_test
+from ..webhooks.secrets import secret_of
+from .base import ApiView
+from .fields import Input, Instant, OneOf, Text
+
+
+class EndpointOutput(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    organization = serializers.SerializerMethodField()
+    url = serializers.CharField()
+    description = serializers.CharField()
+    kinds = serializers.ListField(child=serializers.CharField())
+    status = serializers.CharField()
+    paused_because = serializers.SerializerMethodField()
+    position = serializers.IntegerField()
+    failures = serializers.IntegerField()
+    next_attempt_at = Instant(allow_null=True)
+    created_at = Instant()
+
+    def get_organization(self, endpoint: WebhookEndpoint) -> str | None:
+        return str(endpoint.organization_id) if endpoint.organization_id else None
+
+    def get_paused_because(self, endpoint: WebhookEndpoint) -> str | None:
+        return endpoint.paused_because or None
+
+
+class EndpointWithSecret(EndpointOutput):
+    secret = serializers.CharField()
+
+
+class AttemptOutput(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    position = serializers.IntegerField(allow_null=True)
+    at = Instant()
+    delivered = serializers.BooleanField()
+    status = serializers.IntegerField(allow_null=True)
+    error = serializers.CharField()
+    latency_ms = serializers.IntegerField()
+    answer = serializers.CharField()
+
+
+class EndpointInput(Input):
+    url = Text()
+    organization = Text(required=False, allow_null=True)
+    description = Text(required=False, allow_blank=True)
+    kinds = serializers.ListField(child=OneOf(choices=EventKind.values), required=False, max_length=100)
+
+
+class EndpointChange(Input):
+    url = Text(required=False)
+    description = Text(required=False, allow_blank=True)
+    kinds = serializers.ListField(child=OneOf(choices=EventKind.values), required=False, max_length=100)
+    status = OneOf(choices=EndpointStatus.values, required=False)
+
+
+class ReplayInput(Input):
+    after = serializers.IntegerField(min_value=0, max_value=2**63 - 1)
+
+
+class NothingInput(Input):
+    """A verb that takes nothing."""
+
+
+class WebhookView(ApiView):
+    def endpoints(self) -> QuerySet[WebhookEndpoint]:
+        return WebhookEndpoint.objects.visible_to(self.actor)
+
+    def endpoint(self, ident: str) -> WebhookEndpoint:
+        """Raises Forbidden, NotFound."""
+        pk = parse_id(ident)
+        found = self.endpoints().filter(pk=pk).first() if pk else self.endpoints().none().first()
+        if found is None:
+            raise NotFound("webhook")
+        return found
+
+
+class Webhooks(WebhookView):
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        found, following = self.paginator.page(request, self.endpoints())
+        return Response({"results": EndpointOutput(found, many=True).data, "next": following})
+
+    def post(self, request: Request) -> Response:
+        """201 with the signing secret, which is shown this once."""
+        within = organizations_with(self.actor, Permission.WEBHOOKS_MANAGE)
+        values = self.body(EndpointInput)
+        organization = self._organization(values.pop("organization", None), within)
+        endpoint = webhooks.create_endpoint(organization=organization, actor=self.actor, **values)
+        return self.created(EndpointOutput(endpoint).data | {"secret": secret_of(endpoint)}, endpoint.pk)
+
+    def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
+        """Whose events are sent: everybody's, where an operator names nobody; others say whose, if it is not clear."""
+        if ident is not None:
+            return get_organization(self.actor, ident, Permission.WEBHOOKS_MANAGE)
+        if within is None:
+            return None
+        if len(within) != 1:
+            raise Forbidden(Permission.WEBHOOKS_MANAGE)
+        return Organization.objects.get(pk=next(iter(within)))
+
+
+class WebhookDetail(WebhookView):
+    def get(self, request: Request, webhook: str) -> Response:
+        return Response(EndpointOutput(self.endpoint(webhook)).data)
+
+    def patch(self, request: Request, webhook: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        changed = webhooks.update_endpoint(endpoint=endpoint, actor=self.actor, **self.body(EndpointChange))
+        return Response(EndpointOutput(changed).data)
+
+    def delete(self, request: Request, webhook: str) -> Response:
+        webhooks.delete_endpoint(endpoint=self.endpoint(webhook), actor=self.actor)
+        return Response(status=204)
+
+
+class WebhookAttempts(WebhookView):
+    paginator = CursorPagination()
+
+    def get(self, request: Request, webhook: str) -> Response:
+        found, following = self.paginator.page(request, self.endpoint(webhook).attempts.all())
+        return Response({"results": AttemptOutput(found, many=True).data, "next": following})
+
+
+class WebhookTest(WebhookView):
+    """Sends a test message while the caller waits; the attempt says what came of it."""
+
+    def post(self, request: Request, webhook: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        self.body(NothingInput)
+        return Response(AttemptOutput(send_test(endpoint)).data)
+
+
+class WebhookReplay(WebhookView):
+    def post(self, request: Request, webhook: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        replayed = webhooks.replay(endpoint=endpoint, actor=self.actor, **self.body(ReplayInput))
+        return Response(EndpointOutput(replayed).data)
+
+
+class WebhookRotation(WebhookView):
+    """Another secret, shown this once; for a day both sign."""
+
+    def post(self, request: Request, webhook: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        self.body(NothingInput)
+        rotated = webhooks.rotate_secret(endpoint=endpoint, actor=self.actor)
+        return Response(EndpointOutput(rotated).data | {"secret": secret_of(rotated)})
