@@ -49,9 +49,13 @@ $(VENV)/installed: requirements.txt $(VENV)/made
 	$(install)
 	@touch $@
 
-$(VENV)/installed-dev: requirements/dev.txt requirements.txt $(VENV)/made
+$(VENV)/installed-production: requirements/production.txt requirements.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-dev: requirements/dev.txt requirements/production.txt requirements.txt $(VENV)/made
+	$(install)
+	@touch $(VENV)/installed $(VENV)/installed-production $@
 
 .PHONY: port env
 port:
@@ -69,6 +73,13 @@ run: ## set up what is missing and serve on http://localhost:8000 (PORT=…), wi
 	@$(MAKE) --silent $(VENV)/installed
 	@$(MAKE) env
 	@exec $(PY) scripts/start.py serve
+
+.PHONY: serve
+serve: ## serve as in production: DEBUG off, WEB_CONCURRENCY processes (PORT=…, DATABASE_URL=…); the worker apart
+	@$(MAKE) port
+	@$(MAKE) --silent $(VENV)/installed-production
+	@$(MAKE) env
+	@exec $(PY) scripts/start.py production
 
 .PHONY: demo
 demo: $(VENV)/installed env ## load the demo into a database that has no organizations
@@ -107,6 +118,20 @@ soak: $(VENV)/installed-dev ## the random histories, 50,000 steps on each databa
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
 	@SOAK=1 $(PY) tests/with_postgres.py $(PYTEST) -m soak $(ARGS)
 
+# Generated cases for each operation.
+CASES ?= 100
+
+.venv-fuzz/installed: requirements/fuzz.txt
+	@$(need_python)
+	@echo "Installing $< into .venv-fuzz (once) …"
+	@"$(PYTHON)" -m venv --clear .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off -r $<
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everything that its description allows, and more (CASES=100)
+	@$(PY) scripts/fuzz.py .venv-fuzz/bin/st --cases $(CASES)
+
 # --- Measure ------------------------------------------------------------------------------------------------------
 
 # Rows of each measurement; a million takes half an hour.
@@ -120,6 +145,8 @@ bench: $(VENV)/installed-dev ## every performance claim measured, both sides in 
 	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
+	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.webhooks
 
 drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both databases, and prove that nothing is lost
 	@$(BENCH) benchmarks.drill
@@ -173,7 +200,7 @@ screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	rm -rf $(VENV) .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

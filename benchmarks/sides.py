@@ -34,12 +34,12 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def loaded(rows: str) -> dict[str, Any]:
-    """A migrated database with this many organizations."""
+def loaded(rows: str, members: str = "0") -> dict[str, Any]:
+    """A migrated database with this many organizations, of so many members each."""
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    load(int(rows))
+    load(int(rows), int(members))
     return {}
 
 

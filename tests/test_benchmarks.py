@@ -35,3 +35,13 @@ def test_imports__tiny__both_sides_bring_in_every_row() -> None:
 
 def test_drill__few_kills__nothing_lost() -> None:
     assert "0 problems" in bench("drill", "--kills", "3", "--rows", "2000", "--seed", "1")
+
+
+def test_webhooks__few_events__all_arrive() -> None:
+    assert "lag at" in bench("webhooks", "--events", "100", "--seconds", "1")
+
+
+@pytest.mark.only_on("postgresql", reason="what is measured is PostgreSQL's")
+def test_questions__for_a_moment__every_side_answers() -> None:
+    table = bench("questions", "--rows", "300", "--large", "0", "--seconds", "1", "--pairs", "1")
+    assert "granian: decision / floor" in table and "batch of 1,000 / the statement by psycopg" in table

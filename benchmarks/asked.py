@@ -1,0 +1,36 @@
+"""What `benchmarks.questions` asks: python -m benchmarks.asked N, with DATABASE_URL naming a loaded database."""
+
+import json
+import random
+import sys
+
+import django
+
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from accounts.authentication import issue_key  # noqa: E402
+from accounts.models import Member  # noqa: E402
+from consent import lookups  # noqa: E402
+from consent.decisions import Question  # noqa: E402
+from consent.lookup_sql import STATEMENTS  # noqa: E402
+
+BATCH = 1_000
+
+
+def main(count: int) -> None:
+    """Questions about members spread over the whole table, a key to ask by, and the statement of a batch."""
+    dice = random.Random(7)  # noqa: S311  chance, no secret
+    ids = list(Member.objects.values_list("organization_id", "pk")[: 20 * count])
+    chosen = [dice.choice(ids) for _ in range(count)]
+    questions = [{"organization": str(o), "member": str(m), "product": "le_chat"} for o, m in chosen]
+    _key, text = issue_key("benchmark", ["decisions:read"])
+    items = [lookups.asked_of("postgresql", n, Question(**each)) for n, each in enumerate(questions[:BATCH])]
+    parameters = [list(column) for column in zip(*items, strict=True)]
+    statement = STATEMENTS[connection.vendor, False, False]
+    print(json.dumps({"questions": questions, "key": text, "statement": statement, "parameters": parameters}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""A server with one worker, on one core: ours as `make serve` starts it, or another application in its place."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import databases
+
+SERVERS = ("granian", "gunicorn")
+_SECONDS_TO_START = 30
+
+
+class Served:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port, self._process = port, process
+
+    def memory(self) -> float:
+        """MiB of its largest process: the worker."""
+        pids = [str(self._process.pid)]
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if path.read_text().rpartition(")")[2].split()[1] == str(self._process.pid):
+                    pids.append(path.parent.name)
+        return max(_resident(pid) for pid in pids)
+
+
+def _resident(pid: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+
+
+@contextlib.contextmanager
+def server(url: str, application: str, settings: str, kind: str = "granian") -> Iterator[Served]:
+    """Running, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    commands = {
+        "granian": ("granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "1", "--host",
+                    "127.0.0.1", "--port", str(port), "--log-level", "warning", application),
+        "gunicorn": ("gunicorn", "--no-control-socket", "--workers", "1", "--bind", f"127.0.0.1:{port}",
+                     "--log-level", "warning", application),
+    }  # fmt: skip
+    environment = databases.environment(url, DJANGO_SETTINGS_MODULE=settings)
+    process = subprocess.Popen([sys.executable, "-m", *commands[kind]], cwd=databases.ROOT, env=environment)
+    try:
+        with contextlib.suppress(AttributeError, OSError):  # where the system can do that
+            os.sched_setaffinity(process.pid, {0})
+        _await(port, process)
+        yield Served(port, process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < limit and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz")
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("the server did not start")
