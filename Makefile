@@ -132,6 +132,10 @@ CASES ?= 100
 fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everything that its description allows, and more (CASES=100)
 	@$(PY) scripts/fuzz.py .venv-fuzz/bin/st --cases $(CASES)
 
+.PHONY: interop
+interop: $(VENV)/installed-dev ## npm's standardwebhooks verifies what webhooks send (needs node and npm)
+	@$(PY) scripts/interop.py
+
 # --- Measure ------------------------------------------------------------------------------------------------------
 
 # Rows of each measurement; a million takes half an hour.

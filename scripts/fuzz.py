@@ -114,11 +114,11 @@ def main() -> int:
         process = subprocess.Popen(server, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_for(f"{base}/healthz")
-            programs = Path(options.schemathesis).absolute().parent
-            if code := ask_by_generated_client(programs, folder, base, key):
+            schemathesis = Path(options.schemathesis).absolute()
+            if code := ask_by_generated_client(schemathesis.parent, folder, base, key):
                 return code
             command = [
-                options.schemathesis, "--config-file", str(config(folder, base, key)), "run", f"{base}/api/schema/",
+                str(schemathesis), "--config-file", str(config(folder, base, key)), "run", f"{base}/api/schema/",
                 "--header", f"Authorization: Bearer {key}", "--max-examples", str(options.cases), "--workers", "1",
                 "--phases", "examples,coverage,fuzzing", "--checks", CHECKS,
             ]  # fmt: skip
