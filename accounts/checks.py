@@ -39,3 +39,29 @@ def embedded_database_in_production(app_configs: Any, **kwargs: Any) -> list[Any
             )
         ]
     return []
+
+
+@register(Tags.security, deploy=True)
+def mail_goes_somewhere(app_configs: Any, **kwargs: Any) -> list[Any]:
+    if settings.DELIVERY["EMAIL_BACKEND"].endswith("console.EmailBackend"):
+        return [
+            Warning(
+                "E-mail is printed by the worker, links to reset passwords included.",
+                hint="Set EMAIL_URL to a mail server: smtp+tls://user:password@host:587",
+                id="accounts.W004",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def second_factors_are_required(app_configs: Any, **kwargs: Any) -> list[Any]:
+    if not settings.REQUIRE_MFA:
+        return [
+            Warning(
+                "Operators, owners and admins sign in without a second factor.",
+                hint="Leave REQUIRE_MFA out, or set it to true.",
+                id="accounts.W005",
+            )
+        ]
+    return []

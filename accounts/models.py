@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .catalogue import MAY_DEFAULT_IN, Product, TrainingDefault
 from .fields import InstantField, new_id, one_of
-from .querysets import ApiKeyQuerySet, MemberQuerySet, OrganizationQuerySet
+from .querysets import ApiKeyQuerySet, InvitationQuerySet, MemberQuerySet, OrganizationQuerySet
 
 
 class UserManager(BaseUserManager["User"]):
@@ -305,3 +305,52 @@ class RateCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.count}"
+
+
+class Invitation(models.Model):
+    """A link by which a person joins an organization; the link's secret is sent once, and kept as a hash."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, related_name="invitations", verbose_name=_("organization")
+    )
+    email = models.EmailField(_("e-mail"))
+    role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("invited by"))
+    created_at = models.DateTimeField(_("sent"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"))
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "email"], name="invitation_one_per_person"),
+            one_of("role", MemberRole, "invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} · {self.organization}"
+
+
+class OutgoingMessage(models.Model):
+    """An e-mail that waits for the worker; deleted once it is sent. See `outbox`."""
+
+    recipient = models.EmailField()
+    subject = models.CharField(max_length=500)
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_attempt_at", "id"], name="message_due"),
+            models.Index(fields=["recipient"], name="message_recipient"),
+        ]
+
+    def __str__(self) -> str:
+        return f"message {self.pk}"

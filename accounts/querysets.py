@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import connections, models
 from django.db.models import Value
-from django.db.models.functions import Lower
+from django.db.models.functions import Collate, Lower
+from django.utils import timezone
 
 if TYPE_CHECKING:
     from .access import Actor
-    from .models import ApiKey, Member, Organization  # noqa: F401  (named in the classes' brackets)
+    from .models import ApiKey, Invitation, Member, Organization  # noqa: F401  (named in the classes' brackets)
 
 _Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
 
@@ -41,13 +42,19 @@ class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
         return self if actor.is_operator else self.filter(pk__in=_own_organizations(actor))
 
     def named(self, start: str) -> Self:
-        """Whose name starts so, in whatever case (of ASCII letters alone on SQLite)."""
-        first = Lower(Value(start))
-        rows = self.alias(_name=Lower("name")).filter(_name__startswith=first)
+        """Whose name starts so, in whatever case (of ASCII letters alone on SQLite), in order of name.
+
+        In that order one index has them, however many there are; by id a common beginning would read them all.
+        """
         if connections[self.db].vendor == "sqlite":
+            first: Lower | Collate = Lower(Value(start))
+            rows = self.alias(_name=Lower("name")).filter(_name__startswith=first)
             # Its LIKE can't use the index; text is compared there by code point, so a range can, and says the same.
             rows = rows.filter(_name__gte=first, _name__lt=Lower(Value(start + "\U0010ffff")))
-        return rows
+        else:
+            first = Collate(Lower(Value(start)), "C")
+            rows = self.alias(_name=Collate(Lower("name"), "C")).filter(_name__startswith=first)
+        return rows.order_by("_name", "pk")
 
 
 class MemberQuerySet(IdentifiedQuerySet["Member"]):
@@ -65,3 +72,11 @@ class MemberQuerySet(IdentifiedQuerySet["Member"]):
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def visible_to(self, actor: "Actor") -> Self:
         return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))
+
+    def live(self) -> Self:
+        return self.filter(expires_at__gt=timezone.now())

@@ -1,30 +1,52 @@
-"""Signing in by e-mail and password, so many times a minute."""
+"""Signing in, out, and what belongs to an account: allauth's views, under the portal's own addresses."""
 
 from typing import Any
 
+from allauth.account import views as account
+from allauth.usersessions import views as sessions
 from django.conf import settings
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path
 from django.utils.translation import gettext as _
 
 from accounts import limits
 
 
-class SignIn(LoginView):
-    template_name = "console/sign_in.html"
-    redirect_authenticated_user = True
-
+class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The limit is the same for addresses that are known and that are not."""
-        email = request.POST.get("username", "")[:254].strip().lower()
+        """So many times a minute; the limit is the same for addresses that are known and that are not."""
+        email = request.POST.get("login", "")[:254].strip().lower()
         try:
             limits.count(f"sign-in:{request.META['REMOTE_ADDR']}:{email}", limit=settings.SIGN_IN_RATE, seconds=60)
         except limits.TooMany as error:
             form = self.get_form()
             form.errors.clear()
             form.add_error(None, _("Too many attempts. Try again in a minute."))
-            response = self.render_to_response(self.get_context_data(form=form))
+            response: HttpResponse = self.render_to_response(self.get_context_data(form=form))
             response.status_code = 429
             response.headers["Retry-After"] = str(error.seconds)
             return response
-        return super().post(request, *args, **kwargs)
+        answer: HttpResponse = super().post(request, *args, **kwargs)
+        return answer
+
+
+urlpatterns = [
+    path("sign-in/", SignIn.as_view(), name="account_login"),
+    path("sign-out/", account.logout, name="account_logout"),
+    # Closed: it says that accounts come by invitation.
+    path("sign-up/", account.signup, name="account_signup"),
+    path("account/inactive/", account.account_inactive, name="account_inactive"),
+    path("account/confirm/", account.reauthenticate, name="account_reauthenticate"),
+    path("account/password/", account.password_change, name="account_change_password"),
+    path("account/password/set/", account.password_set, name="account_set_password"),
+    path("account/reset/", account.password_reset, name="account_reset_password"),
+    path("account/reset/sent/", account.password_reset_done, name="account_reset_password_done"),
+    path("account/reset/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    re_path(
+        r"^account/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path("account/second-factor/", include("allauth.mfa.urls")),
+    path("account/sessions/", sessions.list_usersessions, name="usersessions_list"),
+]

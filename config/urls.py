@@ -1,14 +1,16 @@
 """Every URL of the portal."""
 
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from consent.api import authzen, metrics, openapi, service
 from consent.console.home import home, organizations
+from consent.console.invitations import invitation
 
 from . import problems
-from .sign_in import SignIn
 
 handler400 = "config.problems.bad_request"
 handler403 = "config.problems.permission_denied"
@@ -17,9 +19,9 @@ handler500 = "config.problems.server_error"
 
 urlpatterns = [
     path("", home, name="home"),
-    path("sign-in/", SignIn.as_view(), name="sign-in"),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("", include("config.sign_in")),
     path("organizations/", organizations, name="organizations"),
+    path("invitations/<str:secret>/", invitation, name="invitation"),
     path("", include("consent.console.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("consent.api.urls")),
@@ -31,6 +33,8 @@ urlpatterns = [
     path("access/v1/evaluations", authzen.evaluations, name="authzen-evaluations"),
     path(".well-known/authzen-configuration", authzen.configuration, name="authzen-configuration"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}portal/mark.svg"), name="favicon"),
+    path("language/", set_language, name="set_language"),
     path("healthz", service.healthz, name="healthz"),
     path("readyz", service.readyz, name="readyz"),
 ]

@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connection, connections
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
@@ -71,6 +73,22 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 def quick_passwords() -> Iterator[None]:
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def who_is_there_is_known(settings: Any) -> None:
+    """Tests of signing in turn these on; everywhere else a person is who they are."""
+    settings.ACCOUNT_REAUTHENTICATION_REQUIRED = settings.REQUIRE_MFA = False
+    # The portal's own again: Django's test runner puts another one in its place.
+    settings.EMAIL_BACKEND = "accounts.outbox.OutboxBackend"
+
+
+@pytest.fixture(autouse=True)
+def counts_of_its_own() -> Iterator[None]:
+    """Attempts to sign in are counted in the database's cache, which no rollback and no flush empties."""
+    with override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}):
+        yield
+        cache.clear()
 
 
 def lift_triggers() -> None:

@@ -1,0 +1,26 @@
+"""How allauth fits this portal: nobody signs up, and second factors carry the portal's name."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+    def is_open_for_signup(self, _request: HttpRequest) -> bool:
+        """Accounts come from operators and invitations."""
+        return False
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Only this host's own: the pages have no other."""
+        from django.utils.http import url_has_allowed_host_and_scheme
+
+        request = self.request
+        return url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
+
+
+class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    def get_public_key_credential_rp_entity(self) -> dict[str, Any]:
+        return {**super().get_public_key_credential_rp_entity(), "name": _("Training Consent")}

@@ -1,0 +1,95 @@
+"""E-mail that is stored with the change it speaks of, and sent by the worker.
+
+A rolled back change sends nothing, a mail server that is away delays no page and loses no message, and a page takes
+no longer for an address that is known than for one that is not. What was sent is deleted.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from .models import OutgoingMessage
+
+logger = logging.getLogger(__name__)
+# Attempts, minutes after the one before; then it is given up and deleted.
+BACK_OFF = (1, 5, 30, 2 * 60, 5 * 60, 10 * 60)
+_LEASE = dt.timedelta(minutes=2)
+
+
+class OutboxBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        """Store them: one row per recipient. Text only; an alternative in HTML is left out."""
+        rows = [
+            OutgoingMessage(recipient=recipient, subject=str(message.subject), body=str(message.body))
+            for message in email_messages
+            for recipient in message.recipients()
+        ]
+        OutgoingMessage.objects.bulk_create(rows)
+        return len(email_messages)
+
+
+def delivery_backend() -> BaseEmailBackend:
+    """The backend of EMAIL_URL."""
+    url = settings.DELIVERY
+    options = {
+        "host": url.get("EMAIL_HOST"),
+        "port": url.get("EMAIL_PORT"),
+        "username": url.get("EMAIL_HOST_USER"),
+        "password": url.get("EMAIL_HOST_PASSWORD"),
+        "use_tls": url.get("EMAIL_USE_TLS", False),
+        "use_ssl": url.get("EMAIL_USE_SSL", False),
+        "timeout": 20,
+    }
+    smtp = url["EMAIL_BACKEND"].endswith("smtp.EmailBackend")
+    made: BaseEmailBackend = get_connection(url["EMAIL_BACKEND"], **(options if smtp else {}))
+    return made
+
+
+def send_next() -> bool:
+    """Send the message that has waited longest; returns whether there was one.
+
+    No transaction is open while the mail server is waited for. A worker that dies after sending and before deleting
+    sends it again when the lease is over: twice is better than never.
+    """
+    message = _take()
+    if message is None:
+        return False
+    mail = EmailMessage(message.subject, message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
+    try:
+        delivery_backend().send_messages([mail])
+    except Exception as error:  # whatever a mail server does, the next message has its turn
+        _failed(message, error)
+    else:
+        message.delete()
+    return True
+
+
+@transaction.atomic
+def _take() -> OutgoingMessage | None:
+    now = timezone.now()
+    due = OutgoingMessage.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+    message: OutgoingMessage | None = due.select_for_update(skip_locked=True).first()
+    if message is not None:
+        OutgoingMessage.objects.filter(pk=message.pk).update(next_attempt_at=now + _LEASE, attempts=F("attempts") + 1)
+        message.attempts += 1
+    return message
+
+
+def _failed(message: OutgoingMessage, error: Exception) -> None:
+    # Its number and the kind of trouble: neither the address nor what a server says about it goes into a log.
+    if message.attempts > len(BACK_OFF):
+        logger.error(
+            "message %s was given up after %s attempts: %s", message.pk, message.attempts, type(error).__name__
+        )
+        message.delete()
+        return
+    again = dt.timedelta(minutes=BACK_OFF[message.attempts - 1])
+    OutgoingMessage.objects.filter(pk=message.pk).update(next_attempt_at=timezone.now() + again)
+    logger.warning("message %s was not sent, trying again in %s: %s", message.pk, again, type(error).__name__)

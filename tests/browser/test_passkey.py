@@ -1,0 +1,72 @@
+"""Passkeys, with Chromium's virtual authenticator: added on one's page, and signed in with, without a password."""
+
+from collections.abc import Callable
+
+import pytest
+from allauth.mfa.models import Authenticator
+from playwright.sync_api import Page, expect
+
+from tests import cast as casting
+from tests.cast import PASSWORD, Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def cast(transactional_db: None) -> Cast:
+    return casting.make()
+
+
+def with_authenticator(page: Page) -> None:
+    chromium = page.context.new_cdp_session(page)
+    chromium.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+    }
+    chromium.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
+
+@pytest.mark.smoke
+def test_passkey__added_then_signed_in_with(cast: Cast, open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    with_authenticator(page)
+    page.goto("/sign-in/")
+    page.get_by_label("E-mail").fill(cast.owner.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.goto("/account/second-factor/webauthn/add/")
+    page.get_by_label("Password").fill(PASSWORD)  # asked once more
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_label("Name").fill("Phone")
+    page.get_by_label("Passwordless").check()
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Recovery Codes")
+    assert Authenticator.objects.get(user=cast.owner, type="webauthn").wrap().is_passwordless
+    page.get_by_text("Your account: Ada").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("navigation")).to_be_visible()
+    page.goto("/settings/data-controls/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Data & Account Controls")
+
+
+def test_second_factor__required__the_page_leads_through(
+    cast: Cast, open_page: Callable[..., Page], settings: object
+) -> None:
+    settings.REQUIRE_MFA = True  # type: ignore[attr-defined]
+    page = open_page()
+    page.goto("/sign-in/")
+    page.get_by_label("E-mail").fill(cast.operator.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_text("signing in needs a second factor")).to_be_visible()
+    page.goto("/admin/")
+    expect(page).to_have_url("/account/second-factor/?required=1")
+    page.get_by_role("link", name="Activate").click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_role("img", name="A picture of the secret")).to_be_visible()
