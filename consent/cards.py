@@ -77,6 +77,11 @@ class Card:
         return not self.checked and not self.disabled
 
     @property
+    def confirms_person(self) -> bool:
+        """Whether opting in asks who is there once more: on a plan that is opted out by default."""
+        return self.setting.member is None and self.setting.opt_in_needs_reason
+
+    @property
     def effective(self) -> str:
         return self.setting.effective
 

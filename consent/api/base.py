@@ -17,6 +17,7 @@ from accounts.access import Actor, Forbidden, NotFound
 from accounts.authentication import ApiKeyAuthentication
 from accounts.limits import TooMany
 from accounts.models import User
+from accounts.reauthentication import is_confirmed
 from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
 
@@ -97,6 +98,12 @@ class ApiView(APIView):
         serializer = serializer_class(data=self.request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data  # type: ignore[no-any-return]
+
+    def confirm_person(self) -> None:
+        """For who is signed in by a session, as on the screens; a key has nobody to ask."""
+        if self.actor.key is None and not is_confirmed(self.request._request):
+            text = _("Confirm who you are first, under /account/confirm/, and send this again.")
+            raise Problem(403, "reauthentication_required", text)
 
     def created(self, data: object, *path: object) -> Response:
         """201, with the address of what was made below this one."""

@@ -142,6 +142,8 @@ class BulkJobVerb(JobView):
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         self.body(NothingInput)
+        if self.verb == "approve":
+            self.confirm_person()
         return Response(BulkJobOutput(VERBS[self.verb](job=of, actor=self.actor)).data)
 
 

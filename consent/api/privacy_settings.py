@@ -22,6 +22,7 @@ from config.paging import WholeList
 
 from .. import shown
 from ..models import Source
+from ..rules import Choice
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
 from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
@@ -78,6 +79,10 @@ class OrganizationSetting(ApiView):
     def put(self, request: Request, organization: str, surface: str) -> Response:
         found = get_organization(self.actor, organization, Permission.CONSENT_CHOOSE)
         chosen_on = _surface(surface, ORGANIZATION_SURFACES)
+        values: dict[str, Any] = self.body(ChoiceInput)
+        opts_in = values["choice"] == Choice.OPTED_IN
+        if opts_in and shown.organization_setting(found, chosen_on, self.actor).opt_in_needs_reason:
+            self.confirm_person()
         choose(
             surface=chosen_on,
             organization=found,
@@ -85,7 +90,7 @@ class OrganizationSetting(ApiView):
             source=Source.API,
             expected_version=_expected_version(request),
             version_required=True,
-            **self.body(ChoiceInput),
+            **values,
         )
         return self._shown(found, chosen_on)
 

@@ -1,11 +1,13 @@
 """Data & Account Controls: each person's own choice, for every organization they belong or belonged to."""
 
 import dataclasses
+from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -15,7 +17,7 @@ from accounts.models import Member
 
 from .. import shown
 from ..cards import Card, Place, card_of
-from ..models import Source
+from ..models import ConsentEvent, Source
 from ..rules import Choice
 from ..services import choices
 from ..surfaces import LE_CHAT_MOBILE
@@ -73,6 +75,34 @@ def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpRespons
     if own is None:
         raise NotFound("member")
     return save(request, actor, _place(own), lambda status: _page(request, actor, status))
+
+
+@require_safe
+@person_page
+def download(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """All that the person ever chose, and what holds now, as a file."""
+    own = _own_memberships(actor)
+    settings = shown.member_settings(own, LE_CHAT_MOBILE, actor)
+    found = [_mine(member, setting) for member, setting in zip(own, settings, strict=True)]
+    body = {"person": request.user.get_username(), "made_at": timezone.now().isoformat(), "memberships": found}
+    response = JsonResponse(body, json_dumps_params={"ensure_ascii": False, "indent": 2})
+    response["Content-Disposition"] = 'attachment; filename="my-choices.json"'
+    return response
+
+
+def _mine(member: Member, setting: shown.ShownSetting) -> dict[str, Any]:
+    chosen = ConsentEvent.objects.filter(member=member, surface=LE_CHAT_MOBILE.key).order_by("pk")
+    return {
+        "organization": member.organization.name,
+        "status": member.status,
+        "joined_at": member.joined_at.isoformat(),
+        "left_at": member.left_at.isoformat() if member.left_at else None,
+        "used_for_training": setting.is_in,
+        "in_words": setting.sentence,
+        "choices": [
+            {"at": event.recorded_at.isoformat(), "chosen": event.after, "where": event.source} for event in chosen
+        ],
+    }
 
 
 @require_POST

@@ -1,5 +1,8 @@
 """What people send from the screens: shape is checked here, the rules in the services."""
 
+import datetime as dt
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -7,6 +10,8 @@ from accounts.catalogue import Product
 
 from ..models import EventKind
 from ..rules import Choice
+
+_DAY = dt.timedelta(days=1)
 
 
 class ChoiceForm(forms.Form):
@@ -21,7 +26,19 @@ class ChoiceForm(forms.Form):
 class HistoryFilter(forms.Form):
     product = forms.ChoiceField(label=_("Product"), required=False, choices=[("", _("All products")), *Product.choices])
     kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *EventKind.choices])
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label=_("Until"), required=False, widget=forms.DateInput({"type": "date"}))
     after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
+
+    def conditions(self) -> dict[str, Any]:
+        """What events have to be, as a queryset filters them; days are whole, in UTC."""
+        data = self.cleaned_data
+        found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
+        if data.get("since"):
+            found["recorded_at__gte"] = dt.datetime.combine(data["since"], dt.time(), dt.UTC)
+        if data.get("until"):
+            found["recorded_at__lt"] = dt.datetime.combine(data["until"] + _DAY, dt.time(), dt.UTC)
+        return found
 
 
 class Keyset(forms.Form):

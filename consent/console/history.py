@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Permission
+from accounts.catalogue import TrainingDefault
 from accounts.models import Member, Organization, Plan
 
 from .. import actors
@@ -28,15 +29,26 @@ def events_of(actor: Actor, organization: Organization) -> Any:
 def history(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
     form = HistoryFilter(request.GET, label_suffix="")
     valid = form.is_valid()
-    wanted = {name: form.cleaned_data.get(name) for name in ("product", "kind")}
-    filters = {name: value for name, value in wanted.items() if value}
+    filters = form.conditions() if valid else {}
     found = Page(rows=[], has_previous=False, first_url="", next_url="")
     if valid:
         found = page_of(request, events_of(actor, organization).filter(**filters), form.cleaned_data["after"])
         found = dataclasses.replace(found, rows=rows_of(found.rows, actor))
-    context = {"form": form, "page": found, "filtered": bool(filters) or not valid or found.has_previous}
+    context = {
+        "form": form,
+        "page": found,
+        "filtered": bool(filters) or not valid or found.has_previous,
+        "query": form_query(request),
+    }
     status = 200 if valid else 400
     return page(request, actor, "console/history.html", context, organization=organization, status=status)
+
+
+def form_query(request: HttpRequest) -> str:
+    """The filters of the page, for the addresses of the exports."""
+    query = request.GET.copy()
+    query.pop("after", None)
+    return query.urlencode()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +109,7 @@ def _words(kind: str, plans: dict[str, str]) -> Callable[[str], str]:
     """How the before and after of this kind of event are said."""
     vocabularies: dict[str, dict[str, Any]] = {
         "choice": dict(Choice.choices),
-        "plan": {**plans},
+        "plan": {**plans, **dict(TrainingDefault.choices)},
         "subscription": {**plans},
         "lock": {"locked": _("locked"), "unlocked": _("not locked")},
         "member": dict(Member.Role.choices),

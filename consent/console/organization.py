@@ -8,15 +8,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, Permission
-from accounts.models import Member, Organization
+from accounts.models import Organization
 
 from .. import shown
 from ..cards import Card, Place, card_at, card_of
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
-from .forms import Keyset
 from .history import events_of, rows_of
 from .pages import organization_page, page
-from .paging import page_of
 from .saving import save
 
 _PAGES = {LE_CHAT_CONSOLE.key: "le-chat", AI_STUDIO_CONSOLE.key: "privacy"}
@@ -77,17 +75,3 @@ def le_chat(request: HttpRequest, actor: Actor, organization: Organization) -> H
 @organization_page(Permission.CONSENT_VIEW)
 def privacy(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
     return _setting_page(request, actor, organization, AI_STUDIO_CONSOLE)
-
-
-@require_safe
-@organization_page(Permission.MEMBERS_VIEW)
-def members(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    keyset = Keyset(request.GET)
-    after = keyset.cleaned_data["after"] if keyset.is_valid() else None
-    active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
-    opted_out = shown.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
-    words = _("Fewer than five members have opted out themselves; how many is not shown.")
-    if opted_out is not None:
-        words = _("%(count)d members have opted out themselves. Who they are is theirs to tell.") % {"count": opted_out}
-    context = {"page": page_of(request, active, after), "opted_out_words": words}
-    return page(request, actor, "console/members.html", context, organization=organization)

@@ -11,12 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.access import ROLE_PERMISSIONS, Actor, Forbidden, NotFound, Permission, get_organization, role_of
-from accounts.models import Member, Organization, Subscription
+from accounts.models import Member, Organization, Subscription, User
+from accounts.second_factor import needs_second_factor
 
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 
@@ -118,7 +119,11 @@ def _navigation(request: HttpRequest, actor: Actor, organization: Organization |
     may_manage = actor.is_operator or (role is not None and Permission.WEBHOOKS_MANAGE in ROLE_PERMISSIONS[role])
     groups = _console_groups(request.path, organization, may_manage=may_manage) if organization else []
     account = Group(
-        LE_CHAT_MOBILE.path[0], (_link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),)
+        LE_CHAT_MOBILE.path[0],
+        (
+            _link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),
+            _link(request.path, _("Sign-in and security"), reverse("mfa_index")),
+        ),
     )
     return Navigation(
         person=str(request.user),
@@ -137,7 +142,8 @@ def _console_groups(path: str, organization: Organization, *, may_manage: bool) 
         return _link(path, label, reverse(f"console:{name}", args=[organization.pk]))
 
     manage = Group(LE_CHAT_CONSOLE.path[0], (link(LE_CHAT_CONSOLE.path[1], "le-chat"), link(_("Members"), "members")))
-    records = (link(_("History"), "history"), *((link(_("Webhooks"), "webhooks"),) if may_manage else ()))
+    managed = (link(_("Settings"), "settings"), link(_("Webhooks"), "webhooks")) if may_manage else ()
+    records = (link(_("History"), "history"), *managed)
     return [
         Group("", (link(_("Overview"), "overview"),)),
         manage,
@@ -162,3 +168,14 @@ def page(
     """A whole page in the portal's frame."""
     nav = _navigation(request, actor, organization)
     return render(request, template, {**context, "organization": organization, "nav": nav}, status=status)
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """A context processor, for the pages of others in the portal's frame: those of an account."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User) or not request.path.startswith("/account/"):
+        return {}
+    return {
+        "nav": SimpleLazyObject(lambda: _navigation(request, Actor.from_user(user), None)),
+        "needs_second_factor": SimpleLazyObject(lambda: needs_second_factor(user)),
+    }

@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, Permission
+from accounts.reauthentication import confirm_person
 from config import request_id
 
 from ..cards import Card, Place, card_at
@@ -32,6 +33,8 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
     sent = form.cleaned_data
     if sent["choice"] == Choice.OPTED_IN and not sent["confirmed"]:
         return _ask(request, actor, place, whole_page, sent["version"])
+    if sent["choice"] == Choice.OPTED_IN and card_at(place, actor).confirms_person:
+        confirm_person(request)
     try:
         choices.choose(
             surface=place.surface,

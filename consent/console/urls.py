@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import data_controls, history, organization, webhooks
+from . import data_controls, history, history_export, members, organization, settings, webhooks
 
 app_name = "console"
 
@@ -10,10 +10,13 @@ urlpatterns = [
     path("o/<str:org>/", organization.overview, name="overview"),
     path("o/<str:org>/le-chat/", organization.le_chat, name="le-chat"),
     path("o/<str:org>/privacy/", organization.privacy, name="privacy"),
-    path("o/<str:org>/members/", organization.members, name="members"),
+    path("o/<str:org>/members/", members.members, name="members"),
     path("o/<str:org>/history/", history.history, name="history"),
+    path("o/<str:org>/history/<str:form>/", history_export.history_export, name="history-export"),
+    path("o/<str:org>/settings/", settings.settings, name="settings"),
     path("o/<str:org>/webhooks/", webhooks.webhooks, name="webhooks"),
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
+    path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
 ]

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
@@ -79,14 +79,14 @@ def _resume(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> N
 
 def _test(request: HttpRequest, _actor: Actor, endpoint: WebhookEndpoint) -> None:
     if send_test(endpoint).delivered:
-        messages.success(request, _t("The test has arrived."))
+        messages.success(request, gettext("The test has arrived."))
     else:
-        messages.warning(request, _t("The test has not arrived; the attempts below say why."))
+        messages.warning(request, gettext("The test has not arrived; the attempts below say why."))
 
 
 def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
     service.delete_endpoint(endpoint=endpoint, actor=actor)
-    messages.success(request, _t("The webhook is deleted."))
+    messages.success(request, gettext("The webhook is deleted."))
 
 
 _VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {

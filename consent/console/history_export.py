@@ -1,0 +1,74 @@
+"""The organization's history as a file: streamed, with the filters of the page."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import Actor, Permission
+from accounts.models import Organization
+
+from ..bulk.exports import csv_writer, json_writer
+from ..models import ConsentEvent
+from .forms import HistoryFilter
+from .history import events_of, rows_of
+from .pages import organization_page
+
+COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject")
+_FORMS = {"csv": (csv_writer, "text/csv; charset=utf-8"), "jsonl": (json_writer, "application/jsonl; charset=utf-8")}
+_BATCH = 500
+
+
+@require_safe
+def history_export(request: HttpRequest, org: str, form: str) -> HttpResponseBase:
+    if form not in _FORMS:
+        raise Http404
+    view = organization_page(Permission.HISTORY_VIEW)(
+        lambda request, actor, organization: _export(request, actor, organization, form)  # type: ignore[arg-type,return-value]
+    )
+    return view(request, org)
+
+
+def _export(request: HttpRequest, actor: Actor, organization: Organization, form: str) -> HttpResponseBase:
+    filters = HistoryFilter(request.GET)
+    if not filters.is_valid():
+        raise Http404
+    found = events_of(actor, organization).filter(**filters.conditions())
+    content_type = _FORMS[form][1]
+    response = StreamingHttpResponse(_lines(found, actor, form), content_type=content_type)
+    name = f"history-{organization.pk}-{timezone.now():%Y-%m-%d}.{form}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+class _Lines(list[str]):
+    """What a writer writes to, taken a batch at a time."""
+
+    def write(self, text: str, /) -> None:
+        self.append(text)
+
+    def taken(self) -> str:
+        text = "".join(self)
+        self.clear()
+        return text
+
+
+def _lines(found: Any, actor: Actor, form: str) -> Iterator[str]:
+    """Newest first, in steps by id: what is written meanwhile has a higher one and is not in the file."""
+    out = _Lines()
+    put = _FORMS[form][0](out, list(COLUMNS))
+    after: int | None = None
+    while True:
+        rows = found if after is None else found.filter(pk__lt=after)
+        events: list[ConsentEvent] = list(rows.order_by("-pk")[:_BATCH])
+        for event, row in zip(events, rows_of(events, actor), strict=True):
+            at = event.recorded_at.isoformat().replace("+00:00", "Z")
+            told = (event.before, event.after, event.reason, row.who, event.source, row.subject)
+            put([event.pk, at, event.kind, event.product, *told])
+        if text := out.taken():
+            yield text
+        if len(events) < _BATCH:
+            return
+        after = events[-1].pk

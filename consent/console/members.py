@@ -1,0 +1,128 @@
+"""The organization's members: who they are, their roles, who is invited."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.access import Actor, NotFound, Permission, get_member, permissions
+from accounts.fields import parse_id
+from accounts.models import Invitation, Member, MemberRole, Organization
+
+from .. import shown
+from ..models import Source
+from ..services import invitations
+from ..services import members as service
+from ..services.errors import ServiceError
+from ..surfaces import LE_CHAT_CONSOLE
+from .forms import Keyset
+from .pages import organization_page, page
+from .paging import page_of
+
+
+class InvitationForm(forms.Form):
+    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    role = forms.ChoiceField(label=_("Role"), choices=MemberRole.choices, initial=MemberRole.MEMBER)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@organization_page(Permission.MEMBERS_VIEW)
+def members(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    """The list; each form posts what is to be done with whom."""
+    if request.method != "POST":
+        return _page(request, actor, organization)
+    do = _VERBS.get(request.POST.get("do", ""))
+    if do is None:
+        return _page(request, actor, organization, status=400)
+    try:
+        messages.success(request, do(request, actor, organization))
+    except _BadForm as bad:
+        return _page(request, actor, organization, form=bad.form, status=400)
+    except ServiceError as error:
+        messages.error(request, f"{gettext('Not saved.')} {error.detail}")
+        return _page(request, actor, organization, status=409)
+    return redirect("console:members", organization.pk)
+
+
+class _BadForm(Exception):
+    def __init__(self, form: InvitationForm) -> None:
+        super().__init__()
+        self.form = form
+
+
+def _invite(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+    form = InvitationForm(request.POST, label_suffix="")
+    if not form.is_valid():
+        raise _BadForm(form)
+
+    def link(secret: str) -> str:
+        return request.build_absolute_uri(reverse("invitation", args=[secret]))
+
+    sent = invitations.invite(organization=organization, actor=actor, link=link, **form.cleaned_data)
+    return gettext("An invitation is on its way to %(email)s.") % {"email": sent.email}
+
+
+def _withdraw(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+    pk = parse_id(request.POST.get("invitation", ""))
+    found = Invitation.objects.filter(organization=organization, pk=pk).first() if pk else None
+    if found is None:
+        raise NotFound("invitation")
+    invitations.withdraw(invitation=found, actor=actor)
+    return gettext("The invitation of %(email)s is withdrawn.") % {"email": found.email}
+
+
+def _set_role(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+    member = _member(request, actor, organization)
+    role = request.POST.get("role", "")
+    changed = service.update_member(member=member, actor=actor, source=Source.CONSOLE, role=role)
+    words = {"member": member.user, "role": changed.get_role_display()}
+    return gettext("%(member)s has the role: %(role)s.") % words
+
+
+def _remove(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+    member = _member(request, actor, organization)
+    service.remove_member(member=member, actor=actor, source=Source.CONSOLE)
+    return gettext("%(member)s has left.") % {"member": member.user}
+
+
+def _member(request: HttpRequest, actor: Actor, organization: Organization) -> Member:
+    return get_member(actor, organization, request.POST.get("member", ""))
+
+
+_VERBS = {"invite": _invite, "withdraw": _withdraw, "role": _set_role, "remove": _remove}
+
+
+def _page(
+    request: HttpRequest,
+    actor: Actor,
+    organization: Organization,
+    *,
+    form: InvitationForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    keyset = Keyset(request.GET)
+    after = keyset.cleaned_data["after"] if keyset.is_valid() else None
+    active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
+    opted_out = shown.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
+    words = gettext("Fewer than five members have opted out themselves; how many is not shown.")
+    if opted_out is not None:
+        words = gettext("%(count)d members have opted out themselves. Who they are is theirs to tell.") % {
+            "count": opted_out
+        }
+    team = organization.kind == Organization.Kind.TEAM and not organization.is_closed
+    may_manage = team and Permission.MEMBERS_MANAGE in permissions(actor, organization)
+    context: dict[str, Any] = {
+        "page": page_of(request, active, after),
+        "opted_out_words": words,
+        "may_manage": may_manage,
+        "roles": MemberRole.choices,
+        "form": form or InvitationForm(label_suffix=""),
+        "invitations": Invitation.objects.live().filter(organization=organization) if may_manage else (),
+    }
+    return page(request, actor, "console/members.html", context, organization=organization, status=status)

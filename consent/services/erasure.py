@@ -1,0 +1,176 @@
+"""Erasing a person: names, addresses and sessions go; the opt-out and the proof stay, by ids that name nobody (R14)."""
+
+import dataclasses
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Forbidden, Permission, require
+from accounts.models import ApiKey, Invitation, Member, MemberRole, Organization, OutgoingMessage, RateCount, User
+
+from ..api_models import IdempotencyKey
+from ..import_models import ImportFile, ImportProblem, ImportRow
+from ..job_models import JobStatus
+from ..models import ConsentEvent, Source
+from ..rules import Choice
+from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+from ..webhook_models import WebhookAttempt
+from . import choices, members, organizations
+from .errors import Invalid, Refused
+
+REASON = "Erased."
+_OVER = (JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Erased:
+    """What was done; `left` counts events whose reason or reference names the person: those can't be changed."""
+
+    memberships: int
+    sessions: int
+    keys: int
+    left: int
+
+
+def find_person(email: str) -> User:
+    """Raises Invalid where nobody has this address."""
+    user: User | None = User.objects.filter(email=email.strip().lower()).first()
+    if user is None:
+        raise Invalid("unknown_person", _("Nobody here has the address “%(value)s”.") % {"value": email}, "email")
+    return user
+
+
+@transaction.atomic
+def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) -> Erased:
+    """Opt the person out everywhere, let them leave, and remove what names them; for good.
+
+    Raises Forbidden; Refused where they are a team's last owner, where a file that may name them is being imported,
+    or where they erase themselves.
+    """
+    require(actor, Permission.MEMBERS_MANAGE, None)
+    if not actor.is_operator:
+        raise Forbidden(Permission.MEMBERS_MANAGE)
+    if actor.user is not None and actor.user.pk == person.pk:
+        raise Refused("self", _("Nobody erases themselves; ask another operator."))
+    words = _Words.of(person)
+    _refuse_imports(words)
+    own = list(Member.objects.filter(user=person).select_related("organization", "user").order_by("pk"))
+    _refuse_last_owner(own)
+    for member in own:
+        _leave(member, words, actor, source)
+    sessions = _end_sessions(person)
+    keys = ApiKey.objects.filter(issued_by=person, revoked_at=None).update(revoked_at=timezone.now())
+    _forget(person, words)
+    return Erased(len(own), sessions, keys, ConsentEvent.objects.filter(words.within("reason", "reference")).count())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Words:
+    """What names the person, in any text."""
+
+    email: str
+    name: str
+
+    @classmethod
+    def of(cls, person: User) -> "_Words":
+        return cls(person.email, person.name.strip())
+
+    def within(self, *fields: str) -> Q:
+        found = Q()
+        for field in fields:
+            found |= Q(**{f"{field}__icontains": self.email})
+            if len(self.name) > 2:
+                found |= Q(**{f"{field}__icontains": self.name})
+        return found
+
+    def are_in(self, text: str | None) -> bool:
+        """Whether an external id is made of the address or the name; one that is not, names nobody."""
+        told = (text or "").casefold()
+        parts = [self.email.partition("@")[0], *self.name.split()]
+        return bool(told) and any(len(part) > 2 and part.casefold() in told for part in parts)
+
+
+def _refuse_imports(words: _Words) -> None:
+    rows = ImportRow.objects.exclude(job__status__in=_OVER).filter(words.within("email", "name"))
+    if ImportFile.objects.exists() or rows.exists():
+        raise Refused(
+            "importing",
+            _("A file that may name this person is being imported. Finish or discard it first, then erase."),
+        )
+
+
+def _refuse_last_owner(own: Iterable[Member]) -> None:
+    for member in own:
+        organization = member.organization
+        if organization.kind == Organization.Kind.PERSONAL or member.role != MemberRole.OWNER or member.has_left:
+            continue
+        others = Member.objects.active().filter(organization=organization, role=MemberRole.OWNER)
+        if not organization.is_closed and not others.exclude(pk=member.pk).exists():
+            text = _("“%(organization)s” has no other owner; make somebody else owner first, or close it.")
+            raise Refused("last_owner", text % {"organization": organization.name})
+
+
+def _leave(member: Member, words: _Words, actor: Actor, source: str) -> None:
+    """Out, in the ledger; then the ids by which the provider named them, if those do name them."""
+    organization = member.organization
+    chosen: dict[str, Any] = {"choice": Choice.OPTED_OUT, "actor": actor, "source": source, "reason": REASON}
+    choices.choose(surface=LE_CHAT_MOBILE, organization=organization, member=member, **chosen)
+    if organization.kind == Organization.Kind.PERSONAL:
+        for surface in ORGANIZATION_SURFACES:
+            choices.choose(surface=surface, organization=organization, **chosen)
+        if not organization.is_closed:
+            organizations.close_organization(organization=organization, actor=actor, source=source, reason=REASON)
+        changes: dict[str, Any] = {"name": _("Erased person")}
+        if words.are_in(organization.external_id):
+            changes["external_id"] = None
+        organization.refresh_from_db()
+        organizations.update_organization(organization=organization, actor=actor, source=source, **changes)
+    elif not member.has_left and not organization.is_closed:
+        members.remove_member(member=member, actor=actor, source=source)
+    if words.are_in(member.external_id):
+        Member.objects.filter(pk=member.pk).update(external_id=None)
+
+
+def _end_sessions(person: User) -> int:
+    """All of them: those that the portal keeps a list of, and any other that is theirs."""
+    UserSession.objects.filter(user=person).delete()
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    ended = 0
+    for session in Session.objects.iterator():
+        if store().decode(session.session_data).get("_auth_user_id") == str(person.pk):
+            session.delete()
+            ended += 1
+    return ended
+
+
+def _forget(person: User, words: _Words) -> None:
+    """Everything outside the ledger that holds the address or the name."""
+    EmailAddress.objects.filter(user=person).delete()
+    Authenticator.objects.filter(user=person).delete()
+    Invitation.objects.filter(email=words.email).delete()
+    OutgoingMessage.objects.filter(recipient=words.email).delete()
+    OutgoingMessage.objects.filter(words.within("subject", "body")).delete()
+    RateCount.objects.filter(subject__icontains=words.email).delete()
+    ImportRow.objects.filter(words.within("email", "name")).delete()
+    ImportProblem.objects.filter(words.within("value")).update(value="…")
+    answers = IdempotencyKey.objects.alias(text=Cast("body", TextField()))
+    answers.filter(words.within("text")).delete()
+    WebhookAttempt.objects.filter(words.within("answer")).update(answer="…")
+    LogEntry.objects.filter(words.within("object_repr", "change_message")).update(object_repr="…", change_message="")
+    person.email, person.name = f"erased-{person.pk}@erased.invalid", ""
+    person.is_active = person.is_staff = person.is_superuser = False
+    person.last_login = None
+    person.set_unusable_password()
+    person.save()

@@ -1,0 +1,138 @@
+"""Invitations: a link, sent by e-mail, by which a person joins an organization with a password of their own."""
+
+import datetime as dt
+import hashlib
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth.hashers import is_password_usable
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import limits
+from accounts.access import Actor, Forbidden, Permission, require
+from accounts.models import Invitation, Member, Organization, User
+
+from ..models import Source
+from . import layers, members
+from .errors import Invalid, Refused
+
+# Invitations that one organization sends within an hour; more would be mail to strangers.
+PER_HOUR = 100
+
+
+@transaction.atomic
+def invite(
+    *, organization: Organization, email: str, role: str, actor: Actor, link: Callable[[str], str]
+) -> Invitation:
+    """Send an invitation, in place of an earlier one to this address. `link`: the address of the page for a secret.
+
+    Raises Forbidden, Invalid, Refused (a member already, personal organization, closed account, too many).
+    """
+    require(actor, Permission.MEMBERS_MANAGE, organization)
+    if actor.user is None:
+        raise Forbidden(Permission.MEMBERS_MANAGE)
+    address, wanted = members.clean_email(email), members.clean_role(role)
+    _refuse_impossible(organization)
+    if Member.objects.active().filter(organization=organization, user__email=address).exists():
+        raise Refused("exists", _("This person is a member already."), "email")
+    try:
+        limits.count(f"invite:{organization.pk}", limit=PER_HOUR, seconds=3600)
+    except limits.TooMany:
+        raise Refused("too_many", _("These are many invitations in one hour. Try again later.")) from None
+    secret = secrets.token_urlsafe(32)
+    until = timezone.now() + dt.timedelta(days=settings.INVITATION_DAYS)
+    invitation, _made = Invitation.objects.update_or_create(
+        organization=organization,
+        email=address,
+        defaults={
+            "role": wanted,
+            "hash": _digest(secret),
+            "invited_by": actor.user,
+            "created_at": timezone.now(),
+            "expires_at": until,
+        },
+    )
+    words = {"invitation": invitation, "link": link(secret), "provider": settings.PROVIDER_NAME}
+    subject = _("%(organization)s invites you") % {"organization": organization.name}
+    send_mail(subject, render_to_string("emails/invitation.txt", words), None, [address])
+    return invitation
+
+
+@transaction.atomic
+def withdraw(*, invitation: Invitation, actor: Actor) -> None:
+    """The link leads nowhere from now on. Raises Forbidden."""
+    require(actor, Permission.MEMBERS_MANAGE, invitation.organization)
+    invitation.delete()
+
+
+def find(secret: str) -> Invitation | None:
+    """The invitation that this secret is of, if it can still be accepted."""
+    live = Invitation.objects.live().select_related("organization", "invited_by")
+    return live.filter(hash=_digest(secret)).first()
+
+
+def account_of(invitation: Invitation) -> User | None:
+    """Who signs in with this address already; None where accepting makes the account (or gives it a first password)."""
+    user: User | None = User.objects.filter(email=invitation.email).first()
+    return user if user is not None and (is_password_usable(user.password) or not user.is_active) else None
+
+
+@transaction.atomic
+def accept(*, invitation: Invitation, user: User | None = None, name: str = "", password: str = "") -> Member:
+    """Join: as `user`, who is signed in; else with a new account, whose name and password these are.
+
+    The invitation is used up. It is the inviter who adds the member, so one who may not any more adds nobody. Raises
+    Invalid (password), Refused (ended, another's, the organization's rules).
+    """
+    locked = Invitation.objects.select_for_update().filter(pk=invitation.pk, hash=invitation.hash).first()
+    if locked is None or locked.expires_at <= timezone.now():
+        raise Refused("ended", _("This invitation has ended. Ask for another."))
+    known = account_of(locked)
+    if user is not None and user.email != locked.email:
+        raise Refused("not_yours", _("This invitation is for another address."))
+    if user is None and known is not None:
+        raise Refused("sign_in", _("Sign in first, to show that the address is yours."))
+    try:
+        member = members.add_member(
+            organization=locked.organization,
+            email=locked.email,
+            name=name,
+            role=locked.role,
+            actor=Actor.from_user(locked.invited_by),
+            source=Source.CONSOLE,
+        )
+    except Forbidden:
+        raise Refused("ended", _("This invitation has ended. Ask for another.")) from None
+    if user is None:
+        _first_password(member.user, name, password)
+    locked.delete()
+    return member
+
+
+def _first_password(user: User, name: str, password: str) -> None:
+    user.name = user.name or layers.clean_text(name, "name", length=200)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid("weak", " ".join(error.messages), "password") from None
+    user.set_password(password)
+    user.save(update_fields=["name", "password"])
+
+
+def _refuse_impossible(organization: Organization) -> None:
+    if organization.is_closed:
+        raise Refused("organization_closed", _("The account is closed; reopen it first."))
+    if organization.kind == Organization.Kind.PERSONAL:
+        raise Refused("personal", _("A personal organization has its owner and nobody else."))
+
+
+def _digest(secret: str) -> str:
+    # No pepper: 256 random bits can't be guessed from their hash.
+    return hashlib.sha256(secret.encode()).hexdigest()
