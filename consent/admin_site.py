@@ -1,7 +1,7 @@
 """The operators' site: who gets in, how it signs in, and the pages that belong to no model."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -23,6 +23,12 @@ class PortalAdminSite(admin.AdminSite):
     site_url = None
     password_change_template = "admin/password_change.html"  # noqa: S105  a path
     password_change_done_template = "admin/password_change_done.html"  # noqa: S105
+
+    def register(self, model_or_iterable: Any, *args: Any, **options: Any) -> None:
+        """Ours alone: what other apps register would show groups that mean nothing here, and people's secrets."""
+        models = model_or_iterable if isinstance(model_or_iterable, Iterable) else [model_or_iterable]
+        own = [model for model in models if model._meta.app_label in ("accounts", "consent")]
+        super().register(own, *args, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Active operators, and nobody else."""
@@ -55,6 +61,11 @@ class PortalAdminSite(admin.AdminSite):
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return LogoutView.as_view()(request)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        from .admin import dashboard
+
+        return super().index(request, {**dashboard.context(), **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         from .admin import bulk, imports, why

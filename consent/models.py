@@ -12,6 +12,7 @@ from accounts.models import Member, Organization
 
 from . import rules
 from .api_models import IdempotencyKey  # noqa: F401
+from .follower_models import DailyChanges, DailyStanding, FollowerCursor, Verification  # noqa: F401  so are these
 from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
 from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet

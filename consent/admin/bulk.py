@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
@@ -158,7 +158,7 @@ def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
         if made.done:
             return redirect("admin:consent_bulkjob_change", made.result.pk)
         status = made.status
-    frame = {**site.each_context(request), "title": _t("Bulk change"), "subtitle": None}
+    frame = {**site.each_context(request), "title": gettext("Bulk change"), "subtitle": None}
     request.current_app = site.name
     context = {**frame, "form": scope, "default_form": default}
     return TemplateResponse(request, "admin/bulk/scope.html", context, status=status)

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationKind, Plan
@@ -97,7 +97,7 @@ def upload(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
         if kept.done:
             return redirect("admin:import_file", kept.result.pk)
         status = kept.status
-    return _screen(site, request, "admin/import/upload.html", {"form": form}, title=_t("Import"), status=status)
+    return _screen(site, request, "admin/import/upload.html", {"form": form}, title=gettext("Import"), status=status)
 
 
 def _kept(request: HttpRequest, data: dict[str, Any]) -> ImportFile:
@@ -114,7 +114,7 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
         table, first = imports.peek(file, encoding if encoding in dict(_ENCODINGS) else "")
     except BadFile as error:
         context = {"file": file, "bad": str(error)}
-        return _screen(site, request, "admin/import/bad.html", context, title=_t("Import"), status=400)
+        return _screen(site, request, "admin/import/bad.html", context, title=gettext("Import"), status=400)
     form = ColumnsForm(sent, table=file.table, columns=list(table.columns))
     status = 200
     if sent is not None:
@@ -124,7 +124,7 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
         status = made.status
     rows = [[row.get(column, "") for column in table.columns] for row in first]
     context = {"form": form, "file": file, "columns": table.columns, "rows": rows}
-    title = _t("Import of %(file)s") % {"file": file.name}
+    title = gettext("Import of %(file)s") % {"file": file.name}
     return _screen(site, request, "admin/import/columns.html", context, title=title, status=status)
 
 

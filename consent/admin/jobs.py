@@ -10,9 +10,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+
+from accounts.reauthentication import confirm_person
 
 from ..bulk import engine, jobs, reports, rows, shapes
 from ..bulk.exports import CSV, JSON_LINES
@@ -136,7 +137,7 @@ class BulkJobAdmin(OperatorAdmin):
         except ServiceError as error:
             return self._page(request, self.job(object_id), error)
         if job.status == JobStatus.AWAITING_APPROVAL:
-            messages.success(request, _t("Nothing is changed yet: another operator has to approve the job."))
+            messages.success(request, gettext("Nothing is changed yet: another operator has to approve the job."))
         return redirect("admin:consent_bulkjob_change", job.pk)
 
     @posted
@@ -144,6 +145,8 @@ class BulkJobAdmin(OperatorAdmin):
         if verb not in _VERBS:
             raise Http404
         job = self.job(object_id)
+        if verb == "approve":
+            confirm_person(request)
         try:
             _VERBS[verb](job=job, actor=actor_of(request))
         except ServiceError as error:
@@ -209,19 +212,19 @@ def title_of(job: BulkJob) -> str:
     words = {"default": job.plan, "file": job.selection.get("name", "")}
     match job.kind:
         case JobKind.UNDO:
-            return _t("Undo of a job")
+            return gettext("Undo of a job")
         case JobKind.PLAN_DEFAULT if job.wanted == Choice.OPTED_IN:
-            return _t("Default of %(default)s: opted in") % words
+            return gettext("Default of %(default)s: opted in") % words
         case JobKind.PLAN_DEFAULT:
-            return _t("Default of %(default)s: opted out") % words
+            return gettext("Default of %(default)s: opted out") % words
         case JobKind.IMPORT:
-            return _t("Import of %(file)s") % words
+            return gettext("Import of %(file)s") % words
     product = SURFACES[job.surface].product.label
     if job.wanted == Choice.OPTED_OUT:
-        return _t("Opt out of %(product)s training") % {"product": product}
+        return gettext("Opt out of %(product)s training") % {"product": product}
     if job.wanted == Choice.OPTED_IN:
-        return _t("Opt in to %(product)s training") % {"product": product}
-    return _t("Choices for %(product)s, each its own") % {"product": product}
+        return gettext("Opt in to %(product)s training") % {"product": product}
+    return gettext("Choices for %(product)s, each its own") % {"product": product}
 
 
 def _scope(job: BulkJob) -> list[tuple[str, Any]]:
@@ -230,10 +233,10 @@ def _scope(job: BulkJob) -> list[tuple[str, Any]]:
 
 def _listed(value: Any) -> list[Any]:
     if value is True:
-        return [_t("yes")]
+        return [gettext("yes")]
     listed = list(value) if isinstance(value, list | tuple) else [value]
     more = len(listed) - 20
-    return [*listed[:20], _t("and %(n)s more") % {"n": more}] if more > 0 else listed
+    return [*listed[:20], gettext("and %(n)s more") % {"n": more}] if more > 0 else listed
 
 
 def _reason(name: str) -> str:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils import timezone
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import NotFound, Permission, get_organization
@@ -40,7 +40,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @admin.display(description=_("organization"))
     def belongs_to(self, key: ApiKey) -> str:
-        return str(key.organization) if key.organization else _t("Operator key")
+        return str(key.organization) if key.organization else gettext("Operator key")
 
     @admin.display(description=_("scopes"))
     def scope_names(self, key: ApiKey) -> str:
@@ -48,7 +48,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @admin.display(description=_("valid"))
     def is_live(self, key: ApiKey) -> str:
-        return _t("Yes") if key.is_live(timezone.now()) else _t("No")
+        return gettext("Yes") if key.is_live(timezone.now()) else gettext("No")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.revoke_view)
@@ -62,10 +62,12 @@ class ApiKeyAdmin(OperatorAdmin):
             if made.done:
                 key, text = made.result
                 self.log_addition(request, key, [{"added": {}}])
-                return self.screen(request, "admin/key_made.html", {"key": key, "text": text}, title=_t("The new key"))
+                return self.screen(
+                    request, "admin/key_made.html", {"key": key, "text": text}, title=gettext("The new key")
+                )
             status = made.status
-        context = {"form": form, "submit": _t("Create the key")}
-        return self.screen(request, "admin/form.html", context, title=_t("New API key"), status=status)
+        context = {"form": form, "submit": gettext("Create the key")}
+        return self.screen(request, "admin/form.html", context, title=gettext("New API key"), status=status)
 
     def _issue(self, request: HttpRequest, data: dict[str, Any]) -> tuple[ApiKey, str]:
         organization = None
@@ -73,7 +75,9 @@ class ApiKeyAdmin(OperatorAdmin):
             try:
                 organization = get_organization(actor_of(request), data["organization"], Permission.KEYS_MANAGE)
             except NotFound:
-                raise Invalid("unknown_organization", _t("There is no such organization."), "organization") from None
+                raise Invalid(
+                    "unknown_organization", gettext("There is no such organization."), "organization"
+                ) from None
         try:
             return issue_key(
                 data["name"],
@@ -85,7 +89,7 @@ class ApiKeyAdmin(OperatorAdmin):
         except ValueError:
             scope = ApiKey.Scope.CONSENT_MEMBER.value
             raise Invalid(
-                "operator_scope", _t("The scope %(scope)s is for operator keys only.") % {"scope": scope}, "scopes"
+                "operator_scope", gettext("The scope %(scope)s is for operator keys only.") % {"scope": scope}, "scopes"
             ) from None
 
     def change_view(
@@ -101,6 +105,6 @@ class ApiKeyAdmin(OperatorAdmin):
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key: ApiKey = self.found(ApiKey.objects, object_id)
         if revoke_key(key):
-            self.log_change(request, key, [{"changed": {"fields": [_t("revoked")]}}])
-        messages.success(request, _t("The key is revoked: from now on nothing can be done with it."))
+            self.log_change(request, key, [{"changed": {"fields": [gettext("revoked")]}}])
+        messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))
         return redirect("admin:accounts_apikey_change", key.pk)

@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import split_ident
@@ -80,7 +80,7 @@ class MemberAdmin(OperatorAdmin):
         )
         if not done.done:
             return self._page(request, member, form, done.status)
-        messages.success(request, _t("Saved."))
+        messages.success(request, gettext("Saved."))
         return redirect("admin:accounts_member_change", member.pk)
 
     def _page(
@@ -102,7 +102,7 @@ class MemberAdmin(OperatorAdmin):
             members.remove_member(member=member, actor=actor_of(request), source=SOURCE)
         except ServiceError as error:
             return self._refused(request, member, error)
-        messages.success(request, _t("%(member)s has left.") % {"member": member.user})
+        messages.success(request, gettext("%(member)s has left.") % {"member": member.user})
         return redirect("admin:accounts_member_change", member.pk)
 
     @posted
@@ -120,13 +120,13 @@ class MemberAdmin(OperatorAdmin):
             )
         except ServiceError as error:
             return self._refused(request, member, error)
-        messages.success(request, _t("%(member)s is opted out: their data is not used.") % {"member": member.user})
+        messages.success(request, gettext("%(member)s is opted out: their data is not used.") % {"member": member.user})
         if request.POST.get("back") == "members":
             return redirect("admin:accounts_organization_members", member.organization_id)
         return redirect("admin:accounts_member_change", member.pk)
 
     def _refused(self, request: HttpRequest, member: Member, error: ServiceError) -> HttpResponse:
-        messages.error(request, f"{_t('Not saved.')} {error.detail}")
+        messages.error(request, f"{gettext('Not saved.')} {error.detail}")
         return self._page(request, member, status=STATUS[type(error)])
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

@@ -3,13 +3,12 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, Value
-from django.db.models.functions import Lower
+from django.db.models import Exists, OuterRef, Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import split_ident
@@ -68,15 +67,17 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
             theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term.lower())
             queryset = queryset.filter(Exists(theirs) | Q(external_id=term))
         elif term:
-            # The database lowers both sides, so that they agree on what is a letter.
-            start = Q(name_lower__startswith=Lower(Value(term)))
-            queryset = queryset.alias(name_lower=Lower(F("name"))).filter(start | Q(external_id=term))
+            exactly = queryset.filter(external_id=term)
+            named = queryset.named(term)
+            if "o" in request.GET:  # a column was asked for
+                named = named.order_by(*queryset.query.order_by)
+            queryset = exactly if exactly.exists() else named
         return queryset, False
 
     @admin.display(description=_("plans"))
     def plans(self, organization: Organization) -> str:
         held = organization.subscriptions_now  # type: ignore[attr-defined]
-        return " · ".join(subscription.plan.name for subscription in held) or _t("none")
+        return " · ".join(subscription.plan.name for subscription in held) or gettext("none")
 
     @admin.display(description=Product.LE_CHAT.label)
     def le_chat(self, organization: Organization) -> str:
@@ -107,11 +108,11 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         if request.method == "POST":
             made = attempt(form, lambda data: self._create(request, data))
             if made.done:
-                messages.success(request, _t("The organization is there."))
+                messages.success(request, gettext("The organization is there."))
                 return redirect(page_url(made.result))
             status = made.status
-        context = {"form": form, "submit": _t("Create the organization")}
-        return self.screen(request, "admin/form.html", context, title=_t("New organization"), status=status)
+        context = {"form": form, "submit": gettext("Create the organization")}
+        return self.screen(request, "admin/form.html", context, title=gettext("New organization"), status=status)
 
     @staticmethod
     def _create(request: HttpRequest, data: dict[str, Any]) -> Organization:
@@ -148,6 +149,6 @@ def _effective(organization: Organization, product: Product) -> str:
     rows = organization.settings_now  # type: ignore[attr-defined]
     setting = next((row for row in rows if row.product == product), None)
     if setting is None:
-        return _t("Account closed") if organization.is_closed else _t("No subscription")
+        return gettext("Account closed") if organization.is_closed else gettext("No subscription")
     why = setting.get_reason_code_display()
     return format_html('<b>{}</b><br><span class="muted">{}</span>', state_words(setting.allowed), why)

@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
+from accounts.deactivation import end_access
 from accounts.models import User
 
 from .base import OperatorAdmin, yes_no
@@ -106,11 +107,13 @@ class UserAdmin(OperatorAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         # No event speaks of users: this is the one model that is saved here.
         obj.save()
+        if not obj.is_active:
+            end_access(obj)
 
     @admin.display(description=_("password"))
     def password_link(self, user: User) -> str:
         url = reverse("admin:accounts_user_password", args=[user.pk])
-        words = _t("Set a new password") if user.has_usable_password() else _t("None yet: set one")
+        words = gettext("Set a new password") if user.has_usable_password() else gettext("None yet: set one")
         return format_html('<a href="{}">{}</a>', url, words)
 
     def get_urls(self) -> list[Any]:
@@ -122,12 +125,12 @@ class UserAdmin(OperatorAdmin):
         form = PasswordForm(user, request.POST or None)
         if request.method == "POST" and form.is_valid():
             form.save()
-            self.log_change(request, user, [{"changed": {"fields": [_t("password")]}}])
+            self.log_change(request, user, [{"changed": {"fields": [gettext("password")]}}])
             if user.pk == request.user.pk:
                 update_session_auth_hash(request, user)
-            messages.success(request, _t("The new password is set."))
+            messages.success(request, gettext("The new password is set."))
             return redirect("admin:accounts_user_change", user.pk)
         status = 400 if request.method == "POST" else 200
-        context = {"form": form, "original": user, "submit": _t("Set password")}
-        title = _t("New password for %(user)s") % {"user": user.email}
+        context = {"form": form, "original": user, "submit": gettext("Set password")}
+        title = gettext("New password for %(user)s") % {"user": user.email}
         return self.screen(request, "admin/form.html", context, title=title, status=status)

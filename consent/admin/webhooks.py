@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import NotFound, Permission, get_organization
@@ -60,7 +60,7 @@ class WebhookAdmin(OperatorAdmin):
 
     @admin.display(description=_("organization"))
     def whose(self, endpoint: WebhookEndpoint) -> str:
-        return str(endpoint.organization) if endpoint.organization else _t("Everybody's")
+        return str(endpoint.organization) if endpoint.organization else gettext("Everybody's")
 
     def endpoint(self, object_id: str) -> WebhookEndpoint:
         found: WebhookEndpoint = self.found(WebhookEndpoint.objects.select_related("organization"), object_id)
@@ -74,8 +74,8 @@ class WebhookAdmin(OperatorAdmin):
             if made.done:
                 return self._secret(request, made.result)
             status = made.status
-        context = {"form": form, "submit": _t("Create the webhook")}
-        return self.screen(request, "admin/form.html", context, title=_t("New webhook"), status=status)
+        context = {"form": form, "submit": gettext("Create the webhook")}
+        return self.screen(request, "admin/form.html", context, title=gettext("New webhook"), status=status)
 
     @staticmethod
     def _create(request: HttpRequest, data: dict[str, Any]) -> WebhookEndpoint:
@@ -84,7 +84,9 @@ class WebhookAdmin(OperatorAdmin):
             try:
                 organization = get_organization(actor, data["organization"], Permission.WEBHOOKS_MANAGE)
             except NotFound:
-                raise Invalid("unknown_organization", _t("There is no such organization."), "organization") from None
+                raise Invalid(
+                    "unknown_organization", gettext("There is no such organization."), "organization"
+                ) from None
         return webhooks.create_endpoint(
             organization=organization,
             url=data["url"],
@@ -95,7 +97,7 @@ class WebhookAdmin(OperatorAdmin):
 
     def _secret(self, request: HttpRequest, endpoint: WebhookEndpoint) -> HttpResponse:
         context = {"original": endpoint, "secret": secret_of(endpoint)}
-        return self.screen(request, "admin/webhooks/secret.html", context, title=_t("The signing secret"))
+        return self.screen(request, "admin/webhooks/secret.html", context, title=gettext("The signing secret"))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -128,7 +130,7 @@ class WebhookAdmin(OperatorAdmin):
                 return self._secret(request, webhooks.rotate_secret(endpoint=endpoint, actor=actor))
             case "remove":
                 webhooks.delete_endpoint(endpoint=endpoint, actor=actor)
-                messages.success(request, _t("The webhook is deleted."))
+                messages.success(request, gettext("The webhook is deleted."))
                 return redirect("admin:consent_webhookendpoint_changelist")
             case _:
                 raise Http404
@@ -137,9 +139,9 @@ class WebhookAdmin(OperatorAdmin):
     @staticmethod
     def _say(request: HttpRequest, delivered: bool) -> None:
         if delivered:
-            messages.success(request, _t("The test has arrived."))
+            messages.success(request, gettext("The test has arrived."))
         else:
-            messages.warning(request, _t("The test has not arrived; the attempt below says why."))
+            messages.warning(request, gettext("The test has not arrived; the attempt below says why."))
 
     @posted
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -149,7 +151,7 @@ class WebhookAdmin(OperatorAdmin):
         )
         if not done.done:
             return self._page(request, endpoint, form, done.status)
-        messages.success(request, _t("What follows that position is sent once more."))
+        messages.success(request, gettext("What follows that position is sent once more."))
         return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
 
     def get_urls(self) -> list[Any]:

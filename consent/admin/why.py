@@ -16,8 +16,9 @@ from .forms import WhyForm
 
 def why(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """A GET with the question in the URL, so that it can be passed on; 400 where it is none."""
-    asked = any(name in request.GET for name in WhyForm.base_fields)
-    form = WhyForm(request.GET if asked else None)
+    # A link from an organization's page names it, and leaves the rest to be asked.
+    asked = "product" in request.GET or any(n in request.GET for n in WhyForm.base_fields if n != "organization")
+    form = WhyForm(request.GET) if asked else WhyForm(initial=request.GET.dict())
     answer = decisions.decide(_question(form.cleaned_data), actor_of(request)) if form.is_valid() else None
     context = {
         **site.each_context(request),

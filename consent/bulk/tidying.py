@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import RateCount
+from accounts.models import Invitation, RateCount
 
 from .. import ledger
 from ..api_models import IdempotencyKey
@@ -58,6 +60,9 @@ def _all() -> Iterator[None]:
     yield from _delete(attempts)
     yield from _delete(IdempotencyKey.objects.filter(created_at__lt=ledger.clock() - dt.timedelta(days=1)))
     yield from _delete(RateCount.objects.filter(window__lt=int(ledger.clock().timestamp()) - 3600))
+    now = timezone.now()
+    yield from _delete(Invitation.objects.filter(expires_at__lt=now - dt.timedelta(days=settings.INVITATION_DAYS)))
+    yield from _delete(Session.objects.filter(expire_date__lt=now))
 
 
 def _delete(

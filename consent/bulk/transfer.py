@@ -25,7 +25,8 @@ from ..models import ConsentEvent, PendingEvent
 from .files import BadFile, open_file
 
 FORMAT, VERSION = "training-consent-portal-state", 1
-_APPS = ("accounts", "consent")
+# The second factors of sign-in too; sessions end with the move.
+_APPS = ("accounts", "mfa", "consent")
 _ROWS = 2_000  # fetched, or inserted, at a time
 _LONGEST = 64 << 20  # bytes in one line
 Model = type[models.Model]
@@ -141,6 +142,7 @@ def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
         "UUIDField": lambda value: str(value if isinstance(value, uuid.UUID) else uuid.UUID(value)),
         "BooleanField": bool,
         "DateTimeField": _spell_instant,
+        "DateField": str,
         "JSONField": lambda value: json.loads(value) if isinstance(value, str) else value,
     }
     return spellings.get(_kind(field))
@@ -317,6 +319,7 @@ def _reading(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
     return {
         "UUIDField": (lambda value: uuid.UUID(value).hex) if connection.vendor == "sqlite" else uuid.UUID,
         "BooleanField": _read_flag,
+        "DateField": dt.date.fromisoformat,
         "DateTimeField": lambda value: connection.ops.adapt_datetimefield_value(dt.datetime.fromisoformat(value)),
         "JSONField": lambda value: json.dumps(value, ensure_ascii=False),
     }.get(_kind(field))

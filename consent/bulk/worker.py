@@ -1,4 +1,4 @@
-"""The work that happens beside requests: places events, runs jobs. Any number of workers may run at once."""
+"""The work that happens beside requests: events placed and followed, jobs, e-mail. Any number of workers may run."""
 
 import logging
 import time
@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from django.db import OperationalError, close_old_connections
 
+from accounts import outbox
+
 from .. import ledger
+from ..followers import follow_all
 from ..job_models import BulkJob
 from . import engine, tidying
 from .imports.jobs import read_next
@@ -24,7 +27,7 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     placed = ledger.sequence()
     job = engine.claim_next()
     if job is None:
-        return read_next() or placed > 0
+        return sum((follow_all(), outbox.send_next(), read_next(), placed > 0)) > 0
     logger.info("job %s: running from row %s of %s", job.pk, job.cursor, job.matched)
 
     def after_chunk(job: BulkJob) -> None:

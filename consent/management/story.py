@@ -5,22 +5,29 @@ Names, plans and choices are always the same; the days count back from today. Ev
 """
 
 import datetime as dt
+import functools
 from collections.abc import Callable
 
 from accounts.access import Actor
 from accounts.authentication import issue_key, revoke_key
 from accounts.models import ApiKey, Member, Organization, User
 
+from ..bulk import engine, jobs
+from ..bulk.selection import Selection
+from ..job_models import BulkJob
 from ..models import Source
 from ..rules import Choice
 from ..services import choices, locks, members, organizations, plans
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
+from .crowd import YEARS, Newcomer, newcomers
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
+REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
 # Whom one can sign in as: address → what they are.
 PEOPLE = {
     OPERATOR[0]: "operator, for all organizations",
+    REVIEWER[0]: "second operator, who approves jobs",
     "ada@kvasir.example": "owner of Kvasir Labs",
     "bo@kvasir.example": "admin of Kvasir Labs",
     "dag@kvasir.example": "auditor of Kvasir Labs, member of Meridian Bank",
@@ -29,6 +36,7 @@ PEOPLE = {
     "mira@okafor.example": "owner of her personal organization",
 }
 _STEP = dt.timedelta(minutes=11)
+_PACE = 4
 _Role = Member.Role
 
 
@@ -37,16 +45,21 @@ class Story:
 
     def __init__(self, operator: User, travel: Callable[[dt.datetime], None], today: dt.datetime) -> None:
         self._operator = Actor.from_command(operator)
-        self._travel, self._today, self._now = travel, today, today
+        address, name = REVIEWER
+        self._reviewer = Actor.from_command(User.objects.create_user(address, None, name=name, is_staff=True))
+        self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
+        self._newcomers: list[tuple[int, Callable[[], None]]] = self._schedule()
         self._key, _text = issue_key("Mobile app backend", [ApiKey.Scope.CONSENT_MEMBER])
         self._phone = Actor.from_key(self._key)
 
     def tell(self) -> None:
+        """From the first account to today; two years lie between."""
         self._kvasir_and_the_first_personal_accounts()
         self._customers_with_contracts()
         self._plans_move()
         self._choices_on_the_phone()
         self._lately()
+        self._jobs()
         revoke_key(self._key)  # it has served: nobody has its text
 
     # --- Chapters ---
@@ -105,6 +118,8 @@ class Story:
         self._days_ago(74)
         self._subscribe(self.tessera, "le_chat_pro", "Downgraded by the customer.")  # carried over
         self._subscribe(self.juniper, "le_chat_teams", "Upgraded by the customer.")  # the opt-in is dropped
+        self._days_ago(70)
+        self._default(Choice.OPTED_OUT, "Off for all while the terms are reviewed.")
         self._days_ago(61)
         plans.end_subscription(
             organization=self.bluefin,
@@ -143,6 +158,8 @@ class Story:
             )
 
     def _lately(self) -> None:
+        self._days_ago(34)
+        self._default(Choice.OPTED_IN, "The terms are reviewed.")
         self._days_ago(33)
         self._personal("Lucía Ferreira", "ferreira", "ES", "le_chat_pro")
         self.quokka = self._team("Quokka Robotics", "quokka", "AU", "le_chat_free", "ai_studio_experiment")
@@ -169,10 +186,105 @@ class Story:
         self._join(self.kvasir, "kari@kvasir.example", "Kari Moe")
         self._on_phone(self.kvasir, "kari@kvasir.example", Choice.OPTED_OUT, Source.IOS)
 
+    def _jobs(self) -> None:
+        """One that ran, and one that waits for a second operator."""
+        self._days_ago(1)
+        self._run(
+            jobs.preview_choice(
+                surface=AI_STUDIO_CONSOLE,
+                selection=Selection(plan=("ai_studio_experiment",), country=("FR", "DE")),
+                choice=Choice.OPTED_OUT,
+                reason="Asked for by the data protection authority.",
+                actor=self._operator,
+                source=Source.ADMIN,
+            )
+        )
+        waiting = jobs.preview_choice(
+            surface=LE_CHAT_CONSOLE,
+            selection=Selection(plan=("le_chat_pro",), country=("SE",)),
+            choice=Choice.OPTED_IN,
+            reason="Research programme, agreed with each customer.",
+            actor=self._operator,
+            source=Source.ADMIN,
+        )
+        jobs.submit(job=waiting, actor=self._operator, digest=waiting.digest)
+
+    def _default(self, default: Choice, reason: str) -> None:
+        self._run(
+            jobs.preview_default(
+                plan=plans.get_plan("ai_studio_experiment"),
+                default=default,
+                reason=reason,
+                actor=self._operator,
+                source=Source.ADMIN,
+            )
+        )
+
+    def _run(self, job: BulkJob) -> None:
+        job = jobs.submit(job=job, actor=self._operator, digest=job.digest)
+        if job.loosens:
+            job = jobs.approve(job=job, actor=self._reviewer)
+        engine.run(engine.claim(job))
+
+    # --- The background ---
+
+    def _schedule(self) -> list[tuple[int, Callable[[], None]]]:
+        """What the newcomers do, (days ago, what), the latest first so that the earliest is popped first."""
+        steps: list[tuple[int, Callable[[], None]]] = []
+        for each in newcomers():
+            steps.append((each.days_ago, functools.partial(self._comes, each)))
+            for days, choice in ((each.opts_out, Choice.OPTED_OUT), (each.opts_in, Choice.OPTED_IN)):
+                if days is not None:
+                    steps.append((days, functools.partial(self._chooses, each, choice)))
+            if each.moves:
+                steps.append((each.moves[0], functools.partial(self._moves, each, each.moves[1])))
+        return sorted(steps, key=lambda step: step[0])
+
+    def _comes(self, newcomer: Newcomer) -> None:
+        organization = self._create(
+            OrganizationDraft(
+                name=newcomer.name,
+                kind=Organization.Kind.PERSONAL if newcomer.personal else Organization.Kind.TEAM,
+                external_id=newcomer.external_id,
+                country=newcomer.country,
+                owner=(self._address(newcomer), newcomer.owner) if newcomer.personal else None,
+            ),
+            *newcomer.plans,
+        )
+        if not newcomer.personal:
+            self._join(organization, self._address(newcomer), newcomer.owner, _Role.OWNER)
+
+    @staticmethod
+    def _address(newcomer: Newcomer) -> str:
+        return f"owner@{newcomer.external_id.encode('idna').decode()}.example"
+
+    def _chooses(self, newcomer: Newcomer, choice: Choice) -> None:
+        organization = Organization.objects.get(external_id=newcomer.external_id)
+        reason = "Decided by the board." if choice == Choice.OPTED_IN else ""
+        surface = LE_CHAT_CONSOLE
+        if newcomer.personal:
+            self._on_phone(organization, self._address(newcomer), choice, Source.IOS)
+        else:
+            self._choose(organization, self._address(newcomer), surface, choice, reason)
+
+    def _moves(self, newcomer: Newcomer, plan_key: str) -> None:
+        self._subscribe(
+            Organization.objects.get(external_id=newcomer.external_id), plan_key, "Asked for by the customer."
+        )
+
     # --- Verbs ---
 
     def _days_ago(self, days: int) -> None:
-        self._now = self._today - dt.timedelta(days=days)
+        """The story's days are four of the calendar's; what the newcomers did until then is told first."""
+        while self._newcomers and self._newcomers[-1][0] > days * _PACE:
+            ago, step = self._newcomers.pop()
+            self._go(ago)
+            step()
+        self._go(days * _PACE)
+
+    def _go(self, days: int) -> None:
+        """To that day, or on from where the story is if it is later already."""
+        self._now = max(self._now, self._today - dt.timedelta(days=days))
         self._travel(self._now)
 
     def _later(self) -> None:

@@ -46,7 +46,7 @@ def operator(cast: Cast, client: Client) -> Client:
 def test_page__nobody_signed_in__sent_to_sign_in(name: str, client: Client) -> None:
     response = client.get(url(name))
     assert response.status_code == 302
-    assert response.url == f"{reverse('sign-in')}?next={url(name)}"
+    assert response.url == f"{reverse('account_login')}?next={url(name)}"
 
 
 @pytest.mark.parametrize("person", ["owner", "admin", "auditor", "member", "outsider"])
@@ -72,7 +72,7 @@ def test_page__operator_deactivated__out_at_once(cast: Cast, operator: Client) -
 
 def test_login__own_form__is_the_portals(client: Client) -> None:
     response = client.get(url("login"))
-    assert (response.status_code, response.url) == (302, f"{reverse('sign-in')}?next={url('index')}")
+    assert (response.status_code, response.url) == (302, f"{reverse('account_login')}?next={url('index')}")
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -160,9 +160,9 @@ def test_limit__operators_key__none(world: World, slow: None) -> None:
 def test_limit__signing_in__429_alike_for_known_and_unknown(world: World, email: str, settings: Any) -> None:
     settings.SIGN_IN_RATE = 2
     client = Client()
-    sent = {"username": email, "password": "wrong"}
+    sent = {"login": email, "password": "wrong"}
     statuses = [client.post("/sign-in/", sent).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
-    right = client.post("/sign-in/", {"username": email, "password": PASSWORD})
+    right = client.post("/sign-in/", {"login": email, "password": PASSWORD})
     assert right.status_code == 429 and int(right["Retry-After"]) <= 60
-    assert client.post("/sign-in/", {"username": f"x{email}", "password": "wrong"}).status_code == 200
+    assert client.post("/sign-in/", {"login": f"x{email}", "password": "wrong"}).status_code == 200

@@ -33,7 +33,9 @@ def test_export_state__file__private_described_and_signed(exported: Path) -> Non
     assert len(lines) - 1 == sum(table["rows"] for table in header["tables"].values())
     assert json.loads(closing) == {"sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
     assert set(header["tables"]) == {
-        model._meta.db_table for name in ("accounts", "consent") for model in apps.get_app_config(name).get_models()
+        model._meta.db_table
+        for name in ("accounts", "mfa", "consent")
+        for model in apps.get_app_config(name).get_models()
     }
 
 

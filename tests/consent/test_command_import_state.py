@@ -108,8 +108,8 @@ def test_state__from_sqlite_to_this_database_and_back__three_equal_files(tmp_pat
     assert run("export_state", str(files[1])).code == 0
     _manage(two, "migrate", "--verbosity", "0")
     _manage(two, "import_state", str(files[1]))
-    _manage(two, "verify_ledger")
     _manage(two, "export_state", str(files[2]))
+    _manage(two, "verify_ledger")
     assert files[0].read_bytes() == files[1].read_bytes() == files[2].read_bytes()
 
 

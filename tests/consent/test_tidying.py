@@ -4,8 +4,11 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import override_settings
+from django.utils import timezone
 
+from accounts.models import Invitation
 from consent import ledger
 from consent.bulk import engine, jobs, tidying
 from consent.import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
@@ -150,3 +153,18 @@ def test_worker__once__tidies_up_when_the_jobs_are_done(team: Team) -> None:
     assert run("worker", "--once").code == 0
     assert list(BulkJob.objects.values_list("pk", "status")) == [(job.pk, JobStatus.DONE)]
     assert not BulkJobRow.objects.filter(job_id=old.pk).exists()
+
+
+def test_tidy_up__sessions_and_invitations__go_when_they_are_long_over(team: Team) -> None:
+    now = timezone.now()
+    for key, days in (("over", -1), ("live", 1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=now + dt.timedelta(days=days))
+    (organization,) = team.organizations(1)
+    for name, days in (("over", -8), ("ended", -1), ("live", 1)):
+        Invitation.objects.create(
+            organization=organization, email=f"{name}@kvasir.example", hash=name, invited_by=team.author,
+            expires_at=now + dt.timedelta(days=days),
+        )  # fmt: skip
+    tidying.tidy_up()
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["live"]
+    assert set(Invitation.objects.values_list("hash", flat=True)) == {"ended", "live"}

@@ -1,4 +1,4 @@
-"""Something to look at: an empty installation gets organizations, people and half a year of real history."""
+"""Something to look at: an empty installation gets organizations, people and two years of real history."""
 
 import secrets
 from typing import Any
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.management.base import Failed, table
 from accounts.models import Organization, User
-from consent import ledger
+from consent import followers, ledger
 from consent.management import story
 from consent.management.base import ConsentCommand
 
@@ -54,6 +54,8 @@ class Command(ConsentCommand):
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
         ledger.sequence()
+        followers.skip_to_head("notices")  # owners of the demo have no mailboxes
+        followers.catch_up("rollup")
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
     def _set_password(self, password: str) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""The operators' overview: numbers and pictures, from sums or one look-up each, never from a count of everything."""
+
+from typing import Any
+
+from django.db.models import Min
+from django.utils import timezone
+
+from .. import followers, ledger, pictures
+from ..follower_models import Verification
+from ..job_models import BulkJob, JobStatus
+from ..webhook_models import EndpointStatus, WebhookEndpoint
+from .jobs import title_of
+
+_JOBS = 5
+_OPEN = (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.READING)
+
+
+def context() -> dict[str, Any]:
+    today = timezone.now().date()
+    bars, sources = pictures.changes(today)
+    standings = pictures.standings()
+    open_jobs = BulkJob.objects.filter(status__in=_OPEN).select_related("author").order_by("-pk")[:_JOBS]
+    return {
+        "shares": pictures.shares(today),
+        "changes": bars,
+        "sources": sources,
+        "standings": standings,
+        # The same, a row per kind.
+        "kinds": [
+            {
+                "label": parts[0].label,
+                "counts": [(bar.label, part.count) for bar, part in zip(standings, parts, strict=True)],
+            }
+            for parts in zip(*(bar.segments for bar in standings), strict=True)
+        ],
+        "behind": followers.lag("rollup"),
+        "jobs": [(job, title_of(job)) for job in open_jobs],
+        "head": ledger.head(),
+        "verification": Verification.objects.order_by("-pk").first(),
+        **_delivery(),
+    }
+
+
+def _delivery() -> dict[str, Any]:
+    """How far the slowest endpoint is behind, and the first few that are paused."""
+    slowest = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE).aggregate(Min("position"))["position__min"]
+    paused = WebhookEndpoint.objects.filter(status=EndpointStatus.PAUSED).select_related("organization")
+    return {"delivery_lag": None if slowest is None else ledger.head() - slowest, "paused": paused[:_JOBS]}

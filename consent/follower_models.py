@@ -1,0 +1,69 @@
+"""What is derived from the ledger by reading along: how far each reader has got, and sums per day."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import InstantField
+
+
+class FollowerCursor(models.Model):
+    """The last position of the ledger that a follower has dealt with; moved in the transaction of its work."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}"
+
+
+class DailyStanding(models.Model):
+    """By how many the layers that stand so became more (or fewer) on a day: the sum up to a day is how many stood so.
+
+    `plan` is '' for members, whose layer has none.
+    """
+
+    day = models.DateField()
+    surface = models.CharField(max_length=40)
+    plan = models.CharField(max_length=40, blank=True, default="")
+    reason_code = models.CharField(max_length=30)
+    allowed = models.BooleanField()
+    change = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "surface", "plan", "reason_code", "allowed"], name="daily_standing_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.surface} {self.plan} {self.reason_code}: {self.change:+}"
+
+
+class DailyChanges(models.Model):
+    """How many choices, by where they were made."""
+
+    day = models.DateField()
+    source = models.CharField(max_length=20)
+    choices = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["day", "source"], name="daily_changes_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.source}: {self.choices}"
+
+
+class Verification(models.Model):
+    """What a run of verify_ledger found."""
+
+    at = InstantField(_("when"))
+    head = models.BigIntegerField(_("head"))
+    problems = models.PositiveIntegerField(_("problems"))
+
+    class Meta:
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.problems}"

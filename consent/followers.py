@@ -1,0 +1,57 @@
+"""Followers read along the ledger, in position order, and derive something from each event exactly once.
+
+A batch and the cursor behind it are one transaction: after a crash the next worker goes on where the last committed.
+"""
+
+from collections.abc import Callable, Sequence
+
+from django.db import transaction
+
+from . import ledger
+from .follower_models import FollowerCursor
+from .models import ConsentEvent
+from .notices import notify_owners
+from .rollup import add_up
+
+BATCH = 2_000
+Follower = Callable[[Sequence[ConsentEvent]], None]
+FOLLOWERS: dict[str, Follower] = {"notices": notify_owners, "rollup": add_up}
+
+
+def follow_all() -> bool:
+    """Let each follower deal with a batch; returns whether there was anything to deal with."""
+    head = ledger.head()
+    return sum(follow(name, head) for name in FOLLOWERS) > 0  # not any(): each has its turn
+
+
+@transaction.atomic
+def follow(name: str, head: int) -> bool:
+    cursor, _made = FollowerCursor.objects.get_or_create(name=name)
+    if cursor.position >= head:
+        return False
+    # One worker at a time; another one finds the cursor moved.
+    cursor = FollowerCursor.objects.select_for_update().get(name=name)
+    events = list(ConsentEvent.objects.all().placed().filter(placed__position__gt=cursor.position)[:BATCH])
+    if not events:
+        return False
+    FOLLOWERS[name](events)
+    cursor.position = events[-1].placed.position
+    cursor.save(update_fields=["position"])
+    return True
+
+
+def catch_up(name: str) -> None:
+    """Deal with all there is, now."""
+    while follow(name, ledger.head()):
+        pass
+
+
+def skip_to_head(name: str) -> None:
+    """What was so far is not this follower's: after a demo or a move from another database."""
+    FollowerCursor.objects.update_or_create(name=name, defaults={"position": ledger.head()})
+
+
+def lag(name: str) -> int:
+    """How many events the follower is behind."""
+    position = FollowerCursor.objects.filter(name=name).values_list("position", flat=True).first() or 0
+    return max(0, ledger.head() - position)

@@ -1,0 +1,229 @@
+"""What the operators' dashboard draws, from the sums per day: shares over time, changes a day, how settings stand.
+
+Pictures are numbers here, and plain SVG in the templates, because every charting library met writes inline styles or
+scripts, which the pages' policy forbids. All coordinates are per cent of the picture's width and height.
+"""
+
+import dataclasses
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from accounts.models import Plan
+
+from .follower_models import DailyChanges, DailyStanding
+from .job_models import BulkJob, JobKind, JobStatus
+from .models import Source
+from .rules import Reason
+from .surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+
+YEARS = dt.timedelta(days=730)
+RECENT = dt.timedelta(days=29)
+_STEPS = 104  # points of a line
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A changed default of a plan."""
+
+    x: float
+    day: dt.date
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """The share that is opted out, over time."""
+
+    title: str
+    path: str
+    area: str
+    now: float | None
+    total: int
+    marks: tuple[Mark, ...]
+    months: tuple[float | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    label: str
+    kind: int
+    start: float
+    size: float
+    count: int
+
+    @property
+    def top(self) -> float:
+        """Where it begins, from above, in a bar that stands on the ground."""
+        return 100 - self.start - self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    label: Any
+    total: int
+    segments: tuple[Segment, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    lines: tuple[Line, ...]
+    since: dt.date
+    until: dt.date
+    months: tuple[dt.date, ...]
+
+
+# --- Shares over time ---
+
+
+def shares(today: dt.date) -> Shares:
+    """A line for every plan, and one for members, up to two years back."""
+    first = DailyStanding.objects.order_by("day").values_list("day", flat=True).first() or today
+    since = max(first, today - YEARS)
+    days = max(1, (today - since).days)
+    levels = _levels(since)
+    plans = Plan.objects.order_by("position").values_list("key", "product", "name")
+    of_product = {surface.product.value: surface.key for surface in ORGANIZATION_SURFACES}
+    wanted = [(of_product[product], key, name) for key, product, name in plans]
+    wanted.append((LE_CHAT_MOBILE.key, "", _("Members")))
+    marks = _marks(since, days)
+    months = _months(since, today)
+    steps = [since + dt.timedelta(days=round(days * step / _STEPS)) for step in range(_STEPS + 1)]
+    lines = tuple(
+        _line(name, _at(levels[surface, plan], steps), _at(levels[surface, plan], months), marks.get(plan, ()))
+        for surface, plan, name in wanted
+    )
+    return Shares(lines=lines, since=since, until=today, months=months)
+
+
+Level = dict[dt.date, tuple[int, int]]  # day → how many were used and not used at its end
+
+
+def _levels(since: dt.date) -> defaultdict[tuple[str, str], Level]:
+    """(surface, plan) → its levels on the days when they changed; the day before `since` has what was before."""
+    changes: dict[tuple[str, str], dict[dt.date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    rows = DailyStanding.objects.values_list("surface", "plan", "allowed").annotate(total=Sum("change")).order_by()
+    for surface, plan, allowed, total in rows.filter(day__lt=since):
+        changes[surface, plan][since - dt.timedelta(days=1)][not allowed] += total
+    days = DailyStanding.objects.filter(day__gte=since).values_list("day", "surface", "plan", "allowed")
+    for day, surface, plan, allowed, total in days.annotate(total=Sum("change")).order_by():
+        changes[surface, plan][day][not allowed] += total
+    found: defaultdict[tuple[str, str], Level] = defaultdict(dict)
+    for key, by_day in changes.items():
+        used = unused = 0
+        for day in sorted(by_day):
+            used, unused = used + by_day[day][0], unused + by_day[day][1]
+            found[key][day] = used, unused
+    return found
+
+
+Values = list[tuple[float | None, int]]
+
+
+def _line(title: str, values: Values, monthly: Values, marks: tuple[Mark, ...]) -> Line:
+    points = [(100 * step / _STEPS, 100 - value) for step, (value, _total) in enumerate(values) if value is not None]
+    path = "M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in points) if points else ""
+    area = f"{path} L100 100 L{points[0][0]:.2f} 100 Z" if points else ""
+    now, total = values[-1]
+    return Line(title, path, area, now, total, marks, tuple(value for value, _total in monthly))
+
+
+def _at(level: Level, days: Iterable[dt.date]) -> Values:
+    """The share in per cent and the number at the end of each day; None where there was nobody."""
+    changed = sorted(level)
+    found: Values = []
+    position, used, unused = 0, 0, 0
+    for day in days:
+        while position < len(changed) and changed[position] <= day:
+            used, unused = level[changed[position]]
+            position += 1
+        total = used + unused
+        found.append((100 * unused / total if total else None, total))
+    return found
+
+
+def _marks(since: dt.date, days: int) -> dict[str, tuple[Mark, ...]]:
+    found: dict[str, list[Mark]] = defaultdict(list)
+    jobs = BulkJob.objects.filter(kind=JobKind.PLAN_DEFAULT, status=JobStatus.DONE).order_by("finished_at")
+    for job in jobs[:100]:
+        day = job.finished_at.date() if job.finished_at else since
+        if day >= since:
+            words = _("opted out by default") if job.wanted == "opted_out" else _("opted in by default")
+            found[job.plan].append(Mark(100 * (day - since).days / days, day, words))
+    return {plan: tuple(marks) for plan, marks in found.items()}
+
+
+def _months(since: dt.date, until: dt.date) -> tuple[dt.date, ...]:
+    """The last day of each month, and today."""
+    found: list[dt.date] = []
+    day = since.replace(day=1)
+    while True:
+        following = (day + dt.timedelta(days=32)).replace(day=1)
+        if following > until:
+            return (*found, until)
+        found.append(following - dt.timedelta(days=1))
+        day = following
+
+
+# --- Changes a day ---
+
+
+def changes(today: dt.date) -> tuple[list[Bar], list[str]]:
+    """A bar for each of the last thirty days, its parts by where choices were made; and the names of the parts."""
+    since = today - RECENT
+    counts: dict[dt.date, dict[str, int]] = defaultdict(dict)
+    for day, source, number in DailyChanges.objects.filter(day__gte=since).values_list("day", "source", "choices"):
+        counts[day][source] = number
+    there = [source for source in Source if any(source in by_source for by_source in counts.values())]
+    most = max((sum(by_source.values()) for by_source in counts.values()), default=0) or 1
+    bars = []
+    for offset in range(RECENT.days + 1):
+        day = since + dt.timedelta(days=offset)
+        bars.append(_bar(day, [(str(s.label), counts[day].get(s, 0)) for s in there], most))
+    return bars, [str(source.label) for source in there]
+
+
+# --- How settings stand ---
+
+_KINDS: dict[str, frozenset[Reason]] = {
+    "default": frozenset({Reason.PLAN_DEFAULT}),
+    "chosen": frozenset({Reason.ORGANIZATION_OPTED_IN, Reason.ORGANIZATION_OPTED_OUT}),
+    "carried": frozenset({Reason.CARRIED_OVER}),
+    "locked": frozenset({Reason.LOCKED}),
+    "none": frozenset({Reason.NO_SUBSCRIPTION, Reason.ORGANIZATION_CLOSED}),
+}
+
+
+def standings() -> list[Bar]:
+    """A bar for each of the organizations' surfaces: how many follow a default, chose, are carried over or locked."""
+    names = {
+        "default": _("Default of the plan"),
+        "chosen": _("Chosen"),
+        "carried": _("Carried over"),
+        "locked": _("Locked"),
+        "none": _("No subscription or closed"),
+    }
+    kind_of = {reason.value: kind for kind, reasons in _KINDS.items() for reason in reasons}
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for surface, reason, total in (
+        DailyStanding.objects.values_list("surface", "reason_code").annotate(total=Sum("change")).order_by()
+    ):
+        counts[surface][kind_of.get(reason, "none")] += total
+    bars = []
+    for surface in ORGANIZATION_SURFACES:
+        parts = [(name, counts[surface.key][kind]) for kind, name in names.items()]
+        bars.append(_bar(surface.product.label, parts, sum(count for _name, count in parts) or 1))
+    return bars
+
+
+def _bar(label: Any, parts: Sequence[tuple[str, int]], whole: int) -> Bar:
+    segments, start = [], 0.0
+    for kind, (name, count) in enumerate(parts):
+        size = 100 * count / whole
+        segments.append(Segment(name, kind, start, size, count))
+        start += size
+    return Bar(label, sum(count for _name, count in parts), tuple(segments))
