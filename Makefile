@@ -132,6 +132,17 @@ CASES ?= 100
 fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everything that its description allows, and more (CASES=100)
 	@$(PY) scripts/fuzz.py .venv-fuzz/bin/st --cases $(CASES)
 
+# --- Words and looks ----------------------------------------------------------------------------------------------
+
+.PHONY: messages
+messages: $(VENV)/installed-dev ## collect what is to be translated, and compile what is (needs gettext)
+	@$(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i tests -i benchmarks -i scripts -i staticfiles
+	@$(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz
+
+.PHONY: axe
+axe: $(VENV)/installed-dev ## look for barriers on every page in every language, colour scheme and width (CI takes a quarter)
+	@AXE=all $(PYTEST) tests/browser/test_everywhere.py -k axe
+
 .PHONY: interop
 interop: $(VENV)/installed-dev ## npm's standardwebhooks verifies what webhooks send (needs node and npm)
 	@$(PY) scripts/interop.py
@@ -151,6 +162,7 @@ bench: $(VENV)/installed-dev ## every performance claim measured, both sides in 
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.webhooks
+	@$(BENCH) benchmarks.pages --large $(ROWS) --pairs $(PAIRS)
 
 drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both databases, and prove that nothing is lost
 	@$(BENCH) benchmarks.drill
@@ -187,7 +199,7 @@ check-migrations: $(VENV)/installed-dev
 
 # As in production: on PostgreSQL (nothing connects to it) and behind HTTPS.
 check-deploy: $(VENV)/installed-dev
-	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal \
+	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal EMAIL_URL=smtp+tls://mail.example:587 \
 		$(PY) manage.py check --deploy --fail-level WARNING
 
 .PHONY: format

@@ -39,9 +39,9 @@ def wait_for(url: str) -> None:
 
 def sign_in(page: Page, base: str, email: str, password: str) -> None:
     page.goto(f"{base}/sign-in/")
-    page.fill("[name=username]", email)
+    page.fill("[name=login]", email)
     page.fill("[name=password]", password)
-    page.click("main button[type=submit]")
+    page.click("main button.primary")
     page.wait_for_load_state()
 
 
@@ -63,8 +63,12 @@ def take(base: str, password: str) -> None:
         page.screenshot(path=FOLDER / "data-controls.png")
         page = browser.new_page(viewport=DESKTOP)
         sign_in(page, base, "operator@demo.example", password)
-        page.goto(f"{base}/admin/accounts/organization/")
-        page.screenshot(path=FOLDER / "operators.png")
+        page.goto(f"{base}/admin/")
+        page.screenshot(path=FOLDER / "dashboard.png", full_page=True)
+        page.goto(f"{base}/admin/accounts/organization/?q=kvasir")
+        page.get_by_role("link", name="Kvasir Labs").click()
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=FOLDER / "organization.png")
         browser.close()
 
 
@@ -77,6 +81,7 @@ def main() -> None:
         told = subprocess.run(
             [*manage, "demo", "--format=json"], check=True, env=environment, capture_output=True, text=True
         )
+        subprocess.run([*manage, "verify_ledger"], check=True, env=environment, stdout=subprocess.DEVNULL)
         port = free_port()
         server = subprocess.Popen([*manage, "runserver", "--noreload", f"127.0.0.1:{port}"], env=environment)
         try:

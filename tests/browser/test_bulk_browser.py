@@ -1,20 +1,15 @@
-"""Bulk change, jobs and import in a browser: watched to their end, nothing that axe finds."""
+"""Bulk change, jobs and import in a browser: watched to their end."""
 
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from accounts.models import Organization
-from consent.bulk import jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
 from consent.models import PrivacySetting
 from tests.browser.conftest import PHONE
 from tests.consent.jobbing import Team
@@ -76,39 +71,3 @@ def test_import__from_upload_to_end__on_a_phone(open_as_operator: Callable[..., 
         pass
     expect(page.get_by_role("heading", name="Done")).to_be_visible()
     assert Organization.objects.get().external_id == "a"
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=["desktop", "dark", "phone"]
-)
-def test_pages__every_one__fit_and_axe_finds_nothing(
-    options: dict[str, object], open_as_operator: Callable[..., Page], team: Team
-) -> None:
-    # axe adds styles of its own, so it looks at pages on which the policy is not enforced.
-    page, problems = open_as_operator(bypass_csp=True, **options), []
-    for address in pages(team):
-        page.goto(address)
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            problems.append(f"{address} is too wide")
-        found = Axe().run(page).response["violations"]
-        problems += [f"{address} {each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
-    assert problems == []
-
-
-def pages(team: Team) -> list[str]:
-    """The forms, and a job in each state that looks different."""
-    halls = team.organizations(3)
-    team.choose(halls[0], "opted_out")
-    previewed, waiting, done = team.previewed("opted_in"), team.previewed("opted_in"), team.previewed("opted_out")
-    BulkJob.objects.filter(pk=waiting.pk).update(status="awaiting_approval")
-    jobs.submit(job=done, actor=team.actor, digest=done.digest)
-    text = b"Name,Id,Training\nHall A,a,opted_out\nHall B,b,perhaps\n"
-    file = imports.upload(table="organizations", name="halls.csv", data=[text], actor=team.actor)
-    plan = ImportPlan("organizations", {"name": "Name", "external_id": "Id", "choice": "Training"}, ("le_chat_free",))
-    more = {imports.FILE: str(file.pk)}
-    read = imports.prepare(plan=plan, actor=team.actor, source="admin", name=file.name, **more)
-    while work_once():
-        pass
-    shown = [reverse("admin:consent_bulkjob_change", args=[job.pk]) for job in (previewed, waiting, done, read)]
-    forms = [reverse("admin:bulk"), reverse("admin:import"), reverse("admin:import_file", args=[file.pk])]
-    return [*forms, reverse("admin:consent_bulkjob_changelist"), *shown]

@@ -1,0 +1,209 @@
+"""Every page, as everybody: reached by its links, whole, quiet, and nothing on it that axe finds."""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib import admin
+from django.test import Client
+from django.urls import Resolver404, resolve, reverse
+from django.utils.translation import override
+from playwright.sync_api import Page
+
+from accounts.access import Actor
+from accounts.authentication import issue_key
+from consent.bulk import jobs, worker
+from consent.bulk.imports import jobs as import_jobs
+from consent.bulk.imports.parsing import ImportPlan
+from consent.bulk.selection import Selection
+from consent.console.urls import urlpatterns
+from consent.services import choices, invitations, locks, members, webhooks
+from consent.surfaces import LE_CHAT_CONSOLE
+from tests import cast as casting
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PERSONS = ("anonymous", "owner", "admin", "auditor", "member", "outsider", "operator")
+LANGUAGES, SCHEMES, WIDTHS = ("en", "fr"), ("light", "dark"), (DESKTOP, PHONE)
+# Every pair of language, scheme and width once in four; `make axe` takes all eight.
+PAIRWISE = [("en", "light", DESKTOP), ("en", "dark", PHONE), ("fr", "light", PHONE), ("fr", "dark", DESKTOP)]
+EVERY = [(language, scheme, width) for language in LANGUAGES for scheme in SCHEMES for width in WIDTHS]
+# Links with a query are filters and further pages of the same list: one of each list stands for all.
+_SAME = 3
+_FILES = ("console:history-export", "console:my-choices", "admin:consent_bulkjob_file")
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    """A cast to whom something of everything has happened."""
+    cast = casting.make()
+    operator, owner = cast.provider, Actor.from_user(cast.owner)
+    how = {"actor": operator, "source": "admin"}
+    locks.place_lock(organization=cast.brage, product="le_chat", reason="law", reference="§ 1", **how)
+    choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")
+    invitations.invite(organization=cast.labs, email="new@kvasir.example", role="member", actor=owner, link=str)
+    for organization in (cast.labs, None):
+        actor = owner if organization else operator
+        webhooks.create_endpoint(organization=organization, url="https://hooks.example.com/", actor=actor)
+        issue_key("sync", ["consent:read"], organization=organization, issued_by=actor.user)
+    casting.join(cast.brage, cast.owner, "admin", operator)
+    third = casting.user("tor@kvasir.example", "Tor Left")
+    members.remove_member(member=casting.join(cast.labs, third, "member", operator), **how)
+    _jobs(cast)
+    while worker.work_once():
+        pass
+    return cast
+
+
+def _jobs(cast: Cast) -> None:
+    """One in each state that looks different."""
+    wish = {"surface": LE_CHAT_CONSOLE, "reason": "as agreed", "actor": cast.provider, "source": "admin"}
+    everything = Selection(everything=True)
+    jobs.preview_choice(selection=everything, choice="opted_out", **wish)
+    waiting = jobs.preview_choice(selection=everything, choice="opted_in", **wish)
+    jobs.submit(job=waiting, actor=cast.provider, digest=waiting.digest)
+    done = jobs.preview_choice(selection=everything, choice="opted_out", **wish)
+    jobs.submit(job=done, actor=cast.provider, digest=done.digest)
+    text = b"Name,Id,Training\nHall A,a,opted_out\nHall B,b,perhaps\n"
+    file = import_jobs.upload(table="organizations", name="halls.csv", data=[text], actor=cast.provider)
+    columns = {"name": "Name", "external_id": "Id", "choice": "Training"}
+    plan = ImportPlan("organizations", columns, ("le_chat_free",))
+    import_jobs.prepare(
+        plan=plan, actor=cast.provider, source="admin", name=file.name, **{import_jobs.FILE: str(file.pk)}
+    )
+
+
+def as_person(open_page: Callable[..., Page], cast: Cast, person: str, **options: object) -> Page:
+    page = open_page(**options)
+    if person != "anonymous":
+        client = Client()
+        client.force_login(getattr(cast, person))
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": page_base(page)}])
+    return page
+
+
+def page_base(page: Page) -> str:
+    page.goto("/healthz")
+    return "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+
+
+def name_of(path: str) -> str:
+    try:
+        return resolve(path).view_name
+    except Resolver404:
+        return path
+
+
+def crawl(page: Page, visit: Callable[[str], None]) -> dict[str, str]:
+    """Follow every link from `/`; returns view name → one path of it, of all that was reached."""
+    seen: Counter[tuple[str, bool]] = Counter()
+    done, waiting, reached = set(), ["/"], {}
+    while waiting:
+        address = waiting.pop(0)
+        parts = urlsplit(address)
+        key = name_of(parts.path), bool(parts.query)
+        if address in done or seen[key] >= (1 if parts.query else _SAME) or parts.path.startswith("/static/"):
+            continue
+        done.add(address)
+        seen[key] += 1
+        reached.setdefault(key[0], address)
+        if key[0] in _FILES:
+            assert page.request.get(address).status == 200, address
+            continue
+        visit(address)
+        reached.setdefault(name_of(urlsplit(page.url).path), page.url)
+        found = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
+        base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+        waiting += [url.removeprefix(base).partition("#")[0] for url in found if url.startswith(base)]
+    return reached
+
+
+def may_see(cast: Cast, person: str) -> dict[str, bool]:
+    """Page → whether the server lets this person see it, of all pages that have no id but the organization's."""
+    client = Client()
+    if person != "anonymous":
+        client.force_login(getattr(cast, person))
+    own = cast.brage if person == "outsider" else cast.labs
+    names = {f"console:{each.name}": each for each in urlpatterns}
+    paths = {}
+    for name, each in names.items():
+        if name in ("console:opt-out-everywhere", "console:data-sharing", "console:history-export"):
+            continue  # forms, and files
+        paths[name] = reverse(name, args=[own.pk] if "org" in each.pattern.regex.groupindex else [])
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+        paths[name] = reverse(name)
+    for name in ("admin:index", "admin:bulk", "admin:import", "admin:why", "mfa_index", "usersessions_list"):
+        paths[name] = reverse(name)
+    return {name: client.get(path).status_code == 200 for name, path in paths.items()}
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_crawl__everything_one_may_see__and_nothing_else(
+    person: str, world: Cast, open_page: Callable[..., Page]
+) -> None:
+    page = as_person(open_page, world, person)
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(f"{line.text} {line.location}") if line.type == "error" else None)
+
+    def visit(address: str) -> None:
+        answer = page.goto(address)
+        assert answer is not None and answer.status == 200, f"{address}: {answer and answer.status}"
+
+    reached = crawl(page, visit)
+    expected = may_see(world, person)
+    assert {name for name, may in expected.items() if may} <= set(reached)
+    assert not {name for name, may in expected.items() if not may} & set(reached)
+    assert complaints == []
+
+
+@pytest.mark.parametrize("person", ["anonymous", "owner", "operator"])
+def test_axe__every_page__nothing_found_and_nothing_too_wide(
+    person: str, world: Cast, open_page: Callable[..., Page]
+) -> None:
+    addresses = crawl(page := as_person(open_page, world, person), page.goto)
+    every = EVERY if os.environ.get("AXE") == "all" else None
+    # Who has lost the way gets a page too.
+    addresses |= {"404": "/nothing/here/", "invitation": "/invitations/nonsense/"}
+    looks: dict[tuple[str, str, int], Page] = {}
+    problems = []
+    for number, (name, address) in enumerate(sorted(addresses.items())):
+        if name in _FILES:
+            continue
+        for language, scheme, width in every or [PAIRWISE[number % len(PAIRWISE)]]:
+            key = language, scheme, width["width"]
+            if key not in looks:
+                # axe adds styles of its own, so it looks at pages on which the policy is not enforced.
+                options = {"viewport": width, "color_scheme": scheme, "locale": language, "bypass_csp": True}
+                looks[key] = as_person(open_page, world, person, **options)
+            problems += [f"{address} {key} {problem}" for problem in problems_of(looks[key], address, language)]
+    assert problems == []
+
+
+def problems_of(page: Page, address: str, language: str) -> list[str]:
+    page.goto(address)
+    found = [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in Axe().run(page).response["violations"]]
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        found.append("is too wide")
+    if page.evaluate("document.documentElement.lang") != language:
+        found.append("is in another language")
+    return found
+
+
+def test_language__switched__is_kept(world: Cast, open_page: Callable[..., Page]) -> None:
+    page = as_person(open_page, world, "owner")
+    page.goto(f"/o/{world.labs.pk}/le-chat/")
+    page.get_by_text("Your account: Ada").click()
+    page.get_by_role("button", name="Français").click()
+    assert page.url.endswith("/le-chat/")
+    with override("fr"):
+        assert page.evaluate("document.documentElement.lang") == "fr"
+    page.goto("/settings/data-controls/")
+    assert page.evaluate("document.documentElement.lang") == "fr"

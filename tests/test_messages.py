@@ -1,0 +1,95 @@
+"""The French of the portal: all of it, as the code says it now, compiled as it stands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import translation
+from django.utils.translation import gettext, ngettext
+
+from consent.shown import day
+from consent.surfaces import SURFACES
+from tests import cast as casting
+from tests.consent.looking import signed_in
+
+ROOT = Path(__file__).resolve().parents[1]
+CATALOGUE = Path("locale/fr/LC_MESSAGES/django.po")
+# As `make messages` does.
+MAKE = ("makemessages", "-l", "fr", "--no-obsolete", "--no-location", "--no-wrap")
+
+
+@pytest.fixture
+def gettext_tools() -> None:
+    if shutil.which("xgettext") is None:
+        message = "no gettext found: install it (Debian: apt-get install gettext)"
+        if os.environ.get("CI"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+
+def test_catalogue__made_anew__has_no_difference(gettext_tools: None, tmp_path: Path) -> None:
+    for part in ("accounts", "config", "consent", "templates", "locale"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "manage.py", tmp_path)
+    (tmp_path / "static").mkdir()
+    subprocess.run([sys.executable, "manage.py", *MAKE], cwd=tmp_path, check=True, capture_output=True)
+    before, after = (folder.joinpath(CATALOGUE).read_text(encoding="utf-8") for folder in (ROOT, tmp_path))
+    assert after == before, "run make messages, and translate what is new"
+
+
+def test_catalogue__compiled__is_this_one(gettext_tools: None, tmp_path: Path) -> None:
+    made = tmp_path / "django.mo"
+    command = ["msgfmt", "--check", "-o", str(made), str(ROOT / CATALOGUE)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "fuzzy" not in told.stderr and "untranslated" not in told.stderr
+    assert made.read_bytes() == (ROOT / CATALOGUE).with_suffix(".mo").read_bytes()
+
+
+def test_catalogue__every_entry__said_in_french() -> None:
+    text = (ROOT / CATALOGUE).read_text(encoding="utf-8")
+    assert "#, fuzzy" not in text
+    entries = text.split("\n\n")[1:]
+    assert len(entries) > 800
+    assert [entry for entry in entries if re.search(r'^msgstr(\[\d\])? ""$(?!\n")', entry, re.MULTILINE)] == []
+
+
+def test_words__placeholders__are_those_of_the_english() -> None:
+    text = (ROOT / CATALOGUE).read_text(encoding="utf-8")
+    wrong = []
+    for entry in text.split("\n\n")[1:]:
+        said = dict(re.findall(r'^(msgid|msgstr|msgstr\[1\]) (".*(?:\n".*)*)', entry, re.MULTILINE))
+        names = {key: sorted(re.findall(r"%\(\w+\)s|%s|\{\w+\}", value)) for key, value in said.items()}
+        if names["msgid"] != names.get("msgstr", names["msgid"]):
+            wrong.append(entry)
+    assert wrong == []
+
+
+def test_surfaces_and_counts__in_french() -> None:
+    with translation.override("fr"):
+        assert str(SURFACES["le_chat_mobile"].label) == "Activer le partage des données"
+        assert gettext("Opt out everywhere") == "Refuser partout"
+        assert ngettext("%(n)s bad row", "%(n)s bad rows", 3) % {"n": 3} == "3 lignes fautives"
+
+
+@pytest.mark.django_db
+def test_page__asked_for_in_french__is_french_with_french_dates() -> None:
+    cast = casting.make()
+    client = signed_in(cast, "owner")
+    page = client.get(f"/o/{cast.labs.pk}/members/", headers={"accept-language": "fr"}).content.decode()
+    assert '<html lang="fr"' in page and "Propriétaire" in page and "Ada Lindqvist" in page
+    with translation.override("fr"):
+        assert day(cast.labs_member.joined_at) in page
+
+
+@pytest.mark.django_db
+def test_language__chosen__kept_in_a_cookie() -> None:
+    client = Client()
+    answer = client.post("/language/", {"language": "fr", "next": "/sign-in/"})
+    assert (answer.status_code, answer["Location"]) == (302, "/sign-in/")
+    assert "Se connecter" in client.get("/sign-in/").content.decode()
+    assert client.post("/language/", {"language": "fr", "next": "https://evil.example/"})["Location"] == "/"
