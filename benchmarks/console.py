@@ -49,7 +49,7 @@ class Person:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._cookies: dict[str, str] = {}
         form = self._fields(self._ask("GET", "/sign-in/", expected=200)[1])
-        self._ask("POST", "/sign-in/", form | {"username": email, "password": password}, expected=302)
+        self._ask("POST", "/sign-in/", form | {"login": email, "password": password}, expected=302)
 
     def look(self, path: str) -> dict[str, str]:
         """What the switch on this page would send."""

@@ -45,3 +45,8 @@ def test_webhooks__few_events__all_arrive() -> None:
 def test_questions__for_a_moment__every_side_answers() -> None:
     table = bench("questions", "--rows", "300", "--large", "0", "--seconds", "1", "--pairs", "1")
     assert "granian: decision / floor" in table and "batch of 1,000 / the statement by psycopg" in table
+
+
+def test_pages__few_organizations__every_page_answers_with_as_many_queries() -> None:
+    table = bench("pages", "--rows", "20", "--large", "120", "--pairs", "1")
+    assert "dashboard" in table and "console: members/" in table
