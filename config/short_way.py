@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import resolve, reverse
+from django.utils import translation
 
 # Plain views that check the key, read the body and answer errors themselves.
 QUESTIONS = ("api:decisions", "api:decisions-batch", "authzen-evaluation", "authzen-evaluations")
@@ -29,6 +30,7 @@ class ShortWayMiddleware:
         if view is None:
             return self.get_response(request)
         request.get_host()  # raises DisallowedHost
+        translation.deactivate()  # the language of this thread's last page is not this caller's
         response = view(request)
         response.headers.setdefault("Content-Length", str(len(response.content)))
         return response

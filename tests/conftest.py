@@ -12,6 +12,7 @@ from django.apps import apps
 from django.core.cache import cache
 from django.db import connection, connections
 from django.test import override_settings
+from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
 from consent import triggers
@@ -81,6 +82,13 @@ def who_is_there_is_known(settings: Any) -> None:
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = settings.REQUIRE_MFA = False
     # The portal's own again: Django's test runner puts another one in its place.
     settings.EMAIL_BACKEND = "accounts.outbox.OutboxBackend"
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """A request leaves its language to the thread that it ran in."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

@@ -201,7 +201,7 @@ class Story:
         )
         waiting = jobs.preview_choice(
             surface=LE_CHAT_CONSOLE,
-            selection=Selection(plan=("le_chat_pro",), country=("SE",)),
+            selection=Selection(plan=("le_chat_teams",), country=("SE",)),
             choice=Choice.OPTED_IN,
             reason="Research programme, agreed with each customer.",
             actor=self._operator,

@@ -73,6 +73,13 @@ def test_short_way__wrong_host__400(world: World) -> None:
     assert_problem(world.key.post(PATHS[0], questions(world)[0], host="evil.example"), 400, "bad_request")
 
 
+def test_short_way__after_a_page_in_french__answers_in_english(world: World) -> None:
+    said = [world.key.post(PATHS[0], questions(world)[0]).json()["detail"]]
+    Client().get("/sign-in/", headers={"accept-language": "fr"})
+    said.append(world.key.post(PATHS[0], questions(world)[0]).json()["detail"])
+    assert said[0] == said[1]
+
+
 def test_short_way__session__takes_the_long_one(world: World) -> None:
     assert world.owner.post(PATHS[0], questions(world)[0]).wsgi_request.resolver_match is not None
 
