@@ -156,6 +156,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+# Whoever made the account has vouched for its address: see ACCOUNT_EMAIL_VERIFICATION.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "Training Consent"
 # One step of 30 s either way: phones' clocks are not exact.
 MFA_TOTP_TOLERANCE = 1

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account import views as account
+from allauth.account.adapter import get_adapter
 from allauth.usersessions import views as sessions
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +18,9 @@ class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
         """So many times a minute; the limit is the same for addresses that are known and that are not."""
         email = request.POST.get("login", "")[:254].strip().lower()
         try:
-            limits.count(f"sign-in:{request.META['REMOTE_ADDR']}:{email}", limit=settings.SIGN_IN_RATE, seconds=60)
+            # Behind a proxy the address is the one that the proxy says.
+            place = get_adapter().get_client_ip(request)
+            limits.count(f"sign-in:{place}:{email}", limit=settings.SIGN_IN_RATE, seconds=60)
         except limits.TooMany as error:
             form = self.get_form()
             form.errors.clear()

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.mfa.utils import is_mfa_enabled
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import update_session_auth_hash
@@ -15,8 +16,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts.deactivation import end_access
+from accounts.deactivation import end_access, forget_other_addresses, remove_second_factors
 from accounts.models import User
+from accounts.reauthentication import confirm_person
 
 from .base import OperatorAdmin, yes_no
 
@@ -85,7 +87,7 @@ class UserAdmin(OperatorAdmin):
     ordering = ("-id",)
     search_fields = ("=email",)
     search_help_text = _("An e-mail address in full, or the start of a name.")
-    readonly_fields = ("password_link", "created_at", "last_login")
+    readonly_fields = ("password_link", "second_factors", "created_at", "last_login")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         base = UserForm if change else NewUserForm
@@ -96,7 +98,10 @@ class UserAdmin(OperatorAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ("email", "name", "is_staff", "password")
-        return ("email", "name", "is_staff", "is_active", "password_link", "created_at", "last_login")
+        return (
+            *("email", "name", "is_staff", "is_active"),
+            *("password_link", "second_factors", "created_at", "last_login"),
+        )
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
@@ -107,6 +112,7 @@ class UserAdmin(OperatorAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         # No event speaks of users: this is the one model that is saved here.
         obj.save()
+        forget_other_addresses(obj)
         if not obj.is_active:
             end_access(obj)
 
@@ -116,9 +122,38 @@ class UserAdmin(OperatorAdmin):
         words = gettext("Set a new password") if user.has_usable_password() else gettext("None yet: set one")
         return format_html('<a href="{}">{}</a>', url, words)
 
+    @admin.display(description=_("second factors"))
+    def second_factors(self, user: User) -> str:
+        if not is_mfa_enabled(user):
+            return gettext("None")
+        url = reverse("admin:accounts_user_second_factors", args=[user.pk])
+        return format_html('<a href="{}">{}</a>', url, gettext("Remove them"))
+
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(sensitive_post_parameters()(self.password_view))
-        return [path("<str:object_id>/password/", view, name="accounts_user_password"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        password = wrap(sensitive_post_parameters()(self.password_view))
+        factors = wrap(self.second_factors_view)
+        return [
+            path("<str:object_id>/password/", password, name="accounts_user_password"),
+            path("<str:object_id>/second-factors/", factors, name="accounts_user_second_factors"),
+            *super().get_urls(),
+        ]
+
+    def second_factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """For somebody who has lost them, recovery codes and all; that it is they who ask, the operator answers for."""
+        user: User = self.found(User.objects, object_id)
+        if request.method == "POST":
+            confirm_person(request)
+            remove_second_factors(user)
+            self.log_change(request, user, [{"changed": {"fields": [gettext("second factors")]}}])
+            messages.success(request, gettext("The second factors are removed, and every session is ended."))
+            return redirect("admin:accounts_user_change", user.pk)
+        words = gettext(
+            "Only where you are sure who is asking: from now on the password alone signs in, until another is set up."
+        )
+        context = {"form": forms.Form(), "original": user, "submit": gettext("Remove them"), "lead": words}
+        title = gettext("Second factors of %(user)s") % {"user": user.email}
+        return self.screen(request, "admin/form.html", context, title=title)
 
     def password_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         user: User = self.found(User.objects, object_id)

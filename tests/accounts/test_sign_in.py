@@ -171,6 +171,43 @@ def test_reset__link_of_the_message__sets_a_password_once(cast: Cast) -> None:
     assert "Location" not in Client().get(link[1]).headers  # used up
 
 
+def reset(email: str, new: str) -> None:
+    """Follow the link of the message to its end."""
+    Client().post("/account/reset/", {"email": email})
+    link = re.search(r"http://testserver(/account/reset/\S+)", OutgoingMessage.objects.latest("pk").body)
+    assert link
+    client = Client()
+    client.post(client.get(link[1])["Location"], {"password1": new, "password2": new})
+
+
+def test_reset__then_a_second_factor__can_be_set_up(cast: Cast) -> None:
+    new = "another password of nobody in particular"
+    reset(cast.owner.email, new)
+    client = Client()
+    sign_in(client, cast.owner.email, new)
+    client.post("/account/confirm/", {"password": new})
+    page = client.get("/account/second-factor/totp/activate/").content.decode()
+    secret = re.search(r'id="secret">\s*([A-Z2-7]+)\s*<', page)
+    assert secret
+    client.post("/account/second-factor/totp/activate/", {"code": code(secret[1])})
+    assert Authenticator.objects.filter(user=cast.owner, type="totp").exists()
+
+
+def test_address__changed_by_an_operator__the_old_one_opens_nothing(cast: Cast) -> None:
+    old, new = cast.owner.email, "another password of nobody in particular"
+    reset(old, new)
+    operator = Client()
+    operator.force_login(cast.operator)
+    details = {"email": "ada@elsewhere.example", "name": cast.owner.name, "is_active": "on"}
+    assert operator.post(f"/admin/accounts/user/{cast.owner.pk}/change/", details).status_code == 302
+    client, messages = Client(), OutgoingMessage.objects.count()
+    sign_in(client, old, new)
+    Client().post("/account/reset/", {"email": old})
+    assert not signed_in(client) and OutgoingMessage.objects.count() == messages
+    sign_in(client, "ada@elsewhere.example", new)
+    assert signed_in(client)
+
+
 def test_next__elsewhere__not_followed(cast: Cast) -> None:
     answer = sign_in(Client(), cast.owner.email, next="https://evil.example/")
     assert answer["Location"] == "/"
@@ -199,6 +236,34 @@ def test_deactivation__on_the_operators_site__ends_sessions_and_keys_at_once(cas
     assert not ApiKey.objects.filter(issued_by=cast.admin, revoked_at=None).exists()
 
 
+def test_second_factors__lost__removed_by_an_operator_who_confirms(cast: Cast, settings: Any) -> None:
+    settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
+    TOTP.activate(cast.owner, SECRET)
+    person = Client()
+    sign_in(person, cast.owner.email)
+    person.post("/account/second-factor/authenticate/", {"code": code()})
+    operator, path = Client(), f"/admin/accounts/user/{cast.owner.pk}/second-factors/"
+    operator.force_login(cast.operator)
+    assert path in operator.get(f"/admin/accounts/user/{cast.owner.pk}/change/").content.decode()
+    assert "sure who is asking" in operator.get(path).content.decode()
+    asked = operator.post(path)
+    assert asked["Location"].startswith("/account/confirm/") and Authenticator.objects.filter(user=cast.owner).exists()
+    done = operator.post(asked["Location"], {"password": PASSWORD, "next": path})
+    assert done.status_code == 302 and not Authenticator.objects.filter(user=cast.owner).exists()
+    assert not signed_in(person)
+    sign_in(person, cast.owner.email)
+    assert signed_in(person)
+
+
+@pytest.mark.parametrize("role", ["owner", "member"])
+def test_second_factors__of_somebody_else__not_for_others(cast: Cast, role: str) -> None:
+    TOTP.activate(cast.admin, SECRET)
+    client = Client()
+    client.force_login(getattr(cast, role))
+    assert client.post(f"/admin/accounts/user/{cast.admin.pk}/second-factors/").status_code == 403
+    assert Authenticator.objects.filter(user=cast.admin).exists()
+
+
 def test_sessions__listed_and_ended_from_elsewhere(cast: Cast) -> None:
     here, there = Client(), Client()
     sign_in(here, cast.owner.email)
@@ -218,6 +283,16 @@ def test_attempts__counted_in_the_database() -> None:
         caches["default"].set("tried", 3, 60)
         assert caches["default"].get("tried") == 3
         caches["default"].clear()
+
+
+def test_attempts__behind_a_proxy__counted_by_who_is_behind_it(cast: Cast, settings: Any) -> None:
+    settings.SIGN_IN_RATE, settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2, 1
+    client = Client()
+    sent = {"login": cast.owner.email, "password": "wrong"}
+    for place, expected in (("203.0.113.7", [200, 200, 429]), ("203.0.113.8", [200])):
+        # What a client puts in front itself counts for nothing.
+        headers = {"X-Forwarded-For": f"198.51.100.1, {place}"}
+        assert [client.post("/sign-in/", sent, headers=headers).status_code for _ in expected] == expected
 
 
 def test_second_factor__wrong_codes__limited_whatever_the_browser(cast: Cast) -> None:

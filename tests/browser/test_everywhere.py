@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib import admin
@@ -55,6 +56,7 @@ def world(transactional_db: None) -> Cast:
     casting.join(cast.brage, cast.owner, "admin", operator)
     third = casting.user("tor@kvasir.example", "Tor Left")
     members.remove_member(member=casting.join(cast.labs, third, "member", operator), **how)
+    TOTP.activate(cast.admin, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     _jobs(cast)
     while worker.work_once():
         pass
