@@ -52,6 +52,14 @@ def delivery_backend() -> BaseEmailBackend:
     return made
 
 
+def send_waiting(limit: int = 20) -> bool:
+    """Send what waits, up to so many, so that other work has its turn; returns whether there was anything."""
+    sent = 0
+    while sent < limit and send_next():
+        sent += 1
+    return sent > 0
+
+
 def send_next() -> bool:
     """Send the message that has waited longest; returns whether there was one.
 

@@ -27,7 +27,7 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     placed = ledger.sequence()
     job = engine.claim_next()
     if job is None:
-        return sum((follow_all(), outbox.send_next(), read_next(), placed > 0)) > 0
+        return sum((follow_all(), outbox.send_waiting(), read_next(), placed > 0)) > 0
     logger.info("job %s: running from row %s of %s", job.pk, job.cursor, job.matched)
 
     def after_chunk(job: BulkJob) -> None:

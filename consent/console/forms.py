@@ -14,6 +14,11 @@ from ..rules import Choice
 _DAY = dt.timedelta(days=1)
 
 
+def end_of(day: dt.date) -> dt.datetime:
+    """The first instant after it, in UTC; there is none after the last day that there is."""
+    return dt.datetime.combine(min(day, dt.date.max - _DAY) + _DAY, dt.time(), dt.UTC)
+
+
 class ChoiceForm(forms.Form):
     choice = forms.ChoiceField(choices=[(Choice.OPTED_IN.value, ""), (Choice.OPTED_OUT.value, "")])
     # The version of the setting that the person saw; a stale opt-in is refused.
@@ -37,7 +42,7 @@ class HistoryFilter(forms.Form):
         if data.get("since"):
             found["recorded_at__gte"] = dt.datetime.combine(data["since"], dt.time(), dt.UTC)
         if data.get("until"):
-            found["recorded_at__lt"] = dt.datetime.combine(data["until"] + _DAY, dt.time(), dt.UTC)
+            found["recorded_at__lt"] = end_of(data["until"])
         return found
 
 

@@ -19,7 +19,7 @@ from .. import shown
 from ..models import Source
 from ..services import invitations
 from ..services import members as service
-from ..services.errors import ServiceError
+from ..services.errors import Invalid, ServiceError
 from ..surfaces import LE_CHAT_CONSOLE
 from .forms import Keyset
 from .pages import organization_page, page
@@ -46,7 +46,7 @@ def members(request: HttpRequest, actor: Actor, organization: Organization) -> H
         return _page(request, actor, organization, form=bad.form, status=400)
     except ServiceError as error:
         messages.error(request, f"{gettext('Not saved.')} {error.detail}")
-        return _page(request, actor, organization, status=409)
+        return _page(request, actor, organization, status=400 if isinstance(error, Invalid) else 409)
     return redirect("console:members", organization.pk)
 
 

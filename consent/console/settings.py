@@ -18,6 +18,7 @@ from accounts.fields import parse_id
 from accounts.models import ApiKey, KeyScope, Organization
 
 from ..webhook_models import WebhookEndpoint
+from .forms import end_of
 from .pages import organization_page, page
 
 # The one that speaks for members is the provider's alone.
@@ -42,7 +43,7 @@ class KeyForm(forms.Form):
             return None
         if day < timezone.now().date():
             raise forms.ValidationError(_("This day is over."))
-        return dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+        return end_of(day)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

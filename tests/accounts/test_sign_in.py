@@ -342,9 +342,12 @@ def test_outbox__server_away__kept_tried_again_then_given_up(settings: Any, capl
 def test_outbox__worker__sends_what_waits(settings: Any) -> None:
     from tests.commands import run
 
-    OutgoingMessage.objects.create(recipient="ada@kvasir.example", subject="s", body="b")
+    for number in range(45):
+        OutgoingMessage.objects.create(recipient=f"{number}@kvasir.example", subject="s", body="b")
+    assert outbox.send_waiting() is True
+    assert OutgoingMessage.objects.count() == 25  # twenty, and then it is other work's turn
     run("worker", "--once")
-    assert not OutgoingMessage.objects.exists()
+    assert not OutgoingMessage.objects.exists() and outbox.send_waiting() is False
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------

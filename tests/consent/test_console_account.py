@@ -61,6 +61,16 @@ def test_key__what_can_not_be__400_and_none_made(cast: Cast, wrong: dict[str, An
         assert client.post(url(cast, "settings"), {"do": "create", **wrong}).status_code == 400
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+def test_days__at_the_ends_of_time__no_error(cast: Cast, day: str) -> None:
+    client = signed_in(cast, "owner")
+    for name in ("since", "until"):
+        assert client.get(url(cast, "history"), {name: day}).status_code == 200
+        assert client.get(url(cast, "history") + "csv/", {name: day}).status_code == 200
+    sent = {"do": "create", "name": "sync", "scopes": ["consent:read"], "expires_on": day}
+    assert client.post(url(cast, "settings"), sent).status_code in (200, 400)
+
+
 def test_key__revoked__ends_at_once(cast: Cast) -> None:
     key, text = issue_key("sync", ["consent:read"], organization=cast.labs)
     signed_in(cast, "owner").post(url(cast, "settings"), {"do": "revoke", "key": str(key.pk)})
