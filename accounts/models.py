@@ -116,6 +116,8 @@ class Organization(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.TEAM)
     country = models.CharField(_("country"), max_length=2, blank=True, help_text=_("Two letters, ISO 3166-1."))
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    # Whether a second person ever was a member: for good, for what they chose was not said to the owner (R4, R17).
+    had_others = models.BooleanField(_("others were members"), default=False, db_default=False, editable=False)
     created_at = InstantField(_("created"), editable=False)
     changed_at = InstantField(_("last change"), editable=False)
 
@@ -131,6 +133,11 @@ class Organization(models.Model):
             models.CheckConstraint(condition=~Q(name=""), name="organization_name_not_empty"),
             one_of("kind", OrganizationKind, "organization_kind_known"),
             one_of("status", OrganizationStatus, "organization_status_known"),
+            models.CheckConstraint(
+                condition=~Q(kind=OrganizationKind.PERSONAL) | Q(had_others=False),
+                name="organization_personal_has_one_person",
+                violation_error_message=_("Others were members: this organization stays a team."),
+            ),
         ]
         indexes = [models.Index(Lower("name"), "id", name="organization_name_start")]
 

@@ -186,6 +186,12 @@ def _compare_members(told: dict[Any, tuple[Any, ...]], report: Report) -> None:
     report.problems += [f"member {pk}: unlike what the ledger tells" for pk in told if found.get(pk) != told[pk]]
 
 
+def _second_member() -> "models.QuerySet[Member]":
+    """Of an organization, members beside the first."""
+    here = Member.objects.filter(organization=OuterRef("organization"), pk__lt=OuterRef("pk"))
+    return Member.objects.filter(Exists(here), organization=OuterRef("pk"))
+
+
 def _verify_accounts(report: Report) -> None:
     """Subscriptions, locks, status and memberships agree with the settings and events beside them."""
     of_this = {"organization": OuterRef("organization"), "product": OuterRef("product")}
@@ -205,6 +211,9 @@ def _verify_accounts(report: Report) -> None:
             "setting {}: open or closed unlike its organization": settings.filter(
                 Q(closed=True, organization__status="active") | Q(closed=False, organization__status="closed")
             ),
+            "organization {}: had other members or not, unlike what its members say": Organization.objects.annotate(
+                several=Case(When(Exists(_second_member()), then=True), default=False)
+            ).exclude(had_others=F("several")),
             "organization {}: no event of its creation": Organization.objects.exclude(
                 Exists(
                     ConsentEvent.objects.filter(

@@ -1,12 +1,15 @@
 """Members: joining, changing, leaving. One row per user and organization, reused, choice and all (R5, R14)."""
 
 import datetime as dt
+import uuid
+from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, require
@@ -97,8 +100,19 @@ def join(organization: Organization, user: User, role: str, external_id: str | N
     member = Member.objects.create(
         organization=organization, user=user, role=role, external_id=external_id, joined_at=at, changed_at=at
     )
+    note_others([organization.pk])
     _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
     return member
+
+
+def note_others(organizations: Iterable[uuid.UUID]) -> None:
+    """Remember for good which of these had a second person (R17); the caller has just written members there.
+
+    A personal organization is not among them: the database refuses.
+    """
+    several = Organization.objects.filter(pk__in=list(organizations), had_others=False)
+    several = several.annotate(people=Count("members")).filter(people__gt=1)
+    Organization.objects.filter(pk__in=several.values("pk")).update(had_others=True)
 
 
 def _join_again(member: Member, role: str, external_id: str | None, origin: ledger.Origin) -> Member:

@@ -247,6 +247,8 @@ def _check_kind(organization: Organization, kind: str) -> None:
     if kind not in OrganizationKind.values:
         raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": kind}, "kind")
     if kind == OrganizationKind.PERSONAL:
+        if organization.had_others:
+            raise Refused("personal", _("Others were members here, so this organization stays a team."), "kind")
         roles = list(Member.objects.active().filter(organization=organization).values_list("role", flat=True)[:2])
         if roles != [Member.Role.OWNER]:
             raise Refused("personal", _("Only an organization with one member, its owner, can be personal."), "kind")

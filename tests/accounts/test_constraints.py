@@ -208,6 +208,10 @@ CASES: dict[str, tuple[Callable[[Cast], Callable[[], object]], str]] = {
         "organization_external_id_not_empty",
     ),
     "no name": (lambda cast: lambda: Organization.objects.update(name=""), "organization_name_not_empty"),
+    "personal, and others were members": (
+        lambda cast: lambda: Organization.objects.filter(pk=cast.labs.pk).update(kind="personal"),
+        "organization_personal_has_one_person",
+    ),
     "unknown kind": (lambda cast: lambda: Organization.objects.update(kind="club"), "organization_kind_known"),
     "unknown status": (lambda cast: lambda: Organization.objects.update(status="?"), "organization_status_known"),
     "unknown role": (lambda cast: lambda: Member.objects.update(role="king"), "member_role_known"),

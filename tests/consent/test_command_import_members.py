@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from accounts.access import Actor
-from accounts.models import Member, User
+from accounts.models import Member, Organization, User
 from consent import verification
 from consent.decisions import Question, decide
 from consent.models import ConsentEvent
@@ -114,6 +114,14 @@ def test_import__since__attested_after_approval_and_reaches_back(load: Import) -
     assert approve_and_run(result)["status"] == "done"
     member = Member.objects.get(user__email="new@kvasir.example")
     assert (member.joined_at.year, ConsentEvent.objects.get(kind="since.attested").reference) == (2024, "Contract 7")
+    assert verification.verify().problems == []
+
+
+def test_import__several_people_of_one_organization__it_had_others_from_then_on(load: Import, cast: Cast) -> None:
+    assert not Organization.objects.get(pk=cast.brage.pk).had_others
+    text = f"organization,email\n{cast.brage.pk},a@x.example\n{cast.brage.pk},b@x.example\n"
+    assert counts(load(text)) == {"joined": 2}
+    assert Organization.objects.get(pk=cast.brage.pk).had_others
     assert verification.verify().problems == []
 
 

@@ -264,6 +264,14 @@ CHANGED: dict[str, tuple[Callable[[Cast], object], str]] = {
         lambda cast: Organization.objects.create(name="New", created_at=ledger.clock(), changed_at=ledger.clock()),
         "no event of its creation",
     ),
+    "others forgotten": (
+        lambda cast: Organization.objects.filter(pk=cast.labs.pk).update(had_others=False),
+        "had other members or not, unlike what its members say",
+    ),
+    "others made up": (
+        lambda cast: Organization.objects.filter(pk=cast.brage.pk).update(had_others=True),
+        "had other members or not, unlike what its members say",
+    ),
     "member back inside": (
         lambda cast: Member.objects.filter(pk=cast.labs_member.pk).update(status="active", left_at=None),
         "unlike what the ledger tells",

@@ -228,14 +228,23 @@ def test_update__by_those_without_the_right__forbidden(cast: Cast) -> None:
 
 
 def test_update__kind__team_with_its_owner_alone_becomes_personal_and_back(cast: Cast) -> None:
-    for member in Member.objects.filter(organization=cast.labs).exclude(user=cast.owner):
-        members.remove_member(member=member, actor=cast.provider, source="admin")
     states = list(PrivacySetting.objects.values_list("pk", "choice", "allowed", "since", "version"))
     for kind, before in (("personal", "team"), ("team", "personal")):
-        assert change(cast, kind=kind).kind == kind
+        made = organizations.update_organization(
+            organization=cast.brage, actor=Actor.from_user(cast.outsider), source="console", kind=kind
+        )
+        assert (made.kind, made.had_others) == (kind, False)
         event = last_event()
         assert (event.kind, event.before, event.after) == ("organization.kind_changed", before, kind)
     assert list(PrivacySetting.objects.values_list("pk", "choice", "allowed", "since", "version")) == states
+
+
+def test_update__kind__team_that_others_left_stays_a_team(cast: Cast) -> None:
+    for member in Member.objects.filter(organization=cast.labs).exclude(user=cast.owner):
+        members.remove_member(member=member, actor=cast.provider, source="admin")
+    for actor in (cast.provider, Actor.from_user(cast.owner)):
+        with refusal(Refused, "personal", "kind"):
+            change(cast, actor, kind="personal", name="Mine alone")
 
 
 # --- Closing and reopening -----------------------------------------------------------------------------------------

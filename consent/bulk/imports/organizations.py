@@ -78,8 +78,8 @@ def _insert_organizations(cursor: Any, plan: ImportPlan, at: dt.datetime, chunk:
     (expected,) = cursor.fetchone()
     cursor.execute(
         f"""
-INSERT INTO accounts_organization (id, external_id, name, kind, country, status, created_at, changed_at)
-SELECT r.organization, r.external_id, r.name, %s, r.country, 'active', %s, %s FROM consent_importrow AS r
+INSERT INTO accounts_organization (id, external_id, name, kind, country, status, had_others, created_at, changed_at)
+SELECT r.organization, r.external_id, r.name, %s, r.country, 'active', FALSE, %s, %s FROM consent_importrow AS r
 WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
         [plan.kind, stamp, stamp, *chunk],
     )

@@ -12,7 +12,7 @@ from accounts.models import Member, Organization, User
 
 from ... import ledger
 from ...models import ConsentEvent, EventKind
-from ...services.members import membership_state
+from ...services.members import membership_state, note_others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ def join(people: Sequence[Person], origin: ledger.Origin) -> None:
         )
         for person in people
     )
+    note_others(organizations)
     plain = dataclasses.replace(origin, reference="")
     ledger.record([_event(each, EventKind.MEMBER_JOINED, plain, at, since=at, after=each.role) for each in members])
     attested = [each for each, person in zip(members, people, strict=True) if person.since]
