@@ -78,6 +78,7 @@ def decide(asked: dict[str, Any]) -> dict[str, Any]:
             organization=own.state if own else rules.State(),
             membership=rules.Membership(member.joined_at, member.left_at),
             member=theirs.state if theirs else rules.MEMBER_START,
+            member_told=True,
         )
     )
     return {"allowed": decision.allowed, "reason": decision.reason, "decided_at": timezone.now()}

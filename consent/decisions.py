@@ -41,7 +41,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One decision with the words for it; `events` names, per layer, the event that it rests on."""
+    """One decision with the words for it; `events` names, per layer of the decision, the event that it rests on."""
 
     decision: Decision
     detail: str
@@ -69,24 +69,22 @@ def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
 
 
 def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
-    decision = _decide(question, row, now, organizations_with(actor, Permission.DECISIONS_ASK))
+    decision = _decide(question, row, now, actor, organizations_with(actor, Permission.DECISIONS_ASK))
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
-    return Answer(
-        decision,
-        _detail(decision, row if known else None),
-        now,
-        {"organization": row.event, "member": row.member_event} if known else {},
-    )
+    found = {"organization": row.event, "member": row.member_event}
+    # Nothing beside the decision tells of a layer that is not in it (R4).
+    events = {answer.layer: found[answer.layer] for answer in decision.layers}
+    return Answer(decision, _detail(decision, row if known else None), now, events)
 
 
 def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
     """Many questions from one snapshot, in one query whatever their number; raises Forbidden like `decide`."""
     scope = organizations_with(actor, Permission.DECISIONS_ASK)
     rows, now = fetch(questions)
-    return Answers([_decide(*pair, now, scope) for pair in zip(questions, rows, strict=True)], now)
+    return Answers([_decide(*pair, now, actor, scope) for pair in zip(questions, rows, strict=True)], now)
 
 
-def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[object] | None) -> Decision:
+def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope: frozenset[object] | None) -> Decision:
     known = row.organization_id is not None and (scope is None or row.organization_id in scope)
     product_known = question.product in _PRODUCTS
     kinds: tuple[str, ...] = DATA_KINDS[question.product] if product_known else ()  # type: ignore[index]  # an equal key
@@ -104,10 +102,17 @@ def _decide(question: Question, row: Row, now: dt.datetime, scope: frozenset[obj
             member_needed=question.product in WITH_MEMBERS,
             membership=row.membership(),
             member=row.member(),
-            # Operators are told; others only about a personal organization of theirs (R4).
-            member_told=scope is None or bool(row.personal),
+            member_told=scope is None or _is_own(row, actor),
         )
     )
+
+
+def _is_own(row: Row, actor: Actor) -> bool:
+    """Whether whoever is not an operator is told what the member chose (R4).
+
+    That is the member themselves, signed in; and a personal organization, person and key, that never had another.
+    """
+    return bool(row.alone) or (row.member_user_id is not None and actor.is_user(row.member_user_id))
 
 
 _DETAILS: dict[Reason, str | Promise] = {
@@ -134,11 +139,10 @@ _DETAILS: dict[Reason, str | Promise] = {
 def _detail(decision: Decision, row: Row | None) -> str:
     words: dict[str, object] = {}
     if row is not None:
-        boundary = max((answer.since for answer in decision.layers if answer.since), default=None)
         words = {
             "organization": row.name,
             "chosen": _day(instant(row.chosen_at)),
-            "since": boundary and boundary.isoformat(),
+            "since": decision.boundary and decision.boundary.isoformat(),
         }
     if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:
         return _("%(organization)s follows the default of its plan: opted in.") % words

@@ -47,12 +47,15 @@ _OWNER_NOW = """(
     WHERE q.owner_meant AND q.at IS NULL AND o.kind = 'personal' AND x.organization_id = o.id
       AND x.role = 'owner' AND x.status = 'active' LIMIT 1)"""
 
+# Who is told what a member chose (R4) must not follow from today's kind alone.
+_ALONE = "o.kind = 'personal' AND NOT o.had_others"
+
 # --- As things stand: the settings tell ---
 
-_CURRENT = """
-SELECT q.n, {now}, o.id, o.name, o.status = 'closed', o.created_at, o.kind = 'personal',
+_CURRENT = f"""
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE},
     s.allowed, s.reason_code, s.since, s.last_event_id, c.recorded_at,
-    q.owner_meant AND o.kind = 'personal', m.id, m.joined_at, m.left_at,
+    q.owner_meant AND o.kind = 'personal', m.id, m.user_id, m.joined_at, m.left_at,
     ms.allowed, ms.reason_code, ms.since, ms.last_event_id"""
 _CURRENT_JOINS: list[Join] = [
     _ORGANIZATION,
@@ -81,10 +84,10 @@ _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
     ORDER BY x.recorded_at DESC LIMIT 1) END"""
 # The columns of _CURRENT. Of the current row and the event as of an instant at most one is there.
 _AS_OF = f"""
-SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, o.kind = 'personal',
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_ALONE},
     COALESCE(s.allowed, e.allowed), COALESCE(s.reason_code, e.reason_code), COALESCE(s.since, e.since),
     COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
-    m.id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
+    m.id, m.user_id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
     CASE WHEN q.at IS NULL THEN m.left_at WHEN j.kind = 'member.left' THEN j.recorded_at END,
     COALESCE(ms.allowed, me.allowed), COALESCE(ms.reason_code, me.reason_code), COALESCE(ms.since, me.since),
     COALESCE(ms.last_event_id, me.id)"""

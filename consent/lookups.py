@@ -32,7 +32,8 @@ _CLOSED = Standing(False, Reason.ORGANIZATION_CLOSED, None)
 class Row(NamedTuple):
     """What is known for one question, as the statements select it; instants in microseconds.
 
-    `owner_meant`: a personal organization's, where no member was named.
+    `alone`: a personal organization that one person ever belonged to. `owner_meant`: a personal organization's, where
+    no member was named.
     """
 
     n: int
@@ -41,7 +42,7 @@ class Row(NamedTuple):
     name: str
     closed: bool
     created_at: int
-    personal: bool
+    alone: bool
     allowed: bool | None
     reason_code: str
     since: int | None
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     chosen_at: int | None
     owner_meant: bool
     member_id: uuid.UUID | None
+    member_user_id: uuid.UUID | None
     joined_at: int | None
     left_at: int | None
     member_allowed: bool | None
@@ -90,7 +92,7 @@ def fetch(questions: Sequence["Question"]) -> tuple[list[Row], dt.datetime]:
     parameters = [json.dumps(items)] if vendor == "sqlite" else [list(column) for column in zip(*items, strict=True)]
     rows = list(map(Row._make, select(STATEMENTS[vendor, False, as_of], parameters)))
     if vendor == "sqlite":
-        rows = list(map(_with_id, rows))
+        rows = list(map(_with_ids, rows))
     return rows, _instant_of_asking(max(row.now or 0 for row in rows))
 
 
@@ -101,7 +103,7 @@ def fetch_one(question: "Question", prefix: str | None = None) -> tuple[Row, dt.
     (found,) = select(STATEMENTS[vendor, True, question.at is not None], [*item, prefix])
     row = Row._make(found[: len(Row._fields)])
     if vendor == "sqlite":
-        row = _with_id(row)
+        row = _with_ids(row)
     return row, _instant_of_asking(row.now or 0), found[len(Row._fields) :]
 
 
@@ -110,9 +112,13 @@ def _instant_of_asking(micros: int) -> dt.datetime:
     return from_micros(micros) if micros else dt.datetime.now(dt.UTC)
 
 
-def _with_id(row: Row) -> Row:
+def _with_ids(row: Row) -> Row:
     """SQLite keeps ids as text."""
-    return row if row.organization_id is None else row._replace(organization_id=uuid.UUID(str(row.organization_id)))
+    return row._replace(organization_id=_id(row.organization_id), member_user_id=_id(row.member_user_id))
+
+
+def _id(text: object) -> uuid.UUID | None:
+    return None if text is None else uuid.UUID(str(text))
 
 
 def asked_of(vendor: str, n: int, question: "Question") -> tuple[Any, ...]:

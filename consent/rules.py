@@ -212,7 +212,7 @@ class Layers(NamedTuple):
     member_needed: bool = True  # the product has a member's surface
     membership: Membership | None = None
     member: State | Standing = MEMBER_START
-    member_told: bool = True  # whoever asks may know what members chose
+    member_told: bool = False  # whoever asks may know what the member chose; nobody by default (R4)
 
 
 class LayerAnswer(NamedTuple):
@@ -223,25 +223,33 @@ class LayerAnswer(NamedTuple):
 
 
 class Decision(NamedTuple):
+    """For whoever is not told what members chose, `layers` holds no member's (R4)."""
+
     allowed: bool
     reason: Reason
     layers: tuple[LayerAnswer, ...] = ()
+    boundary: dt.datetime | None = None  # where data was collected too early: from when on it would do
 
 
 def resolve(layers: Layers) -> Decision:
     """May it be used? Deny wins (R1), unknown is no (R8), and only data collected since it was allowed (R6)."""
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
+    if not layers.member_told:
+        # From here on nothing can depend on what the member chose, whatever the organization's layer says (R4).
+        layers = layers._replace(member=MEMBER_START)
     answers = _answers(layers)
+    told = answers if layers.member_told else answers[:1]
     if layers.member_needed and not layers.member_told and answers[0].allowed:
-        return Decision(False, Reason.MEMBER_PRIVATE, answers[:1])
-    for answer in answers if layers.member_told else answers[:1]:
+        return Decision(False, Reason.MEMBER_PRIVATE, told)
+    for answer in answers:
         if not answer.allowed:
-            return Decision(False, Reason(answer.reason), answers)
+            return Decision(False, Reason(answer.reason), told)
     collected = layers.collected_at
     if collected is not None and any(answer.since is None or collected < answer.since for answer in answers):
-        return Decision(False, Reason.COLLECTED_BEFORE_ALLOWED, answers)
-    return Decision(True, Reason(answers[0].reason), answers)
+        boundary = max((answer.since for answer in answers if answer.since), default=None)
+        return Decision(False, Reason.COLLECTED_BEFORE_ALLOWED, told, boundary)
+    return Decision(True, Reason(answers[0].reason), told)
 
 
 def _unanswerable(layers: Layers) -> Reason | None:

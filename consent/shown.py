@@ -153,6 +153,7 @@ def _show_member(
             organization=organization,
             membership=rules.Membership(member.joined_at, member.left_at),
             member=state,
+            member_told=True,  # a member's setting is shown to them and to the provider alone
         )
     )
     granted = held.get(member.organization_id, frozenset())

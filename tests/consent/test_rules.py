@@ -25,7 +25,14 @@ FREE = State(
 )  # fmt: skip
 OPTED_IN = dataclasses.replace(FREE, choice=Choice.OPTED_IN, reason_code=Reason.ORGANIZATION_OPTED_IN)
 OPTED_OUT = dataclasses.replace(FREE, choice=Choice.OPTED_OUT, allowed=False, reason_code=Reason.ORGANIZATION_OPTED_OUT)
-FINE = Layers(now=NOW, first_event_at=CREATED, organization=FREE, membership=Membership(JOINED), collected_at=COLLECTED)
+FINE = Layers(
+    now=NOW,
+    first_event_at=CREATED,
+    organization=FREE,
+    membership=Membership(JOINED),
+    collected_at=COLLECTED,
+    member_told=True,
+)
 MEMBER_OUT = rules.member_opt_out(MEMBER_START, SINCE)
 
 

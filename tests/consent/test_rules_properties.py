@@ -2,12 +2,14 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consent import rules
-from consent.rules import MEMBER_START, Choice, Layers, Membership, Reason, State, resolve
+from consent.rules import MEMBER_START, Choice, Decision, Layers, Membership, Reason, State, resolve
 
 EPOCH = dt.datetime(2026, 11, 2, 9, tzinfo=dt.UTC)
 # Few instants, so that ties and neighbours are common.
@@ -60,6 +62,7 @@ questions = st.builds(
     member_needed=mostly,
     membership=st.none() | memberships(),
     member=member_states(),
+    member_told=st.just(True),
 )
 
 
@@ -84,6 +87,7 @@ def allowed_questions(draw: st.DrawFn) -> Layers:
         member_needed=draw(st.booleans()),
         membership=Membership(joined),
         member=member,
+        member_told=True,
     )
     assert resolve(layers).allowed
     return layers
@@ -183,3 +187,42 @@ def test_resolve__collected_later_by_one_who_is_still_there__stays_allowed(layer
 @given(questions)
 def test_resolve__same_question_again__same_answer(layers: Layers) -> None:
     assert resolve(layers) == resolve(layers)
+
+
+# --- A member's choice is theirs (R4) ---------------------------------------------------------------------------------
+
+
+def resolve_uncut(layers: Layers) -> Decision:
+    """As it was once: the member's layer left out of the reason, and given back all the same."""
+    told = resolve(layers._replace(member_told=True))
+    if not told.layers or not layers.member_needed:
+        return told
+    own = told.layers[0]
+    return Decision(False, Reason.MEMBER_PRIVATE if own.allowed else Reason(own.reason), told.layers)
+
+
+def same_whatever_the_member_chose(resolving: Callable[[Layers], Decision]) -> None:
+    @given(questions | allowed_questions(), member_states())
+    def check(layers: Layers, other: State) -> None:
+        asked = layers._replace(member_told=False)
+        decision = resolving(asked)
+        assert decision == resolving(asked._replace(member=other))
+        assert all(answer.layer != "member" for answer in decision.layers)
+        assert not (decision.allowed and layers.member_needed)
+
+    check()
+
+
+def test_resolve__somebody_who_is_not_told__same_decision_whatever_the_member_chose() -> None:
+    same_whatever_the_member_chose(resolve)
+
+
+def test_resolve__without_the_cut__caught() -> None:
+    with pytest.raises((AssertionError, ExceptionGroup)):  # a group, where it fails in several ways
+        same_whatever_the_member_chose(resolve_uncut)
+
+
+@given(questions)
+def test_layers__nobody_says_who_is_told__nobody_is(layers: Layers) -> None:
+    fields = {name: value for name, value in layers._asdict().items() if name != "member_told"}
+    assert resolve(Layers(**fields)) == resolve(layers._replace(member_told=False))
