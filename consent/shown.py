@@ -21,9 +21,6 @@ from .models import ConsentEvent, PrivacySetting
 from .rules import MEMBER_START, Choice, Reason, State
 from .surfaces import ORGANIZATION_SURFACES, Surface
 
-# Fewer members than this who opted out are never counted aloud: a small number points at people (R4).
-SMALLEST_COUNT = 5
-
 
 @dataclasses.dataclass(frozen=True)
 class ShownSetting:
@@ -73,11 +70,18 @@ def organization_settings(organization: Organization, actor: Actor) -> list[Show
     """One per organization surface, in the catalogue's order."""
     rows = PrivacySetting.objects.of_organizations().filter(organization=organization).with_events()
     found = {row.product: row for row in rows}
-    may = Permission.CONSENT_CHOOSE in permissions(actor, organization)
+    held = permissions(actor, organization)
+    may = Permission.CONSENT_CHOOSE in held
     theirs = may and not acts_as_operator(actor, Permission.CONSENT_CHOOSE, organization)
     names = actors.labels([row.choice_event for row in found.values() if row.choice_event], actor)
     show = functools.partial(
-        _show_organization, organization, may=may, theirs=theirs, plans=Plan.objects.in_bulk(), names=names
+        _show_organization,
+        organization,
+        may=may,
+        theirs=theirs,
+        plans=Plan.objects.in_bulk(),
+        names=names,
+        counted=Permission.MEMBER_CONSENT_VIEW in held,
     )
     return [show(surface, found.get(surface.product)) for surface in ORGANIZATION_SURFACES]
 
@@ -114,6 +118,7 @@ def _show_organization(
     theirs: bool,
     plans: dict[str, Plan],
     names: dict[int, str],
+    counted: bool,
 ) -> ShownSetting:
     state = _current(organization, row)
     return ShownSetting(
@@ -123,7 +128,7 @@ def _show_organization(
         effective=_effective(state.allowed),
         reason_code=state.reason_code,
         since=state.since,
-        members_opted_out=_members_opted_out(organization, surface.product),
+        members_opted_out=_members_opted_out(organization, surface.product) if counted else None,
         decided_by_organization=False,
         can_opt_out=may,
         can_opt_in=may and rules.opt_in_obstacle(state) is None,
@@ -224,12 +229,13 @@ def _effective(allowed: bool) -> str:
     return Choice.OPTED_IN if allowed else Choice.OPTED_OUT
 
 
-def _members_opted_out(organization: Organization, product: str) -> int | None:
-    # Who has left counts too: else removing one member, and looking, would tell what that one chose.
-    count = PrivacySetting.objects.filter(
-        organization=organization, product=product, member__isnull=False, choice=Choice.OPTED_OUT
-    ).count()
-    return count if count >= SMALLEST_COUNT else None
+def _members_opted_out(organization: Organization, product: str) -> int:
+    """Who has left counts too. For the provider alone: with accounts of its own, one reads any count."""
+    return (
+        PrivacySetting.objects.of_members()
+        .filter(organization=organization, product=product, choice=Choice.OPTED_OUT)
+        .count()
+    )
 
 
 def _sentence(shown: ShownSetting) -> str:

@@ -110,16 +110,11 @@ def _page(
     after = keyset.cleaned_data["after"] if keyset.is_valid() else None
     active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
     opted_out = shown.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
-    words = gettext("Fewer than five members have opted out themselves; how many is not shown.")
-    if opted_out is not None:
-        words = gettext("%(count)d members have opted out themselves. Who they are is theirs to tell.") % {
-            "count": opted_out
-        }
     team = organization.kind == Organization.Kind.TEAM and not organization.is_closed
     may_manage = team and Permission.MEMBERS_MANAGE in permissions(actor, organization)
     context: dict[str, Any] = {
         "page": page_of(request, active, after),
-        "opted_out_words": words,
+        "opted_out": opted_out,
         "may_manage": may_manage,
         "roles": MemberRole.choices,
         "form": form or InvitationForm(label_suffix=""),

@@ -184,14 +184,20 @@ def test_get__after_a_move_to_a_plan_that_defaults_in__says_what_is_carried_over
     )
 
 
-def test_get__members_opted_out__counted_from_five_on(chat: str, world: World) -> None:
+def test_get__members_opted_out__counted_for_the_provider_alone(chat: str, world: World) -> None:
+    """With five accounts of one's own, any count that begins at five is read to the last member."""
     counts = []
-    for n in range(5):
+    for n in range(6):
         person = casting.user(f"m{n}@kvasir.example", f"M {n}")
         member = casting.join(world.cast.labs, person, "member", world.cast.provider)
         by_session(person).put(f"{world.labs}members/{member.pk}/privacy-settings/le_chat_mobile/", OUT)
-        counts.append(world.admin.get(chat).json()["members_opted_out"])
-    assert counts == [None, None, None, None, 5]
+        callers = (world.owner, world.admin, world.auditor, world.key)
+        assert {caller.get(chat).json()["members_opted_out"] for caller in callers} == {None}
+        listed = world.owner.get(f"{world.labs}privacy-settings/").json()["results"]
+        assert {each["members_opted_out"] for each in listed} == {None}
+        counts.append([each.get(chat).json()["members_opted_out"] for each in (world.operator, world.operator_key)])
+    assert counts == [[n, n] for n in range(1, 7)]
+    assert world.admin.put(chat, OUT).json()["members_opted_out"] is None
 
 
 def test_list__one_per_organization_surface(chat: str, world: World) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from accounts.access import Actor, Forbidden
 from accounts.authentication import issue_key
-from accounts.models import Member, User
-from consent import decisions, shown
+from consent import decisions
 from consent.decisions import Question
 from consent.models import ConsentEvent, PrivacySetting
 from consent.rules import Reason
@@ -78,24 +77,6 @@ def test_operator__made_a_member_by_the_organization__still_acts_for_the_provide
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )
     assert ConsentEvent.objects.latest("pk").by_operator is True
-
-
-def test_members_opted_out__one_of_them_leaves__count_does_not_tell(cast: Cast) -> None:
-    for n in range(5):
-        email = f"m{n}@kvasir.example"
-        member = members.add_member(organization=cast.labs, email=email, actor=cast.provider, source="admin")
-        person = Actor.from_user(User.objects.get(email=email))
-        choices.choose(
-            surface=LE_CHAT_MOBILE, organization=cast.labs, member=member, choice="opted_out", actor=person,
-            source="data_controls",
-        )  # fmt: skip
-    owner = Actor.from_user(cast.owner)
-    counts = []
-    for step in (None, members.remove_member):
-        if step:
-            step(member=Member.objects.get(user__email="m1@kvasir.example"), actor=owner, source="console")
-        counts.append(shown.organization_setting(cast.labs, LE_CHAT_CONSOLE, owner).members_opted_out)
-    assert counts == [5, 5]
 
 
 @pytest.mark.parametrize("name", ["\u200b\u200b", "a\u202eb", "a\x07b", "\u2066x"])
