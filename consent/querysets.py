@@ -36,8 +36,11 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         ).without_member_choices()
 
     def without_member_choices(self) -> Self:
-        """As an organization may see them: a member's own choice is between them and the provider (R4)."""
-        return self.exclude(member__isnull=False, kind__startswith="choice.")
+        """As an organization may see them: a member's own layer is between them and the provider (R4).
+
+        What concerns a member and no product is the membership, which is the organization's too.
+        """
+        return self.filter(models.Q(member__isnull=True) | models.Q(product=""))
 
     def of_layer(self, organization: Organization, product: str) -> Self:
         return self.filter(organization=organization, product=product, member__isnull=True)

@@ -15,6 +15,7 @@ from config.paging import CursorPagination
 from ..models import EventKind
 from ..services import webhooks
 from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..webhooks import positions
 from ..webhooks.delivery import send_test
 from ..webhooks.secrets import secret_of
 from .base import ApiView
@@ -29,13 +30,16 @@ class EndpointOutput(serializers.Serializer[Any]):
     kinds = serializers.ListField(child=serializers.CharField())
     status = serializers.CharField()
     paused_because = serializers.SerializerMethodField()
-    position = serializers.IntegerField()
+    position = serializers.SerializerMethodField()
     failures = serializers.IntegerField()
     next_attempt_at = Instant(allow_null=True)
     created_at = Instant()
 
     def get_organization(self, endpoint: WebhookEndpoint) -> str | None:
         return str(endpoint.organization_id) if endpoint.organization_id else None
+
+    def get_position(self, endpoint: WebhookEndpoint) -> int:
+        return int(self.context["positions"][endpoint.pk])
 
     def get_paused_because(self, endpoint: WebhookEndpoint) -> str | None:
         return endpoint.paused_because or None
@@ -90,13 +94,21 @@ class WebhookView(ApiView):
             raise NotFound("webhook")
         return found
 
+    def shown(self, *endpoints: WebhookEndpoint) -> list[Any]:
+        """Each with its position as whoever asks is told it."""
+        context = {"positions": positions.told(endpoints, self.actor)}
+        return list(EndpointOutput(endpoints, many=True, context=context).data)
+
+    def with_secret(self, endpoint: WebhookEndpoint) -> Any:
+        return self.shown(endpoint)[0] | {"secret": secret_of(endpoint)}
+
 
 class Webhooks(WebhookView):
     paginator = CursorPagination()
 
     def get(self, request: Request) -> Response:
         found, following = self.paginator.page(request, self.endpoints())
-        return Response({"results": EndpointOutput(found, many=True).data, "next": following})
+        return Response({"results": self.shown(*found), "next": following})
 
     def post(self, request: Request) -> Response:
         """201 with the signing secret, which is shown this once."""
@@ -104,7 +116,7 @@ class Webhooks(WebhookView):
         values = self.body(EndpointInput)
         organization = self._organization(values.pop("organization", None), within)
         endpoint = webhooks.create_endpoint(organization=organization, actor=self.actor, **values)
-        return self.created(EndpointOutput(endpoint).data | {"secret": secret_of(endpoint)}, endpoint.pk)
+        return self.created(self.with_secret(endpoint), endpoint.pk)
 
     def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
         """Whose events are sent: everybody's, where an operator names nobody; others say whose, if it is not clear."""
@@ -119,12 +131,12 @@ class Webhooks(WebhookView):
 
 class WebhookDetail(WebhookView):
     def get(self, request: Request, webhook: str) -> Response:
-        return Response(EndpointOutput(self.endpoint(webhook)).data)
+        return Response(self.shown(self.endpoint(webhook))[0])
 
     def patch(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
         changed = webhooks.update_endpoint(endpoint=endpoint, actor=self.actor, **self.body(EndpointChange))
-        return Response(EndpointOutput(changed).data)
+        return Response(self.shown(changed)[0])
 
     def delete(self, request: Request, webhook: str) -> Response:
         webhooks.delete_endpoint(endpoint=self.endpoint(webhook), actor=self.actor)
@@ -151,8 +163,9 @@ class WebhookTest(WebhookView):
 class WebhookReplay(WebhookView):
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
-        replayed = webhooks.replay(endpoint=endpoint, actor=self.actor, **self.body(ReplayInput))
-        return Response(EndpointOutput(replayed).data)
+        values = self.body(ReplayInput)
+        replayed = webhooks.replay(endpoint=endpoint, actor=self.actor, **values)
+        return Response(self.shown(replayed)[0] | {"position": values["after"]})
 
 
 class WebhookRotation(WebhookView):
@@ -162,4 +175,4 @@ class WebhookRotation(WebhookView):
         endpoint = self.endpoint(webhook)
         self.body(NothingInput)
         rotated = webhooks.rotate_secret(endpoint=endpoint, actor=self.actor)
-        return Response(EndpointOutput(rotated).data | {"secret": secret_of(rotated)})
+        return Response(self.with_secret(rotated))

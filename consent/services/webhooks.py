@@ -14,6 +14,7 @@ from accounts.models import Organization
 from .. import ledger
 from ..models import EventKind
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
+from ..webhooks import positions
 from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import BOTH
 from . import layers
@@ -74,10 +75,14 @@ def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor) -> None:
 
 
 def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEndpoint:
-    """Send everything after a position once more, in order."""
-    if not 0 <= after <= ledger.head():
-        raise Invalid("position", _("Give a position from 0 to %s, the last there is.") % ledger.head(), "after")
+    """Send everything after a position once more, in order.
+
+    Raises Forbidden; Invalid beyond the last event that the actor is told of.
+    """
     with _held(endpoint, actor) as held:
+        last = positions.head(held.organization, actor)
+        if not 0 <= after <= last:
+            raise Invalid("position", _("Give a position from 0 to %s, the last there is.") % last, "after")
         held.position, held.failures, held.next_attempt_at = after, 0, None
         held.save()
     return held

@@ -5,6 +5,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from consent import ledger
+from consent.models import ConsentEvent
 from consent.services import organizations
 from consent.webhook_models import WebhookEndpoint
 from consent.webhooks import delivery, sending
@@ -113,3 +114,55 @@ def test_foreign_and_absent__404_alike_and_nothing_changed(world: World, setting
 def test_replay__beyond_the_head__400(world: World) -> None:
     made = world.key.post("webhooks/", {"url": URL}).json()["id"]
     assert_problem(world.key.post(f"webhooks/{made}/replay/", {"after": 10**9}), 400, "position", "#/after")
+
+
+# --- Where a webhook stands (R4) --------------------------------------------------------------------------------------
+
+
+def something_hidden(world: World, there: str) -> None:
+    """Another organization's event, or what a member of this one chose."""
+    if there == "elsewhere":
+        organizations.update_organization(
+            organization=world.cast.brage, country="NO", actor=world.cast.provider, source="admin"
+        )
+    else:
+        assert (
+            world.member.put(f"{world.dag}privacy-settings/le_chat_mobile/", {"choice": "opted_out"}).status_code == 200
+        )
+    ledger.sequence()
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "a member"])
+def test_position__what_the_organization_does_not_see__leaves_it_where_it_is(
+    where: str, world: World, there: Receiver
+) -> None:
+    made = world.key.post("webhooks/", {"url": there.url}).json()
+    own = ConsentEvent.objects.filter(organization=world.cast.labs).latest("placed__position").placed.position
+    assert own < ledger.head(), "the last event is another organization's"
+    path = f"webhooks/{made['id']}/"
+    something_hidden(world, where)
+    delivery.deliver_next(sending.Sender())
+    assert WebhookEndpoint.objects.get().position == ledger.head()
+    positions = [made["position"], world.owner.get(path).json()["position"]]
+    positions += [each["position"] for each in world.key.get("webhooks/").json()["results"]]
+    assert positions == [own] * 3
+    assert world.operator.get(path).json()["position"] == ledger.head()
+    assert there.got == []
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "a member"])
+def test_replay__beyond_the_organizations_own_events__refused_without_telling_of_others(
+    where: str, world: World
+) -> None:
+    hook = world.key.post("webhooks/", {"url": URL}).json()
+    own, path = hook["position"], f"webhooks/{hook['id']}/replay/"
+    something_hidden(world, where)
+    before = list(WebhookEndpoint.objects.values())
+    answers = [caller.post(path, {"after": own + 1}) for caller in (world.key, world.owner, world.admin)]
+    for answer in answers:
+        assert_problem(answer, 400, "position", "#/after")
+        assert f"from 0 to {own}," in answer.json()["detail"]
+    assert list(WebhookEndpoint.objects.values()) == before
+    assert world.key.post(path, {"after": own}).json()["position"] == own
+    assert world.operator.post(path, {"after": ledger.head()}).json()["position"] == ledger.head()
+    assert_problem(world.operator.post(path, {"after": ledger.head() + 1}), 400, "position", "#/after")

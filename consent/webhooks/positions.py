@@ -1,0 +1,42 @@
+"""Where a webhook stands, as its organization is told: by the events that it sees, never by anybody else's (R4)."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from accounts.access import Actor
+from accounts.models import Organization
+
+from .. import ledger
+from ..models import ConsentEvent
+from ..webhook_models import WebhookEndpoint
+
+
+def _seen(organization: Any) -> QuerySet[ConsentEvent]:
+    """The organization's events that it sees, the last first."""
+    return (
+        ConsentEvent.objects.filter(placed__organization=organization)
+        .without_member_choices()
+        .order_by("-placed__position")
+    )
+
+
+def head(organization: Organization | None, actor: Actor) -> int:
+    """The last position that there is for this actor and endpoints of this organization; 0 before the first event."""
+    if organization is None or actor.is_operator:
+        return ledger.head()
+    return _seen(organization).values_list("placed__position", flat=True).first() or 0
+
+
+def told(endpoints: Sequence[WebhookEndpoint], actor: Actor) -> dict[uuid.UUID, int]:
+    """Endpoint → its position as the actor is told it; one query whatever the number."""
+    if actor.is_operator:
+        return {endpoint.pk: endpoint.position for endpoint in endpoints}
+    last = _seen(OuterRef("organization")).filter(placed__position__lte=OuterRef("position"))
+    rows = WebhookEndpoint.objects.filter(pk__in=[endpoint.pk for endpoint in endpoints]).annotate(
+        told=Coalesce(Subquery(last.values("placed__position")[:1]), 0)
+    )
+    return dict(rows.order_by().values_list("pk", "told"))
