@@ -97,7 +97,7 @@ def _choose_for_member(wish: _Wish, member: Member) -> PrivacySetting:
     before = setting.state
     if _is_repeated(setting, wish, origin):
         return setting
-    at = ledger.clock(setting.changed_at, member.changed_at)
+    at = ledger.clock(setting.changed_at, member.organization.created_at)
     if wish.choice == Choice.OPTED_OUT:
         return _store(setting, wish, rules.member_opt_out(before, at), origin, at)
     if member.has_left:

@@ -1,4 +1,7 @@
-"""Members: joining, changing, leaving. One row per user and organization, reused, choice and all (R5, R14)."""
+"""Members: joining, changing, leaving. One row per user and organization, reused, choice and all (R5, R14).
+
+Membership is a subject of its own (R7): an instant moved by what the member chose would tell of it (R4).
+"""
 
 import datetime as dt
 import uuid
@@ -16,7 +19,7 @@ from accounts.access import Actor, Permission, require
 from accounts.models import Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
-from ..models import EventKind, PrivacySetting
+from ..models import EventKind
 from ..rules import Reason, State
 from . import layers
 from .errors import Invalid, Refused
@@ -116,7 +119,7 @@ def note_others(organizations: Iterable[uuid.UUID]) -> None:
 
 
 def _join_again(member: Member, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
-    at = _next_instant(member)
+    at = ledger.clock(member.changed_at)
     member.role, member.status, member.joined_at, member.left_at, member.changed_at = (
         role,
         MemberStatus.ACTIVE,
@@ -149,7 +152,7 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
     if "external_id" in changes and (external_id := clean_external_id(changes["external_id"])) != member.external_id:
         require(actor, Permission.EXTERNAL_IDS, organization)
         _refuse_taken(organization, external_id, member)
-        at = member.changed_at = _next_instant(member)
+        at = member.changed_at = ledger.clock(member.changed_at)
         member.external_id = external_id
         member.save(update_fields=["external_id", "changed_at"])
         _record(member, EventKind.MEMBER_UPDATED, origin, at)
@@ -157,7 +160,7 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
         if organization.kind == Organization.Kind.PERSONAL:
             raise Refused("personal", _("The one person of a personal organization is its owner."), "role")
         _refuse_last_owner(member)
-        at, before = _next_instant(member), member.role
+        at, before = ledger.clock(member.changed_at), member.role
         member.role, member.changed_at = role, at
         member.save(update_fields=["role", "changed_at"])
         _record(member, EventKind.MEMBER_ROLE_CHANGED, origin, at, before=before, after=role)
@@ -173,7 +176,7 @@ def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
     if member.has_left:
         return member
     _refuse_last_owner(member)
-    at = _next_instant(member)
+    at = ledger.clock(member.changed_at)
     member.status, member.left_at, member.changed_at = MemberStatus.LEFT, at, at
     member.save(update_fields=["status", "left_at", "changed_at"])
     _record(member, EventKind.MEMBER_LEFT, origin, at, before=member.role)
@@ -194,12 +197,6 @@ def _record(
         after=after,
     )
     ledger.record([event])
-
-
-def _next_instant(member: Member) -> dt.datetime:
-    """After everything that happened to this member, their own choices included."""
-    choices = PrivacySetting.objects.filter(member=member).values_list("changed_at", flat=True)
-    return ledger.clock(member.changed_at, *choices)
 
 
 def _refuse_closed(organization: Organization) -> None:

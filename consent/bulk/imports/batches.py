@@ -255,7 +255,7 @@ def _member_choices(origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[in
     PrivacySetting.objects.bulk_create(fresh, ignore_conflicts=True)
     settings = PrivacySetting.objects.of_members().filter(member__in=locked, product=MEMBER_PRODUCT)
     by_member = {each.member_id: each for each in settings.select_for_update(no_key=True).order_by("pk")}
-    at = ledger.clock(*(each.changed_at for each in by_member.values()), *(each.changed_at for each in locked.values()))
+    at = _instant(by_member.values(), (each.organization for each in locked.values()))
     outcomes: dict[int, str] = {}
     events: list[ConsentEvent] = []
     for row in rows:
