@@ -82,17 +82,18 @@ class Origin:
 def event(
     kind: EventKind,
     *,
-    organization: Organization,
+    organization: Organization | None,
     origin: Origin,
     at: dt.datetime,
     state: State,
     member: Member | None = None,
-    product: str = "",
+    product: str | None = "",
     surface: Surface | None = None,
     before: str = "",
     after: str = "",
+    target: str = "",
 ) -> ConsentEvent:
-    """An event to be given to `record`; `state` is what it leaves its layer as."""
+    """An event to be given to `record`; `state` is what it leaves its layer as, `product` None is for `trail.note`."""
     return ConsentEvent(
         kind=kind,
         recorded_at=at,
@@ -102,6 +103,7 @@ def event(
         surface=surface.key if surface else "",
         before=before,
         after=after,
+        target=target,
         actor_type=origin.actor.type.value,
         actor_id=origin.actor.id,
         by_operator=origin.by_operator,

@@ -12,6 +12,10 @@ from accounts.models import Member, Organization
 
 from . import rules
 from .api_models import IdempotencyKey  # noqa: F401
+from .event_kinds import ACCESS
+from .event_kinds import ActorType as ActorType  # noqa: PLC0414  names of this module too
+from .event_kinds import EventKind as EventKind  # noqa: PLC0414  names of this module too
+from .event_kinds import Source as Source  # noqa: PLC0414  names of this module too
 from .follower_models import DailyChanges, DailyStanding, FollowerCursor, Verification  # noqa: F401  so are these
 from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
 from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
@@ -149,47 +153,6 @@ class PrivacySetting(LayerState):
         return f"{self.member or self.organization} · {self.get_product_display()}"
 
 
-class EventKind(models.TextChoices):
-    ORGANIZATION_CREATED = "organization.created", _("Organization created")
-    ORGANIZATION_UPDATED = "organization.updated", _("Organization details changed")
-    ORGANIZATION_KIND_CHANGED = "organization.kind_changed", _("Kind of organization changed")
-    ORGANIZATION_CLOSED = "organization.closed", _("Account closed")
-    ORGANIZATION_REOPENED = "organization.reopened", _("Account reopened")
-    MEMBER_JOINED = "member.joined", _("Member joined")
-    MEMBER_UPDATED = "member.updated", _("Member details changed")
-    MEMBER_ROLE_CHANGED = "member.role_changed", _("Role changed")
-    MEMBER_LEFT = "member.left", _("Member left")
-    SUBSCRIPTION_STARTED = "subscription.started", _("Subscription started")
-    SUBSCRIPTION_ENDED = "subscription.ended", _("Subscription ended")
-    PLAN_CHANGED = "plan.changed", _("Plan changed")
-    PLAN_DEFAULT_CHANGED = "plan.default_changed", _("Default of the plan changed")
-    CHOICE_OPTED_OUT = "choice.opted_out", _("Opted out")
-    CHOICE_OPTED_IN = "choice.opted_in", _("Opted in")
-    CHOICE_CONFIRMED = "choice.confirmed", _("Choice confirmed")
-    CHOICE_RESTORED = "choice.restored", _("Choice restored")
-    LOCK_PLACED = "lock.placed", _("Locked")
-    LOCK_LIFTED = "lock.lifted", _("Lock lifted")
-    SINCE_ATTESTED = "since.attested", _("Earlier start attested")
-
-
-class ActorType(models.TextChoices):
-    USER = "user", _("Person")
-    API_KEY = "api_key", _("API key")
-    COMMAND = "command", _("Command")
-    SYSTEM = "system", _("System")
-
-
-class Source(models.TextChoices):
-    CONSOLE = "console", _("Admin Console")
-    DATA_CONTROLS = "data_controls", _("Data & Account Controls")
-    IOS = "ios", _("iOS app")
-    ANDROID = "android", _("Android app")
-    API = "api", _("API")
-    ADMIN = "admin", _("Operators' site")
-    COMMAND = "command", _("Command")
-    IMPORT = "import", _("Import")
-
-
 class ConsentEvent(LayerState):
     """One immutable row of the ledger. Ids only, no names or addresses (R14); written by `ledger.record` alone."""
 
@@ -198,10 +161,12 @@ class ConsentEvent(LayerState):
     Source = Source
 
     recorded_at = InstantField(_("when"))
-    # No database constraints: no cascade reaches the ledger, and history outlives its subject.
+    # No database constraints: no cascade reaches the ledger, and history outlives its subject. None: an access event
+    # that is the provider's own affair, or a person's, and no organization's.
     organization = models.ForeignKey(
         Organization,
         models.DO_NOTHING,
+        null=True,
         db_constraint=False,
         db_index=False,
         related_name="+",
@@ -216,13 +181,17 @@ class ConsentEvent(LayerState):
         related_name="+",
         verbose_name=_("member"),
     )
-    product = models.CharField(_("product"), max_length=20, blank=True, default="", choices=Product.choices)
+    # '': of the organization, or the membership, itself. None: an access event, which is of no subject of R7, so it
+    # collides with nothing in the unique keys below, and pushes nobody's instants.
+    product = models.CharField(_("product"), max_length=20, null=True, blank=True, default="", choices=Product.choices)
     surface = models.CharField(
         _("surface"), max_length=40, blank=True, default="", choices=[(s.key, s.label) for s in SURFACES.values()]
     )
     kind = models.CharField(_("what"), max_length=40, choices=Kind.choices)
     before = models.CharField(_("before"), max_length=80, blank=True, default="")
     after = models.CharField(_("after"), max_length=80, blank=True, default="")
+    # The id of what an access event is about: its kind says of what sort.
+    target = models.CharField(_("about"), max_length=64, blank=True, default="", db_default="")
     actor_type = models.CharField(_("actor type"), max_length=10, choices=ActorType.choices)
     actor_id = models.CharField(_("actor"), max_length=64, blank=True, default="")
     by_operator = models.BooleanField(_("set by the provider"), default=False)
@@ -263,6 +232,13 @@ class ConsentEvent(LayerState):
             one_of("actor_type", ActorType, "event_actor_type_known"),
             one_of("source", Source, "event_source_known"),
             one_of("choice", Choice, "event_choice_known"),
+            models.CheckConstraint(
+                condition=Q(
+                    kind__startswith=ACCESS, product=None, member=None, surface="", reason_code="", allowed=False
+                )
+                | ~Q(kind__startswith=ACCESS) & Q(product__isnull=False, organization__isnull=False, target=""),
+                name="event_access_of_no_layer",
+            ),
         ]
         indexes = [models.Index(fields=["organization", "-id"], name="event_history_of_organization")]
 
@@ -296,7 +272,7 @@ class EventPosition(models.Model):
     position = models.BigIntegerField(primary_key=True)
     event = models.OneToOneField(ConsentEvent, models.DO_NOTHING, db_constraint=False, related_name="placed")
     organization = models.ForeignKey(
-        Organization, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+        Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
 
     class Meta:

@@ -45,8 +45,8 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
     found = _without_first([event for event in events if loosened(event)])
     if not found:
         return
-    ids = {event.organization_id for event in found}
-    names = dict(Organization.objects.filter(pk__in=ids).values_list("pk", "name"))
+    ids: set[Any] = {event.organization_id for event in found}
+    names: dict[Any, str] = dict(Organization.objects.filter(pk__in=ids).values_list("pk", "name"))
     owners: dict[Any, list[str]] = defaultdict(list)
     rows = Member.objects.active().filter(organization_id__in=ids, role=MemberRole.OWNER, user__is_active=True)
     for organization_id, email in rows.order_by("pk").values_list("organization_id", "user__email"):
@@ -55,7 +55,7 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
     for event in found:
         words = {
             "organization": names[event.organization_id],
-            "product": Product(event.product).label,
+            "product": Product(event.product or "").label,
             "who": who[event.pk],
             "at": formats.date_format(event.recorded_at, "DATETIME_FORMAT"),
             "reason": event.reason,
@@ -69,7 +69,7 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
 
 def _without_first(events: list[ConsentEvent]) -> list[ConsentEvent]:
     """A first subscription is the start of the account, not a change of it; one after a gap is a change."""
-    started = {event.organization_id for event in events if event.kind == EventKind.SUBSCRIPTION_STARTED}
+    started: set[Any] = {event.organization_id for event in events if event.kind == EventKind.SUBSCRIPTION_STARTED}
     ended = Subscription.objects.filter(organization_id__in=started, ended_at__isnull=False)
     rows = ended.values_list("organization_id", "product").annotate(Min("ended_at")) if started else []
     gap = {(organization, product): at for organization, product, at in rows}

@@ -8,6 +8,8 @@ from django.db import models
 from accounts.access import Actor, Permission, permissions
 from accounts.models import Organization
 
+from .event_kinds import ACCESS
+
 if TYPE_CHECKING:
     from accounts.models import Member
 
@@ -41,6 +43,10 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         What concerns a member and no product is the membership, which is the organization's too.
         """
         return self.filter(models.Q(member__isnull=True) | models.Q(product=""))
+
+    def without_access(self) -> Self:
+        """What tells how data may be used, and not who got or lost the means to say so."""
+        return self.exclude(kind__startswith=ACCESS)
 
     def of_layer(self, organization: Organization, product: str) -> Self:
         return self.filter(organization=organization, product=product, member__isnull=True)

@@ -11,10 +11,14 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 from accounts.models import Member, Organization, Subscription
 
 from . import rules, triggers
+from .event_kinds import ACCESS
 from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, PendingEvent, PrivacySetting
 from .rules import MEMBER_START, State
 
 _BATCH = 2000
+_OF_NO_LAYER: dict[str, Any] = {"product": None, "member": None} | {
+    name: getattr(State(reason_code=""), name) for name in STATE_FIELDS
+}
 _POINTERS = ("version", "last_event_id", "changed_at", "choice_event_id", "carry_event_id", "lock_event_id")
 SHOWN = 10  # offenders named per check
 Layer = tuple[Any, Any, str]  # organization id, member id or None, product
@@ -78,6 +82,7 @@ def _verify_order(report: Report) -> None:
         )
     events, pending = ConsentEvent.objects.order_by(), PendingEvent.objects.order_by()
     there = Exists(ConsentEvent.objects.filter(pk=OuterRef("event_id")))
+    told_alike = Q(organization_id=F("event__organization_id")) | Q(organization_id=None, event__organization_id=None)
     report.name(
         {
             "event {} has no position and is not pending": events.filter(placed=None).exclude(
@@ -85,13 +90,20 @@ def _verify_order(report: Report) -> None:
             ),
             "event {} has a position and is pending": pending.filter(pk__in=EventPosition.objects.values("event_id")),
             "position {} is that of no event": EventPosition.objects.exclude(there),
+            "position {} is of another organization than its event": EventPosition.objects.filter(there).exclude(
+                told_alike
+            ),
+            "event {} is about access, and says something of a layer": events.filter(kind__startswith=ACCESS).exclude(
+                **_OF_NO_LAYER
+            ),
             "pending event {} is not there": pending.exclude(there),
         }
     )
 
 
 def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) -> None:
-    events = ConsentEvent.objects.exclude(product="").order_by("organization_id", "member_id", "product", "id")
+    layers = ConsentEvent.objects.filter(product__isnull=False).exclude(product="")
+    events = layers.order_by("organization_id", "member_id", "product", "id")
     replayed: dict[Layer, dict[str, Any]] = {}
     for key, group in groupby(events.iterator(_BATCH), key=lambda e: (e.organization_id, e.member_id, e.product)):
         replayed[key] = _replay(key, group, report)

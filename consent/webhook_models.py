@@ -39,7 +39,7 @@ class WebhookEndpoint(models.Model):
     )
     url = models.CharField(_("address"), max_length=500)
     description = models.CharField(_("description"), max_length=200, blank=True, default="")
-    # Kinds of events; none: all.
+    # Kinds of events; none: all that tell how data may be used. The access trail goes only to who asks for it.
     kinds = models.JSONField(_("kinds of events"), default=list, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=EndpointStatus.choices, default=EndpointStatus.ACTIVE)
     paused_because = models.CharField(

@@ -37,7 +37,9 @@ class EndpointForm(OperatorForm):
         choices=EventKind.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("None: all."),
+        help_text=_(
+            "None: all that tell how data may be used. Events about access are sent only where they are chosen."
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.catalogue import Product
 
-from ..models import EventKind
+from ..event_kinds import ACCESS_KINDS, EventKind
 from ..rules import Choice
 
 _DAY = dt.timedelta(days=1)
@@ -28,7 +28,17 @@ class ChoiceForm(forms.Form):
     confirmed = forms.BooleanField(required=False)
 
 
+# Who may do what; joining and leaving say both that and whose data it is.
+_ABOUT_ACCESS = ACCESS_KINDS | {EventKind.MEMBER_JOINED, EventKind.MEMBER_ROLE_CHANGED, EventKind.MEMBER_LEFT}
+_ABOUT_DATA = frozenset(EventKind) - ACCESS_KINDS - {EventKind.MEMBER_ROLE_CHANGED}
+
+
 class HistoryFilter(forms.Form):
+    about = forms.ChoiceField(
+        label=_("About"),
+        required=False,
+        choices=[("", _("Everything")), ("use", _("Data use")), ("access", _("Access"))],
+    )
     product = forms.ChoiceField(label=_("Product"), required=False, choices=[("", _("All products")), *Product.choices])
     kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *EventKind.choices])
     since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
@@ -39,6 +49,8 @@ class HistoryFilter(forms.Form):
         """What events have to be, as a queryset filters them; days are whole, in UTC."""
         data = self.cleaned_data
         found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
+        if data.get("about"):
+            found["kind__in"] = sorted(_ABOUT_ACCESS if data["about"] == "access" else _ABOUT_DATA)
         if data.get("since"):
             found["recorded_at__gte"] = dt.datetime.combine(data["since"], dt.time(), dt.UTC)
         if data.get("until"):

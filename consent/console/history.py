@@ -13,8 +13,9 @@ from accounts.access import Actor, Permission
 from accounts.catalogue import TrainingDefault
 from accounts.models import Member, Organization, Plan
 
-from .. import actors
-from ..models import Choice, ConsentEvent, EventKind
+from .. import actors, targets
+from ..event_kinds import ACCESS_KINDS, EventKind
+from ..models import Choice, ConsentEvent
 from .forms import HistoryFilter
 from .pages import organization_page, page
 from .paging import Page, page_of
@@ -69,8 +70,12 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
     members = {member.pk: str(member.user) for member in about}
     plans = dict(Plan.objects.values_list("key", "name"))
+    names = targets.labels(events, viewer)
     return [
-        _row(event, who[event.pk], event.reference if viewer.is_operator else "", members, plans) for event in events
+        _access_row(event, who[event.pk], names)
+        if event.kind in ACCESS_KINDS
+        else _row(event, who[event.pk], event.reference if viewer.is_operator else "", members, plans)
+        for event in events
     ]
 
 
@@ -88,6 +93,21 @@ def _row(event: ConsentEvent, who: str, reference: str, members: Names, plans: d
         after=after or before,
         reason=event.reason,
         reference=reference,
+        who=who,
+        where=event.get_source_display(),
+    )
+
+
+def _access_row(event: ConsentEvent, who: str, names: targets.Names) -> Row:
+    before, after = names.words(event.before), names.words(event.after)
+    target = names.target(event)
+    return Row(
+        at=event.recorded_at,
+        subject=f"{event.get_kind_display()}, {target}" if target else str(event.get_kind_display()),
+        before=before if after else "",
+        after=after or before,
+        reason=event.reason,
+        reference="",
         who=who,
         where=event.get_source_display(),
     )

@@ -42,7 +42,7 @@ def overview(request: HttpRequest, actor: Actor, organization: Organization) -> 
         place = place_of(organization, setting.surface)
         plan = setting.plan.name if setting.plan else _("No subscription")
         rows.append(OverviewRow(str(setting.surface.product.label), plan, place.url, card_of(place, actor, setting)))
-    changes = events_of(actor, organization).order_by("-pk")[:_LAST_CHANGES]
+    changes = events_of(actor, organization).without_access().order_by("-pk")[:_LAST_CHANGES]
     context = {"rows": rows, "changes": rows_of(list(changes), actor)}
     return page(request, actor, "console/overview.html", context, organization=organization)
 

@@ -110,8 +110,7 @@ class _Turn:
         endpoint = self.endpoint
         if endpoint.organization_id is not None:
             rows = rows.filter(placed__organization=endpoint.organization_id).without_member_choices()
-        if endpoint.kinds:
-            rows = rows.filter(kind__in=endpoint.kinds)
+        rows = rows.filter(kind__in=endpoint.kinds) if endpoint.kinds else rows.without_access()
         page = list(rows[:_PAGE])
         self._labels = actors.labels(page, self._viewer)
         return page

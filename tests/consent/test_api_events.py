@@ -63,6 +63,7 @@ def test_event__shows_what_happened(chosen: World) -> None:
         "surface": "le_chat_console",
         "before": "default",
         "after": "opted_out",
+        "target": None,
         "allowed": False,
         "actor": {"type": "user", "id": str(chosen.cast.admin.pk), "label": "Bo Nyström"},
         "source": "api",

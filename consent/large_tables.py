@@ -1,0 +1,57 @@
+"""Operations of migrations that change a large table at once on PostgreSQL, without reading it under a lock."""
+
+from typing import Any
+
+from django.db import migrations
+from django.db.migrations.operations.base import Operation
+
+
+class AddCheckNotValid(migrations.AddConstraint):
+    """A check that holds for what is written from now on; `ValidateCheck`, in a later migration, reads what is there.
+
+    On SQLite it holds for all rows at once.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        elif self.allow_migrate_model(schema_editor.connection.alias, model):
+            # Without parameters: the values stand in the text already.
+            schema_editor.execute(f"{self.constraint.create_sql(model, schema_editor)} NOT VALID", params=None)
+
+
+class ValidateCheck(Operation):
+    """Reads the table under a lock that nobody who reads or writes rows has to wait for."""
+
+    def __init__(self, model_name: str, name: str) -> None:
+        self.model_name, self.name = model_name, name
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        pass
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, _to_state: Any) -> None:
+        model = from_state.apps.get_model(app_label, self.model_name)
+        connection = schema_editor.connection
+        if connection.vendor == "postgresql" and self.allow_migrate_model(connection.alias, model):
+            table, name = (schema_editor.quote_name(each) for each in (model._meta.db_table, self.name))
+            schema_editor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+    def database_backwards(self, _app_label: str, _schema_editor: Any, _from_state: Any, _to_state: Any) -> None:
+        pass
+
+    def describe(self) -> str:
+        return f"Validate constraint {self.name} of {self.model_name}"
+
+
+class MakeNullable(migrations.AlterField):
+    """Back again only where no row is NULL: Django would fill those in by an UPDATE, which the ledger refuses."""
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+        elif self.allow_migrate_model(schema_editor.connection.alias, model):
+            column = model._meta.get_field(self.name).column
+            table, column = (schema_editor.quote_name(each) for each in (model._meta.db_table, column))
+            schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")

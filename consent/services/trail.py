@@ -1,0 +1,68 @@
+"""The access trail: who made, changed, took over and ended keys, webhooks, invitations, second factors, operators.
+
+Its events stand in the ledger beside those about data, and touch no layer. They hold ids and words of ours: no names,
+no addresses (R14), no secrets and no hashes, and nothing that a member chose (R4).
+"""
+
+import re
+
+from accounts.access import Actor, role_of
+from accounts.models import Organization
+
+from .. import ledger
+from ..event_kinds import ACCESS_KINDS, EventKind
+from ..models import ConsentEvent, Source
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_WORD = rf"(?:{_UUID}|[0-9]{{1,19}}|[a-z]+(?:[._:][a-z]+)*)"
+# Ids, roles, names of fields and of types, one or several: no key, hash or address has this form.
+_PLAIN = re.compile(rf"(?:{_WORD}(?:, {_WORD})*)?")
+
+
+def note(
+    kind: EventKind,
+    *,
+    organization: Organization | None,
+    actor: Actor,
+    source: str,
+    target: object = "",
+    before: str = "",
+    after: str = "",
+    reason: str = "",
+) -> ConsentEvent:
+    """Write one access event, in the caller's transaction: the change and its event are stored together or not at all.
+
+    `organization` is told of it; None: the provider's operators alone. `target` is the id of what it is about. The
+    caller has asked for the right. Raises ValueError for anything that is not an access event of ids and plain words.
+    """
+    if kind not in ACCESS_KINDS:
+        raise ValueError(f"{kind} is no access event")
+    if source not in Source.values:
+        raise ValueError(f"there is no source {source}")
+    for text in (str(target), before, after):
+        if not _PLAIN.fullmatch(text):
+            raise ValueError("an access event holds ids and plain words")
+    origin = ledger.Origin(
+        actor=actor, source=source, by_operator=_for_provider(actor, source, organization), reason=reason
+    )
+    event = ledger.event(
+        kind,
+        organization=organization,
+        product=None,
+        before=before,
+        after=after,
+        target=str(target),
+        origin=origin,
+        # No subject's instant: it comes after nothing, and nothing has to come after it (R7 is about layers).
+        at=ledger.clock(),
+        state=ledger.NO_LAYER,
+    )
+    ledger.record([event])
+    return event
+
+
+def _for_provider(actor: Actor, source: str, organization: Organization | None) -> bool:
+    """Whether it was the provider who acted: staff who belong to the organization act for it, but on its own pages."""
+    if not actor.is_operator:
+        return False
+    return organization is None or source in (Source.ADMIN, Source.COMMAND) or role_of(actor, organization) is None

@@ -1,0 +1,83 @@
+"""Names for what access events are about, looked up when shown: the ledger holds ids only (R14)."""
+
+import dataclasses
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings as conf
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.access import Actor
+from accounts.fields import parse_id
+from accounts.models import ApiKey, Invitation, Member, MemberRole, User
+
+from .event_kinds import ACCESS_KINDS
+from .models import ConsentEvent
+from .webhook_models import PausedBecause, WebhookEndpoint
+
+_WORDS: dict[str, Any] = {
+    **dict(MemberRole.choices),
+    **dict(PausedBecause.choices),
+    **{field.name: field.verbose_name for field in WebhookEndpoint._meta.fields},
+    "totp": gettext_lazy("authenticator app"),
+    "webauthn": gettext_lazy("passkey"),
+    "recovery_codes": gettext_lazy("recovery codes"),
+    "history": gettext_lazy("history"),
+    "organizations": gettext_lazy("organizations"),
+    "members": gettext_lazy("members"),
+    "subscriptions": gettext_lazy("subscriptions"),
+    "choices": gettext_lazy("choices"),
+    "state": gettext_lazy("the whole installation"),
+    "own_choices": gettext_lazy("one's own choices"),
+    "job_rows": gettext_lazy("rows of a job"),
+    "job_problems": gettext_lazy("bad rows of an import"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What this viewer may be told; ids of anybody else stay nameless."""
+
+    things: Mapping[uuid.UUID, str]
+
+    def target(self, event: ConsentEvent) -> str:
+        """What the event is about; '' where there is no more to say of it than its kind does."""
+        pk = parse_id(event.target)
+        return self.things.get(pk, "") if pk else ""
+
+    def words(self, text: str) -> str:
+        return ", ".join(self._word(part) for part in text.split(", ")) if text else ""
+
+    def _word(self, part: str) -> str:
+        pk = parse_id(part)
+        return self.things.get(pk, str(capfirst(conf.PROVIDER_NAME))) if pk else str(_WORDS.get(part, part))
+
+
+def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
+    """A fixed number of look-ups, none where no event is about access."""
+    texts = [
+        text
+        for event in events
+        if event.kind in ACCESS_KINDS
+        for text in (event.target, *event.before.split(", "), *event.after.split(", "))
+    ]
+    ids = {pk for text in texts if (pk := parse_id(text)) is not None}
+    if not ids:
+        return Names({})
+    things: dict[uuid.UUID, str] = {
+        key.pk: _("“%(name)s”") % {"name": key} for key in ApiKey.objects.visible_to(viewer).filter(pk__in=ids)
+    }
+    # The host alone: an address may hold a secret of the receiver's.
+    hooks = WebhookEndpoint.objects.filter(pk__in=ids)
+    if not viewer.is_operator:
+        hooks = hooks.filter(organization_id__in={event.organization_id for event in events})
+    things |= {pk: urlsplit(url).hostname or "" for pk, url in hooks.values_list("pk", "url")}
+    things |= dict(Invitation.objects.visible_to(viewer).filter(pk__in=ids).values_list("pk", "email"))
+    people = User.objects.filter(pk__in=ids)
+    if not viewer.is_operator:
+        people = people.filter(pk__in=Member.objects.visible_to(viewer).values("user_id"))
+    return Names(things | {person.pk: str(person) for person in people})
