@@ -21,8 +21,8 @@ need_python = test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.ve
 	echo "Python 3.11 or newer is needed, as python3.11 or python3 on the PATH, or named: make PYTHON=/path/to/python" >&2; exit 1; }
 
 # What a check needs to read the settings; nothing of a developer's own.
-SECRETS = SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(48))') \
-	API_KEY_PEPPER=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(48))')
+SECRETS = $$($(PY) -c 'import secrets; print(*(f"{name}={secrets.token_urlsafe(48)}" for name in \
+	("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS", "WEBHOOK_KEYS")))')
 CLEAN_ENV = env -u DEBUG -u HTTPS -u HSTS_SECONDS -u LOG_LEVEL ENV_FILE=/dev/null DATABASE_URL=sqlite:///:memory: $(SECRETS)
 
 .PHONY: help

@@ -1,11 +1,17 @@
-"""How allauth fits this portal: nobody signs up, and second factors carry the portal's name."""
+"""How allauth fits this portal: nobody signs up; second factors carry the portal's name, their secrets encrypted."""
 
+import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+
+from . import keys
+
+logger = logging.getLogger(__name__)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -24,3 +30,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     def get_public_key_credential_rp_entity(self) -> dict[str, Any]:
         return {**super().get_public_key_credential_rp_entity(), "name": _("Training Consent")}
+
+    def encrypt(self, text: str) -> str:
+        return keys.encrypt(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Raises ValidationError, which the form shows, where no key here reads it: the person is not signed in."""
+        try:
+            return keys.decrypt(encrypted_text)
+        except (keys.UnknownKey, keys.NotEncrypted) as error:
+            logger.error("a second factor can't be read: %s", error)
+            text = _("Your second factor can't be checked at the moment. Please tell whoever runs this portal.")
+            raise ValidationError(text, code="unreadable") from error

@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 
+from . import keys
+
 
 @register(Tags.security)
 def secrets_are_strong(app_configs: Any, **kwargs: Any) -> list[Any]:
@@ -26,6 +28,39 @@ def secrets_are_strong(app_configs: Any, **kwargs: Any) -> list[Any]:
             )
         )
     return problems
+
+
+_MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
+
+@register(Tags.security)
+def keys_are_strong(app_configs: Any, **kwargs: Any) -> list[Any]:
+    """Each key of a list; none of them may be another secret."""
+    problems: list[Any] = []
+    others = [settings.SECRET_KEY, settings.API_KEY_PEPPER]
+    for name in (keys.ENCRYPTION, keys.WEBHOOKS):
+        configured = getattr(settings, name)
+        if any(len(key) < 32 for key in configured):
+            hint = f"Make each by: {_MAKE}; separate them by commas."
+            problems.append(Error(f"{name} has a key with fewer than 32 characters.", hint=hint, id="accounts.E006"))
+        if set(configured) & set(others) or len(set(configured)) < len(configured):
+            hint = "Give each secret its own value, so that one can be rotated without the others."
+            problems.append(Error(f"{name} has a key that is used elsewhere too.", hint=hint, id="accounts.E007"))
+        others += configured
+    return problems
+
+
+@register(Tags.security, deploy=True)
+def keys_are_configured(app_configs: Any, **kwargs: Any) -> list[Any]:
+    return [
+        Error(
+            f"{name} is not set: its key is derived from SECRET_KEY, which then can't be changed alone.",
+            hint=f"{name}=… with the output of: {_MAKE}; then `manage.py rotate_secrets`. See docs/operations.md.",
+            id=f"accounts.E{number:03}",
+        )
+        for name, number in ((keys.ENCRYPTION, 8), (keys.WEBHOOKS, 9))
+        if not getattr(settings, name)
+    ]
 
 
 @register(Tags.security, deploy=True)

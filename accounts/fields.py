@@ -1,4 +1,4 @@
-"""Ids, instants and closed enums: the column types that every table here shares."""
+"""Ids, instants, closed enums and encrypted text: the column types that every table here shares."""
 
 import datetime as dt
 import re
@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
+
+from . import keys
 
 
 def one_of(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
@@ -89,3 +91,16 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
     def value_to_string(self, obj: models.Model) -> str:
         value = self.value_from_object(obj)
         return "" if value is None else value.isoformat()
+
+
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at run time
+    """Text that is encrypted in the database, and in whatever is copied from there; nothing can be looked up by it.
+
+    Reading raises `keys.UnknownKey` or `keys.NotEncrypted`.
+    """
+
+    def from_db_value(self, value: str | None, *_args: object) -> str | None:
+        return None if value is None else keys.decrypt(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        return keys.encrypt(value) if isinstance(value, str) else super().get_prep_value(value)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .catalogue import MAY_DEFAULT_IN, Product, TrainingDefault
-from .fields import InstantField, new_id, one_of
+from .fields import EncryptedTextField, InstantField, new_id, one_of
 from .querysets import ApiKeyQuerySet, InvitationQuerySet, MemberQuerySet, OrganizationQuerySet
 
 
@@ -348,7 +348,8 @@ class OutgoingMessage(models.Model):
 
     recipient = models.EmailField()
     subject = models.CharField(max_length=500)
-    body = models.TextField()
+    # Links in it open accounts.
+    body = EncryptedTextField()
     created_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from . import keys
 from .models import OutgoingMessage
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,18 @@ def send_next() -> bool:
     No transaction is open while the mail server is waited for. A worker that dies after sending and before deleting
     sends it again when the lease is over: twice is better than never.
     """
-    message = _take()
-    if message is None:
+    pk = _take()
+    if pk is None:
         return False
+    try:
+        message = OutgoingMessage.objects.get(pk=pk)
+    except (keys.UnknownKey, keys.NotEncrypted) as error:
+        # Kept: with the key that is missing among ENCRYPTION_KEYS it can be sent.
+        logger.error("message %s can't be read, trying again later: %s", pk, error)
+        OutgoingMessage.objects.filter(pk=pk).update(
+            next_attempt_at=timezone.now() + dt.timedelta(minutes=BACK_OFF[-1]), attempts=F("attempts") - 1
+        )
+        return True
     mail = EmailMessage(message.subject, message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     try:
         delivery_backend().send_messages([mail])
@@ -80,14 +90,13 @@ def send_next() -> bool:
 
 
 @transaction.atomic
-def _take() -> OutgoingMessage | None:
+def _take() -> int | None:
     now = timezone.now()
     due = OutgoingMessage.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
-    message: OutgoingMessage | None = due.select_for_update(skip_locked=True).first()
-    if message is not None:
-        OutgoingMessage.objects.filter(pk=message.pk).update(next_attempt_at=now + _LEASE, attempts=F("attempts") + 1)
-        message.attempts += 1
-    return message
+    pk: int | None = due.select_for_update(skip_locked=True).values_list("pk", flat=True).first()
+    if pk is not None:
+        OutgoingMessage.objects.filter(pk=pk).update(next_attempt_at=now + _LEASE, attempts=F("attempts") + 1)
+    return pk
 
 
 def _failed(message: OutgoingMessage, error: Exception) -> None:

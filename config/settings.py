@@ -16,6 +16,9 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
 # Keys the hash of API keys; apart from SECRET_KEY, so that either can be rotated alone.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
+# Lists, so that keys can be rotated: the first encrypts and signs, all decrypt; see accounts/keys.py.
+ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (key := each.strip())]
+WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # The name that pages use for the provider ("Set by …").

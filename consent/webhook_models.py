@@ -47,9 +47,11 @@ class WebhookEndpoint(models.Model):
     )
     # The last event that it has got, or that was not for it.
     position = models.BigIntegerField(_("position"), default=0)
-    # Its signing secret is derived from this number: see `webhooks.secrets`.
+    # Its signing secret is derived from this key and number: see `webhooks.secrets`.
+    key_id = models.CharField(max_length=8, blank=True, default="")
     generation = models.PositiveIntegerField(default=1)
-    previous_until = InstantField(null=True)
+    # Earlier secrets that sign too, the latest first: [key, generation, microseconds until when].
+    previous = models.JSONField(default=list, blank=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     next_attempt_at = InstantField(_("next attempt"), null=True)
     created_at = InstantField(_("created"))

@@ -36,17 +36,20 @@ def message() -> dict[str, object]:
 
     django.setup()
     from consent.webhook_models import WebhookEndpoint
-    from consent.webhooks.secrets import secret_of, signatures
+    from consent.webhooks.secrets import current_key, rotated, secret_of, signatures
 
     now = dt.datetime.now(dt.UTC)
-    endpoint = WebhookEndpoint(generation=2, previous_until=now + dt.timedelta(hours=1))
+    endpoint = WebhookEndpoint(key_id=current_key())
+    before = secret_of(endpoint)
+    for name, value in rotated(endpoint, now).items():
+        setattr(endpoint, name, value)
     body = json.dumps({"kind": "choice.opted_out", "after": "opted_out", "name": "Kvasir — Ægir"})
     headers = {
         "webhook-id": "evt_1",
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signatures(endpoint, "evt_1", now, body),
     }
-    return {"secret": secret_of(endpoint, 1), "body": body, "headers": headers}
+    return {"secret": before, "body": body, "headers": headers}
 
 
 def main() -> None:

@@ -66,7 +66,11 @@ def make_env() -> None:
         return  # /dev/null: everything comes from the environment
     text = read_env_file()
     there = {name for name, value in file_settings(text).items() if value}
-    missing = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_PEPPER") if name not in there}
+    required = ["SECRET_KEY", "API_KEY_PEPPER"]
+    if "SECRET_KEY" not in there and not os.environ.get("SECRET_KEY"):
+        # Not where there is a SECRET_KEY: they are derived from it, alike on every machine, until somebody sets them.
+        required += ["ENCRYPTION_KEYS", "WEBHOOK_KEYS"]
+    missing = {name: secrets.token_urlsafe(48) for name in required if name not in there}
     if not missing:
         return
     if "SECRET_KEY" in missing and "DEBUG" not in file_settings(text):

@@ -22,6 +22,7 @@ from accounts.models import Plan
 
 from .. import verification
 from ..models import ConsentEvent, PendingEvent
+from . import moved_secrets
 from .files import BadFile, open_file
 
 FORMAT, VERSION = "training-consent-portal-state", 1
@@ -45,12 +46,22 @@ class NotVerified(Exception):
         self.problems = list(problems)
 
 
+class KeysMissing(Exception):
+    """Secrets of the file need keys that this installation has not: `problems` says which."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems[0])
+        self.problems = list(problems)
+
+
 @dataclasses.dataclass(frozen=True)
 class Moved:
     """`tables`: table → rows."""
 
     tables: Mapping[str, int]
     digest: str
+    # What can't be used here for want of a key.
+    lost: Sequence[str] = ()
 
     @property
     def rows(self) -> int:
@@ -90,7 +101,7 @@ def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
         seen.update(line)
         out.write(line)
 
-    write({"format": FORMAT, "version": VERSION, "tables": described})
+    write({"format": FORMAT, "version": VERSION, "tables": described, "keys": moved_secrets.describe()})
     for model in tables():
         for rows in _read(model):
             for row in rows:
@@ -162,6 +173,8 @@ class StateFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        # Setting → an id of the value that it had, of those that rows depend on.
+        self.keys: dict[str, str] = {}
         with open_file(path) as file:
             self.counts = self._header(self._line(file, 1))
         self.digest = ""
@@ -243,6 +256,9 @@ class StateFile:
             )
         if any(type(count) is not int or count < 0 for count in counts.values()):
             raise self._bad(1, "does not say how many rows there are")
+        if not isinstance(header.get("keys"), dict):
+            raise self._bad(1, "does not say by which keys its secrets were made")
+        self.keys = header["keys"]
         return counts
 
     def _closing(self, line: bytes, number: int, digest: str) -> None:
@@ -255,8 +271,11 @@ class StateFile:
 
 
 @transaction.atomic
-def load_state(file: StateFile, on_rows: OnRows | None = None) -> Moved:
-    """Fill this empty installation. Raises NotEmpty, BadFile or NotVerified, having changed nothing."""
+def load_state(file: StateFile, on_rows: OnRows | None = None, *, without_keys: bool = False) -> Moved:
+    """Fill this empty installation.
+
+    Raises NotEmpty, BadFile, NotVerified, and KeysMissing unless `without_keys`, having changed nothing.
+    """
     _hold()
     _refuse_filled()
     Plan.objects.all().delete()  # those of the file take their place
@@ -281,7 +300,10 @@ def load_state(file: StateFile, on_rows: OnRows | None = None) -> Moved:
     problems += verification.verify().problems
     if problems:
         raise NotVerified(problems)
-    return Moved(file.counts, file.digest)
+    lost = moved_secrets.lost(file.keys)
+    if lost and not without_keys:
+        raise KeysMissing(lost)
+    return Moved(file.counts, file.digest, lost)
 
 
 def _hold() -> None:

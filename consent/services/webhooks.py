@@ -5,19 +5,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.core.mail import send_mail
 from django.db import transaction
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, require
-from accounts.models import Organization
+from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
-from ..models import EventKind
+from ..models import EventKind, Source
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.addresses import checked_url
-from ..webhooks.secrets import BOTH
-from . import layers
+from ..webhooks.secrets import current_key, previous_until, rotated
+from . import layers, trail
 from .errors import Invalid, Refused
 
 
@@ -40,6 +42,7 @@ def create_endpoint(
     ledger.sequence()
     return WebhookEndpoint.objects.create(
         organization=organization,
+        key_id=current_key(),
         url=checked_url(url),
         description=layers.clean_text(description, "description", length=200),
         kinds=_checked_kinds(kinds),
@@ -91,10 +94,51 @@ def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEnd
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
     """Another secret signs from now on, and for a day the one before it too."""
     with _held(endpoint, actor) as held:
-        held.generation += 1
-        held.previous_until = ledger.clock() + BOTH
-        held.save()
+        _rotate(held)
     return held
+
+
+def rotate_keys() -> list[WebhookEndpoint]:
+    """Another secret for every webhook whose own is not of the first of WEBHOOK_KEYS; for a day both sign.
+
+    The machine's act, after a new key was put first. Returns those that were changed.
+    """
+    done = []
+    for pk in WebhookEndpoint.objects.order_by("pk").values_list("pk", flat=True):
+        with transaction.atomic():
+            held = (
+                WebhookEndpoint.objects.select_for_update(of=("self",))
+                .filter(pk=pk)
+                .select_related("organization")
+                .exclude(key_id=current_key())
+                .first()
+            )
+            if held is not None:
+                _take_away(held)
+                _rotate(held)
+                trail.note(
+                    EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, organization=held.organization, actor=Actor.system(),
+                    source=Source.COMMAND, target=held.pk,
+                )  # fmt: skip
+                _tell_owners(held)
+                done.append(held)
+    return done
+
+
+def _tell_owners(endpoint: WebhookEndpoint) -> None:
+    owners = Member.objects.active().filter(
+        organization=endpoint.organization_id, role=MemberRole.OWNER, user__is_active=True
+    )
+    words = {"endpoint": endpoint, "until": previous_until(endpoint), "provider": settings.PROVIDER_NAME}
+    body = render_to_string("emails/secret_rotated.txt", words)
+    for email in owners.order_by("pk").values_list("user__email", flat=True):
+        send_mail(_("A webhook needs its new signing secret"), body, None, [email])
+
+
+def _rotate(held: WebhookEndpoint) -> None:
+    for name, value in rotated(held, ledger.clock()).items():
+        setattr(held, name, value)
+    held.save()
 
 
 @contextmanager
@@ -105,9 +149,13 @@ def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
             WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization").get(pk=endpoint.pk)
         )
         require(actor, Permission.WEBHOOKS_MANAGE, held.organization)
-        held.fence += 1
-        held.leased_until = None
+        _take_away(held)
         yield held
+
+
+def _take_away(held: WebhookEndpoint) -> None:
+    held.fence += 1
+    held.leased_until = None
 
 
 def _checked_kinds(kinds: Sequence[str]) -> list[str]:

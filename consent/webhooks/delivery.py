@@ -16,6 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 
+from accounts import keys
 from accounts.access import Actor
 from accounts.models import ApiKey
 
@@ -161,14 +162,19 @@ def _after_failure(failures: int, answer: Answer) -> dict[str, Any]:
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
-    """One attempt, signed."""
+    """One attempt, signed; none where there is no key to sign with."""
     at = dt.datetime.now(dt.UTC)
+    try:
+        signed = signatures(endpoint, message_id, at, body)
+    except keys.UnknownKey as error:
+        logger.error("webhook %s can't be signed: %s", endpoint.pk, error)
+        return Answer(None, "its signing key is missing here: rotate its secret", 0, "")
     headers = {
         "content-type": "application/json",
         "user-agent": "training-consent-portal",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signatures(endpoint, message_id, at, body),
+        "webhook-signature": signed,
     }
     return sender.post(endpoint.url, headers, body.encode())
 

@@ -1,30 +1,74 @@
 """Signing secrets: derived, never stored, so that no copy of the database has them; each rotation makes another.
 
-Changing SECRET_KEY changes all of them.
+Each is derived from a key of WEBHOOK_KEYS and the webhook's id and generation. Which key it is, the webhook says: so
+those that receivers have stay as they are until somebody rotates, whatever stands in the settings by then.
 """
 
 import base64
 import datetime as dt
+import hmac
+from typing import Any
 
 from django.utils.crypto import salted_hmac
 from standardwebhooks import Webhook
+
+from accounts import keys
+from accounts.fields import from_micros, to_micros
 
 from ..webhook_models import WebhookEndpoint
 
 # For how long the secret before a rotation signs too.
 BOTH = dt.timedelta(hours=24)
+# Webhooks of before there were WEBHOOK_KEYS: derived from SECRET_KEY in a way of their own.
+FROM_SECRET_KEY = ""
 
 
-def secret_of(endpoint: WebhookEndpoint, generation: int | None = None) -> str:
-    """`whsec_…`, as Standard Webhooks spells it."""
-    value = f"{endpoint.pk}:{generation or endpoint.generation}"
-    digest = salted_hmac("consent.webhooks", value, algorithm="sha256").digest()
+def current_key() -> str:
+    """The id of the key that new secrets are derived from."""
+    return keys.ring(keys.WEBHOOKS)[0].id
+
+
+def secret_of(endpoint: WebhookEndpoint) -> str:
+    """`whsec_…`, as Standard Webhooks spells it. Raises UnknownKey where its key is not among WEBHOOK_KEYS."""
+    return _derived(endpoint, endpoint.key_id, endpoint.generation)
+
+
+def _derived(endpoint: WebhookEndpoint, key_id: str, generation: int) -> str:
+    value = f"{endpoint.pk}:{generation}"
+    if key_id == FROM_SECRET_KEY:
+        digest = salted_hmac("consent.webhooks", value, algorithm="sha256").digest()
+    else:
+        digest = hmac.digest(keys.find(keys.WEBHOOKS, key_id).material, value.encode(), "sha256")
     return "whsec_" + base64.b64encode(digest).decode()
 
 
+def rotated(endpoint: WebhookEndpoint, at: dt.datetime, *, overlap: bool = True) -> dict[str, Any]:
+    """What to change for another secret of the current key; without `overlap` no earlier one signs any more."""
+    previous = _signing(endpoint, at) if overlap else []
+    if overlap:
+        previous.insert(0, [endpoint.key_id, endpoint.generation, to_micros(at + BOTH)])
+    return {"key_id": current_key(), "generation": endpoint.generation + 1, "previous": previous}
+
+
+def previous_until(endpoint: WebhookEndpoint) -> dt.datetime | None:
+    """Until when an earlier secret signs too."""
+    ends = [until for _key, _generation, until in endpoint.previous]
+    return from_micros(max(ends)) if ends else None
+
+
+def _signing(endpoint: WebhookEndpoint, at: dt.datetime) -> list[list[Any]]:
+    return [each for each in endpoint.previous if from_micros(each[2]) > at]
+
+
 def signatures(endpoint: WebhookEndpoint, message_id: str, at: dt.datetime, body: str) -> str:
-    """The value of `webhook-signature`: with the previous secret's after it, as long as that is valid."""
-    generations = [endpoint.generation]
-    if endpoint.previous_until is not None and endpoint.previous_until > at:
-        generations.append(endpoint.generation - 1)
-    return " ".join(Webhook(secret_of(endpoint, each)).sign(message_id, at, body) for each in generations)
+    """The value of `webhook-signature`: with those of earlier secrets after it, as long as they are valid.
+
+    Raises UnknownKey where the current one can't be derived; an earlier one that can't is left out.
+    """
+    secrets = [secret_of(endpoint)]
+    for key_id, generation, _until in _signing(endpoint, at):
+        try:
+            secrets.append(_derived(endpoint, key_id, generation))
+        except keys.UnknownKey:
+            continue
+    return " ".join(Webhook(secret).sign(message_id, at, body) for secret in secrets)

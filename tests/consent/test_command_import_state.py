@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
 
-from accounts.models import Organization, User
+from accounts.access import Actor
+from accounts.models import Organization, OutgoingMessage, User
 from consent import ledger, verification
 from consent.bulk import transfer
 from consent.models import ConsentEvent, EventPosition, PendingEvent
+from consent.services import webhooks
+from consent.webhook_models import WebhookEndpoint
 from tests import cast
 from tests.commands import Run, database, run
 from tests.consent.moving import empty, fill
@@ -254,3 +258,94 @@ def test_import_state__no_such_file__exits_1(tmp_path: Path) -> None:
     result: Run = run("import_state", str(tmp_path / "no.jsonl"))
     assert result.code == 1
     assert "No such file" in result.err
+
+
+# --- Keys -----------------------------------------------------------------------------------------------------------
+
+_ENCRYPTION = ("a key to encrypt of the one installation", "a key to encrypt of the other installation")
+_WEBHOOK = ("a key for webhooks of the one installation", "a key for webhooks of the other installation")
+
+
+def _with_secrets(settings: Any, path: Path) -> None:
+    """An installation with every sort of secret, exported, and empty again."""
+    settings.ENCRYPTION_KEYS, settings.WEBHOOK_KEYS = _ENCRYPTION[:1], _WEBHOOK[:1]
+    fill()
+    owner = User.objects.get(email="ada@kvasir.example")
+    TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    OutgoingMessage.objects.create(recipient=owner.email, subject="s", body="a link that opens an account")
+    actor = Actor.from_user(User.objects.get(is_staff=True))
+    organization = Organization.objects.get(name="Kvasir Labs")
+    webhooks.create_endpoint(organization=organization, url="https://example.com/hook", actor=actor)
+    assert run("export_state", str(path)).code == 0
+    empty()
+
+
+def test_export_state__secrets__only_ciphertexts_and_no_key(tmp_path: Path, settings: Any) -> None:
+    path = tmp_path / "state.jsonl"
+    _with_secrets(settings, path)
+    text = path.read_text(encoding="utf-8")
+    clear = (
+        "JBSWY3DPEHPK3PXP",
+        "a link that opens",
+        *_ENCRYPTION,
+        *_WEBHOOK,
+        settings.SECRET_KEY,
+        settings.API_KEY_PEPPER,
+        "whsec_",
+    )
+    assert [each for each in clear if each in text] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "here", "said"),
+    [
+        (
+            "ENCRYPTION_KEYS",
+            _ENCRYPTION[1:],
+            ["second factors that can't be read: 1", "waiting messages that can't be read"],
+        ),
+        ("WEBHOOK_KEYS", _WEBHOOK[1:], ["webhooks that can't be signed: 1", "to WEBHOOK_KEYS"]),
+        ("API_KEY_PEPPER", "another pepper of another installation", ["API keys that would no longer work: 1"]),
+    ],
+)
+def test_import_state__another_key_here__refused_and_named_unless_they_are_lost(
+    tmp_path: Path, settings: Any, setting: str, here: Any, said: list[str]
+) -> None:
+    path = tmp_path / "state.jsonl"
+    _with_secrets(settings, path)
+    setattr(settings, setting, here)
+    for text in said:
+        _refused(path, text)
+    result = run("import_state", str(path), "--without-keys", "--format", "json")
+    assert result.code == 0 and all(text in result.err for text in said)
+    assert all(problem in result.err for problem in result.json["lost"])
+
+
+def test_import_state__old_key_second_in_the_list__everything_is_of_use(tmp_path: Path, settings: Any) -> None:
+    path = tmp_path / "state.jsonl"
+    _with_secrets(settings, path)
+    settings.ENCRYPTION_KEYS, settings.WEBHOOK_KEYS = _ENCRYPTION[::-1], _WEBHOOK[::-1]
+    result = run("import_state", str(path), "--format", "json")
+    assert (result.code, result.json["lost"]) == (0, [])
+    assert OutgoingMessage.objects.get().body == "a link that opens an account"
+
+
+def test_import_state__webhooks_of_another_secret_key__refused(tmp_path: Path, settings: Any) -> None:
+    path = tmp_path / "state.jsonl"
+    _with_secrets(settings, path)
+    run("import_state", str(path))
+    WebhookEndpoint.objects.update(key_id="")
+    run("export_state", str(path), "--force")
+    empty()
+    settings.SECRET_KEY = "another secret key of another installation"
+    _refused(path, "webhooks whose signing secret would be another: 1")
+
+
+def test_import_state__header_says_nothing_of_keys__refused(exported: Path) -> None:
+    def without(lines: Lines) -> Lines:
+        header = json.loads(lines[0])
+        del header["keys"]
+        return [json.dumps(header).encode() + b"\n", *lines[1:]]
+
+    _rewrite(exported, without)
+    _refused(exported, "does not say by which keys its secrets were made")

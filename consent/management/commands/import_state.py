@@ -14,25 +14,42 @@ class Command(ConsentCommand):
     help = (
         "Fill this installation, which has to be empty after `migrate`, with what export_state wrote. The file is "
         "checked before anything is written; all is written in one transaction, in which the ledger is verified at "
-        "the end. Use the API_KEY_PEPPER of the old installation, or its API keys no longer work."
+        "the end. Take along API_KEY_PEPPER, ENCRYPTION_KEYS, WEBHOOK_KEYS and SECRET_KEY of the old installation: "
+        "a file whose secrets need a key that is not here is refused, and what is missing is named."
     )
     examples = """
   manage.py import_state portal.jsonl.gz
+  manage.py import_state portal.jsonl.gz --without-keys    # they are lost
 """
     refusals = (*ConsentCommand.refusals, BadFile, transfer.NotEmpty)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="what export_state wrote, packed or not")
+        parser.add_argument(
+            "--without-keys", action="store_true",
+            help="though secrets can't be used here: second factors open nothing, API keys and webhooks don't work",
+        )  # fmt: skip
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         file = transfer.StateFile(options["file"])
         try:
             with self.progress(sum(file.counts.values()), "rows") as progress:
-                moved = transfer.load_state(file, progress.reach)
+                moved = transfer.load_state(file, progress.reach, without_keys=options["without_keys"])
         except transfer.NotVerified as error:
             for problem in error.problems:
                 self.note(problem)
             raise Failed(f"{options['file']} is not whole: {printable(error)}. {self.done_so_far}") from error
+        except transfer.KeysMissing as error:
+            for problem in error.problems:
+                self.note(problem)
+            hint = "Set the keys of the old installation; if they are lost, give --without-keys."
+            raise Failed(
+                f"Secrets of {options['file']} need keys that are not here. {hint} Nothing was changed."
+            ) from None
+        for problem in moved.lost:
+            self.note(problem)
         text = table([*((name, f"{rows:,}") for name, rows in moved.tables.items()), ("verified", "yes")])
-        self.result({"rows": moved.rows, "tables": moved.tables, "verified": True}, text, options)
+        self.result(
+            {"rows": moved.rows, "tables": moved.tables, "verified": True, "lost": list(moved.lost)}, text, options
+        )

@@ -1,0 +1,137 @@
+"""What is encrypted in the database: secrets of second factors, and messages that wait. See `keys`."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+from django.db.models import QuerySet, TextField, Value
+from django.db.models.functions import Cast
+
+from . import keys
+from .models import OutgoingMessage
+
+_CHUNK = 500
+# Ids of keys of which there is none, in what `unreadable` returns.
+NO_KEY = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One sort of encrypted rows: how its ciphertexts are read and replaced."""
+
+    noun: str
+    rows: Callable[[], QuerySet[Any]]
+    ciphertexts: Callable[[Any], list[str]]
+    replace: Callable[[Any, Callable[[str], str]], None]
+
+
+@dataclasses.dataclass
+class Done:
+    """Of the rows of one kind. `unreadable`: id of a key that is missing → rows."""
+
+    noun: str
+    rewritten: int = 0
+    current: int = 0
+    unreadable: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+def map_secrets(data: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """The data of an Authenticator, each of its secrets changed; a passkey has none."""
+    changed = dict(data)
+    for name in ("secret", "seed"):
+        if name in data:
+            changed[name] = change(data[name])
+    if data.get("migrated_codes"):
+        changed["migrated_codes"] = [change(code) for code in data["migrated_codes"]]
+    return changed
+
+
+def _secrets_of(authenticator: Authenticator) -> list[str]:
+    found: list[str] = []
+
+    def collect(text: str) -> str:
+        found.append(text)
+        return text
+
+    map_secrets(authenticator.data, collect)
+    return found
+
+
+def _replace_secrets(authenticator: Authenticator, change: Callable[[str], str]) -> None:
+    data = map_secrets(authenticator.data, change)
+    Authenticator.objects.filter(pk=authenticator.pk).update(data=data)
+
+
+def _replace_body(message: Any, change: Callable[[str], str]) -> None:
+    stored = Cast(Value(change(message.stored)), TextField())  # as it is: the field itself would encrypt it again
+    OutgoingMessage.objects.filter(pk=message.pk).update(body=stored)
+
+
+KINDS = (
+    Kind("second factor", Authenticator.objects.all, _secrets_of, _replace_secrets),
+    Kind(
+        "waiting message",
+        lambda: OutgoingMessage.objects.defer("body").annotate(stored=Cast("body", TextField())),
+        lambda message: [message.stored],
+        _replace_body,
+    ),
+)
+
+
+def rewrite() -> list[Done]:
+    """Encrypt everything with the first key that is not: what an older key encrypted, and what lies in clear.
+
+    Chunk by chunk, each in a transaction of its own: it may be stopped, and run again. What no key reads stays.
+    """
+    return [_go_through(kind, write=True) for kind in KINDS]
+
+
+def survey() -> list[Done]:
+    """What `rewrite` would do."""
+    return [_go_through(kind, write=False) for kind in KINDS]
+
+
+def unreadable() -> list[Done]:
+    """What sign-in, or the worker, can't read: made by a key that is not here, altered, or in clear."""
+    return [_go_through(kind, write=False, clear_is_unreadable=True) for kind in KINDS]
+
+
+def _go_through(kind: Kind, *, write: bool, clear_is_unreadable: bool = False) -> Done:
+    done, last, first = Done(kind.noun), 0, keys.ring(keys.ENCRYPTION)[0].id
+    while True:
+        with transaction.atomic():
+            rows = list(kind.rows().filter(pk__gt=last).order_by("pk").select_for_update()[:_CHUNK])
+            for row in rows:
+                texts = kind.ciphertexts(row)
+                missing = _missing_key(texts, clear_is_unreadable)
+                if missing is not None:
+                    done.unreadable[missing] += 1
+                elif all(keys.is_encrypted(text) and keys.key_id_of(text) == first for text in texts):
+                    done.current += bool(texts)
+                else:
+                    done.rewritten += 1
+                    if write:
+                        kind.replace(row, lambda text: keys.encrypt(_read(text)))
+        if not rows:
+            return done
+        last = rows[-1].pk
+
+
+def _read(text: str) -> str:
+    return keys.decrypt(text) if keys.is_encrypted(text) else text
+
+
+def _missing_key(texts: list[str], clear_is_unreadable: bool) -> str | None:
+    """The id of the key without which these can't be read."""
+    for text in texts:
+        try:
+            if clear_is_unreadable or keys.is_encrypted(text):
+                keys.decrypt(text)
+        except keys.UnknownKey as error:
+            return error.key_id
+        except keys.NotEncrypted:
+            return NO_KEY
+    return None

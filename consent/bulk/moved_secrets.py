@@ -1,0 +1,48 @@
+"""Whether an installation that was moved here can use its secrets: those that need a key of the settings."""
+
+from collections.abc import Iterator, Mapping
+
+from accounts import encrypted, keys
+from accounts.models import ApiKey
+
+from ..webhook_models import WebhookEndpoint
+from ..webhooks.secrets import FROM_SECRET_KEY
+
+# Settings of one secret each, that rows depend on without saying so: a file names them by an id that is no secret.
+_SINGLE = ("SECRET_KEY", "API_KEY_PEPPER")
+
+
+def describe() -> dict[str, str]:
+    """What a file says of the settings that its rows depend on."""
+    return {name: keys.fingerprint(name) for name in _SINGLE}
+
+
+def lost(described: Mapping[str, str]) -> list[str]:
+    """What of the rows that are here now can't be used, a sentence each; `described` comes from their file."""
+    other = {name for name in _SINGLE if described.get(name) != keys.fingerprint(name)}
+    return [*_unreadable(), *_unsigned("SECRET_KEY" in other), *_dead_keys("API_KEY_PEPPER" in other)]
+
+
+def _unreadable() -> Iterator[str]:
+    for found in encrypted.unreadable():
+        for key_id, rows in sorted(found.unreadable.items()):
+            what = "altered, or not encrypted" if key_id == encrypted.NO_KEY else f"encrypted by key {key_id}"
+            hint = "" if key_id == encrypted.NO_KEY else f": add that key to {keys.ENCRYPTION}"
+            yield f"{found.noun}s that can't be read: {rows:,}, {what}{hint}."
+
+
+def _unsigned(other_secret_key: bool) -> Iterator[str]:
+    here = {key.id for key in keys.ring(keys.WEBHOOKS)}
+    used = WebhookEndpoint.objects.order_by().values_list("key_id", flat=True)
+    for key_id in sorted(set(used)):
+        rows = WebhookEndpoint.objects.filter(key_id=key_id).count()
+        if key_id == FROM_SECRET_KEY and other_secret_key:
+            yield f"webhooks whose signing secret would be another: {rows:,}; take SECRET_KEY along."
+        elif key_id != FROM_SECRET_KEY and key_id not in here:
+            yield f"webhooks that can't be signed: {rows:,}, by key {key_id}: add that key to {keys.WEBHOOKS}."
+
+
+def _dead_keys(other_pepper: bool) -> Iterator[str]:
+    rows = ApiKey.objects.filter(revoked_at=None).count() if other_pepper else 0
+    if rows:
+        yield f"API keys that would no longer work: {rows:,}; take API_KEY_PEPPER along."
