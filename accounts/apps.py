@@ -6,4 +6,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401  (registers the system checks)
+        from django.contrib.auth.signals import user_logged_in
+
+        from . import checks, sessions  # noqa: F401  (registers the system checks)
+
+        user_logged_in.connect(sessions.begin, dispatch_uid="accounts.sessions")

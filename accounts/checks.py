@@ -1,5 +1,6 @@
 """System checks: dangerous configuration is named, with what to do about it."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -97,6 +98,21 @@ def second_factors_are_required(app_configs: Any, **kwargs: Any) -> list[Any]:
                 "Operators, owners and admins sign in without a second factor.",
                 hint="Leave REQUIRE_MFA out, or set it to true.",
                 id="accounts.W005",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def database_file_is_private(app_configs: Any, **kwargs: Any) -> list[Any]:
+    database = settings.DATABASES["default"]
+    path = Path(str(database["NAME"]))
+    if database["ENGINE"].endswith("sqlite3") and path.is_file() and path.stat().st_mode & 0o077:
+        return [
+            Warning(
+                "Others on this machine can read the database file.",
+                hint=f"It belongs to another user than the one who runs the portal: chmod 600 {path.name}",
+                id="accounts.W010",
             )
         ]
     return []

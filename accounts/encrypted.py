@@ -1,4 +1,4 @@
-"""What is encrypted in the database: secrets of second factors, and messages that wait. See `keys`."""
+"""What is encrypted in the database: secrets of second factors, messages that wait, sessions. See `keys`."""
 
 import dataclasses
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import QuerySet, TextField, Value
 from django.db.models.functions import Cast
@@ -26,6 +27,8 @@ class Kind:
     rows: Callable[[], QuerySet[Any]]
     ciphertexts: Callable[[Any], list[str]]
     replace: Callable[[Any, Callable[[str], str]], None]
+    # Whether nothing of it may be in clear; a session of before its encryption may, until it ends.
+    never_clear: bool = True
 
 
 @dataclasses.dataclass
@@ -70,6 +73,11 @@ def _replace_body(message: Any, change: Callable[[str], str]) -> None:
     OutgoingMessage.objects.filter(pk=message.pk).update(body=stored)
 
 
+def _replace_session(session: Session, change: Callable[[str], str]) -> None:
+    data = change(session.session_data)
+    Session.objects.filter(pk=session.pk, session_data=session.session_data).update(session_data=data)
+
+
 KINDS = (
     Kind("second factor", Authenticator.objects.all, _secrets_of, _replace_secrets),
     Kind(
@@ -78,6 +86,7 @@ KINDS = (
         lambda message: [message.stored],
         _replace_body,
     ),
+    Kind("session", Session.objects.all, lambda session: [session.session_data], _replace_session, never_clear=False),
 )
 
 
@@ -96,14 +105,15 @@ def survey() -> list[Done]:
 
 def unreadable() -> list[Done]:
     """What sign-in, or the worker, can't read: made by a key that is not here, altered, or in clear."""
-    return [_go_through(kind, write=False, clear_is_unreadable=True) for kind in KINDS]
+    return [_go_through(kind, write=False, clear_is_unreadable=kind.never_clear) for kind in KINDS]
 
 
 def _go_through(kind: Kind, *, write: bool, clear_is_unreadable: bool = False) -> Done:
-    done, last, first = Done(kind.noun), 0, keys.ring(keys.ENCRYPTION)[0].id
+    done, first = Done(kind.noun), keys.ring(keys.ENCRYPTION)[0].id
+    left = kind.rows()
     while True:
         with transaction.atomic():
-            rows = list(kind.rows().filter(pk__gt=last).order_by("pk").select_for_update()[:_CHUNK])
+            rows = list(left.order_by("pk").select_for_update()[:_CHUNK])
             for row in rows:
                 texts = kind.ciphertexts(row)
                 missing = _missing_key(texts, clear_is_unreadable)
@@ -117,7 +127,7 @@ def _go_through(kind: Kind, *, write: bool, clear_is_unreadable: bool = False) -
                         kind.replace(row, lambda text: keys.encrypt(_read(text)))
         if not rows:
             return done
-        last = rows[-1].pk
+        left = kind.rows().filter(pk__gt=rows[-1].pk)
 
 
 def _read(text: str) -> str:

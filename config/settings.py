@@ -13,6 +13,7 @@ env = environ.Env()
 environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 DEBUG = env.bool("DEBUG", default=False)
+HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECRET_KEY = env.str("SECRET_KEY")
 # Keys the hash of API keys; apart from SECRET_KEY, so that either can be rotated alone.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
@@ -78,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.SessionLimits",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.second_factor.SecondFactorMiddleware",
@@ -109,6 +111,7 @@ def _database() -> dict[str, Any]:
     """The one database, embedded SQLite unless DATABASE_URL names another."""
     config: dict[str, Any] = dict(env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'portal.sqlite3'}"))
     if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["ENGINE"] = "config.private_sqlite3"
         # IMMEDIATE takes the write lock at BEGIN: a deferred transaction that writes after
         # reading fails at once when another wrote meanwhile, whatever the timeout.
         config["OPTIONS"] = {
@@ -152,7 +155,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if env.bool("HTTPS", default=not DEBUG) else "http"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
@@ -207,10 +210,18 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = env.bool("HTTPS", default=not DEBUG)
+SESSION_ENGINE = "accounts.sessions"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+if HTTPS:
+    # A browser takes these names from this very host alone, by HTTPS: no neighbour under the same domain sets them.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+# A session ends when nobody was there for so long, and in any case after so many days.
+SESSION_IDLE_DAYS = max(1, env.int("SESSION_IDLE_DAYS", default=7))
+OPERATOR_IDLE_MINUTES = max(2, env.int("OPERATOR_IDLE_MINUTES", default=30))
+SESSION_DAYS = max(1, env.int("SESSION_DAYS", default=14))
+SESSION_COOKIE_AGE = SESSION_DAYS * 86_400
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if SECURE_SSL_REDIRECT else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 # Health checks come from a load balancer, by plain HTTP.

@@ -59,11 +59,24 @@ def check_port() -> None:
             )
 
 
+def make_private(path: Path) -> None:
+    """Nobody else on this machine reads the secrets."""
+    if not path.is_file() or not path.stat().st_mode & 0o077:
+        return
+    try:
+        path.chmod(0o600)
+    except PermissionError:
+        print(f"{path.name} can be read by others, and is somebody else's: give it mode 0600.", file=sys.stderr)
+    else:
+        print(f"{path.name} could be read by others; it has mode 0600 now.", flush=True)
+
+
 def make_env() -> None:
     """Add the secrets that `.env` doesn't have yet; DEBUG too where nothing was configured before."""
     path = env_file()
     if path.exists() and not path.is_file():
         return  # /dev/null: everything comes from the environment
+    make_private(path)
     text = read_env_file()
     there = {name for name, value in file_settings(text).items() if value}
     required = ["SECRET_KEY", "API_KEY_PEPPER"]

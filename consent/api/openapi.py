@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from csp.decorators import csp_update
+from django.conf import settings
 from django.utils.decorators import method_decorator
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.renderers import OpenApiJsonRenderer
@@ -43,7 +44,7 @@ class SessionExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
         return {
             "type": "apiKey",
             "in": "cookie",
-            "name": "sessionid",
+            "name": settings.SESSION_COOKIE_NAME,
             "description": "A browser's, with its CSRF token.",
         }
 

@@ -7,6 +7,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from django.core.mail import send_mail
+from django.test import Client
 from django.utils.crypto import salted_hmac
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -58,20 +59,23 @@ def test_rotate_secrets__older_key_and_clear__first_key_alone_afterwards(cast: C
     send_mail("s", "a link", None, ["ada@kvasir.example"])
     Authenticator.objects.create(user=cast.admin, type="totp", data={"secret": SECRET})
     Authenticator.objects.create(user=cast.admin, type="webauthn", data={"name": "Key"})
+    client = Client()
+    client.force_login(cast.member)
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     before = database()
     preview = run("rotate_secrets", "--dry-run", "--format", "json")
     assert preview.code == 0 and database() == before
-    assert [each["rewritten"] for each in preview.json["encrypted"]] == [2, 1]
+    assert [each["rewritten"] for each in preview.json["encrypted"]] == [2, 1, 1]
     done = run("rotate_secrets", "--format", "json")
     assert done.code == 0
-    assert [each["rewritten"] for each in done.json["encrypted"]] == [2, 1]
+    assert [each["rewritten"] for each in done.json["encrypted"]] == [2, 1, 1]
     settings.ENCRYPTION_KEYS = [NEW]
     assert key_ids() == {keys.derive(keys.ENCRYPTION, NEW).id}
     assert [keys.decrypt(each.data["secret"]) for each in Authenticator.objects.filter(type="totp")] == [SECRET] * 2
     assert OutgoingMessage.objects.get().body == "a link"
+    assert client.get("/settings/data-controls/").status_code == 200
     again = run("rotate_secrets", "--format", "json")
-    assert [(each["rewritten"], each["current"]) for each in again.json["encrypted"]] == [(0, 2), (0, 1)]
+    assert [(each["rewritten"], each["current"]) for each in again.json["encrypted"]] == [(0, 2), (0, 1), (0, 1)]
 
 
 def test_rotate_secrets__key_is_missing__named_and_left(cast: Cast, settings: Any) -> None:
