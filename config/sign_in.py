@@ -4,6 +4,7 @@ from typing import Any
 
 from allauth.account import views as account
 from allauth.account.adapter import get_adapter
+from allauth.mfa import urls as second_factors
 from allauth.usersessions import views as sessions
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from django.urls import include, path, re_path
 from django.utils.translation import gettext as _
 
 from accounts import limits
+from consent.console.recorded import all_recorded, recorded
 
 
 class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
@@ -40,16 +42,16 @@ urlpatterns = [
     path("sign-up/", account.signup, name="account_signup"),
     path("account/inactive/", account.account_inactive, name="account_inactive"),
     path("account/confirm/", account.reauthenticate, name="account_reauthenticate"),
-    path("account/password/", account.password_change, name="account_change_password"),
-    path("account/password/set/", account.password_set, name="account_set_password"),
+    path("account/password/", recorded(account.password_change), name="account_change_password"),
+    path("account/password/set/", recorded(account.password_set), name="account_set_password"),
     path("account/reset/", account.password_reset, name="account_reset_password"),
     path("account/reset/sent/", account.password_reset_done, name="account_reset_password_done"),
     path("account/reset/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     re_path(
         r"^account/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        account.password_reset_from_key,
+        recorded(account.password_reset_from_key),
         name="account_reset_password_from_key",
     ),
-    path("account/second-factor/", include("allauth.mfa.urls")),
+    path("account/second-factor/", include(all_recorded(second_factors.urlpatterns))),
     path("account/sessions/", sessions.list_usersessions, name="usersessions_list"),
 ]

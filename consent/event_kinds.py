@@ -65,6 +65,12 @@ class EventKind(models.TextChoices):
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
 
+# Who may do what, and what tells how data is used; joining and leaving say both.
+ABOUT = {
+    "use": frozenset(EventKind) - ACCESS_KINDS - {EventKind.MEMBER_ROLE_CHANGED},
+    "access": ACCESS_KINDS | {EventKind.MEMBER_JOINED, EventKind.MEMBER_ROLE_CHANGED, EventKind.MEMBER_LEFT},
+}
+
 
 class ActorType(models.TextChoices):
     USER = "user", _("Person")

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.catalogue import Product
 from accounts.models import Plan
 
+from ..event_kinds import ABOUT
 from ..models import PrivacySetting, ReasonCode
 from ..rules import Choice, Reason
 
@@ -43,6 +44,19 @@ def there_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[ad
             return queryset.filter(**{f"{column}__isnull": self.value() != "yes"})
 
     return ThereFilter
+
+
+class AboutFilter(admin.SimpleListFilter):
+    """Events about access, or about the use of data."""
+
+    title = _("about")
+    parameter_name = "about"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("use", _("Data use")), ("access", _("Access"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(kind__in=sorted(ABOUT.get(_known(self), ()))) if self.value() else queryset
 
 
 class PlanFilter(admin.SimpleListFilter):

@@ -23,6 +23,7 @@ from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
 from ..services.errors import ServiceError
+from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
 from .base import STATUS, OperatorAdmin, actor_of, instant, posted
 from .bulk import STANDING, part_label
@@ -171,6 +172,9 @@ class BulkJobAdmin(OperatorAdmin):
         if what not in ("refused", "problems") or form not in _FORMS:
             raise Http404
         spelled, content_type = _FORMS[form]
+        if request.method == "GET":
+            taken = Export.JOB_ROWS if what == "refused" else Export.JOB_PROBLEMS
+            note_export(taken, organization=None, actor=actor_of(request), source=Source.ADMIN, target=job.pk)
         file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
         out = TextIOWrapper(file, "utf-8", newline="", write_through=True)
         if what == "refused":

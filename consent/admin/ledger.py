@@ -1,5 +1,6 @@
 """What is looked at and never changed here: the ledger, settings, subscriptions, locks, plans."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -9,13 +10,13 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import split_ident
+from accounts.access import Actor, split_ident
 from accounts.models import Plan, Subscription
 
-from .. import actors
+from .. import actors, targets
 from ..models import ConsentEvent, Lock, PrivacySetting
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
-from .filters import there_filter
+from .filters import AboutFilter, there_filter
 
 
 class ReadOnlyAdmin(OperatorAdmin):
@@ -76,22 +77,28 @@ class LedgerList(ChangeList):
         """The page of events, with the names of all their actors in two queries."""
         super().get_results(request)
         self.result_list = list(self.result_list)
-        names = actors.labels(self.result_list, actor_of(request))
-        for event in self.result_list:
-            event.actor_name = names[event.pk]
+        _name(self.result_list, actor_of(request))
+
+
+def _name(events: Sequence[Any], viewer: Actor) -> None:
+    """Put names beside the ids of who acted and of what it was about."""
+    who, about = actors.labels(events, viewer), targets.labels(events, viewer)
+    for event in events:
+        event.actor_name, event.target_name = who[event.pk], about.target(event)
 
 
 @admin.register(ConsentEvent)
 class ConsentEventAdmin(StateAdmin, OrganizationSearch):
-    list_display = ("when", "kind", "organization", "product", "change", "who", "source", "for_provider")
+    list_display = ("when", "kind", "organization", "product", "about", "change", "who", "source", "for_provider")
     list_display_links = ("when",)
     list_select_related = ("organization",)
-    list_filter = ("kind", "product", "source", "by_operator")
+    list_filter = (AboutFilter, "kind", "product", "source", "by_operator")
     search_help_text = _("An organization's id or external id, an event's id, or a request id, exactly as it is.")
     ordering = ("-id",)
     shown = (
-        "id", "when", "kind", "organization", "member", "product", "surface", "before", "after",
-        "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording", "request_id",
+        "id", "when", "kind", "organization", "member", "product", "surface", "about",
+        "before", "after", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
+        "request_id",
         *StateAdmin.state,
     )  # fmt: skip
     when = instant("recorded_at", _("when"))
@@ -106,7 +113,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConsentEvent | None:
         event: ConsentEvent | None = super().get_object(request, object_id, from_field)
         if event is not None:
-            event.actor_name = actors.labels([event], actor_of(request))[event.pk]  # type: ignore[attr-defined]
+            _name([event], actor_of(request))
         return event
 
     def matching(self, term: str) -> Q:
@@ -116,6 +123,10 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     @admin.display(description=_("change"))
     def change(self, event: ConsentEvent) -> str:
         return " → ".join(part for part in (event.before, event.after) if part) or "–"
+
+    @admin.display(description=_("about"), empty_value="–")
+    def about(self, event: ConsentEvent) -> str | None:
+        return getattr(event, "target_name", "") or event.target or None
 
     @admin.display(description=_("who"))
     def who(self, event: ConsentEvent) -> str:

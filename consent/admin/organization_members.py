@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.models import Member, Organization
 
-from .. import actors, shown
+from .. import actors, shown, targets
 from ..models import ConsentEvent
 from ..rules import Choice
 from ..services import members
@@ -83,8 +83,8 @@ class OrganizationMembers(OperatorAdmin):
         after = keyset.cleaned_data["event"] if keyset.is_valid() else None
         events = ConsentEvent.objects.visible_to(actor_of(request)).filter(organization=organization)
         page = keyset_page(events.select_related("member__user"), after)
-        names = actors.labels(page.rows, actor_of(request))
-        rows = [(event, names[event.pk]) for event in page.rows]
+        names, about = (each.labels(page.rows, actor_of(request)) for each in (actors, targets))
+        rows = [(event, names[event.pk], about.target(event)) for event in page.rows]
         title = _("History of %(organization)s") % {"organization": organization.name}
         context = {"original": organization, "rows": rows, "after": page.after}
         return self.screen(request, "admin/organization/history.html", context, title=title)

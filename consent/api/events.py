@@ -42,6 +42,8 @@ class EventsView(ApiView):
             rows = rows.filter(actor_id=params.pop("actor"))
             if not self.actor.is_operator:
                 rows = rows.exclude(by_operator=True)
+        if params.get("kind", "").endswith(".*"):
+            rows = rows.filter(kind__startswith=params.pop("kind").removesuffix("*"))
         return rows.filter(**params)
 
 

@@ -189,8 +189,12 @@ class MemberChoiceInput(ChoiceInput):
     source = OneOf(choices=APP_SOURCES, required=False)  # type: ignore[assignment]
 
 
+# "access.*": all kinds that begin so.
+KIND_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventKind.values})
+
+
 class EventQuery(Input):
-    kind = OneOf(choices=EventKind.values, required=False)
+    kind = OneOf(choices=[*EventKind.values, *KIND_FAMILIES], required=False)
     product = OneOf(choices=Product.values, required=False)
     surface = OneOf(choices=list(SURFACES), required=False)
     member = Text(required=False)

@@ -20,6 +20,7 @@ from ..cards import Card, Place, card_of
 from ..models import ConsentEvent, Source
 from ..rules import Choice
 from ..services import choices
+from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
 from .pages import page, person_page
 from .saving import save
@@ -81,6 +82,11 @@ def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpRespons
 @person_page
 def download(request: HttpRequest, actor: Actor) -> HttpResponse:
     """All that the person ever chose, and what holds now, as a file."""
+    if request.method == "GET":
+        # No organization is told: that somebody asks for their choices is theirs, as the choices are.
+        note_export(
+            Export.OWN_CHOICES, organization=None, actor=actor, source=Source.DATA_CONTROLS, target=request.user.pk
+        )
     own = _own_memberships(actor)
     settings = shown.member_settings(own, LE_CHAT_MOBILE, actor)
     found = [_mine(member, setting) for member, setting in zip(own, settings, strict=True)]

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.catalogue import Product
 
-from ..event_kinds import ACCESS_KINDS, EventKind
+from ..event_kinds import ABOUT, EventKind
 from ..rules import Choice
 
 _DAY = dt.timedelta(days=1)
@@ -28,11 +28,6 @@ class ChoiceForm(forms.Form):
     confirmed = forms.BooleanField(required=False)
 
 
-# Who may do what; joining and leaving say both that and whose data it is.
-_ABOUT_ACCESS = ACCESS_KINDS | {EventKind.MEMBER_JOINED, EventKind.MEMBER_ROLE_CHANGED, EventKind.MEMBER_LEFT}
-_ABOUT_DATA = frozenset(EventKind) - ACCESS_KINDS - {EventKind.MEMBER_ROLE_CHANGED}
-
-
 class HistoryFilter(forms.Form):
     about = forms.ChoiceField(
         label=_("About"),
@@ -50,7 +45,7 @@ class HistoryFilter(forms.Form):
         data = self.cleaned_data
         found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
         if data.get("about"):
-            found["kind__in"] = sorted(_ABOUT_ACCESS if data["about"] == "access" else _ABOUT_DATA)
+            found["kind__in"] = sorted(ABOUT[data["about"]])
         if data.get("since"):
             found["recorded_at__gte"] = dt.datetime.combine(data["since"], dt.time(), dt.UTC)
         if data.get("until"):

@@ -11,7 +11,8 @@ from accounts.access import Actor, Permission
 from accounts.models import Organization
 
 from ..bulk.exports import csv_writer, json_writer
-from ..models import ConsentEvent
+from ..models import ConsentEvent, Source
+from ..services.exports import Export, note_export
 from .forms import HistoryFilter
 from .history import events_of, rows_of
 from .pages import organization_page
@@ -36,6 +37,9 @@ def _export(request: HttpRequest, actor: Actor, organization: Organization, form
     if not filters.is_valid():
         raise Http404
     found = events_of(actor, organization).filter(**filters.conditions())
+    if request.method == "GET":
+        noted = note_export(Export.HISTORY, organization=organization, actor=actor, source=Source.CONSOLE)
+        found = found.filter(pk__lt=noted.pk)
     content_type = _FORMS[form][1]
     response = StreamingHttpResponse(_lines(found, actor, form), content_type=content_type)
     name = f"history-{organization.pk}-{timezone.now():%Y-%m-%d}.{form}"

@@ -5,10 +5,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.access import Actor
 from consent.bulk import exports
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
+from consent.models import Source
+from consent.services.exports import note_export
 
 
 class Command(ConsentCommand):
@@ -33,6 +36,7 @@ class Command(ConsentCommand):
         parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        note_export(options["what"], organization=None, actor=Actor.system(), source=Source.COMMAND)
         with snapshot(), self.progress(None, options["what"]) as progress:
             if options["file"] == "-":
                 exports.write(options["what"], self.stdout, options["format"], progress.reach)

@@ -4,12 +4,15 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.access import Actor
 from accounts.management.base import table
 from accounts.models import User
 from consent.bulk import transfer
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
+from consent.models import Source
+from consent.services.exports import Export, note_export
 
 
 class Command(ConsentCommand):
@@ -29,11 +32,17 @@ class Command(ConsentCommand):
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        with new_file(options["file"], force=options["force"]) as out, snapshot():
-            with self.progress(None, "rows") as progress:
-                moved = transfer.write_state(out, progress.reach)
-            marked = User.objects.filter(groups__isnull=False) | User.objects.filter(user_permissions__isnull=False)
-            if number := marked.distinct().count():
-                self.note(f"Groups and permissions of {number:,} users are not in the file: the portal asks for none.")
+        with new_file(options["file"], force=options["force"]) as out:
+            with snapshot():
+                with self.progress(None, "rows") as progress:
+                    moved = transfer.write_state(out, progress.reach)
+                self._note_left_out()
+            # Not in the file, which is what was there before; and without it no file is left.
+            note_export(Export.STATE, organization=None, actor=Actor.system(), source=Source.COMMAND)
         text = table([*((name, f"{rows:,}") for name, rows in moved.tables.items()), ("sha256", moved.digest)])
         self.result({"rows": moved.rows, "tables": moved.tables, "sha256": moved.digest}, text, options)
+
+    def _note_left_out(self) -> None:
+        marked = User.objects.filter(groups__isnull=False) | User.objects.filter(user_permissions__isnull=False)
+        if number := marked.distinct().count():
+            self.note(f"Groups and permissions of {number:,} users are not in the file: the portal asks for none.")

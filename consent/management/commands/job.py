@@ -13,7 +13,9 @@ from consent.bulk.exports import CSV
 from consent.bulk.reports import listed_rows, write_rows
 from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand, job_data
+from consent.models import Source
 from consent.services.errors import Refused
+from consent.services.exports import Export, note_export
 
 _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
     "approve": ("let a job run that another operator made", jobs.approve),
@@ -104,6 +106,7 @@ class Command(JobCommand):
     def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
         if job.cursor < job.matched:
             self.note(f"{job.cursor:,} of {job.matched:,} rows are done; refusals are known of those alone.")
+        note_export(Export.JOB_ROWS, organization=None, actor=Actor.system(), source=Source.COMMAND, target=job.pk)
         if options["format"] == "csv":
             write_rows(job, self.stdout, CSV, refused=options["refused"])
             return

@@ -1,0 +1,325 @@
+"""Each act that gives, changes or ends the means to act leaves exactly the access events it should, and no secret."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.test import Client
+
+from accounts.access import Actor
+from accounts.models import ApiKey, Invitation, OutgoingMessage, User
+from consent.bulk import jobs
+from consent.bulk.selection import Selection
+from consent.console import recorded
+from consent.event_kinds import ACCESS_KINDS
+from consent.models import ConsentEvent, EventKind
+from consent.services import exports, sign_in, trail
+from consent.surfaces import LE_CHAT_CONSOLE
+from consent.webhook_models import WebhookEndpoint
+from tests import cast as casting
+from tests.cast import PASSWORD, Cast
+from tests.commands import run
+
+pytestmark = pytest.mark.django_db
+NEW = "another password of nobody in particular"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return casting.make()
+
+
+def client_of(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def confirmed(person: User) -> Client:
+    """Signed in, and just asked who is there."""
+    client = client_of(person)
+    assert client.post("/account/confirm/", {"password": PASSWORD}).status_code == 302
+    return client
+
+
+def code(secret: str) -> str:
+    return str(format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time()))))
+
+
+# --- The acts -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Act:
+    """`does`: prepares, and returns what does it. `leaves`: (kind, before, after) of each event, in order."""
+
+    does: Callable[[Cast, Path], Callable[[], Any]]
+    leaves: tuple[tuple[str, str, str], ...]
+    told: str | None = None  # the organization, if one is told
+    by: str | None = None  # whose act it is; None: the machine's
+    about: str = ""  # whose id the event has for its target; "": see the act's own
+
+
+def history_as_a_file(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = client_of(cast.auditor)
+    return lambda: b"".join(client.get(f"/o/{cast.labs.pk}/history/csv/"))
+
+
+def history_taken_by_the_provider(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = client_of(cast.operator)
+    return lambda: b"".join(client.get(f"/o/{cast.labs.pk}/history/jsonl/"))
+
+
+def own_choices(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = client_of(cast.member)
+    return lambda: client.get("/settings/data-controls/mine.json")
+
+
+def rows_of_a_job(cast: Cast, _path: Path) -> Callable[[], Any]:
+    job = previewed(cast)
+    client = client_of(cast.operator)
+    return lambda: b"".join(client.get(f"/admin/consent/bulkjob/{job.pk}/files/refused.csv"))
+
+
+def rows_by_command(cast: Cast, _path: Path) -> Callable[[], Any]:
+    job = previewed(cast)
+    return lambda: run("job", "rows", str(job.pk))
+
+
+def previewed(cast: Cast) -> Any:
+    selection = Selection(plan=("le_chat_pro",))
+    return jobs.preview_choice(
+        surface=LE_CHAT_CONSOLE, choice="opted_out", selection=selection, actor=cast.provider, source="admin"
+    )
+
+
+def table(what: str) -> Callable[[Cast, Path], Callable[[], Any]]:
+    return lambda _cast, path: lambda: run("export", what, str(path / "file.csv"))
+
+
+def state(_cast: Cast, path: Path) -> Callable[[], Any]:
+    return lambda: run("export_state", str(path / "state.jsonl"))
+
+
+def authenticator_app(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = confirmed(cast.owner)
+    page = client.get("/account/second-factor/totp/activate/").content.decode()
+    secret = re.search(r'id="secret">\s*([A-Z2-7]+)\s*<', page)
+    assert secret
+    return lambda: client.post("/account/second-factor/totp/activate/", {"code": code(secret[1])})
+
+
+def authenticator_app_removed(cast: Cast, _path: Path) -> Callable[[], Any]:
+    TOTP.activate(cast.owner, SECRET)
+    RecoveryCodes.activate(cast.owner)
+    client = confirmed(cast.owner)
+    return lambda: client.post("/account/second-factor/totp/deactivate/")
+
+
+def new_recovery_codes(cast: Cast, _path: Path) -> Callable[[], Any]:
+    TOTP.activate(cast.owner, SECRET)
+    RecoveryCodes.activate(cast.owner)
+    client = confirmed(cast.owner)
+    return lambda: client.post("/account/second-factor/recovery-codes/generate/")
+
+
+def passkey_removed(cast: Cast, _path: Path) -> Callable[[], Any]:
+    TOTP.activate(cast.member, SECRET)
+    passkey = Authenticator.objects.create(user=cast.member, type="webauthn", data={"name": "Daily phone"})
+    client = confirmed(cast.member)
+    return lambda: client.post(f"/account/second-factor/webauthn/keys/{passkey.pk}/remove/")
+
+
+def password_changed(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = client_of(cast.auditor)
+    return lambda: client.post("/account/password/", {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW})
+
+
+def password_set(cast: Cast, _path: Path) -> Callable[[], Any]:
+    User.objects.filter(pk=cast.auditor.pk).update(password=make_password(None))
+    client = client_of(User.objects.get(pk=cast.auditor.pk))
+    return lambda: client.post("/account/password/set/", {"password1": NEW, "password2": NEW})
+
+
+def password_reset(cast: Cast, _path: Path) -> Callable[[], Any]:
+    Client().post("/account/reset/", {"email": cast.member.email})
+    link = re.search(r"http://testserver(/account/reset/\S+)", OutgoingMessage.objects.latest("pk").body)
+    assert link
+    client = client_of(cast.owner)  # somebody else is signed in there
+    form = client.get(link[1])["Location"]
+    return lambda: client.post(form, {"password1": NEW, "password2": NEW})
+
+
+EXPORTED = "access.data_exported"
+ADDED, REMOVED = "access.second_factor_added", "access.second_factor_removed"
+ACTS: dict[str, Act] = {
+    "history as a file": Act(history_as_a_file, ((EXPORTED, "", "history"),), "labs", "auditor"),
+    "history taken by the provider": Act(history_taken_by_the_provider, ((EXPORTED, "", "history"),), "labs", "operator"),  # noqa: E501
+    "one's own choices as a file": Act(own_choices, ((EXPORTED, "", "own_choices"),), None, "member", "member"),
+    "rows of a job": Act(rows_of_a_job, ((EXPORTED, "", "job_rows"),), None, "operator"),
+    "rows of a job by command": Act(rows_by_command, ((EXPORTED, "", "job_rows"),)),
+    **{
+        f"export {what}": Act(table(what), ((EXPORTED, "", what),))
+        for what in ("organizations", "members", "subscriptions", "choices")
+    },
+    "export_state": Act(state, ((EXPORTED, "", "state"),)),
+    "authenticator app set up": Act(
+        authenticator_app, ((ADDED, "", "totp"), (ADDED, "", "recovery_codes")), None, "owner", "owner"
+    ),
+    "authenticator app removed": Act(
+        authenticator_app_removed, ((REMOVED, "totp", ""), (REMOVED, "recovery_codes", "")), None, "owner", "owner"
+    ),
+    "new recovery codes": Act(
+        new_recovery_codes, ((REMOVED, "recovery_codes", ""), (ADDED, "", "recovery_codes")), None, "owner", "owner"
+    ),
+    "passkey removed": Act(passkey_removed, ((REMOVED, "webauthn", ""),), None, "member", "member"),
+    "password changed": Act(password_changed, (("access.password_changed", "", ""),), None, "auditor", "auditor"),
+    "first password set": Act(password_set, (("access.password_set", "", ""),), None, "auditor", "auditor"),
+    "password reset by link": Act(password_reset, (("access.password_reset", "", ""),), None, "member", "member"),
+}  # fmt: skip
+
+
+def access_events() -> list[ConsentEvent]:
+    return list(ConsentEvent.objects.filter(kind__in=ACCESS_KINDS).order_by("pk"))
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_act__leaves_its_events_and_no_others__told_to_whom_they_concern(cast: Cast, tmp_path: Path, name: str) -> None:
+    act = ACTS[name]
+    do = act.does(cast, tmp_path)
+    before = {event.pk for event in access_events()}
+    do()
+    found = [event for event in access_events() if event.pk not in before]
+    assert tuple((event.kind, event.before, event.after) for event in found) == act.leaves
+    organization = getattr(cast, act.told).pk if act.told else None
+    person = getattr(cast, act.by) if act.by else None
+    for event in found:
+        assert event.organization_id == organization
+        assert (event.actor_type, event.actor_id) == (("user", str(person.pk)) if person else ("system", ""))
+        assert event.by_operator is (person is None or person.is_staff)
+        if act.about:
+            assert event.target == str(getattr(cast, act.about).pk)
+    names_nobody_and_no_secret(found)
+
+
+def names_nobody_and_no_secret(events: list[ConsentEvent]) -> None:
+    """By what there is in the database, and by what was sent: none of it stands in any column of any event."""
+    told = "\n".join(
+        str(getattr(event, field.attname)) for event in events for field in ConsentEvent._meta.concrete_fields
+    )
+    secrets = {SECRET, NEW, PASSWORD}
+    for person in User.objects.all():
+        secrets |= {person.email, person.name, person.password}
+    for factor in Authenticator.objects.all():
+        secrets |= {str(value) for value in factor.data.values() if len(str(value)) > 8}
+    for key in ApiKey.objects.all():
+        secrets |= {key.hash, key.name, key.prefix}
+    for hook in WebhookEndpoint.objects.all():
+        secrets |= {hook.url, hook.description}
+    for invitation in Invitation.objects.all():
+        secrets |= {invitation.hash, invitation.email}
+    assert [secret for secret in secrets if secret and secret in told] == []
+
+
+@pytest.mark.parametrize("name", ["history as a file", "one's own choices as a file", "rows of a job"])
+def test_file__not_noted__not_given(cast: Cast, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    do = ACTS[name].does(cast, tmp_path)
+
+    def fails(*_args: Any, **_kwargs: Any) -> None:
+        raise LookupError("the ledger can't be written")
+
+    monkeypatch.setattr(trail, "note", fails)
+    with pytest.raises(LookupError, match="can't be written"):
+        do()
+
+
+@pytest.mark.parametrize("name", ["export members", "export_state"])
+def test_command__not_noted__leaves_no_file(
+    cast: Cast, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_args: Any, **_kwargs: Any) -> None:
+        raise LookupError("the ledger can't be written")
+
+    monkeypatch.setattr(trail, "note", fails)
+    with pytest.raises(LookupError, match="can't be written"):
+        ACTS[name].does(cast, tmp_path)()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["authenticator app set up", "password changed", "password reset by link"])
+def test_sign_in_change__whose_event_can_not_be_written__is_not_made(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = casting.make()
+    do = ACTS[name].does(cast, tmp_path)
+    before = sign_ins()
+
+    def fails(*_args: Any, **_kwargs: Any) -> None:
+        raise LookupError("the ledger can't be written")
+
+    monkeypatch.setattr(trail, "note", fails)
+    with pytest.raises(LookupError, match="can't be written"):
+        do()
+    assert sign_ins() == before
+
+
+def sign_ins() -> Any:
+    people = list(User.objects.order_by("pk").values_list("pk", "password"))
+    return people, list(Authenticator.objects.order_by("pk").values_list("pk", "type"))
+
+
+@pytest.mark.parametrize(
+    "sent", [{"oldpassword": "wrong", "password1": NEW, "password2": NEW}, {"oldpassword": PASSWORD, "password1": "x"}]
+)
+def test_password__refused__leaves_no_event(cast: Cast, sent: dict[str, str]) -> None:
+    assert client_of(cast.auditor).post("/account/password/", sent).status_code == 200
+    assert access_events() == []
+
+
+def test_head__of_a_file__is_no_export(cast: Cast) -> None:
+    client = client_of(cast.auditor)
+    assert client.head(f"/o/{cast.labs.pk}/history/csv/").status_code == 200
+    assert client.head("/settings/data-controls/mine.json").status_code == 200
+    assert access_events() == []
+
+
+def test_recorded__all_addresses_of_second_factors__and_none_lost() -> None:
+    from allauth.mfa import urls
+
+    def names(patterns: Any) -> list[str]:
+        return [each.name if hasattr(each, "name") else names(each.url_patterns) for each in patterns]
+
+    assert names(recorded.all_recorded(urls.urlpatterns)) == names(urls.urlpatterns)
+
+
+def test_export__that_is_none__refused() -> None:
+    with pytest.raises(ValueError, match="everything"):
+        exports.note_export("everything", organization=None, actor=Actor.system(), source="command")
+
+
+def test_factors__the_same_as_before__leave_no_event(cast: Cast) -> None:
+    TOTP.activate(cast.owner, SECRET)
+    same = sign_in.factors_of(cast.owner)
+    actor = Actor.from_user(cast.owner)
+    with transaction.atomic():
+        sign_in.note_factors(person=cast.owner, before=same, actor=actor, source="account")
+        assert access_events() == []
+        sign_in.note_factors(person=cast.owner, before={}, actor=actor, source="account")
+    assert [(event.kind, event.after) for event in access_events()] == [(ADDED, "totp")]
+
+
+def test_password__of_somebody_else__says_who_acted_and_whose_it_is(cast: Cast) -> None:
+    with transaction.atomic():
+        sign_in.note_password(EventKind.ACCESS_PASSWORD_RESET, person=cast.owner, actor=cast.provider, source="admin")
+    (event,) = access_events()
+    assert (event.actor_id, event.target, event.organization) == (str(cast.operator.pk), str(cast.owner.pk), None)
