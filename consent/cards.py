@@ -10,6 +10,7 @@ from accounts.models import Member, Organization
 
 from . import shown
 from .rules import Choice, Reason
+from .sentences import day
 from .shown import ShownSetting
 from .surfaces import Scope, Surface
 
@@ -79,7 +80,7 @@ class Card:
     @property
     def confirms_person(self) -> bool:
         """Whether opting in asks who is there once more: on a plan that is opted out by default."""
-        return self.setting.member is None and self.setting.opt_in_needs_reason
+        return self.setting.opt_in_needs_reason
 
     @property
     def effective(self) -> str:
@@ -87,7 +88,7 @@ class Card:
 
     @property
     def state(self) -> str:
-        if self.setting.member is None:
+        if not self.setting.of_member:
             return _("Used for training") if self.setting.is_in else _("Not used for training")
         if self.setting.is_in:
             return _("Your data may be used for training")
@@ -101,24 +102,26 @@ class Card:
     def source(self) -> str:
         """Where the state comes from: default, chosen, carried_over, locked, organization, left or none."""
         setting = self.setting
-        if setting.member and setting.member.has_left and setting.choice != Choice.OPTED_OUT:
+        if setting.of_member and setting.member and setting.member.has_left and setting.choice != Choice.OPTED_OUT:
             return "left"
         if setting.reason_code in (Reason.ORGANIZATION_CLOSED, Reason.NO_SUBSCRIPTION):
             return "none"
-        if setting.member and setting.choice != Choice.OPTED_OUT and setting.decided_by_organization:
+        if setting.of_member and setting.choice != Choice.OPTED_OUT and setting.decided_by_organization:
             return "organization"
         if setting.locked:
             return "locked"
         if setting.reason_code == Reason.CARRIED_OVER:
             return "carried_over"
-        return "default" if setting.choice == Choice.DEFAULT else "chosen"
+        if setting.personal and setting.reason_code == Reason.PLAN_DEFAULT:
+            return "default"
+        return "chosen" if setting.personal or setting.choice != Choice.DEFAULT else "default"
 
     @property
     def source_label(self) -> str:
         setting = self.setting
         return {
-            "default": _("No choice yet") if setting.member else _("Default of the plan"),
-            "chosen": _("Set by the provider") if setting.set_by_operator else _("Chosen"),
+            "default": _("No choice yet") if setting.of_member else _("Default of the plan"),
+            "chosen": _("Set by the provider") if setting.set_by_provider else _("Chosen"),
             "carried_over": _("Carried over"),
             "locked": _("Locked"),
             "organization": _("Decided by the organization"),
@@ -129,7 +132,7 @@ class Card:
     @property
     def hint(self) -> str:
         setting = self.setting
-        if setting.member is None:
+        if not setting.of_member:
             return "" if setting.can_opt_out else _("Only owners and admins can change this.")
         if self.source == "left" and not setting.decided_by_organization:
             return _("What was collected before you left may still be used, unless you opt out.")
@@ -141,7 +144,7 @@ class Card:
         setting = self.setting
         if setting.is_in or not setting.can_opt_out or (setting.choice == Choice.OPTED_OUT and not setting.can_confirm):
             return ""
-        if setting.member is not None:
+        if setting.of_member and setting.member is not None:
             return _("Opt out for good") if setting.member.has_left else _("Keep my data out even if that changes")
         return _("Opt out for good as well") if setting.locked else _("Keep it off")
 
@@ -162,10 +165,10 @@ class Card:
         setting = self.setting
         facts = []
         if setting.since is not None:
-            facts.append((_("Used since") if setting.is_in else _("Not used since"), shown.day(setting.since)))
+            facts.append((_("Used since") if setting.is_in else _("Not used since"), day(setting.since)))
         if setting.choice == Choice.OPTED_IN and not setting.is_in:
             # What holds now hides what they said; it counts again once the lock is lifted or the plan is back.
-            facts.append((_("Chosen before"), f"{_('Opted in')}, {shown.day(setting.changed_at)}"))
+            facts.append((_("Chosen before"), f"{_('Opted in')}, {day(setting.changed_at)}"))
         if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
         if setting.members_opted_out is not None:

@@ -9,22 +9,37 @@ import functools
 import uuid
 from collections.abc import Iterable
 
-from django.conf import settings as conf
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, acts_as_operator, permissions
 from accounts.models import Member, Organization, Plan
 
-from . import actors, rules
+from . import actors, rules, sentences
 from .models import ConsentEvent, PrivacySetting
-from .rules import MEMBER_START, Choice, Reason, State
-from .surfaces import ORGANIZATION_SURFACES, Surface
+from .rules import MEMBER_START, Choice, Decision, Reason, State
+from .services.one_person import is_own_word
+from .surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
+
+
+@dataclasses.dataclass(frozen=True)
+class Word:
+    """Somebody's choice, as it is told: who made it, when, and where. `by_reader`: the reader did, for themselves."""
+
+    at: dt.datetime
+    by: str
+    by_provider: bool
+    by_reader: bool
+    source: str
 
 
 @dataclasses.dataclass(frozen=True)
 class ShownSetting:
-    """`effective` is what a decision asked now would say for new data; `choice` is this layer's own."""
+    """`effective` is what a decision asked now would say for new data; `choice` is this layer's own.
+
+    In a personal organization (`personal`) the one person reads and makes one choice in both layers (R17): `choice` is
+    that one, and `version` counts both. Whoever else looks is shown one layer's, under what both make of the data.
+    """
 
     surface: Surface
     organization: Organization
@@ -51,6 +66,17 @@ class ShownSetting:
     can_confirm: bool  # an operator chose, and this actor is one of those whose choice it is
     opt_in_needs_reason: bool
     carried_from_name: str = ""
+    word: Word | None = None  # the choice that explains the state, whosever layer it stands in
+    personal: bool = False
+
+    @property
+    def of_member(self) -> bool:
+        """A member's of a team, beside which the organization has a choice of its own."""
+        return self.member is not None and not self.personal
+
+    @property
+    def set_by_provider(self) -> bool:
+        return self.word.by_provider if self.personal and self.word else self.set_by_operator
 
     @property
     def is_in(self) -> bool:
@@ -59,11 +85,11 @@ class ShownSetting:
     @property
     def checked(self) -> bool:
         """The control's position: a member's own choice first, else what the organization's state makes of it."""
-        return self.choice == Choice.OPTED_IN if self.member and self.choice != Choice.DEFAULT else self.is_in
+        return self.choice == Choice.OPTED_IN if self.of_member and self.choice != Choice.DEFAULT else self.is_in
 
     @property
     def sentence(self) -> str:
-        return _sentence(self)
+        return sentences.sentence(self)
 
 
 def organization_settings(organization: Organization, actor: Actor) -> list[ShownSetting]:
@@ -73,17 +99,66 @@ def organization_settings(organization: Organization, actor: Actor) -> list[Show
     held = permissions(actor, organization)
     may = Permission.CONSENT_CHOOSE in held
     theirs = may and not acts_as_operator(actor, Permission.CONSENT_CHOOSE, organization)
-    names = actors.labels([row.choice_event for row in found.values() if row.choice_event], actor)
+    owner = _owner(organization)
+    own = {row.product: row for row in _rows_of_member(owner)} if owner else {}
+    reader = _Reader(actor, Plan.objects.in_bulk(), {organization.pk: held}, [*found.values(), *own.values()])
     show = functools.partial(
         _show_organization,
         organization,
         may=may,
         theirs=theirs,
-        plans=Plan.objects.in_bulk(),
-        names=names,
+        reader=reader,
+        owner=owner,
         counted=Permission.MEMBER_CONSENT_VIEW in held,
     )
-    return [show(surface, found.get(surface.product)) for surface in ORGANIZATION_SURFACES]
+    return [
+        _show_one_person(owner, surface, above=found.get(surface.product), own=own.get(surface.product), reader=reader)
+        if owner is not None and surface.product in WITH_MEMBERS
+        else show(surface, found.get(surface.product))
+        for surface in ORGANIZATION_SURFACES
+    ]
+
+
+def decided_by_teams(own: Iterable[Member]) -> list[tuple[str, str]]:
+    """(product, team) where the person's data is the team's to decide: products on which members have no say."""
+    teams = [m.organization_id for m in own if m.organization.kind != Organization.Kind.PERSONAL]
+    settings = PrivacySetting.objects.of_organizations().filter(organization__in=teams, subscribed=True)
+    rows = settings.exclude(product__in=WITH_MEMBERS).order_by("organization__name", "product")
+    return [(row.get_product_display(), row.organization.name) for row in rows.select_related("organization")]
+
+
+def _owner(organization: Organization) -> Member | None:
+    """The one person of a personal organization."""
+    if organization.kind != Organization.Kind.PERSONAL:
+        return None
+    member: Member | None = organization.members.select_related("organization", "user").first()
+    return member
+
+
+def _rows_of_member(member: Member) -> Iterable[PrivacySetting]:
+    return PrivacySetting.objects.of_members().filter(member=member).with_events()
+
+
+class _Reader:
+    """Who reads, what they may do, and what the choices in `rows` are called to them."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        plans: dict[str, Plan],
+        held: dict[uuid.UUID, frozenset[Permission]],
+        rows: Iterable[PrivacySetting],
+    ) -> None:
+        self.actor, self.plans, self.held = actor, plans, held
+        self.names = actors.labels([row.choice_event for row in rows if row.choice_event], actor)
+
+    def word(self, row: PrivacySetting | None, owner: Member | None = None) -> Word | None:
+        """`owner`: of a personal organization."""
+        event = row.choice_event if row else None
+        if event is None:
+            return None
+        by_reader = owner is not None and self.actor.is_user(owner.user_id) and is_own_word(event, owner)
+        return Word(event.recorded_at, self.names[event.pk], event.by_operator, by_reader, event.source)
 
 
 def organization_setting(organization: Organization, surface: Surface, actor: Actor) -> ShownSetting:
@@ -104,9 +179,13 @@ def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -
     plans = Plan.objects.in_bulk()
     others = {m.organization_id: m.organization for m in members if not actor.is_user(m.user_id)}
     held = {pk: permissions(actor, organization) for pk, organization in others.items()}
-    names = actors.labels([row.choice_event for row in theirs.values() if row.choice_event], actor)
-    show = functools.partial(_show_member, surface=surface, plans=plans, actor=actor, held=held, names=names)
-    return [show(m, row=theirs.get(m.pk), above=organization_rows.get(m.organization_id)) for m in members]
+    reader = _Reader(actor, plans, held, [*theirs.values(), *organization_rows.values()])
+    return [
+        (_show_one_person if m.organization.kind == Organization.Kind.PERSONAL else _show_member)(
+            m, surface, above=organization_rows.get(m.organization_id), own=theirs.get(m.pk), reader=reader
+        )
+        for m in members
+    ]
 
 
 def _show_organization(
@@ -116,8 +195,8 @@ def _show_organization(
     *,
     may: bool,
     theirs: bool,
-    plans: dict[str, Plan],
-    names: dict[int, str],
+    reader: _Reader,
+    owner: Member | None,
     counted: bool,
 ) -> ShownSetting:
     state = _current(organization, row)
@@ -134,35 +213,35 @@ def _show_organization(
         can_opt_in=may and rules.opt_in_obstacle(state) is None,
         can_confirm=theirs and _set_by_operator(row),
         opt_in_needs_reason=rules.opt_in_needs_reason(state),
-        **_common(state, row, state, row, plans=plans, names=names),  # type: ignore[arg-type]
+        word=reader.word(row, owner),
+        personal=owner is not None,
+        **_common(state, row, state, row, reader),  # type: ignore[arg-type]
+    )
+
+
+def _resolve(member: Member, above: State, own: State) -> Decision:
+    """What a decision asked now, about new data, would say to whoever is told: the member and the provider."""
+    return rules.resolve(
+        rules.Layers(
+            now=timezone.now(),
+            first_event_at=member.organization.created_at,
+            organization=above,
+            membership=rules.Membership(member.joined_at, member.left_at),
+            member=own,
+            member_told=True,
+        )
     )
 
 
 def _show_member(
-    member: Member,
-    *,
-    surface: Surface,
-    row: PrivacySetting | None,
-    above: PrivacySetting | None,
-    plans: dict[str, Plan],
-    actor: Actor,
-    held: dict[uuid.UUID, frozenset[Permission]],
-    names: dict[int, str],
+    member: Member, surface: Surface, *, above: PrivacySetting | None, own: PrivacySetting | None, reader: _Reader
 ) -> ShownSetting:
-    state = row.state if row else MEMBER_START
+    state = own.state if own else MEMBER_START
     organization = _current(member.organization, above)
-    decision = rules.resolve(
-        rules.Layers(
-            now=timezone.now(),
-            first_event_at=member.organization.created_at,
-            organization=organization,
-            membership=rules.Membership(member.joined_at, member.left_at),
-            member=state,
-            member_told=True,  # a member's setting is shown to them and to the provider alone
-        )
-    )
-    granted = held.get(member.organization_id, frozenset())
-    own = actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in granted
+    decision = _resolve(member, organization, state)
+    granted = reader.held.get(member.organization_id, frozenset())
+    speaks = reader.actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in granted
+    decided_above = state.choice == Choice.DEFAULT or not organization.allowed
     return ShownSetting(
         surface=surface,
         organization=member.organization,
@@ -172,11 +251,58 @@ def _show_member(
         since=max((answer.since for answer in decision.layers if answer.since), default=None),
         members_opted_out=None,
         decided_by_organization=not organization.allowed,
-        can_opt_out=own or Permission.MEMBER_CONSENT_TIGHTEN in granted,
-        can_opt_in=own and not member.has_left and rules.opt_in_obstacle(organization) is None,
-        can_confirm=own and _set_by_operator(row),
+        can_opt_out=speaks or Permission.MEMBER_CONSENT_TIGHTEN in granted,
+        can_opt_in=speaks and not member.has_left and rules.opt_in_obstacle(organization) is None,
+        can_confirm=speaks and _set_by_operator(own),
         opt_in_needs_reason=False,
-        **_common(state, row, organization, above, plans=plans, names=names),  # type: ignore[arg-type]
+        word=reader.word(above if decided_above and state.choice != Choice.OPTED_OUT else own),
+        **_common(state, own, organization, above, reader),  # type: ignore[arg-type]
+    )
+
+
+def _show_one_person(
+    owner: Member, surface: Surface, *, above: PrivacySetting | None, own: PrivacySetting | None, reader: _Reader
+) -> ShownSetting:
+    """A personal organization's setting: what its two layers come to, on either surface (R17)."""
+    organization, state = _current(owner.organization, above), own.state if own else MEMBER_START
+    decision = _resolve(owner, organization, state)
+    on_member = surface.scope is Scope.MEMBER
+    granted = reader.held.get(owner.organization_id, frozenset())
+    theirs = reader.actor.is_user(owner.user_id) or (on_member and Permission.MEMBER_CONSENT_SPEAK in granted)
+    others = Permission.MEMBER_CONSENT_TIGHTEN if on_member else Permission.CONSENT_CHOOSE
+    telling = _telling(above, own, owner)
+    layer = (own if on_member else above, state if on_member else organization)
+    row, chosen = (telling, telling.state if telling else organization) if theirs else layer
+    counted = not on_member and Permission.MEMBER_CONSENT_VIEW in granted
+    may_opt_in = theirs or (others in granted and not on_member)
+    facts = _common(chosen, row, organization, above, reader)
+    versions = [each.version for each in (above, own) if each is not None]
+    return ShownSetting(
+        surface=surface,
+        organization=owner.organization,
+        member=owner if on_member else None,
+        effective=_effective(decision.allowed),
+        reason_code=decision.reason,
+        since=max((answer.since for answer in decision.layers if answer.since), default=None),
+        members_opted_out=_members_opted_out(owner.organization, surface.product) if counted else None,
+        decided_by_organization=False,
+        can_opt_out=theirs or others in granted,
+        can_opt_in=may_opt_in and rules.opt_in_obstacle(organization) is None,
+        can_confirm=theirs and telling is not None and not is_own_word(telling.choice_event, owner),
+        opt_in_needs_reason=rules.opt_in_needs_reason(organization),
+        word=reader.word(telling, owner),
+        personal=True,
+        **(facts | {"version": sum(versions)} if theirs else facts),  # type: ignore[arg-type]
+    )
+
+
+def _telling(above: PrivacySetting | None, own: PrivacySetting | None, owner: Member) -> PrivacySetting | None:
+    """Of both layers, the one whose choice is the person's: an "out" before an "in", their own word before others'."""
+    chosen = [row for row in (above, own) if row is not None and row.choice != Choice.DEFAULT]
+    return min(
+        chosen,
+        key=lambda row: (row.choice != Choice.OPTED_OUT, not is_own_word(row.choice_event, owner)),
+        default=None,
     )
 
 
@@ -185,9 +311,7 @@ def _common(
     row: PrivacySetting | None,
     above: State,
     above_row: PrivacySetting | None,
-    *,
-    plans: dict[str, Plan],
-    names: dict[int, str],
+    reader: _Reader,
 ) -> dict[str, object]:
     """What both kinds of setting say: the choice from its own row; plan, lock and carry from the organization's."""
     chosen: ConsentEvent | None = row.choice_event if row else None
@@ -200,12 +324,12 @@ def _common(
         "lock_reason": lock.reason if lock else None,
         "lock_reference": lock.reference if lock else None,
         "carried_from": carried or None,
-        "carried_from_name": _carry_name(carried, above, plans) if carried else "",
+        "carried_from_name": _carry_name(carried, above, reader.plans) if carried else "",
         "changed_at": chosen.recorded_at if chosen else None,
-        "changed_by": names[chosen.pk] if chosen else None,
+        "changed_by": reader.names[chosen.pk] if chosen else None,
         "event": str(chosen.pk) if chosen else None,
         "version": row.version if row else 0,
-        "plan": plans.get(above.plan) if above.subscribed else None,
+        "plan": reader.plans.get(above.plan) if above.subscribed else None,
         "set_by_operator": _set_by_operator(row),
     }
 
@@ -236,72 +360,3 @@ def _members_opted_out(organization: Organization, product: str) -> int:
         .filter(organization=organization, product=product, choice=Choice.OPTED_OUT)
         .count()
     )
-
-
-def _sentence(shown: ShownSetting) -> str:
-    """The state in words, the same on every face."""
-    names = {
-        "organization": shown.organization.name,
-        "plan": shown.plan.name if shown.plan else "",
-        "actor": shown.changed_by or "",
-        "date": day(shown.changed_at),
-        "locked": day(shown.locked_at),
-        "provider": conf.PROVIDER_NAME,
-        "cause": shown.carried_from_name,
-        "reason": shown.lock_reason or "",
-    }
-    return _template(shown) % names
-
-
-def _template(shown: ShownSetting) -> str:
-    if shown.member and shown.choice == Choice.OPTED_OUT:
-        return _("Your data is not used for training. Chosen by %(actor)s on %(date)s.")
-    if shown.member and shown.member.has_left:
-        return _("You have left %(organization)s; nothing collected since then is used for training.")
-    match shown.reason_code:
-        case Reason.ORGANIZATION_CLOSED:
-            return _("Not used for training. The account of %(organization)s is closed.")
-        case Reason.NO_SUBSCRIPTION:
-            return _("Not used for training. There is no subscription for this product.")
-    if shown.member and shown.reason_code == Reason.ORGANIZATION_OPTED_OUT:
-        return _("Your organization %(organization)s has opted out, so your data is not used.")
-    if shown.member and shown.decided_by_organization:
-        return _("Your organization %(organization)s is opted out, so your data is not used.")
-    if shown.locked:
-        return _(
-            "Not used for training. Locked since %(locked)s: %(reason)s. Opting in is not possible while it is locked."
-        )
-    if shown.member:
-        return _member_template(shown)
-    return _organization_template(shown)
-
-
-def _member_template(shown: ShownSetting) -> str:
-    if shown.choice == Choice.OPTED_IN:
-        return _("Your data may be used for training. Chosen by %(actor)s on %(date)s.")
-    return _("Your data may be used for training, as %(organization)s allows. You have not chosen yet.")
-
-
-def _organization_template(shown: ShownSetting) -> str:
-    if shown.reason_code == Reason.CARRIED_OVER:
-        return _("Not used for training. Kept from %(cause)s, until you opt in.")
-    if shown.choice == Choice.DEFAULT:
-        if shown.is_in:
-            return _("Following the default of %(plan)s: used for training. Nobody has chosen yet.")
-        return _("Following the default of %(plan)s: not used for training. Nobody has chosen yet.")
-    if shown.set_by_operator:
-        return (
-            _("Used for training. Set by %(provider)s on %(date)s.")
-            if shown.is_in
-            else _("Not used for training. Set by %(provider)s on %(date)s.")
-        )
-    return (
-        _("Used for training. Chosen by %(actor)s on %(date)s.")
-        if shown.is_in
-        else _("Not used for training. Chosen by %(actor)s on %(date)s.")
-    )
-
-
-def day(instant: dt.datetime | None) -> str:
-    """A day in the reader's language, '' without one."""
-    return formats.date_format(timezone.localtime(instant), "DATE_FORMAT") if instant else ""

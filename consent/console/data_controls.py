@@ -18,7 +18,6 @@ from accounts.models import Member
 from .. import shown
 from ..cards import Card, Place, card_of
 from ..models import ConsentEvent, Source
-from ..rules import Choice
 from ..services import choices
 from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
@@ -111,19 +110,21 @@ def _mine(member: Member, setting: shown.ShownSetting) -> dict[str, Any]:
     }
 
 
+def _opted_out_text(own: list[Member]) -> str:
+    """What is out now; and by name what is not the person's to decide: whatever else a team does with its data."""
+    teams = shown.decided_by_teams(own)
+    if not teams:
+        return _("Saved. From now on none of your data is used for training.")
+    text = _("%(product)s data of %(organization)s is decided by %(organization)s.")
+    decided = [text % {"product": product, "organization": team} for product, team in teams]
+    return " ".join([_("Saved. From now on none of your Le Chat data is used for training."), *decided])
+
+
 @require_POST
 @person_page
 def opt_out_everywhere(request: HttpRequest, actor: Actor) -> HttpResponse:
-    for member in _own_memberships(actor):
-        choices.choose(
-            surface=LE_CHAT_MOBILE,
-            organization=member.organization,
-            member=member,
-            choice=Choice.OPTED_OUT,
-            actor=actor,
-            source=Source.DATA_CONTROLS,
-        )
-    messages.success(request, _("Saved. From now on none of your data is used for training."))
+    choices.opt_out_everywhere(actor=actor, source=Source.DATA_CONTROLS)
+    messages.success(request, _opted_out_text(_own_memberships(actor)))
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "console/data_controls_swap.html", {"cards": _memberships(actor)})
     return redirect("console:data-controls")

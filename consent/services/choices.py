@@ -1,7 +1,11 @@
-"""What somebody chooses on a surface: the organization for itself, a member for their own data."""
+"""What somebody chooses on a surface: the organization for itself, a member for their own data.
+
+A personal organization has one person, whose word is said in both layers at once (R17); see `one_person`.
+"""
 
 import dataclasses
 import datetime as dt
+import functools
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -13,8 +17,8 @@ from accounts.models import Member, Organization
 from .. import ledger, rules
 from ..models import EventKind, PrivacySetting, Source
 from ..rules import Choice, Reason, State
-from ..surfaces import Scope, Surface
-from . import layers
+from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
+from . import layers, one_person
 from .errors import Invalid, Refused, VersionMismatch, VersionRequired
 
 OBSTACLES = {
@@ -44,8 +48,10 @@ def choose(
     """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
 
     The same choice again writes nothing, but where an operator made it the organization's or member's own "yes, so"
-    makes it theirs. Where the write would loosen, `expected_version` must be the setting's, if one is given or
-    `version_required`. Raises Forbidden, Invalid, Refused, VersionRequired or VersionMismatch, having changed nothing.
+    makes it theirs. The one person of a personal organization chooses in both of its layers, under the conditions of
+    both and with their versions added up (R17); anybody else in one. Where the write would loosen, `expected_version`
+    must be the setting's, if one is given or `version_required`. Raises Forbidden, Invalid, Refused, VersionRequired or
+    VersionMismatch, having changed nothing.
     """
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
@@ -56,7 +62,33 @@ def choose(
     reason = layers.clean_text(reason, "reason")
     wish = _Wish(surface, Choice(choice), actor, source, reason, expected_version, version_required)
     with transaction.atomic():
-        return _choose_for_organization(wish, organization) if member is None else _choose_for_member(wish, member)
+        owner = one_person.lock(organization, surface.product)
+        if member is None:
+            origin = _organization_origin(wish, organization)
+            if owner is not None and one_person.speaks(owner, origin):
+                return _choose_in_both(wish, owner, origin).of_organization
+            return _choose_for_organization(wish, organization, owner, origin)
+        member = owner or layers.lock_member(member)
+        origin = _member_origin(wish, member)
+        if owner is not None and not origin.by_operator:
+            return _choose_in_both(wish, owner, origin).of_member
+        return _choose_for_member(wish, member, origin)
+
+
+@transaction.atomic
+def opt_out_everywhere(*, actor: Actor, source: str) -> None:
+    """Opt the person out of all that is theirs to decide: on every membership, and all of a personal organization.
+
+    Raises Forbidden for whoever is nobody's member.
+    """
+    own = Member.objects.of_person(actor).select_related("organization", "user").order_by("organization_id")
+    opt_out = functools.partial(choose, choice=Choice.OPTED_OUT, actor=actor, source=source)
+    for member in own:
+        opt_out(surface=LE_CHAT_MOBILE, organization=member.organization, member=member)
+        if member.organization.kind == Organization.Kind.PERSONAL:
+            for surface in ORGANIZATION_SURFACES:
+                if surface.product not in WITH_MEMBERS:
+                    opt_out(surface=surface, organization=member.organization)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +102,17 @@ class _Wish:
     version_required: bool
 
 
-def _choose_for_organization(wish: _Wish, organization: Organization) -> PrivacySetting:
+def _organization_origin(wish: _Wish, organization: Organization) -> ledger.Origin:
     origin = layers.origin(wish.actor, wish.source, Permission.CONSENT_CHOOSE, organization, reason=wish.reason)
     if wish.source in (Source.IOS, Source.ANDROID):
         raise Invalid("wrong_source", _("The mobile apps have no control for the organization's choice."), "source")
+    return origin
+
+
+def _choose_for_organization(
+    wish: _Wish, organization: Organization, owner: Member | None, origin: ledger.Origin
+) -> PrivacySetting:
+    """`owner`: of a personal organization, for whom somebody else chooses here."""
     setting = layers.lock_setting(organization, wish.surface.product)
     before = setting.state
     if _is_repeated(setting, wish, origin):
@@ -82,17 +121,39 @@ def _choose_for_organization(wish: _Wish, organization: Organization) -> Privacy
     if wish.choice == Choice.OPTED_OUT:
         return _store(setting, wish, rules.opt_out(before, at), origin, at)
     _check_opt_in(before)
-    if before.choice != Choice.OPTED_IN and not wish.reason:
-        if rules.opt_in_needs_reason(before):
-            raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
-        if origin.by_operator:  # on the customer's documented instruction
-            raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
+    if owner is not None and wish.actor.type == ActorType.API_KEY and one_person.is_out(owner, setting):
+        raise Refused("person_opted_out", _("The person whose organization this is has opted out; only they opt in."))
+    _check_reason(wish, before, origin)
     return _store(setting, wish, rules.opt_in(before, at), origin, at)
 
 
-def _choose_for_member(wish: _Wish, member: Member) -> PrivacySetting:
-    member = layers.lock_member(member)
-    origin = _member_origin(wish, member)
+def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
+    if before.choice == Choice.OPTED_IN or wish.reason:
+        return
+    if rules.opt_in_needs_reason(before):
+        raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
+    if origin.by_operator:  # on the customer's documented instruction
+        raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
+
+
+def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_person.Layers:
+    """What the one person says, in both layers: one act, one instant, an event for each layer that it changes."""
+    both = one_person.lock_layers(owner, wish.surface.product)
+    unsaid = [setting for setting in both if not one_person.said(setting, wish.choice, owner)]
+    if not unsaid:
+        return both
+    at = both.clock()
+    if wish.choice == Choice.OPTED_IN:
+        before = both.of_organization.state
+        _check_opt_in(before)
+        _check_reason(wish, before, origin)
+        loosens = any(one_person.choose(each, wish.choice, at).allowed and not each.allowed for each in unsaid)
+        _check_version(wish, both.version, loosens=loosens)
+    one_person.record(unsaid, wish.choice, origin, at, wish.surface)
+    return both
+
+
+def _choose_for_member(wish: _Wish, member: Member, origin: ledger.Origin) -> PrivacySetting:
     setting = layers.lock_member_setting(member, wish.surface.product)
     before = setting.state
     if _is_repeated(setting, wish, origin):
@@ -115,7 +176,9 @@ def _member_origin(wish: _Wish, member: Member) -> ledger.Origin:
     """Only the member opts in, here or through the app's backend; others with the right to write only out (R4)."""
     actor, sources = wish.actor, wish.surface.sources
     held = permissions(actor, member.organization)
-    speaks = actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in held
+    # On the operators' site it is the provider who acts, whoever else that person is.
+    themselves = actor.is_user(member.user_id) and wish.source != Source.ADMIN
+    speaks = themselves or Permission.MEMBER_CONSENT_SPEAK in held
     tightens = Permission.MEMBER_CONSENT_TIGHTEN in held and wish.choice == Choice.OPTED_OUT
     if not (speaks or tightens):
         raise Forbidden(Permission.MEMBER_CONSENT_SPEAK)
@@ -139,14 +202,19 @@ def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) ->
     return origin.by_operator or not theirs
 
 
+def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
+    if not loosens:  # a write that tightens never waits for a version
+        return
+    if wish.expected_version is None and wish.version_required:
+        raise VersionRequired("version_required", _("Say which version of the setting this was decided on."))
+    if wish.expected_version is not None and wish.expected_version != version:
+        raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
+
+
 def _store(
     setting: PrivacySetting, wish: _Wish, after: State, origin: ledger.Origin, at: dt.datetime
 ) -> PrivacySetting:
-    if after.allowed and not setting.allowed:  # a write that tightens never waits for a version
-        if wish.expected_version is None and wish.version_required:
-            raise VersionRequired("version_required", _("Say which version of the setting this was decided on."))
-        if wish.expected_version is not None and wish.expected_version != setting.version:
-            raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
+    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
     kind = EventKind.CHOICE_OPTED_IN if wish.choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
     if setting.choice == wish.choice:
         kind = EventKind.CHOICE_CONFIRMED

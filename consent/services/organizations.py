@@ -19,7 +19,7 @@ from .. import ledger, rules
 from ..models import ConsentEvent, EventKind
 from ..rules import Choice, State
 from ..surfaces import organization_surface
-from . import layers, members
+from . import layers, members, one_person
 from .errors import Invalid, Refused
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -238,20 +238,29 @@ def update_organization(
         _save(organization, EventKind.ORGANIZATION_UPDATED, origin, changed, after=", ".join(sorted(changed)))
     if "kind" in changes and changes["kind"] != organization.kind:
         _check_kind(organization, changes["kind"])
-        before, after = organization.kind, changes["kind"]
-        _save(organization, EventKind.ORGANIZATION_KIND_CHANGED, origin, {"kind": after}, before=before, after=after)
+        _change_kind(organization, changes["kind"], origin)
     return organization
+
+
+def _change_kind(organization: Organization, after: str, origin: ledger.Origin) -> None:
+    """Becoming personal, an opt-out of either layer stands in both, from the same instant (R17)."""
+    personal = after == OrganizationKind.PERSONAL
+    every = one_person.lock_opted_out(organization) if personal else []
+    at = ledger.clock(organization.changed_at, *(each.changed_at for both in every for each in both))
+    kind, before = EventKind.ORGANIZATION_KIND_CHANGED, organization.kind
+    _save(organization, kind, origin, {"kind": after}, before=before, after=after, at=at)
+    for both in every:
+        one_person.spread_opt_out(both, origin, at)
 
 
 def _check_kind(organization: Organization, kind: str) -> None:
     if kind not in OrganizationKind.values:
         raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": kind}, "kind")
     if kind == OrganizationKind.PERSONAL:
-        if organization.had_others:
-            raise Refused("personal", _("Others were members here, so this organization stays a team."), "kind")
         roles = list(Member.objects.active().filter(organization=organization).values_list("role", flat=True)[:2])
-        if roles != [Member.Role.OWNER]:
-            raise Refused("personal", _("Only an organization with one member, its owner, can be personal."), "kind")
+        if organization.had_others or roles != [Member.Role.OWNER]:
+            text = _("Only an organization that never had another member than its owner can be personal.")
+            raise Refused("personal", text, "kind")
 
 
 def _save(
@@ -262,8 +271,9 @@ def _save(
     *,
     before: str = "",
     after: str = "",
+    at: dt.datetime | None = None,
 ) -> None:
-    at = ledger.clock(organization.changed_at)
+    at = at or ledger.clock(organization.changed_at)
     for field, value in {**changed, "changed_at": at}.items():
         setattr(organization, field, value)
     with _external_id_free():

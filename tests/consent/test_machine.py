@@ -1,5 +1,7 @@
 """Random histories through the real services, held against the small model of R1–R10 in model.py.
 
+A personal organization's one person says one thing in both layers (R17), and a team that had others stays one.
+
 After every step: questions about members, instants of events (and a microsecond beside them) and now get the model's
 answer and reason, one by one and in a batch; a refused call has raised what it should and changed nothing; the ledger
 verifies; and nothing became used but by the kinds of event that R5 lets do it.
@@ -200,14 +202,21 @@ class Portal(Jobs, RuleBasedStateMachine):
         def call() -> None:
             organizations.update_organization(organization=organization, actor=self.operator, source="admin", kind=kind)
 
-        there = [who for who in range(PEOPLE) if (p := self.person(n, who)[1]) and p.here()]
         if kind == account.kind():
             self.happens(call)
-        elif kind == "personal" and (len(there) != 1 or there != self.owners(n)):
+        elif kind == "personal" and (len(account.people) != 1 or not self.owners(n)):  # R17: one person, ever
             self.refused(call, Refused, "personal")
         else:
-            (event,) = self.happens(call, "organization.kind_changed")
+            spread = kind == "personal" and self.layers_out(n).count(True) == 1
+            event, *more = self.happens(call, "organization.kind_changed", *["choice.opted_out"] * spread)
             account.whole.append(Fact(event.recorded_at, "kind", kind))
+            assert all(each.recorded_at == event.recorded_at for each in more)
+            self.told_both(account, more, by_operator=True)
+
+    def layers_out(self, n: int) -> list[bool]:
+        """Whether the one person's Le Chat is opted out in the organization's layer, and in their own."""
+        account = self.at(n)[1]
+        return [account.choice(LE_CHAT) == OUT, *(person.choice() == OUT for person in account.people.values())]
 
     @rule(n=which, name=st.sampled_from(["Somebody", "Somebody else"]))
     def rename(self, n: int, name: str) -> None:
@@ -316,6 +325,9 @@ class Portal(Jobs, RuleBasedStateMachine):
         """By the operator (None), or by a person, who may do it as an owner only."""
         organization, account = self.at(n)
         actor = self.operator if by is None else Actor.from_user(self.users[by])
+        if account.kind() == "personal" and product == LE_CHAT and by in self.owners(n):
+            self.one_person_chooses(n, choice, reason, "console")
+            return
 
         def call() -> None:
             choices.choose(
@@ -342,11 +354,56 @@ class Portal(Jobs, RuleBasedStateMachine):
         what = "confirmed" if event.kind == "choice.confirmed" else "choice"
         account.products[event.product].append(Fact(event.recorded_at, what, event.after))
 
-    @rule(n=which, who=people, choice=absolute, by=st.sampled_from(["self", "self", "operator", "another"]))
-    def member_chooses(self, n: int, who: int, choice: str, by: str) -> None:
+    def one_person_chooses(self, n: int, choice: str, reason: str, source: str) -> None:
+        """R17: in both layers at once, wherever they say it, under the conditions of both."""
+        organization, account = self.at(n)
+        (name, person), user = next(iter(account.people.items())), self.users[self.owners(n)[0]]
+        on_phone = source == "data_controls"
+
+        def call() -> None:
+            choices.choose(
+                surface=LE_CHAT_MOBILE if on_phone else organization_surface(LE_CHAT), organization=organization,
+                member=Member.objects.get(pk=name) if on_phone else None, choice=choice, actor=Actor.from_user(user),
+                source=source, reason=reason,
+            )  # fmt: skip
+
+        layers = [(account.choice(LE_CHAT), str(organization.pk)), (person.choice(), name)]
+        unsaid = [said for said, pk in layers if said != choice or self.chosen_by_operator.get((pk, LE_CHAT), False)]
+        needs_reason = account.choice(LE_CHAT) != IN and account.applied_default(LE_CHAT) == OUT
+        if not unsaid:
+            self.happens(call)
+        elif choice == IN and (obstacle := account.obstacle(LE_CHAT)):
+            self.refused(call, Refused, obstacle)
+        elif choice == IN and needs_reason and not reason:
+            self.refused(call, Invalid, "required")
+        else:
+            kinds = ["choice.confirmed" if said == choice else f"choice.{choice}" for said in unsaid]
+            events = self.happens(call, *kinds)
+            assert len({event.recorded_at for event in events}) == 1
+            self.told_both(account, events, by_operator=False)
+
+    def told_both(self, account: Account, events: list[ConsentEvent], *, by_operator: bool) -> None:
+        for event in events:
+            if event.member_id is None:
+                self.told_choice(account, event, by_operator=by_operator)
+            else:
+                self.chosen_by_operator[str(event.member_id), LE_CHAT] = by_operator
+                account.people[str(event.member_id)].facts.append(Fact(event.recorded_at, "choice", event.after))
+
+    @rule(
+        n=which,
+        who=people,
+        choice=absolute,
+        by=st.sampled_from(["self", "self", "operator", "another"]),
+        reason=reasons,
+    )
+    def member_chooses(self, n: int, who: int, choice: str, by: str, reason: str = "") -> None:
         organization, account = self.at(n)
         member, person = self.person(n, who)
         if member is None or person is None:
+            return
+        if account.kind() == "personal" and by == "self":
+            self.one_person_chooses(n, choice, reason, "data_controls")
             return
         user = self.users[who if by == "self" else (who + 1) % PEOPLE]
         actor = self.operator if by == "operator" else Actor.from_user(user)
@@ -354,7 +411,7 @@ class Portal(Jobs, RuleBasedStateMachine):
         def call() -> None:
             choices.choose(
                 surface=LE_CHAT_MOBILE, organization=organization, member=member, choice=choice, actor=actor,
-                source="data_controls" if by == "self" else "admin",
+                source="data_controls" if by == "self" else "admin", reason=reason,
             )  # fmt: skip
 
         key = (str(member.pk), LE_CHAT)

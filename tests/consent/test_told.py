@@ -176,7 +176,8 @@ def personal() -> Personal:
 def test_ask__personal_organization__its_person_and_its_key_are_told(personal: Personal) -> None:
     opt_out(personal.owner)
     for caller in (personal.session, personal.key):
-        assert reasons(asked(caller, personal.organization, personal.owner)) == {"member_opted_out"}
+        # What the one person says stands in both layers (R17).
+        assert reasons(asked(caller, personal.organization, personal.owner)) == {"organization_opted_out"}
         without = caller.post(
             "decisions/?explain=true", {"organization": str(personal.organization.pk), "product": "le_chat"}
         )

@@ -1,0 +1,133 @@
+"""The state of a setting in words, the same on every face: what holds, why, and who said so when."""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from django.conf import settings as conf
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from .models import Source
+from .rules import Choice, Reason
+
+if TYPE_CHECKING:
+    from .shown import ShownSetting
+
+
+def sentence(shown: "ShownSetting") -> str:
+    word = shown.word
+    names = {
+        "organization": shown.organization.name,
+        "plan": shown.plan.name if shown.plan else "",
+        "actor": word.by if word else "",
+        "date": day(word.at) if word else "",
+        "locked": day(shown.locked_at),
+        "provider": conf.PROVIDER_NAME,
+        "cause": shown.carried_from_name,
+        "reason": shown.lock_reason or "",
+    }
+    template = _of_member(shown) if shown.of_member else _of_organization(shown)
+    return template % names
+
+
+def _of_organization(shown: "ShownSetting") -> str:
+    """Of an organization; of a personal one the same wherever its person reads it (R17)."""
+    match shown.reason_code:
+        case Reason.ORGANIZATION_CLOSED:
+            if shown.personal:
+                return _("Not used for training. The account is closed.")
+            return _("Not used for training. The account of %(organization)s is closed.")
+        case Reason.NO_SUBSCRIPTION:
+            return _("Not used for training. There is no subscription for this product.")
+        case Reason.LOCKED:
+            return _(
+                "Not used for training. Locked since %(locked)s: %(reason)s. Opting in is not possible while it is"
+                " locked."
+            )
+        case Reason.CARRIED_OVER:
+            return _("Not used for training. Kept from %(cause)s, until you opt in.")
+        case Reason.PLAN_DEFAULT:
+            return _default(shown)
+    return _chosen(shown)
+
+
+def _default(shown: "ShownSetting") -> str:
+    # The one person of a personal account can have said "yes" to what the plan keeps out, or lets in, anyway.
+    nobody = shown.word is None
+    if shown.is_in:
+        if nobody:
+            return _("Following the default of %(plan)s: used for training. Nobody has chosen yet.")
+        return _("Following the default of %(plan)s: used for training.")
+    if nobody:
+        return _("Following the default of %(plan)s: not used for training. Nobody has chosen yet.")
+    return _("Following the default of %(plan)s: not used for training.")
+
+
+def _chosen(shown: "ShownSetting") -> str:
+    word = shown.word
+    if word is not None and word.by_provider:
+        if shown.is_in:
+            return _("Used for training. Set by %(provider)s on %(date)s.")
+        return _("Not used for training. Set by %(provider)s on %(date)s.")
+    if word is not None and word.by_reader and shown.personal:
+        return _own_word(word.source, is_in=shown.is_in)
+    if shown.is_in:
+        return _("Used for training. Chosen by %(actor)s on %(date)s.")
+    return _("Not used for training. Chosen by %(actor)s on %(date)s.")
+
+
+def _own_word(source: str, *, is_in: bool) -> str:
+    """What the reader said, and where."""
+    if source in (Source.IOS, Source.ANDROID):
+        if is_in:
+            return _("Used for training. You turned data sharing on on your phone on %(date)s.")
+        return _("Not used for training. You turned data sharing off on your phone on %(date)s.")
+    if source == Source.DATA_CONTROLS:
+        if is_in:
+            return _("Used for training. You turned data sharing on in Data & Account Controls on %(date)s.")
+        return _("Not used for training. You turned data sharing off in Data & Account Controls on %(date)s.")
+    if source == Source.CONSOLE:
+        if is_in:
+            return _("Used for training. You allowed it in the Admin Console on %(date)s.")
+        return _("Not used for training. You turned it off in the Admin Console on %(date)s.")
+    if is_in:
+        return _("Used for training. You allowed it on %(date)s.")
+    return _("Not used for training. You turned it off on %(date)s.")
+
+
+def _of_member(shown: "ShownSetting") -> str:
+    """Of a member of a team: their own word first, then what their organization's state makes of their data."""
+    if shown.choice == Choice.OPTED_OUT:
+        if shown.set_by_operator:
+            return _("Your data is not used for training. Set by %(provider)s on %(date)s.")
+        return _("Your data is not used for training. Chosen by %(actor)s on %(date)s.")
+    if shown.member is not None and shown.member.has_left:
+        return _("You have left %(organization)s; nothing collected since then is used for training.")
+    if shown.is_in:
+        if shown.choice == Choice.OPTED_IN:
+            return _("Your data may be used for training. Chosen by %(actor)s on %(date)s.")
+        return _("Your data may be used for training, as %(organization)s allows. You have not chosen yet.")
+    return _decided_by_organization(shown)
+
+
+def _decided_by_organization(shown: "ShownSetting") -> str:
+    """Why a team keeps its members' data out, and who did it, the provider included."""
+    match shown.reason_code:
+        case Reason.ORGANIZATION_CLOSED:
+            return _("Not used for training. The account of %(organization)s is closed.")
+        case Reason.NO_SUBSCRIPTION:
+            return _("Not used for training. There is no subscription for this product.")
+        case Reason.LOCKED:
+            return _("Training is locked for your organization %(organization)s, so your data is not used.")
+        case Reason.CARRIED_OVER:
+            return _("Your organization %(organization)s stays out, as under %(cause)s, so your data is not used.")
+        case Reason.PLAN_DEFAULT:
+            return _("%(plan)s, the plan of %(organization)s, is opted out by default, so your data is not used.")
+    if shown.word is not None and shown.word.by_provider:
+        return _("%(provider)s opted %(organization)s out on %(date)s, so your data is not used.")
+    return _("Your organization %(organization)s has opted out, so your data is not used.")
+
+
+def day(instant: dt.datetime | None) -> str:
+    """A day in the reader's language, '' without one."""
+    return formats.date_format(timezone.localtime(instant), "DATE_FORMAT") if instant else ""

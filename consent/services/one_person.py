@@ -1,0 +1,145 @@
+"""The two layers of a personal organization for a product with a member's surface: one person's one choice (R17).
+
+What that person says is said in both. Others (operators, jobs, the organization's key) write one layer alone. Locks are
+taken in the order organization, its setting, member, its setting.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterator
+
+from accounts.access import ActorType
+from accounts.models import Member, Organization
+
+from .. import ledger, rules
+from ..models import ConsentEvent, EventKind, PrivacySetting
+from ..rules import Choice, State
+from ..surfaces import MEMBER_SURFACES, WITH_MEMBERS, Surface, member_surface, organization_surface
+from . import layers
+
+_APPS = frozenset(source for surface in MEMBER_SURFACES for source in surface.sources)
+SPREAD = "Opted out before this became a personal account: one person, one choice."
+
+
+@dataclasses.dataclass
+class Layers:
+    """Both settings, locked."""
+
+    organization: Organization
+    of_organization: PrivacySetting
+    of_member: PrivacySetting
+
+    def __iter__(self) -> Iterator[PrivacySetting]:
+        return iter((self.of_organization, self.of_member))
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of either: what the person decided on is both."""
+        return sum(setting.version for setting in self)
+
+    def clock(self) -> dt.datetime:
+        """One instant for an event in either layer."""
+        return ledger.clock(self.organization.created_at, *(setting.changed_at for setting in self))
+
+
+def lock(organization: Organization, product: str) -> Member | None:
+    """The one person of a personal organization, which is locked; None elsewhere, and where members have no say.
+
+    What had others never becomes personal, so that big teams are not locked as a whole for one member's choice.
+    """
+    if organization.had_others or product not in WITH_MEMBERS:
+        return None
+    organization = layers.lock_organization(organization)
+    if organization.kind != Organization.Kind.PERSONAL:
+        return None
+    member: Member | None = organization.members.select_related("organization", "user").first()
+    return member
+
+
+def lock_layers(owner: Member, product: str) -> Layers:
+    """The caller has locked the organization."""
+    of_organization = layers.lock_setting(owner.organization, product)
+    return Layers(owner.organization, of_organization, layers.lock_member_setting(layers.lock_member(owner), product))
+
+
+def speaks(owner: Member, origin: ledger.Origin) -> bool:
+    """Whether it is that very person who chooses for the organization: signed in, and not for the provider."""
+    return not origin.by_operator and origin.actor.is_user(owner.user_id)
+
+
+def is_own_word(event: ConsentEvent | None, owner: Member) -> bool:
+    """Whether that person said it: signed in here, or in an app, for which only the app's own backend speaks."""
+    if event is None or event.by_operator:
+        return False
+    in_app = event.actor_type == ActorType.API_KEY and event.source in _APPS
+    return in_app or (event.actor_type == ActorType.USER and event.actor_id == str(owner.user_id))
+
+
+def said(setting: PrivacySetting, choice: str, owner: Member) -> bool:
+    """Whether the person has said this in this layer already."""
+    return setting.choice == choice and is_own_word(setting.choice_event, owner)
+
+
+def is_out(owner: Member, of_organization: PrivacySetting) -> bool:
+    """Whether the person's word is "out": in their own layer whoever wrote it, in the other one if it was them."""
+    own = PrivacySetting.objects.of_members().filter(member=owner, product=of_organization.product).first()
+    return (own is not None and own.choice == Choice.OPTED_OUT) or said(of_organization, Choice.OPTED_OUT, owner)
+
+
+def choose(setting: PrivacySetting, choice: str, at: dt.datetime) -> State:
+    """What the rules make of the choice in this layer."""
+    of_member = setting.member_id is not None
+    if choice == Choice.OPTED_IN:
+        return (rules.member_opt_in if of_member else rules.opt_in)(setting.state, at)
+    return (rules.member_opt_out if of_member else rules.opt_out)(setting.state, at)
+
+
+def record(
+    settings: list[PrivacySetting], choice: str, origin: ledger.Origin, at: dt.datetime, surface: Surface | None = None
+) -> None:
+    """The choice in each of these layers, an event each, all of one instant; `surface`: where it was said."""
+    ledger.record(
+        [
+            ledger.event(
+                _kind(setting, choice),
+                organization=setting.organization,
+                member=setting.member,
+                product=setting.product,
+                surface=surface or _surface_of(setting),
+                before=setting.choice,
+                after=choice,
+                origin=origin,
+                at=at,
+                state=choose(setting, choice, at),
+            )
+            for setting in settings
+        ]
+    )
+    for setting in settings:
+        setting.refresh_from_db()
+
+
+def lock_opted_out(organization: Organization) -> list[Layers]:
+    """The layers of a team with one person, which is locked, where one at least is opted out."""
+    owner = organization.members.select_related("organization", "user").get()
+    out = PrivacySetting.objects.filter(organization=organization, choice=Choice.OPTED_OUT, product__in=WITH_MEMBERS)
+    products = set(out.values_list("product", flat=True))
+    return [lock_layers(owner, product) for product in sorted(products)]
+
+
+def spread_opt_out(both: Layers, origin: ledger.Origin, at: dt.datetime) -> None:
+    """An opt-out of either layer stands in both from now on."""
+    out = [setting for setting in both if setting.choice == Choice.OPTED_OUT]
+    if len(out) == 1:
+        others = [setting for setting in both if setting not in out]
+        record(others, Choice.OPTED_OUT, dataclasses.replace(origin, reason=origin.reason or SPREAD), at)
+
+
+def _kind(setting: PrivacySetting, choice: str) -> EventKind:
+    if setting.choice == choice:
+        return EventKind.CHOICE_CONFIRMED
+    return EventKind.CHOICE_OPTED_IN if choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
+
+
+def _surface_of(setting: PrivacySetting) -> Surface | None:
+    return member_surface(setting.product) if setting.member_id else organization_surface(setting.product)
