@@ -64,6 +64,9 @@ class EventKind(models.TextChoices):
 
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
+# Of those an organization is told; the others are a person's own affair, or the provider's.
+_TOLD = ("access.key_", "access.webhook_", "access.invitation_", "access.data_exported")
+TOLD_TO_ORGANIZATIONS = frozenset(EventKind) - {kind for kind in ACCESS_KINDS if not kind.startswith(_TOLD)}
 
 # Who may do what, and what tells how data is used; joining and leaving say both.
 ABOUT = {

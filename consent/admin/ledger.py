@@ -14,6 +14,7 @@ from accounts.access import Actor, split_ident
 from accounts.models import Plan, Subscription
 
 from .. import actors, targets
+from ..event_kinds import ACCESS_KINDS
 from ..models import ConsentEvent, Lock, PrivacySetting
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, there_filter
@@ -77,19 +78,23 @@ class LedgerList(ChangeList):
         """The page of events, with the names of all their actors in two queries."""
         super().get_results(request)
         self.result_list = list(self.result_list)
-        _name(self.result_list, actor_of(request))
+        name_events(self.result_list, actor_of(request))
 
 
-def _name(events: Sequence[Any], viewer: Actor) -> None:
+def name_events(events: Sequence[Any], viewer: Actor) -> None:
     """Put names beside the ids of who acted and of what it was about."""
     who, about = actors.labels(events, viewer), targets.labels(events, viewer)
     for event in events:
         event.actor_name, event.target_name = who[event.pk], about.target(event)
+        values = (event.before, event.after)
+        # What an event about access says is ids and words of ours; elsewhere the very value is what operators look for.
+        told = [about.words(value) if event.kind in ACCESS_KINDS else value for value in values if value]
+        event.change_words = ": ".join(part for part in (event.target_name, " → ".join(told)) if part)
 
 
 @admin.register(ConsentEvent)
 class ConsentEventAdmin(StateAdmin, OrganizationSearch):
-    list_display = ("when", "kind", "organization", "product", "about", "change", "who", "source", "for_provider")
+    list_display = ("when", "kind", "organization", "product", "change", "who", "source", "for_provider")
     list_display_links = ("when",)
     list_select_related = ("organization",)
     list_filter = (AboutFilter, "kind", "product", "source", "by_operator")
@@ -113,7 +118,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConsentEvent | None:
         event: ConsentEvent | None = super().get_object(request, object_id, from_field)
         if event is not None:
-            _name([event], actor_of(request))
+            name_events([event], actor_of(request))
         return event
 
     def matching(self, term: str) -> Q:
@@ -122,7 +127,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
 
     @admin.display(description=_("change"))
     def change(self, event: ConsentEvent) -> str:
-        return " → ".join(part for part in (event.before, event.after) if part) or "–"
+        return getattr(event, "change_words", "") or "–"
 
     @admin.display(description=_("about"), empty_value="–")
     def about(self, event: ConsentEvent) -> str | None:

@@ -11,13 +11,14 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.models import Member, Organization
 
-from .. import actors, shown, targets
+from .. import shown
 from ..models import ConsentEvent
 from ..rules import Choice
 from ..services import members
 from ..surfaces import LE_CHAT_MOBILE
 from .base import OperatorAdmin, actor_of, attempt
 from .forms import AfterForm, NewMemberForm
+from .ledger import name_events
 from .organization_page import SOURCE
 
 ROWS = 50
@@ -83,8 +84,7 @@ class OrganizationMembers(OperatorAdmin):
         after = keyset.cleaned_data["event"] if keyset.is_valid() else None
         events = ConsentEvent.objects.visible_to(actor_of(request)).filter(organization=organization)
         page = keyset_page(events.select_related("member__user"), after)
-        names, about = (each.labels(page.rows, actor_of(request)) for each in (actors, targets))
-        rows = [(event, names[event.pk], about.target(event)) for event in page.rows]
+        name_events(page.rows, actor_of(request))
         title = _("History of %(organization)s") % {"organization": organization.name}
-        context = {"original": organization, "rows": rows, "after": page.after}
+        context = {"original": organization, "rows": page.rows, "after": page.after}
         return self.screen(request, "admin/organization/history.html", context, title=title)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.catalogue import Product
 
-from ..event_kinds import ABOUT, EventKind
+from ..event_kinds import ABOUT, TOLD_TO_ORGANIZATIONS, EventKind
 from ..rules import Choice
 
 _DAY = dt.timedelta(days=1)
@@ -28,6 +28,9 @@ class ChoiceForm(forms.Form):
     confirmed = forms.BooleanField(required=False)
 
 
+_KINDS = [(kind.value, kind.label) for kind in EventKind if kind in TOLD_TO_ORGANIZATIONS]
+
+
 class HistoryFilter(forms.Form):
     about = forms.ChoiceField(
         label=_("About"),
@@ -35,7 +38,7 @@ class HistoryFilter(forms.Form):
         choices=[("", _("Everything")), ("use", _("Data use")), ("access", _("Access"))],
     )
     product = forms.ChoiceField(label=_("Product"), required=False, choices=[("", _("All products")), *Product.choices])
-    kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *EventKind.choices])
+    kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *_KINDS])
     since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
     until = forms.DateField(label=_("Until"), required=False, widget=forms.DateInput({"type": "date"}))
     after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)

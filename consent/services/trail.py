@@ -10,7 +10,7 @@ from accounts.access import Actor, role_of
 from accounts.models import Organization
 
 from .. import ledger
-from ..event_kinds import ACCESS_KINDS, EventKind
+from ..event_kinds import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, EventKind
 from ..models import ConsentEvent, Source
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -37,6 +37,8 @@ def note(
     """
     if kind not in ACCESS_KINDS:
         raise ValueError(f"{kind} is no access event")
+    if organization is not None and kind not in TOLD_TO_ORGANIZATIONS:
+        raise ValueError(f"{kind} is no organization's affair")
     if source not in Source.values:
         raise ValueError(f"there is no source {source}")
     for text in (str(target), before, after):
