@@ -37,6 +37,7 @@ class Permission(StrEnum):
     DECISIONS_ASK = auto()
     KEYS_MANAGE = auto()
     WEBHOOKS_MANAGE = auto()
+    OPERATORS_MANAGE = auto()  # people, operators and what these ask each other for, in person
 
 
 P = Permission
@@ -76,6 +77,8 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
 }
+# Good for the whole installation beyond what its operators may: on a screen made only once a second one has confirmed.
+INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
 # What a key may do at most: an operator's what operators may, and speak for members; an organization's what its
 # admins may.
 _OPERATOR_KEY = _OPERATOR | {P.MEMBER_CONSENT_SPEAK}
@@ -87,7 +90,11 @@ class NotFound(Exception):
 
 
 class Forbidden(Exception):
-    """The actor may see the object but not do this."""
+    """The actor may see the object but not do this; `detail` says why, where a permission alone does not."""
+
+    def __init__(self, what: str, detail: str = "") -> None:
+        super().__init__(what)
+        self.detail = detail
 
 
 class ActorType(StrEnum):

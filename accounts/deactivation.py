@@ -5,6 +5,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.utils import timezone
 
+from . import clock
 from .models import ApiKey, User
 
 
@@ -14,14 +15,26 @@ def end_access(user: User) -> None:
     ApiKey.objects.filter(issued_by=user, revoked_at=None).update(revoked_at=timezone.now())
 
 
+def end_operator_access(user: User) -> None:
+    """End every session of somebody who is no operator any more, and the operator keys that they answer for."""
+    _end_sessions(user)
+    keys = ApiKey.objects.filter(issued_by=user, organization=None, revoked_at=None)
+    keys.update(revoked_at=timezone.now())
+
+
 def forget_other_addresses(user: User) -> None:
     """allauth notes addresses of its own, and signs in and resets passwords by those too."""
     EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
 
 
 def remove_second_factors(user: User) -> None:
-    """Passkeys, authenticator app and recovery codes; who is signed in meanwhile is not any more."""
+    """Passkeys, authenticator app and recovery codes; who is signed in meanwhile is not any more.
+
+    The password alone signs in from now on: that is a new way in (R13).
+    """
     Authenticator.objects.filter(user=user).delete()
+    user.credentials_at = clock.now()
+    user.save(update_fields=["credentials_at"])
     _end_sessions(user)
 
 

@@ -67,6 +67,10 @@ class ImportRow(models.Model):
     plan = models.CharField(max_length=40, blank=True, default="")
     choice = models.CharField(max_length=10, blank=True, default="")
     since = InstantField(null=True)
+    # Whether it would loosen, and what it was previewed on: the version of its setting (of a member's row, the sum of
+    # the organization's), 0 without one.
+    loosens = models.BooleanField(default=False)
+    version = models.PositiveBigIntegerField(null=True)
     # '' as long as it is to be applied; else why not.
     outcome = models.CharField(max_length=30, blank=True, default="")
 

@@ -62,6 +62,12 @@ class BulkJob(models.Model):
     author_key = models.ForeignKey(
         ApiKey, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("API key")
     )
+    # Who let the preview run, and when: what follows is about that instant (R13).
+    submitter = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("submitted by")
+    )
+    submitter_key = models.ForeignKey(ApiKey, models.PROTECT, null=True, blank=True, related_name="+")
+    submitted_at = InstantField(_("submitted"), null=True)
     approver = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approver")
     )
@@ -78,6 +84,8 @@ class BulkJob(models.Model):
     # reason → number, as previewed and as it came.
     preview = models.JSONField(_("preview"), default=dict)
     refusals = models.JSONField(_("refused because"), default=dict)
+    # What the preview found, for whoever approves it: see `reports.Summary`.
+    summary = models.JSONField(_("summary"), default=list)
     # The events it wrote lie between these ids, among others'.
     first_event = models.BigIntegerField(null=True)
     last_event = models.BigIntegerField(null=True)
@@ -95,6 +103,7 @@ class BulkJob(models.Model):
             one_of("status", JobStatus, "job_status_known"),
             # Four eyes (R13), whoever writes: what loosens runs only once somebody else has approved it.
             models.CheckConstraint(condition=~Q(approver=F("author")), name="job_approver_is_not_author"),
+            models.CheckConstraint(condition=~Q(approver=F("submitter")), name="job_approver_is_not_submitter"),
             models.CheckConstraint(
                 condition=Q(loosens=False)
                 | Q(approver__isnull=False)
@@ -107,6 +116,12 @@ class BulkJob(models.Model):
                     ]
                 ),
                 name="job_that_loosens_is_approved",
+            ),
+            models.CheckConstraint(
+                condition=Q(loosens=False)
+                | Q(submitter__isnull=False, submitted_at__isnull=False)
+                | Q(status__in=[JobStatus.READING, JobStatus.PREVIEWED, JobStatus.CANCELLED]),
+                name="job_that_loosens_is_submitted",
             ),
         ]
 
@@ -137,6 +152,8 @@ class BulkJobRow(models.Model):
     event = models.ForeignKey(
         "ConsentEvent", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
+    # The setting's version when the row was previewed, 0 without a setting; kept where the job may loosen.
+    version = models.PositiveIntegerField(null=True)
     refusal = models.CharField(max_length=30, blank=True, default="")
 
     class Meta:

@@ -10,11 +10,12 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 
 from django.db import connection, transaction
 
 from accounts.access import Actor
+from accounts.clock import database_now as _database_now
+from accounts.clock import travelled as _travelled
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization
 from config import request_id
@@ -27,8 +28,6 @@ from .surfaces import Surface
 _SEQUENCER_LOCK = 7_236_841_509_221
 _PLACE_PER_TRANSACTION = 50_000
 
-_travelled: ContextVar[dt.datetime | None] = ContextVar("ledger_clock", default=None)
-
 
 def clock(*after: dt.datetime | None) -> dt.datetime:
     """Now, in microseconds, and later than each of `after`, whatever the clocks say (R7).
@@ -37,15 +36,6 @@ def clock(*after: dt.datetime | None) -> dt.datetime:
     """
     now = _travelled.get() or _database_now()
     return max([now, *(instant + MICROSECOND for instant in after if instant is not None)])
-
-
-def _database_now() -> dt.datetime:
-    if connection.vendor == "sqlite":
-        return dt.datetime.now(dt.UTC)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
-    return now.astimezone(dt.UTC)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from .event_kinds import Source as Source  # noqa: PLC0414  names of this module
 from .follower_models import DailyChanges, DailyStanding, FollowerCursor, Verification  # noqa: F401  so are these
 from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
 from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
+from .operator_models import OperatorRequest  # noqa: F401
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .surfaces import SURFACES
 from .webhook_models import WebhookAttempt, WebhookEndpoint  # noqa: F401

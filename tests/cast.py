@@ -1,6 +1,10 @@
 """The people and organizations that tests are about, made through the services so that their history is real."""
 
 import dataclasses
+import datetime as dt
+
+from django.db.models import QuerySet
+from django.test import Client
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
@@ -13,6 +17,21 @@ PASSWORD = "the password of nobody in particular"
 def user(email: str, name: str, **fields: object) -> User:
     made: User = User.objects.create_user(email, PASSWORD, name=name, **fields)
     return made
+
+
+def long_standing(person: User) -> User:
+    """As if their mark and credentials were older than anything here."""
+    then = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
+    instants = {"credentials_at": then} | ({"operator_since": then} if person.is_staff else {})
+    QuerySet(User).filter(pk=person.pk).update(**instants)
+    person.refresh_from_db()
+    return person
+
+
+def signed_in(email: str) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(email=email))
+    return client
 
 
 def join(organization: Organization, person: User, role: str, actor: Actor) -> Member:

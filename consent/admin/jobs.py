@@ -13,10 +13,12 @@ from django.urls import path
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Plan
 from accounts.reauthentication import confirm_person
 
-from ..bulk import engine, jobs, reports, rows, shapes
+from ..bulk import approval, engine, jobs, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
+from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.staging import BAD, DUPLICATE
 from ..job_models import BulkJob, JobKind, JobStatus
@@ -25,7 +27,7 @@ from ..rules import Choice
 from ..services.errors import ServiceError
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
-from .base import STATUS, OperatorAdmin, actor_of, instant, posted
+from .base import STATUS, OperatorAdmin, actor_of, instant, posted, state_words
 from .bulk import STANDING, part_label
 
 _SHOWN = 50  # problems of an import; the download has all
@@ -50,6 +52,9 @@ _SAID = {
     "resume": _("The job goes on where it stopped."),
     "cancel": _("The job is stopped. What is done stays."),
 }
+_PEOPLE = ("author", "author_key", "submitter", "approver")
+# Until it runs, a page shows what a job would do: to who wrote it, and to who is asked to approve it.
+_SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 _FORMS = {"csv": (CSV, "text/csv"), "jsonl": (JSON_LINES, "application/x-ndjson")}
 
 
@@ -69,7 +74,7 @@ class BulkJobAdmin(OperatorAdmin):
         return title_of(job)
 
     def job(self, object_id: str) -> BulkJob:
-        found: BulkJob = self.found(BulkJob.objects.select_related("author", "approver", "author_key"), object_id)
+        found: BulkJob = self.found(BulkJob.objects.select_related(*_PEOPLE), object_id)
         return found
 
     # --- The page ---
@@ -108,7 +113,9 @@ class BulkJobAdmin(OperatorAdmin):
             "progress": progress,
             "left": _time(progress.eta),
             "selection": [(part_label(part), ", ".join(map(str, _listed(value)))) for part, value in _scope(job)],
-            "sample": _sample(job) if job.status == JobStatus.PREVIEWED and job.kind != JobKind.IMPORT else (),
+            "summary": _summary(job) if job.status in _SEEN_FIRST else (),
+            "sample": _sample(job) if job.status in _SEEN_FIRST else (),
+            "approval_refused": _approval_refused(request, job),
             "problems": job.problems.all()[:_SHOWN],
             "problem_count": job.problems.count() if job.kind == JobKind.IMPORT else 0,
             "buttons": [name for name in _BUTTONS if self._may(request, job, name)],
@@ -119,8 +126,7 @@ class BulkJobAdmin(OperatorAdmin):
     def _may(request: HttpRequest, job: BulkJob, button: str) -> bool:
         if button == "run" and not (found := reports.numbers(job)).changed and not job.plan:
             return bool(found.changed)
-        own = job.author_id == getattr(request.user, "pk", None)
-        return job.status in _BUTTONS[button] and not (button == "approve" and own)
+        return job.status in _BUTTONS[button] and not (button == "approve" and _approval_refused(request, job))
 
     # --- What is sent from it ---
 
@@ -145,11 +151,12 @@ class BulkJobAdmin(OperatorAdmin):
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         if verb not in _VERBS:
             raise Http404
-        job = self.job(object_id)
+        job, more = self.job(object_id), {}
         if verb == "approve":
             confirm_person(request)
+            more = {"digest": request.POST.get("digest", "")}
         try:
-            _VERBS[verb](job=job, actor=actor_of(request))
+            _VERBS[verb](job=job, actor=actor_of(request), **more)
         except ServiceError as error:
             return self._page(request, self.job(object_id), error)
         messages.success(request, _SAID[verb])
@@ -169,7 +176,7 @@ class BulkJobAdmin(OperatorAdmin):
     def file_view(self, request: HttpRequest, object_id: str, what: str, form: str) -> HttpResponse | FileResponse:
         """The refused rows, or what is wrong with an import's, as a file; written to disk first, whatever its size."""
         job = self.job(object_id)
-        if what not in ("refused", "problems") or form not in _FORMS:
+        if what not in ("rows", "refused", "problems") or form not in _FORMS:
             raise Http404
         spelled, content_type = _FORMS[form]
         if request.method == "GET":
@@ -177,10 +184,10 @@ class BulkJobAdmin(OperatorAdmin):
             note_export(taken, organization=None, actor=actor_of(request), source=Source.ADMIN, target=job.pk)
         file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
         out = TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        if what == "refused":
-            reports.write_rows(job, out, spelled, refused=True)
-        else:
+        if what == "problems":
             write_problems(job, out, spelled)
+        else:
+            reports.write_rows(job, out, spelled, refused=what == "refused")
         out.detach()
         file.seek(0)
         return FileResponse(file, as_attachment=True, filename=f"{what}-{job.pk}.{form}", content_type=content_type)
@@ -197,18 +204,42 @@ class BulkJobAdmin(OperatorAdmin):
         ]
 
 
+def _approval_refused(request: HttpRequest, job: BulkJob) -> str:
+    """Why the person at the screen can't approve it, if it waits for that; '' if they can."""
+    if job.status != JobStatus.AWAITING_APPROVAL:
+        return ""
+    return approval.refusal(job, actor_of(request))
+
+
+_VALUES: dict[str, Any] = dict(STANDING)
+
+
+def _value(name: str) -> str:
+    """A choice in words; a plan's key, or a role, as it is."""
+    return str(_VALUES.get(name, name)) or "–"
+
+
+def _outcome(name: str) -> str:
+    if name in (shapes.CHANGE, shapes.SAME, OPT_OUT, ""):
+        return gettext("Already so") if name == shapes.SAME else ""
+    return gettext("Passed over: %(reason)s") % {"reason": _reason(name)}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    told = {name: _value(row[name]) for name in ("before", "after")} | {"outcome": _outcome(row["outcome"])}
+    used = {name: None if row[name] is None else state_words(row[name]) for name in ("used_before", "used_after")}
+    return row | told | used
+
+
+def _summary(job: BulkJob) -> list[dict[str, Any]]:
+    """Counted when it was previewed; the largest first."""
+    plans = dict(Plan.objects.values_list("key", "name"))
+    return [_shown(row) | {"plan": plans.get(row["plan"], row["plan"]) or "–"} for row in job.summary[:_SHOWN]]
+
+
 def _sample(job: BulkJob) -> list[dict[str, Any]]:
-    words = dict(STANDING)
-    return [
-        {
-            "organization": row.organization,
-            "before": words.get(row.before, row.before),
-            "after": words.get(row.after, row.after),
-            "refusal": "" if row.outcome in (shapes.CHANGE, shapes.SAME) else _reason(row.outcome),
-            "same": row.outcome == shapes.SAME,
-        }
-        for row in rows.sample(job)
-    ]
+    names = ("organization", "name", "before", "after", "used_before", "used_after", "since", "outcome")
+    return [_shown({name: getattr(row, name) for name in names}) for row in reports.sample(job)]
 
 
 def title_of(job: BulkJob) -> str:
@@ -243,8 +274,14 @@ def _listed(value: Any) -> list[Any]:
     return [*listed[:20], gettext("and %(n)s more") % {"n": more}] if more > 0 else listed
 
 
+_REASONS: dict[str, Any] = dict(ReasonCode.choices) | {
+    shapes.CHANGED_SINCE: _("changed since the preview"),
+    approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer"),
+}
+
+
 def _reason(name: str) -> str:
-    return str(dict(ReasonCode.choices).get(name, name.replace("_", " ")))
+    return str(_REASONS.get(name, name.replace("_", " ")))
 
 
 def _undoable(job: BulkJob) -> bool:

@@ -40,7 +40,7 @@ def refusal(exc: Exception) -> Exception:
             # One text for absent and foreign.
             return Problem(404, "not_found", _("There is no such object."))
         case Forbidden():
-            return Problem(403, "forbidden", _("You may not do this here."))
+            return Problem(403, "forbidden", exc.detail or _("You may not do this here."))
         case TooMany():
             headers = {"Retry-After": str(exc.seconds)}
             return Problem(429, "throttled", _("Too many requests; come back a little later."), headers=headers)

@@ -13,13 +13,14 @@ from accounts.fields import parse_id
 from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
 
-from ..bulk import jobs, rows
+from ..bulk import jobs, reports
 from ..bulk.selection import Selection
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import Source
 from ..surfaces import SURFACES
 from .base import ApiView
 from .bulk_serializers import (
+    ApproveInput,
     BulkJobInput,
     BulkJobOutput,
     BulkJobQuery,
@@ -32,7 +33,6 @@ from .idempotency import idempotent
 from .serializers import ReasonInput
 
 VERBS: dict[str, Callable[..., BulkJob]] = {
-    "approve": jobs.approve,
     "pause": jobs.pause,
     "resume": jobs.resume,
     "cancel": jobs.cancel,
@@ -43,7 +43,7 @@ _PREVIEWED = ("surface", "choice", "reason", "select")
 class JobView(ApiView):
     def jobs(self) -> QuerySet[BulkJob]:
         require(self.actor, Permission.CONSENT_VIEW, None)
-        return BulkJob.objects.select_related("author", "approver")
+        return BulkJob.objects.select_related("author", "submitter", "approver")
 
     def job(self, ident: str) -> BulkJob:
         """Raises Forbidden, NotFound."""
@@ -53,11 +53,16 @@ class JobView(ApiView):
             raise NotFound("job")
         return job
 
+    def told(self, job: BulkJob) -> dict[str, Any]:
+        """Until it runs, with what it would do: counted by plan and by now and then, and some of its rows."""
+        data: dict[str, Any] = dict(BulkJobOutput(job).data)
+        if job.status in (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL):
+            data |= {"summary": job.summary, "sample": SampleOutput(reports.sample(job), many=True).data}
+        return data
+
     def accepted(self, job: BulkJob) -> Response:
         """202: the preview, with a sample of its rows, and where to look from now on."""
-        data = BulkJobOutput(job).data
-        if job.status == JobStatus.PREVIEWED:
-            data |= {"sample": SampleOutput(rows.sample(job), many=True).data}
+        data = self.told(job)
         path = self.request.path.partition("/bulk-jobs/")[0]
         location = self.request.build_absolute_uri(f"{path}/bulk-jobs/{job.pk}/")
         return Response(data, status=202, headers={"Location": location})
@@ -117,7 +122,7 @@ class BulkJobs(JobView):
 
 class BulkJobDetail(JobView):
     def get(self, request: Request, job: str) -> Response:
-        return Response(BulkJobOutput(self.job(job)).data)
+        return Response(self.told(self.job(job)))
 
 
 class BulkJobRows(JobView):
@@ -127,13 +132,15 @@ class BulkJobRows(JobView):
     paginator = CursorPagination("pk")
 
     def get(self, request: Request, job: str) -> Response:
-        of = self.job(job)
-        listed = of.rows.select_related("organization")
-        if self.params.get("refused"):
-            listed = listed.exclude(refusal="")
-        found, following = self.paginator.page(request, listed)
-        output = BulkJobRowOutput(found, many=True, context={"choice": of.wanted})
-        return Response({"results": output.data, "next": following})
+        of, refused = self.job(job), bool(self.params.get("refused"))
+        kept: Any = of.import_rows if of.kind == JobKind.IMPORT else of.rows
+        rows = kept.all()
+        if refused:
+            rows = rows.exclude(outcome="") if of.kind == JobKind.IMPORT else rows.exclude(refusal="")
+        found, following = self.paginator.page(request, rows)
+        before = found[0].number - 1 if found else 0
+        listed = reports.listed_rows(of, refused=refused, after=before, limit=len(found))
+        return Response({"results": BulkJobRowOutput(list(listed), many=True).data, "next": following})
 
 
 class BulkJobVerb(JobView):
@@ -142,9 +149,17 @@ class BulkJobVerb(JobView):
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         self.body(NothingInput)
-        if self.verb == "approve":
-            self.confirm_person()
         return Response(BulkJobOutput(VERBS[self.verb](job=of, actor=self.actor)).data)
+
+
+class BulkJobApproval(JobView):
+    """A second operator's yes; with the digest of the preview that was looked at, it is to that one."""
+
+    def post(self, request: Request, job: str) -> Response:
+        of = self.job(job)
+        digest = self.body(ApproveInput).get("digest", "")
+        self.confirm_person()
+        return Response(BulkJobOutput(jobs.approve(job=of, actor=self.actor, digest=digest)).data)
 
 
 class BulkJobUndo(JobView):

@@ -5,8 +5,8 @@ from typing import Any
 from rest_framework import serializers
 
 from ..bulk import engine
-from ..bulk.reports import numbers
-from ..job_models import BulkJob, BulkJobRow, JobKind, JobStatus
+from ..bulk.reports import ListedRow, SampleRow, numbers
+from ..job_models import BulkJob, JobKind, JobStatus
 from ..rules import Choice
 from ..surfaces import SURFACES
 from .fields import Input, Instant, OneOf, Text
@@ -36,8 +36,10 @@ class BulkJobOutput(serializers.Serializer[Any]):
     rate = serializers.SerializerMethodField()
     eta = serializers.SerializerMethodField()
     author = serializers.SerializerMethodField()
+    submitter = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
     created_at = Instant()
+    submitted_at = Instant(allow_null=True)
     approved_at = Instant(allow_null=True)
     started_at = Instant(allow_null=True)
     finished_at = Instant(allow_null=True)
@@ -82,6 +84,12 @@ class BulkJobOutput(serializers.Serializer[Any]):
         key = str(job.author_key_id) if job.author_key_id else None
         return {"id": str(job.author_id), "label": job.author.name or job.author.email, "api_key": key}
 
+    def get_submitter(self, job: BulkJob) -> dict[str, str | None] | None:
+        if job.submitter is None:
+            return None
+        key = str(job.submitter_key_id) if job.submitter_key_id else None
+        return {"id": str(job.submitter_id), "label": job.submitter.name or job.submitter.email, "api_key": key}
+
     def get_approver(self, job: BulkJob) -> dict[str, str] | None:
         if job.approver is None:
             return None
@@ -91,31 +99,73 @@ class BulkJobOutput(serializers.Serializer[Any]):
         return job.error or None
 
 
-class SampleOutput(serializers.Serializer[Any]):
-    """A `rows.Sample`."""
+class SummaryOutput(serializers.Serializer[Any]):
+    """Rows that are alike; `used_…`: whether the organization's side lets its data be used."""
 
-    organization = serializers.CharField(source="organization.pk")
-    external_id = serializers.CharField(source="organization.external_id", allow_null=True)
-    name = serializers.CharField(source="organization.name")
+    plan = serializers.CharField()
     before = serializers.CharField()
     after = serializers.CharField()
+    used_before = serializers.BooleanField(allow_null=True)
+    used_after = serializers.BooleanField(allow_null=True)
     outcome = serializers.CharField()
+    count = serializers.IntegerField()
+    # Of an import alone.
+    attested = serializers.BooleanField(required=False)
+    loosens = serializers.BooleanField(required=False)
+
+
+class SampleOutput(serializers.Serializer[Any]):
+    """A `reports.SampleRow`."""
+
+    organization = serializers.CharField()
+    external_id = serializers.SerializerMethodField()
+    name = serializers.CharField()
+    before = serializers.CharField()
+    after = serializers.CharField()
+    used_before = serializers.BooleanField(allow_null=True)
+    used_after = serializers.BooleanField(allow_null=True)
+    outcome = serializers.CharField()
+
+    def get_external_id(self, row: SampleRow) -> str | None:
+        return row.external_id or None
 
 
 class BulkJobRowOutput(serializers.Serializer[Any]):
-    """The context's `choice` is what the job makes of all its rows, where each has none of its own."""
+    """A `reports.ListedRow`; what it is now and would be is there until the job runs."""
 
-    row = serializers.IntegerField(source="number")
-    organization = serializers.CharField(source="organization_id")
-    external_id = serializers.CharField(source="organization.external_id", allow_null=True)
+    row = serializers.IntegerField()
+    organization = serializers.CharField()
+    external_id = serializers.SerializerMethodField()
     choice = serializers.SerializerMethodField()
     refusal = serializers.SerializerMethodField()
+    name = serializers.CharField()
+    plan = serializers.SerializerMethodField()
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+    used_before = serializers.BooleanField(allow_null=True)
+    used_after = serializers.BooleanField(allow_null=True)
+    since = serializers.SerializerMethodField()
 
-    def get_choice(self, row: BulkJobRow) -> str | None:
-        return row.wanted or self.context["choice"] or None
+    def get_external_id(self, row: ListedRow) -> str | None:
+        return row.external_id or None
 
-    def get_refusal(self, row: BulkJobRow) -> str | None:
+    def get_choice(self, row: ListedRow) -> str | None:
+        return row.choice or None
+
+    def get_refusal(self, row: ListedRow) -> str | None:
         return row.refusal or None
+
+    def get_plan(self, row: ListedRow) -> str | None:
+        return row.plan or None
+
+    def get_before(self, row: ListedRow) -> str | None:
+        return row.before or None
+
+    def get_after(self, row: ListedRow) -> str | None:
+        return row.after or None
+
+    def get_since(self, row: ListedRow) -> str | None:
+        return row.since or None
 
 
 class BulkJobInput(Input):
@@ -137,6 +187,12 @@ class BulkJobQuery(Input):
 
 class BulkJobRowQuery(Input):
     refused = serializers.BooleanField(required=False)
+
+
+class ApproveInput(Input):
+    """The digest of the preview that was looked at; where it is given it has to be the job's."""
+
+    digest = Text(required=False)
 
 
 class NothingInput(Input):

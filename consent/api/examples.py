@@ -58,11 +58,14 @@ EXAMPLES: dict[str, Any] = {
         "table": None, "choice": "opted_out", "reason": "", "select": {"plan": ["le_chat_pro"]}, "undoes": None,
         "loosens": False, "digest": _DIGEST, "matched": 3, "processed": 0, "changed": 2, "unchanged": 1,
         "refused": 0, "refused_because": {}, "rate": 0, "eta": None,
-        "author": {"id": _MEMBER, "label": "Odin Eriksen", "api_key": _KEY}, "approver": None, "created_at": _AT,
-        "approved_at": None, "started_at": None, "finished_at": None, "error": None,
+        "author": {"id": _MEMBER, "label": "Odin Eriksen", "api_key": _KEY}, "submitter": None, "approver": None,
+        "created_at": _AT, "submitted_at": None, "approved_at": None, "started_at": None, "finished_at": None,
+        "error": None,
     },
     "BulkJobRowOutput": {
-        "row": 1, "organization": _ID, "external_id": "acme", "choice": "opted_out", "refusal": None,
+        "row": 1, "organization": _ID, "external_id": "acme", "choice": "opted_out", "refusal": None, "name": "Acme",
+        "plan": "le_chat_pro", "before": "default", "after": "opted_out", "used_before": True, "used_after": False,
+        "since": None,
     },
     "EndpointInput": {"url": "https://hooks.example.com/consent", "kinds": ["choice.opted_out"]},
     "EndpointChange": {"status": "paused"},
@@ -77,6 +80,7 @@ EXAMPLES: dict[str, Any] = {
         "answer": "thanks",
     },
     "NothingInput": {},
+    "ApproveInput": {"digest": _DIGEST},
     "ProblemOutput": {
         "type": "about:blank", "title": "Bad Request", "status": 400, "code": "invalid",
         "detail": "#/choice: This field is required.",
@@ -85,13 +89,10 @@ EXAMPLES: dict[str, Any] = {
     },
 }  # fmt: skip
 EXAMPLES["EndpointWithSecret"] = EXAMPLES["EndpointOutput"] | {"secret": "whsec_…"}
+_CHANGE = {"before": "default", "after": "opted_out", "used_before": True, "used_after": False, "outcome": "change"}
 EXAMPLES["BulkJobPreview"] = EXAMPLES["BulkJobOutput"] | {
-    "sample": [
-        {
-            "organization": _ID, "external_id": "acme", "name": "Acme", "before": "default", "after": "opted_out",
-            "outcome": "change",
-        }
-    ]
+    "summary": [{"plan": "le_chat_pro", **_CHANGE, "count": 2}],
+    "sample": [{"organization": _ID, "external_id": "acme", "name": "Acme", **_CHANGE}],
 }  # fmt: skip
 
 QUESTION = {"organization": "external:acme", "member": "external:ada", "product": "le_chat", "collected_at": _AT}

@@ -66,8 +66,9 @@ class ProblemOutput(serializers.Serializer[Any]):
 
 
 class BulkJobPreview(bulk.BulkJobOutput):
-    """`sample` is there as long as the job is a preview."""
+    """Until the job runs, `summary` counts its rows by plan and by what they are and would be; `sample` has some."""
 
+    summary = bulk.SummaryOutput(many=True, required=False)
     sample = bulk.SampleOutput(many=True, required=False)
 
 
@@ -143,7 +144,7 @@ OPERATIONS = [
     O(bulk_jobs.BulkJobs, "get", "listBulkJobs", "Bulk jobs, newest first (operators)", _READ, bulk.BulkJobOutput),
     O(bulk_jobs.BulkJobs, "post", "createBulkJob", "Preview a change of many; or run a preview, by its digest", _BULK,
       BulkJobPreview, bulk.BulkJobInput, 202, _CREATING, (_KEY,)),
-    O(bulk_jobs.BulkJobDetail, "get", "getBulkJob", "How far a job is", _READ, bulk.BulkJobOutput),
+    O(bulk_jobs.BulkJobDetail, "get", "getBulkJob", "How far a job is", _READ, BulkJobPreview),
     O(bulk_jobs.BulkJobRows, "get", "listBulkJobRows", "Its rows", _READ, bulk.BulkJobRowOutput),
     O(bulk_jobs.BulkJobUndo, "post", "undoBulkJob", "Preview taking a job back", _BULK, BulkJobPreview, shapes.ReasonInput,
       202, _CREATING, (_KEY,)),
@@ -274,6 +275,8 @@ def describe() -> None:
         bulk_jobs.BulkJobVerb, "post", "", "", _BULK, bulk.BulkJobOutput, bulk.NothingInput, 200, (409,)
     )  # fmt: skip
     extend_schema_view(post=_described(verb))(bulk_jobs.BulkJobVerb)
+    approval = dataclasses.replace(verb, view=bulk_jobs.BulkJobApproval, body=bulk.ApproveInput)
+    extend_schema_view(post=_described(approval))(bulk_jobs.BulkJobApproval)
     text = {(200, "application/x-ndjson"): OpenApiResponse(str, description="Each event as a line.")}
     streamed = Operation(stream.EventStream, "get", "streamEvents", "", _EVENTS, shapes.EventOutput)
     refused = {key: value for key, value in responses(streamed, None).items() if key != 200}

@@ -44,6 +44,7 @@ urlpatterns: list[URLPattern] = [
     path("bulk-jobs/", bulk_jobs.BulkJobs.as_view(), name="bulk-jobs"),
     path(_JOB, bulk_jobs.BulkJobDetail.as_view(), name="bulk-job"),
     path(f"{_JOB}rows/", bulk_jobs.BulkJobRows.as_view(), name="bulk-job-rows"),
+    path(f"{_JOB}approve/", bulk_jobs.BulkJobApproval.as_view(), name="bulk-job-approve"),
     *(
         path(f"{_JOB}{verb}/", bulk_jobs.BulkJobVerb.as_view(verb=verb), name=f"bulk-job-{verb}")
         for verb in bulk_jobs.VERBS

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.fields import to_micros
 from accounts.models import Plan
@@ -25,6 +26,7 @@ from ..models import ActorType, Source
 from ..services.errors import Refused
 from ..surfaces import SURFACES
 from . import rows, shapes
+from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .imports import applying
 from .selection import Selection
 from .shapes import Answer, Shape
@@ -33,6 +35,12 @@ from .statements import ENSURE, LOCK, UPDATE_SETTINGS, by_event, insert_events, 
 LEASE = dt.timedelta(seconds=10)
 TARGET_SECONDS = 0.15
 SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
+_NOT_SET = {
+    shapes.CHANGED_SINCE: gettext_lazy("The plan's default was changed after the preview, so it stays as it is."),
+    AUTHORITY_ENDED: gettext_lazy(
+        "Somebody who wrote, submitted or approved this may no longer, so the plan's default stays as it is."
+    ),
+}
 
 
 class LostLease(Exception):
@@ -53,7 +61,7 @@ def claim(job: BulkJob) -> BulkJob:
         job.started_at = job.started_at or now
         job.save(update_fields=["fence", "leased_until", "status", "started_at", "error"])
         if job.kind == JobKind.PLAN_DEFAULT and job.cursor == 0:
-            _set_default(job)
+            _start_default(job)
     return job
 
 
@@ -132,7 +140,7 @@ def _apply(job: BulkJob, last: int) -> Counter[str]:
         cursor.execute(ENSURE, [job.product, *chunk, job.product])
         if connection.vendor == "postgresql":  # in the order that every writer of several takes
             cursor.execute(LOCK, [job.product, *chunk])
-        groups = rows.shapes_of(job, job.cursor, last)
+        groups = rows.shapes_of(job, job.cursor, last, _obstacle(job))
         if job.approver_id is None and any(group.answer.loosens for group in groups):
             raise RuntimeError("this would loosen, and nobody has approved it")
         answers = [(group.shape, group.answer) for group in groups]
@@ -146,6 +154,15 @@ def _apply(job: BulkJob, last: int) -> Counter[str]:
             at = ledger.clock(*(group.latest for group in groups))
             _change(cursor, job, answers, last, at=at, expected=changed)
     return outcomes
+
+
+def _obstacle(job: BulkJob) -> str:
+    """Asked before each chunk: why what loosens is left alone from now on; '' as long as it is not."""
+    if job.approver_id is None:
+        return ""
+    if job.kind == JobKind.PLAN_DEFAULT:  # set already: its rows follow, unless another job has set it since
+        return shapes.CHANGED_SINCE if job.plan in plans_set_since(job) else ""
+    return "" if may_still_loosen(job) else AUTHORITY_ENDED
 
 
 def _change(
@@ -183,13 +200,31 @@ def _expect(count: int, expected: int) -> None:
         raise RuntimeError(f"{expected} rows were to change, and {count} did")
 
 
-def _set_default(job: BulkJob) -> None:
-    """The plan first, so that what starts from now on follows it; then the rows are who is subscribed now."""
+def _start_default(job: BulkJob) -> None:
+    """The plan first, so that what starts from now on follows it; then the rows are who is subscribed now.
+
+    A default that loosens is set only where it is as it was when previewed, by those who may; else no row is touched.
+    """
     plan = Plan.objects.select_for_update().get(pk=job.plan)  # waits for subscriptions that read the old default
+    obstacle = _obstacle_of_default(job)
+    if obstacle:
+        _refuse_all(job, obstacle)
+        return
     plan.training_default = job.wanted
     plan.save(update_fields=["training_default"])
     job.rows.all().delete()
     rows.freeze_selection(job, Selection(plan=(job.plan,)))
+
+
+def _obstacle_of_default(job: BulkJob) -> str:
+    return _obstacle(job) or ("" if may_still_loosen(job) else AUTHORITY_ENDED) if job.loosens else ""
+
+
+def _refuse_all(job: BulkJob, reason: str) -> None:
+    job.rows.update(refusal=reason)
+    job.cursor, job.refused, job.refusals = job.matched, job.matched, {reason: job.matched} if job.matched else {}
+    job.error = str(_NOT_SET[reason])
+    job.save(update_fields=["cursor", "refused", "refusals", "error"])
 
 
 def _fail(job: BulkJob, error: Exception) -> None:

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Forbidden, Permission, require
-from accounts.models import Organization, Plan, User
+from accounts.access import Actor, Permission, require
+from accounts.models import Organization, Plan
 
 from .. import ledger
 from ..job_models import BulkJob, JobKind, JobStatus
@@ -21,6 +21,7 @@ from ..services import layers
 from ..services.errors import Invalid, Refused
 from ..surfaces import Scope, Surface
 from . import lists, rows, shapes
+from .approval import answering_person, require_approver
 from .selection import ListFile, Selection, Wish, unknown_idents
 
 _NAMED = 5  # unknown organizations
@@ -88,6 +89,7 @@ def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reas
     reason = layers.clean_text(reason, "reason", required=True)
     job = BulkJob(kind=JobKind.PLAN_DEFAULT, product=plan.product, plan=plan.key, wanted=default, reason=reason)
     with transaction.atomic():
+        layers.hold_plan(plan)  # a change of it that is under way comes before this preview, or after it
         return _preview(job, actor, source, Selection(plan=(plan.key,)), None)
 
 
@@ -120,15 +122,6 @@ def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -
         return _preview(undo, actor, source, None, None)
 
 
-def _author(actor: Actor) -> User:
-    """Who answers for the job: the person, or by whom the key was issued, as long as that is an operator."""
-    require(actor, Permission.CONSENT_CHOOSE, None)
-    author = actor.key.issued_by if actor.key is not None else actor.user
-    if author is None or not (author.is_active and author.is_staff):
-        raise Forbidden(Permission.CONSENT_CHOOSE)
-    return author
-
-
 def _preview(
     job: BulkJob,
     actor: Actor,
@@ -138,7 +131,7 @@ def _preview(
 ) -> BulkJob:
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
-    job.author, job.author_key = _author(actor), actor.key
+    job.author, job.author_key = answering_person(actor), actor.key
     job.source, job.created_at = source, ledger.clock()
     # A list's rows are its own, whatever comes to be selected later.
     kept = selection if wishes is None else None
@@ -152,11 +145,15 @@ def _preview(
         _freeze_list(job, wishes, selection)
     elif selection is not None:
         rows.freeze_selection(job, selection)
+    if job.loosens or job.kind == JobKind.UNDO:
+        rows.note_versions(job)
     seen = rows.preview(job)
     # A default that becomes "in" loosens for those who come later, even where nobody is subscribed.
     job.loosens |= seen.loosens or (job.kind == JobKind.PLAN_DEFAULT and job.wanted == Choice.OPTED_IN)
-    job.preview, job.digest = dict(seen.outcomes), rows.digest(job, kept)
-    job.save(update_fields=["loosens", "preview", "digest"])
+    if job.loosens and job.undoes is not None and not job.reason:
+        raise Invalid("required", _("This undo lets data be used again: that needs a reason."), "reason")
+    job.preview, job.summary, job.digest = dict(seen.outcomes), seen.summary, rows.digest(job, kept)
+    job.save(update_fields=["loosens", "preview", "summary", "digest"])
     return job
 
 
@@ -180,14 +177,15 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     Raises Invalid where the digest is not the preview's; Refused where the selection has drifted since, unless told to
     go on with the rows as previewed.
     """
-    require(actor, Permission.CONSENT_CHOOSE, None)
+    submitter = answering_person(actor)
     job = _locked(job, JobStatus.PREVIEWED)
     if digest != job.digest:
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
     if not accept_drift and _has_drifted(job):
         raise Refused("drifted", _("The organizations selected, or their settings, have changed since the preview."))
+    job.submitter, job.submitter_key, job.submitted_at = submitter, actor.key, ledger.clock()
     job.status = JobStatus.AWAITING_APPROVAL if job.loosens else JobStatus.QUEUED
-    job.save(update_fields=["status"])
+    job.save(update_fields=["status", "submitter", "submitter_key", "submitted_at"])
     return job
 
 
@@ -199,15 +197,17 @@ def _has_drifted(job: BulkJob) -> bool:
 
 
 @transaction.atomic
-def approve(*, job: BulkJob, actor: Actor) -> BulkJob:
-    """A second operator's yes (R13): a person's. Raises Forbidden for a key, the author, and whoever is no operator."""
-    approver = _author(actor)
-    if actor.key is not None:
-        raise Forbidden("approve")
+def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
+    """A second operator's yes (R13): a person's, to what they saw, where they name its digest.
+
+    Raises Forbidden for a key, for those who wrote, submitted or previewed it, and for who became an operator, or got a
+    new way in, afterwards; Invalid for another digest.
+    """
+    answering_person(actor)
     job = _locked(job, JobStatus.AWAITING_APPROVAL)
-    if approver.pk == job.author_id:
-        raise Forbidden("approve")
-    job.approver, job.approved_at, job.status = approver, ledger.clock(), JobStatus.QUEUED
+    if digest and digest != job.digest:
+        raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
+    job.approver, job.approved_at, job.status = require_approver(job, actor), ledger.clock(), JobStatus.QUEUED
     job.save(update_fields=["approver", "approved_at", "status"])
     return job
 

@@ -1,13 +1,18 @@
 """What a job did, or would do, row by row and in numbers: for every face, and for people's spreadsheets."""
 
+import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
-from ..job_models import BulkJob
+from ..job_models import BulkJob, JobKind
+from . import rows as job_rows
 from . import shapes
 from .exports import CSV, Out, csv_writer, json_writer
+from .imports.preview import before_and_after, rows_with_setting
 
 _BATCH = 5_000
+_REFUSED_COLUMNS = 5
 
 
 class Numbers(NamedTuple):
@@ -26,26 +31,125 @@ def numbers(job: BulkJob) -> Numbers:
 
 
 class ListedRow(NamedTuple):
+    """A row; what it is now and would be (`plan` and all after it) is there until the job runs."""
+
     row: int
     organization: str
     external_id: str
     choice: str
     refusal: str
+    name: str = ""
+    plan: str = ""
+    before: str = ""
+    after: str = ""
+    used_before: bool | None = None
+    used_after: bool | None = None
+    since: str = ""
+    loosens: bool | None = None
 
 
-def listed_rows(job: BulkJob, *, refused: bool) -> Iterator[ListedRow]:
-    """The job's rows in order, all of them or the refused ones; of those alone that were reached it is known."""
-    rows = job.rows.order_by("number")
+class SampleRow(NamedTuple):
+    """A row of a preview, for a face to show."""
+
+    organization: str
+    external_id: str
+    name: str
+    before: str
+    after: str
+    outcome: str
+    used_before: bool | None
+    used_after: bool | None
+    since: str = ""
+
+
+def sample(job: BulkJob, size: int = 10) -> list[SampleRow]:
+    """Some rows: of an import those that loosen first, of all else those that would change."""
+    if job.kind != JobKind.IMPORT:
+        return [
+            SampleRow(
+                str(row.organization.pk), row.organization.external_id or "", row.organization.name,
+                row.before, row.after, row.outcome, row.used_before, row.used_after,
+            )
+            for row in job_rows.sample(job, size)
+        ]  # fmt: skip
+    some = rows_with_setting(job).filter(outcome="").order_by("-loosens", "number")[:size]
+    return [
+        SampleRow(
+            row.organization, row.external_id, row.name, row.before, row.after, shapes.CHANGE,
+            row.used_before, row.used_after, row.since,
+        )
+        for row in map(functools.partial(_import_row, job), some)
+    ]  # fmt: skip
+
+
+def listed_rows(job: BulkJob, *, refused: bool, after: int = 0, limit: int | None = None) -> Iterator[ListedRow]:
+    """The job's rows in order, all of them or the refused ones, those after a number and so many at most.
+
+    Until the job runs each says what it is now and would be; afterwards refusals are known of those that were reached.
+    """
+    if job.kind == JobKind.IMPORT:
+        found = _of_import(job, refused, after)
+    elif job.started_at is None and not refused:
+        found = _previewed(job, after)
+    else:
+        found = _kept(job, refused, after)
+    yield from islice(found, limit)
+
+
+def _kept(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
+    rows = job.rows.filter(number__gt=after).order_by("number")
     if refused:
         rows = rows.exclude(refusal="")
-    found = rows.values_list("number", "organization_id", "organization__external_id", "wanted", "refusal")
-    for number, pk, external_id, wanted, refusal in found.iterator(_BATCH):
-        yield ListedRow(number, str(pk), external_id or "", wanted or job.wanted, refusal)
+    of = "organization__"
+    found = rows.values_list("number", "organization_id", f"{of}external_id", f"{of}name", "wanted", "refusal")
+    for number, pk, external_id, name, wanted, refusal in found.iterator(_BATCH):
+        yield ListedRow(number, str(pk), external_id or "", wanted or job.wanted, refusal, name)
+
+
+def _previewed(job: BulkJob, after: int) -> Iterator[ListedRow]:
+    for first in range(after, job.matched, _BATCH):
+        for row in job_rows.listed(job, first, min(first + _BATCH, job.matched)):
+            passed_over = "" if row.outcome in (shapes.CHANGE, shapes.SAME) else row.outcome
+            organization = row.organization
+            now_and_then = (row.plan, row.before, row.after, row.used_before, row.used_after)
+            yield ListedRow(
+                row.number, str(organization.pk), organization.external_id or "", row.wanted, passed_over,
+                organization.name, *now_and_then,
+            )  # fmt: skip
+
+
+def _of_import(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
+    """In the file's order, those that could be meant; of the others the problems tell."""
+    found = rows_with_setting(job).filter(number__gt=after).order_by("number")
+    if refused:
+        found = found.exclude(outcome="")
+    yield from map(functools.partial(_import_row, job), found.iterator(_BATCH))
+
+
+def _import_row(job: BulkJob, row: Any) -> ListedRow:
+    """Of a row of `rows_with_setting`. New organizations are named by the file, all others by what they are called."""
+    told = {name: getattr(row, name) for name in ("plan", "choice", "role", "now_plan", "now_choice")}
+    plan, now, then = before_and_after(job, told | {"of_member": row.member is not None})
+    return ListedRow(
+        row.number,
+        str(row.organization or ""),
+        row.here_external_id or row.external_id or "",
+        row.choice,
+        row.outcome,
+        row.here_name or row.name,
+        plan,
+        now,
+        then,
+        row.now_used,
+        None,
+        row.since.isoformat() if row.since else "",
+        row.loosens,
+    )
 
 
 def write_rows(job: BulkJob, out: Out, form: str, *, refused: bool) -> None:
-    """As CSV or JSON Lines; the CSV goes back into a list of organizations."""
-    columns = list(ListedRow._fields)
+    """As CSV or JSON Lines; the CSV goes back into a list of organizations. Of refused rows only what, and why."""
+    columns = list(ListedRow._fields[: _REFUSED_COLUMNS if refused else None])
     put = csv_writer(out, columns) if form == CSV else json_writer(out, columns)
     for row in listed_rows(job, refused=refused):
-        put(row)
+        put(row[: len(columns)])

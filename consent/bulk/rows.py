@@ -5,7 +5,7 @@ import datetime as dt
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.db import connection
@@ -20,7 +20,7 @@ from ..models import PrivacySetting
 from . import shapes
 from .selection import Selection
 from .shapes import Answer, Shape
-from .statements import count_shapes, select_sample
+from .statements import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
 
 _BATCH = 5_000
 
@@ -31,6 +31,7 @@ class Preview:
 
     outcomes: Mapping[str, int]
     loosens: bool
+    summary: list[dict[str, Any]]
 
 
 def job_id(job: BulkJob) -> Any:
@@ -78,8 +79,14 @@ class Group:
     latest: dt.datetime
 
 
-def shapes_of(job: BulkJob, first: int, last: int) -> list[Group]:
-    """The rows after `first` up to `last`, by shape."""
+def note_versions(job: BulkJob) -> None:
+    """Keep of each row what its setting is now: what loosens runs only on that. Before anything of it is shown."""
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_VERSIONS, [job.product, job_id(job)])
+
+
+def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[Group]:
+    """The rows after `first` up to `last`, by shape; `obstacle` as in `shapes.answer`."""
     with connection.cursor() as cursor:
         cursor.execute(count_shapes(job), [job.wanted, job.product, job_id(job), first, last])
         found = cursor.fetchall()
@@ -90,7 +97,9 @@ def shapes_of(job: BulkJob, first: int, last: int) -> list[Group]:
         flags = {name: bool(parts[name]) for name, made in Shape.__annotations__.items() if made is bool}
         shape = Shape(**(parts | flags))
         count, changed_at, created_at = row[size:]
-        groups.append(Group(shape, shapes.answer(kind, shape), count, from_micros(max(changed_at, created_at))))
+        groups.append(
+            Group(shape, shapes.answer(kind, shape, obstacle), count, from_micros(max(changed_at, created_at)))
+        )
     return groups
 
 
@@ -100,28 +109,64 @@ def preview(job: BulkJob) -> Preview:
     groups = shapes_of(job, 0, job.matched)
     for group in groups:
         outcomes[group.answer.outcome] += group.count
-    return Preview(dict(outcomes), any(group.answer.loosens for group in groups))
+    return Preview(dict(outcomes), any(group.answer.loosens for group in groups), summary(job, groups))
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
+    """A row as it is now and as it would be; `used`: whether the organization's side lets its data be used."""
+
+    number: int
     organization: Organization
-    outcome: str
+    wanted: str
+    plan: str
     before: str
     after: str
+    used_before: bool
+    used_after: bool
+    outcome: str
 
 
 def sample(job: BulkJob, size: int = 10) -> list[Sample]:
     """Some of the rows that would change, then some that would not."""
-    answers = [(group.shape, group.answer) for group in shapes_of(job, 0, job.matched)]
-    if not answers:
-        return []
+    groups = shapes_of(job, 0, job.matched)
+    return _listed(job, groups, select_sample, 0, job.matched, size) if groups else []
+
+
+def listed(job: BulkJob, first: int, last: int) -> list[Sample]:
+    """The rows after `first` up to `last`, in order."""
+    groups = shapes_of(job, first, last)
+    return _listed(job, groups, select_listed, first, last) if groups else []
+
+
+def _listed(
+    job: BulkJob, groups: list[Group], statement: Callable[..., str], first: int, last: int, *more: int
+) -> list[Sample]:
+    answers = [(group.shape, group.answer) for group in groups]
     with connection.cursor() as cursor:
-        statement = select_sample(job, answers)
-        cursor.execute(statement, [job.product, job.wanted, job_id(job), 0, job.matched, size])
-        rows = [(row[0] if isinstance(row[0], uuid.UUID) else uuid.UUID(row[0]), *row[1:]) for row in cursor.fetchall()]
-    organizations = Organization.objects.in_bulk([row[0] for row in rows])
-    return [Sample(organizations[pk], outcome, was, becomes) for pk, outcome, was, becomes in rows]
+        cursor.execute(statement(job, answers), [job.product, job.wanted, job_id(job), first, last, *more])
+        found = cursor.fetchall()
+    ids = [row[1] if isinstance(row[1], uuid.UUID) else uuid.UUID(row[1]) for row in found]
+    organizations = Organization.objects.in_bulk(ids)
+    return [
+        Sample(number, organizations[pk], wanted or job.wanted, plan, now, then, bool(used), bool(to_use), outcome)
+        for pk, (number, _id, wanted, plan, now, then, used, to_use, outcome) in zip(ids, found, strict=True)
+    ]
+
+
+def summary(job: BulkJob, groups: list[Group]) -> list[dict[str, Any]]:
+    """The rows counted by plan, by what they are and what they would be: what an approver looks at first."""
+    if not groups:
+        return []
+    answers = [(group.shape, group.answer) for group in groups]
+    with connection.cursor() as cursor:
+        cursor.execute(count_listed(job, answers), [job.product, job.wanted, job_id(job), 0, job.matched])
+        found = cursor.fetchall()
+    return [
+        {"plan": plan, "before": before, "after": after, "outcome": outcome, "count": count}
+        | {"used_before": bool(used_before), "used_after": bool(used_after)}
+        for plan, before, after, used_before, used_after, outcome, count in found
+    ]
 
 
 def digest(job: BulkJob, selection: Selection | None) -> str:
@@ -139,5 +184,5 @@ def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[uuid.UUI
         organizations = selection.organizations_for(job.product).annotate(wanted=Value(""), version=version)
         return organizations.values_list("pk", "wanted", "version").iterator(_BATCH)
     version = Subquery(settings.filter(organization=OuterRef("organization_id")).values("version"))
-    listed = job.rows.order_by("number").annotate(version=version)
-    return listed.values_list("organization_id", "wanted", "version").iterator(_BATCH)
+    listed = job.rows.order_by("number").annotate(version_now=version)
+    return listed.values_list("organization_id", "wanted", "version_now").iterator(_BATCH)

@@ -15,7 +15,8 @@ from ..job_models import JobKind
 from ..rules import Choice, Reason, State
 
 CHANGE, SAME = "change", "same"
-# An undo leaves alone what somebody chose, confirmed or moved since; a plan's default, who has left the plan.
+# What loosens leaves alone what is not as it was previewed; an undo, what somebody chose, confirmed or moved since; a
+# plan's default, who has left the plan.
 CHANGED_SINCE = "changed_since"
 # Any two instants, before and after; and names that show where a carry comes from.
 _BEFORE, _AT = dt.datetime(2001, 1, 1, tzinfo=dt.UTC), dt.datetime(2002, 1, 1, tzinfo=dt.UTC)
@@ -23,7 +24,10 @@ _PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
 
 
 class Shape(NamedTuple):
-    """What rows have in common, as far as rules care; `stale`: by somebody's doing no longer the job's to change."""
+    """What rows have in common, as far as rules care.
+
+    `stale`: by somebody's doing no longer the job's to change; `changed`: not as it was when previewed.
+    """
 
     subscribed: bool
     applied_default: str
@@ -34,6 +38,7 @@ class Shape(NamedTuple):
     wanted: str
     row_carried: bool
     stale: bool
+    changed: bool
 
 
 class Answer(NamedTuple):
@@ -85,8 +90,11 @@ _OPERATIONS = {
 }
 
 
-def answer(kind: JobKind, shape: Shape) -> Answer:
-    """What the rules say to a row of this shape."""
+def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
+    """What the rules say to a row of this shape; `obstacle`: why nothing of this job may loosen any more, if so.
+
+    What loosens runs only on a row that is as it was when previewed, and what tightens always (R13).
+    """
     operation = _OPERATIONS[kind]
     state = State(
         plan=_PLAN,
@@ -106,11 +114,17 @@ def answer(kind: JobKind, shape: Shape) -> Answer:
         outcome = SAME
     else:
         outcome = operation.refuse(state, shape.wanted) or CHANGE
+    loosens = False
     if outcome == CHANGE:
         after = operation.apply(state, shape.wanted, _ROW_CARRY if shape.row_carried else "")
+        loosens = after.allowed > allowed or _may_be_used(after) > _may_be_used(state)
+        # An opt-in is held to it even where the plan's default says the same today.
+        held = loosens or after.choice == Choice.OPTED_IN != state.choice or kind == JobKind.PLAN_DEFAULT
+        if held and (shape.changed or obstacle):
+            outcome, after, loosens = CHANGED_SINCE if shape.changed else obstacle, state, False
     return Answer(
         outcome,
-        after.allowed > allowed or _may_be_used(after) > _may_be_used(state),
+        loosens,
         after.applied_default,
         after.choice,
         after.carry,

@@ -28,6 +28,7 @@ _SHAPE = {
     "closed": "COALESCE(s.closed, FALSE)",
     "wanted": "CASE r.wanted WHEN '' THEN %s ELSE r.wanted END",
     "row_carried": "r.carry <> ''",
+    "changed": "(r.version IS NULL OR r.version <> COALESCE(s.version, 0))",
 }
 _CARRY = "CASE t.to_carry WHEN 'carry' THEN s.carry WHEN 'plan' THEN s.plan WHEN 'row' THEN r.carry ELSE '' END"
 _EVENT_KIND = {
@@ -47,6 +48,13 @@ FROM {ROWS} WHERE {OF_CHUNK} AND NOT EXISTS (
 ORDER BY r.number
 ON CONFLICT DO NOTHING"""
 
+# Parameters: product, job.
+NOTE_VERSIONS = """
+UPDATE consent_bulkjobrow SET version = COALESCE((
+    SELECT s.version FROM consent_privacysetting AS s
+    WHERE s.organization_id = consent_bulkjobrow.organization_id AND s.product = %s AND s.member_id IS NULL), 0)
+WHERE job_id = %s"""
+
 LOCK = f"""
 SELECT COUNT(*) FROM (
     SELECT 1 FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} WHERE {OF_CHUNK}
@@ -61,7 +69,10 @@ def _columns(job: BulkJob) -> dict[str, str]:
         stale = f"COALESCE(s.plan, '') <> {literal(job.plan)}"
     else:
         stale = "FALSE"
-    return _SHAPE | {"stale": stale}
+    columns = _SHAPE | {"stale": stale}
+    if job.kind == JobKind.PLAN_DEFAULT:  # its rows are those subscribed when it starts; none of them loosens
+        columns["changed"] = "FALSE"
+    return columns
 
 
 def count_shapes(job: BulkJob) -> str:
@@ -132,11 +143,31 @@ UPDATE consent_bulkjobrow SET refusal = x.outcome FROM (
 WHERE x.id = consent_bulkjobrow.id"""
 
 
-def select_sample(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
-    """Parameters: product, wanted, chunk, size."""
+# What a row is now, and what it would be: plan, choice or default, and whether its data is used.
+_NOW_AND_THEN = (
+    "COALESCE(s.plan, ''), COALESCE({before}, 'default'), {after}, COALESCE(s.allowed, FALSE), t.to_allowed, t.outcome"
+)
+
+
+def _listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]], columns: str) -> str:
     before, after = before_and_after(JobKind(job.kind))
     return f"""
 {_answers(answers)}
-SELECT r.organization_id, t.outcome, COALESCE({before}, 'default'), {after}
-FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)} WHERE {OF_CHUNK}
-ORDER BY CASE WHEN t.outcome = '{CHANGE}' THEN 0 ELSE 1 END, r.number LIMIT %s"""
+SELECT {columns.format(now_and_then=_NOW_AND_THEN.format(before=before, after=after))}
+FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)} WHERE {OF_CHUNK}"""
+
+
+def select_sample(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: product, wanted, chunk, size."""
+    listed = _listed(job, answers, "r.number, r.organization_id, r.wanted, {now_and_then}")
+    return f"{listed} ORDER BY CASE WHEN t.outcome = '{CHANGE}' THEN 0 ELSE 1 END, r.number LIMIT %s"
+
+
+def select_listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: product, wanted, chunk."""
+    return f"{_listed(job, answers, 'r.number, r.organization_id, r.wanted, {now_and_then}')} ORDER BY r.number"
+
+
+def count_listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+    """Parameters: product, wanted, chunk."""
+    return f"{_listed(job, answers, '{now_and_then}, COUNT(*)')} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 2, 3, 6"

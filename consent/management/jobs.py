@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, jobs, rows
+from consent.bulk import engine, jobs, reports
 from consent.bulk.reports import numbers
 from consent.job_models import BulkJob, JobStatus
 from consent.ledger import clock
@@ -38,7 +38,7 @@ class JobCommand(ConsentCommand):
 
     def job(self, ident: str) -> BulkJob:
         pk = parse_id(ident)
-        job = BulkJob.objects.filter(pk=pk).select_related("author", "approver").first() if pk else None
+        job = BulkJob.objects.filter(pk=pk).select_related("author", "submitter", "approver").first() if pk else None
         if job is None:
             raise Failed(f"There is no job “{printable(ident)}”. The jobs there are: manage.py job list.")
         return job
@@ -139,17 +139,9 @@ class JobCommand(ConsentCommand):
     # --- What is told ---
 
     def show_preview(self, job: BulkJob, options: dict[str, Any]) -> None:
-        sample = rows.sample(job)
-        data = job_data(job) | {"dry_run": True, "sample": [_sample_data(row) for row in sample]}
         facts = [*_counts(job, ("would change", "would stay")), ("job", job.pk), ("digest", job.digest)]
-        text = table(facts)
-        if sample:
-            cells = [
-                (row.organization.external_id or row.organization.pk, row.organization.name, row.before, row.outcome)
-                for row in sample
-            ]
-            text += f"\n\n{table(cells, ['organization', 'name', 'now', 'outcome'])}"
-        self.result(data, text, options)
+        data, text = what_it_would_do(job)
+        self.result(job_data(job) | {"dry_run": True} | data, table(facts) + text, options)
         if job.loosens:
             self.note("What this loosens waits for a second operator, once it is run.")
 
@@ -189,6 +181,8 @@ def job_data(job: BulkJob) -> dict[str, object]:
         "refused": refused,
         "digest": job.digest,
         "author": job.author.email,
+        "submitter": job.submitter.email if job.submitter else None,
+        "submitted_at": spell(job.submitted_at),
         "approver": job.approver.email if job.approver else None,
         "created_at": spell(job.created_at),
         "started_at": spell(job.started_at),
@@ -203,16 +197,25 @@ def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
     return [*lines, *((f"refused, {reason}", f"{count:,}") for reason, count in sorted(refused.items()))]
 
 
-def _sample_data(row: rows.Sample) -> dict[str, object]:
-    organization = row.organization
-    return {
-        "organization": str(organization.pk),
-        "external_id": organization.external_id,
-        "name": organization.name,
-        "outcome": row.outcome,
-        "before": row.before,
-        "after": row.after,
-    }
+def what_it_would_do(job: BulkJob) -> tuple[dict[str, object], str]:
+    """Counted by plan and by now and then, and some rows: for programs, and as tables."""
+    sample = reports.sample(job)
+    names = ("plan", "before", "after", "used_before", "used_after", "outcome", "count")
+    text = ""
+    if job.summary:
+        lines = [[_word(row.get(name)) for name in names] for row in job.summary]
+        text += f"\n\n{table(lines, ['plan', 'now', 'then', 'used now', 'used then', 'outcome', 'rows'])}"
+    if sample:
+        cells = [(row.external_id or row.organization, row.name, row.before, row.after, row.outcome) for row in sample]
+        text += f"\n\n{table(cells, ['organization', 'name', 'now', 'then', 'outcome'])}"
+    told = [row._asdict() | {"external_id": row.external_id or None} for row in sample]
+    return {"summary": job.summary, "sample": told}, text
+
+
+def _word(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else value
 
 
 def _speed(job: BulkJob, start: int, seconds: float) -> str:

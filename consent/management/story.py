@@ -43,11 +43,16 @@ _Role = Member.Role
 class Story:
     """Tells it with the clock that `travel` sets; each step is some minutes after the one before."""
 
-    def __init__(self, operator: User, travel: Callable[[dt.datetime], None], today: dt.datetime) -> None:
-        self._operator = Actor.from_command(operator)
-        address, name = REVIEWER
-        self._reviewer = Actor.from_command(User.objects.create_user(address, None, name=name, is_staff=True))
+    def __init__(self, travel: Callable[[dt.datetime], None], today: dt.datetime, password: str) -> None:
+        """`password` is the operators': they come first, password and all, or they could approve nothing (R13)."""
         self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
+        travel(self._now)
+        self._operator, self._reviewer = (
+            Actor.from_command(
+                User.objects.create_user(address, password, name=name, is_staff=True, created_at=self._now)
+            )
+            for address, name in (OPERATOR, REVIEWER)
+        )
         self._newcomers: list[tuple[int, Callable[[], None]]] = self._schedule()
         self._key, _text = issue_key("Mobile app backend", [ApiKey.Scope.CONSENT_MEMBER])
         self._phone = Actor.from_key(self._key)

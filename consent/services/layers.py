@@ -76,6 +76,13 @@ def hold_plan(plan: Plan) -> Plan:
     return Plan.objects.get(pk=plan.pk)
 
 
+def hold_plans() -> None:
+    """All of them, as `hold_plan` does."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM accounts_plan ORDER BY key FOR SHARE")
+
+
 def lock_member(member: Member) -> Member:
     return (
         Member.objects.select_for_update(of=("self",), no_key=True)

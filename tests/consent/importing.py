@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from accounts.models import User
+from tests import cast
 from tests.commands import ACTOR, Run, run
 
 SECOND = "frida@provider.example"
@@ -29,7 +30,8 @@ def counts(result: Run) -> dict[str, int]:
 
 def approve_and_run(result: Run) -> Any:
     """A second operator's yes; then the job's own standing."""
-    User.objects.get_or_create(email=SECOND, defaults={"name": "Frida Berg", "is_staff": True})
+    if not User.objects.filter(email=SECOND).exists():
+        cast.long_standing(User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True))
     job = result.json["job"]
     assert run("job", "approve", job, "--actor", SECOND).code == 0
     return run("job", "run", job, "--format", "json").json

@@ -149,7 +149,9 @@ def test_job__undo__previewed_as_a_job_of_its_own(team: Team, author: Client) ->
     job = previewed(author)
     send(author, job, "run")
     worked(job)
-    assert send(author, job, "undo").status_code == 302
+    assert send(author, job, "undo").status_code == 400, "it lets data be used again: that needs a reason"
+    assert not BulkJob.objects.filter(undoes=job).exists()
+    assert send(author, job, "undo", reason="A mistake").status_code == 302
     undo = BulkJob.objects.get(undoes=job)
     assert undo.status == "previewed" and str(job.pk) in text_of(author.get(url("consent_bulkjob_change", undo.pk)))
 

@@ -147,6 +147,7 @@ def test_import__default_choice_opted_in_without_reason__exits_2_and_nothing_wri
 
 
 def test_import__opts_in_with_reason__nothing_written_until_another_operator_approved(load: Import) -> None:
+    User.objects.create_user("frida@provider.example", None, name="Frida", is_staff=True)
     text = "Name,Id,Training\nA,a,opted_out\nB,b,opted_in\n"
     result = load(text, *WITH_CHOICE, "--reason", "Signed, ticket 7", "--format", "json")
     assert (result.code, result.json["written"], result.json["status"]) == (0, False, "awaiting_approval")
@@ -154,7 +155,6 @@ def test_import__opts_in_with_reason__nothing_written_until_another_operator_app
     job = result.json["job"]
     assert run("job", "approve", job, *ACTOR).code == 1
     assert not Organization.objects.exists()
-    User.objects.create_user("frida@provider.example", None, name="Frida", is_staff=True)
     assert run("job", "approve", job, "--actor", "frida@provider.example").code == 0
     assert run("job", "run", job).code == 0
     assert choices_of("le_chat") == {"a": "opted_out", "b": "opted_in"}

@@ -79,7 +79,8 @@ def test_set_consent__all__every_organization_closed_and_unsubscribed_too(
     assert result.json | {"job": "", "digest": "", "created_at": "", "started_at": "", "finished_at": ""} == {
         "surface": "le_chat_console", "choice": "opted_out", "changed": 5, "unchanged": 0, "dry_run": False,
         "job": "", "kind": "choice", "status": "done", "plan": "", "undoes": None, "reason": "", "loosens": False,
-        "matched": 5, "processed": 5, "refused": {}, "digest": "", "author": "odin@provider.example", "approver": None,
+        "matched": 5, "processed": 5, "refused": {}, "digest": "", "author": "odin@provider.example",
+        "submitter": "odin@provider.example", "submitted_at": result.json["submitted_at"], "approver": None,
         "created_at": "", "started_at": "", "finished_at": "", "error": "",
     }  # fmt: skip
     assert choices_of("le_chat") == dict.fromkeys("abcde", "opted_out")
@@ -398,6 +399,7 @@ def test_set_consent__stdin__is_read_as_a_file(five: list[Organization], monkeyp
 
 
 def test_set_consent__file_with_choices__each_its_own_once_approved(five: list[Organization], tmp_path: Path) -> None:
+    second = User.objects.create_user("frigg@provider.example", None, is_staff=True)
     path = tmp_path / "choices.csv"
     path.write_text("external_id,choice\na,opted_out\nb,Opted in\ne,opted-in\n")
     argv = ("--surface", "le_chat_console", "--from-file", str(path), "--reason", "Letters of May", "--yes")
@@ -406,7 +408,6 @@ def test_set_consent__file_with_choices__each_its_own_once_approved(five: list[O
     assert result.json["refused"] == {"no_subscription": 1}
     assert f"manage.py job approve {result.json['job']}" in result.err
     assert choices_of("le_chat")["a"] == "default"
-    second = User.objects.create_user("frigg@provider.example", None, is_staff=True)
     assert run("job", "approve", result.json["job"], "--actor", second.email).code == 0
     assert run("job", "run", result.json["job"]).code == 0
     assert choices_of("le_chat") | {"e": ""} == {

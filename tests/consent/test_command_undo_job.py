@@ -42,7 +42,10 @@ def test_undo_job__nothing_loosens__done_at_once(done: BulkJob) -> None:
 
 
 def test_undo_job__loosens__waits_for_a_second_operator(done_on_free: BulkJob) -> None:
-    result = run("undo_job", str(done_on_free.pk), *ACTOR, "--yes", "--format", "json")
+    refused = run("undo_job", str(done_on_free.pk), *ACTOR, "--yes")
+    assert (refused.code, BulkJob.objects.count()) == (1, 1) and "reason" in refused.err
+    options = ("--yes", "--reason", "Wrong list", "--format", "json")
+    result = run("undo_job", str(done_on_free.pk), *ACTOR, *options)
     assert (result.code, result.json["status"]) == (0, "awaiting_approval")
     assert set(choices_of("le_chat").values()) == {"opted_out"}
     assert run("job", "approve", result.json["job"], *SECOND).code == 0

@@ -13,8 +13,9 @@ from ...import_models import ImportRow, ImportTable
 from ...job_models import BulkJob
 from ...models import Source
 from ...rules import Choice
+from ..shapes import CHANGED_SINCE
 from . import organizations
-from .batches import CHANGE, apply_batch, opt
+from .batches import CHANGE, Gate, apply_batch, opt, refuse
 from .fields import ImportPlan
 from .known import OPT_OUT, settle
 from .looking import SAME
@@ -33,7 +34,7 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     settled = job.import_rows.filter(number__gt=job.cursor, number__lte=last).exclude(outcome__in=("", OPT_OUT))
     outcomes.update(dict(settled.order_by().values_list("outcome").annotate(Count("pk"))))
     if plan.table == ImportTable.ORGANIZATIONS:
-        return outcomes + _organizations(job, plan, origin, last)
+        return outcomes + _organizations(job, plan, origin, last, parser)
     for rows in _pages(job, last, ""):
         outcomes += apply_batch(job, origin, rows, parser)
     return outcomes
@@ -61,12 +62,26 @@ def _pages(job: BulkJob, last: int, outcome: str) -> Iterator[Sequence[ImportRow
         done = page[-1].number
 
 
-def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> Counter[str]:
-    outcomes: Counter[str] = Counter()
+def _hold_back(job: BulkJob, plan: ImportPlan, last: int, parser: Parser) -> Counter[str]:
+    """Refuse those new organizations whose rows loosen, where such may not be made any more; returns how many."""
+    gate = Gate.of(job)
+    changed = not gate.set_since.isdisjoint(plan.plans)
+    obstacle = gate.obstacle or (CHANGED_SINCE if changed else "")
+    if not obstacle:
+        return Counter()
     loosening = Q(choice=Choice.OPTED_IN) | Q(since__isnull=False)
     chunk = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
-    if job.approver_id is None and chunk.filter(loosening).exists():
+    rows = list(chunk.filter(loosening))
+    if rows and job.approver_id is None:
         raise RuntimeError("this would loosen, and nobody has approved it")
+    for row in rows:
+        row.outcome = obstacle
+    refuse(job, rows, parser)
+    return Counter({obstacle: len(rows)}) if rows else Counter()
+
+
+def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int, parser: Parser) -> Counter[str]:
+    outcomes = _hold_back(job, plan, last, parser)
     made = organizations.create(job, plan, origin, last)
     taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=organizations.EXISTS)
     if late := list(taken):  # somebody has created them since the file was read
@@ -95,6 +110,6 @@ def _opt_out(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, rows: Sequen
     for each in plan.plan_rows():
         for row in rows:
             row.product, row.choice = each.product, Choice.OPTED_OUT
-        outcomes = opt(job, origin, rows)
+        outcomes = opt(Gate.of(job), origin, rows)
         changed |= {number for number, outcome in outcomes.items() if outcome == CHANGE}
     return Counter({CHANGE: len(changed), SAME: len(rows) - len(changed)})

@@ -21,7 +21,9 @@ from ...models import ConsentEvent, EventKind, PrivacySetting
 from ...rules import MEMBER_START, Choice, Reason, State
 from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
-from .looking import SAME, opt_in_refusal
+from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
+from ..shapes import CHANGED_SINCE
+from .looking import SAME, opt_in_refusal, versions_of
 from .parsing import Parser, Problem
 from .people import Person, join
 from .staging import keep_problems
@@ -35,11 +37,32 @@ _SAID = {
     Reason.LOCKED: "It is locked since the file was read.",
     Reason.NO_SUBSCRIPTION: "It has no subscription for this product any more.",
     "personal": "A personal organization has its owner and nobody else.",
+    CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
+    AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer.",
     "unapproved": "It would loosen by now, and nobody has approved that. Import the row again.",
     "known": "Something has happened here since the file was read: an earlier start can't be attested any more.",
 }  # fmt: skip
 Outcomes = dict[int, str]  # number of the row → what came of it
 _Pair = tuple[uuid.UUID, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """What a row that loosens has to pass (R13); made for each chunk."""
+
+    obstacle: str  # for all of them, '' without one
+    set_since: frozenset[str]  # plans whose default another job has set since the file was read
+
+    @classmethod
+    def of(cls, job: BulkJob) -> "Gate":
+        obstacle = "" if may_still_loosen(job) else AUTHORITY_ENDED
+        return cls(obstacle if job.approver_id else "unapproved", frozenset(plans_set_since(job)))
+
+    def outcome(self, row: ImportRow, *, loosens: bool, version: int) -> str:
+        """`version` is what the row meets now. What tightens passes always."""
+        if not loosens:
+            return CHANGE
+        return self.obstacle or (CHANGED_SINCE if row.version != version or row.plan in self.set_since else CHANGE)
 
 
 def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], parser: Parser) -> Counter[str]:
@@ -49,13 +72,18 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
         ImportTable.SUBSCRIPTIONS: _subscriptions,
         ImportTable.CHOICES: _choices,
     }[ImportTable(job.table)]
-    outcomes = apply(job, origin, rows)
+    outcomes = apply(Gate.of(job), origin, rows)
     refused = [row for row in rows if outcomes[row.number] not in (CHANGE, SAME)]
     for row in refused:
         row.outcome = outcomes[row.number]
-    ImportRow.objects.bulk_update(refused, ["outcome"], batch_size=500)
-    keep_problems(job, [_problem(row, parser) for row in refused])
+    refuse(job, refused, parser)
     return Counter(outcomes.values())
+
+
+def refuse(job: BulkJob, rows: Sequence[ImportRow], parser: Parser) -> None:
+    """Keep the outcome that these rows have, and say why."""
+    ImportRow.objects.bulk_update(rows, ["outcome"], batch_size=500)
+    keep_problems(job, [_problem(row, parser) for row in rows])
 
 
 def _problem(row: ImportRow, parser: Parser) -> Problem:
@@ -71,7 +99,7 @@ def _lock_organizations(rows: Sequence[ImportRow]) -> dict[uuid.UUID, Organizati
 # --- Members --------------------------------------------------------------------------------------------------------
 
 
-def _members(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
     organizations = _lock_organizations(rows)
     here = Member.objects.filter(organization__in=organizations)
     known: set[tuple[uuid.UUID, str | None]] = set(
@@ -79,6 +107,7 @@ def _members(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> 
     )
     external_ids = {row.external_id for row in rows if row.external_id}
     known |= set(here.filter(external_id__in=external_ids).values_list("organization_id", "external_id"))
+    versions = versions_of(organizations)
     outcomes: dict[int, str] = {}
     for row in rows:
         organization = organizations[_organization_of(row)]
@@ -89,7 +118,8 @@ def _members(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> 
         elif organization.kind == Organization.Kind.PERSONAL:
             outcomes[row.number] = "personal"
         else:
-            outcomes[row.number] = _approved(job, loosens=row.since is not None)
+            version = versions.get(organization.pk, 0)
+            outcomes[row.number] = gate.outcome(row, loosens=row.since is not None, version=version)
     people = [
         Person(_organization_of(row), row.email, row.name, row.role, row.external_id, row.since)
         for row in rows
@@ -105,14 +135,10 @@ def _organization_of(row: ImportRow) -> uuid.UUID:
     return row.organization
 
 
-def _approved(job: BulkJob, *, loosens: bool) -> str:
-    return "unapproved" if loosens and job.approver_id is None else CHANGE
-
-
 # --- Subscriptions ----------------------------------------------------------------------------------------------------
 
 
-def _subscriptions(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
     organizations = _lock_organizations(rows)
     plans = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
     settings = _lock_settings(rows, organizations)
@@ -128,11 +154,11 @@ def _subscriptions(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow
             outcomes[row.number] = SAME
         elif before.closed or organizations[setting.organization_id].is_closed:
             outcomes[row.number] = Reason.ORGANIZATION_CLOSED
-        elif row.since is not None and before.plan:
-            outcomes[row.number] = "known"
         else:
             loosens = after.allowed and (row.since is not None or (before.plan != "" and not before.allowed))
-            outcomes[row.number] = _approved(job, loosens=loosens)
+            outcomes[row.number] = gate.outcome(row, loosens=loosens, version=setting.version)
+            if outcomes[row.number] == CHANGE and row.since is not None and before.plan:
+                outcomes[row.number] = "known"
         if outcomes[row.number] == CHANGE:
             moved.append(row)
             kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
@@ -210,14 +236,14 @@ def _record(events: Sequence[ConsentEvent]) -> None:
 # --- Choices ----------------------------------------------------------------------------------------------------------
 
 
-def _choices(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
     own = [row for row in rows if row.member is not None]
     outcomes = _member_choices(origin, own) if own else {}
     others = [row for row in rows if row.member is None]
-    return outcomes | opt(job, origin, others) if others else outcomes
+    return outcomes | opt(gate, origin, others) if others else outcomes
 
 
-def opt(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[int, str]:
+def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[int, str]:
     """What these organizations chose; returns the outcome of each row."""
     organizations = _lock_organizations(rows)
     settings = _lock_settings(rows, organizations)
@@ -232,10 +258,10 @@ def opt(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[
             outcomes[row.number] = SAME
         elif opts_in and (refusal := opt_in_refusal(before)):
             outcomes[row.number] = refusal
-        elif opts_in and row.since is not None and setting.version > 1:
-            outcomes[row.number] = "known"
         else:
-            outcomes[row.number] = _approved(job, loosens=opts_in)
+            outcomes[row.number] = gate.outcome(row, loosens=opts_in, version=setting.version)
+            if outcomes[row.number] == CHANGE and opts_in and row.since is not None and setting.version > 1:
+                outcomes[row.number] = "known"
         if outcomes[row.number] == CHANGE:
             kind = EventKind.CHOICE_OPTED_IN if opts_in else EventKind.CHOICE_OPTED_OUT
             after = (rules.opt_in if opts_in else rules.opt_out)(before, at)

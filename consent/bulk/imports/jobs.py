@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,7 @@ from ..engine import LostLease
 from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
+from .preview import summary
 from .staging import counts, drop_rows, stage
 
 logger = logging.getLogger(__name__)
@@ -61,17 +62,19 @@ def prepare(
         raise Invalid("required", _("An attested start needs a reference: where it can be looked up."), "reference")
     if plan.default_choice == Choice.OPTED_IN and not reason:
         raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
-    return BulkJob.objects.create(
-        kind=JobKind.IMPORT,
-        status=JobStatus.READING,
-        table=plan.table,
-        source=source,
-        reason=reason,
-        reference=reference,
-        author=author,
-        created_at=ledger.clock(),
-        selection=plan.to_json() | {"name": name} | more,
-    )
+    with transaction.atomic():
+        layers.hold_plans()  # a change of a default that is under way comes before what is read, or after it
+        return BulkJob.objects.create(
+            kind=JobKind.IMPORT,
+            status=JobStatus.READING,
+            table=plan.table,
+            source=source,
+            reason=reason,
+            reference=reference,
+            author=author,
+            created_at=ledger.clock(),
+            selection=plan.to_json() | {"name": name} | more,
+        )
 
 
 def _author(actor: Actor) -> User:
@@ -118,6 +121,7 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
     found = counts(job)
     job.preview = {shapes.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
     changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}
+    changes["summary"] = summary(job)
     _keep(job, **changes, status=JobStatus.PREVIEWED, leased_until=None)
     job.refresh_from_db()
     return job

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from django.db.models import Sum
+
 from accounts.access import split_ident
 from accounts.models import Member, Organization, Plan
 
@@ -20,12 +22,16 @@ SAME, DIFFERING = "same", "differing"
 
 
 class Looked(NamedTuple):
-    """A row with its ids, why it is not to be applied ('' if it is), what is to be said, and whether it loosens."""
+    """A row with its ids, why it is not to be applied ('' if it is), what is to be said, and whether it loosens.
+
+    `version` is what it was looked at: its setting's, or of a member's row the sum of the organization's.
+    """
 
     row: Row
     outcome: str = ""
     problem: Problem | None = None
     loosens: bool = False
+    version: int = 0
 
 
 def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | Problem]:
@@ -78,6 +84,7 @@ def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
     emails, external_ids = {row.email for row, _ in pairs}, {row.external_id for row, _ in pairs if row.external_id}
     known = {(m.organization_id, m.user.email): m for m in here.filter(user__email__in=emails).select_related("user")}
     taken = {(m.organization_id, m.external_id): m for m in here.filter(external_id__in=external_ids)}
+    versions = versions_of(organization.pk for _row, organization in pairs)
     for row, organization in pairs:
         member = known.get((organization.pk, row.email))
         holder = taken.get((organization.pk, row.external_id))
@@ -92,7 +99,13 @@ def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
             remedy = "Another member of this organization has this external id. Give each their own."
             yield Problem(row.line, parser.column("external_id"), shown(row.external_id), remedy)
         else:
-            yield Looked(row, loosens=row.since is not None)
+            yield Looked(row, loosens=row.since is not None, version=versions.get(organization.pk, 0))
+
+
+def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Of each the sum of its settings' versions: another one once anything about its own side has changed."""
+    rows = PrivacySetting.objects.of_organizations().filter(organization__in=set(organizations))
+    return dict(rows.order_by().values_list("organization_id").annotate(Sum("version")))
 
 
 def _known_member(row: Row, member: Member, parser: Parser) -> Looked:
@@ -136,7 +149,8 @@ def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) ->
         else:
             after = rules.subscribe(state, row.plan, defaults[row.plan], parser.now)
             again = bool(state.plan) and after.allowed > state.allowed
-            yield Looked(row, loosens=again or (row.since is not None and after.allowed))
+            loosens = again or (row.since is not None and after.allowed)
+            yield Looked(row, loosens=loosens, version=setting.version if setting else 0)
 
 
 def _known_since(row: Row, parser: Parser) -> Problem:
@@ -182,7 +196,7 @@ def _choice(row: Row, setting: PrivacySetting | None, parser: Parser) -> Looked 
         return Looked(row, obstacle, _differs(row, parser.column("choice"), row.choice, remedy))
     if row.since is not None and setting is not None and setting.version > 1:
         return _known_since(row, parser)
-    return Looked(row, loosens=True)
+    return Looked(row, loosens=True, version=setting.version if setting else 0)
 
 
 def opt_in_refusal(state: State) -> str:

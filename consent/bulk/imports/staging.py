@@ -25,6 +25,7 @@ from .parsing import Parser, Problem, Row, shown
 _PAGE = 5_000
 DUPLICATE, BAD = "duplicate", "bad"
 _ROW_COLUMNS = ("job_id", "number", *(name for name in Row._fields if not name.endswith("ident")), "outcome")
+_ROW_COLUMNS += ("loosens", "version")
 _PROBLEM_COLUMNS = ("job_id", *Problem._fields)
 
 
@@ -94,8 +95,8 @@ def drop_rows(job: BulkJob) -> None:
 
 
 def _rows(job: BulkJob, looked: Sequence[Looked], before: int) -> Iterator[tuple[Any, ...]]:
-    for number, (row, outcome, _problem, _loosens) in enumerate(looked, start=before + 1):
-        yield (job.pk, number, row[0], *row[3:], outcome)
+    for number, (row, outcome, _problem, loosens, version) in enumerate(looked, start=before + 1):
+        yield (job.pk, number, row[0], *row[3:], outcome, loosens, version)
 
 
 # --- Rows about the same ----------------------------------------------------------------------------------------------

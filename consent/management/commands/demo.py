@@ -1,6 +1,7 @@
 """Something to look at: an empty installation gets organizations, people and two years of real history."""
 
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -33,23 +34,26 @@ class Command(ConsentCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         password = secrets.token_urlsafe(12)
-        if not options["new_password"]:
-            self._fill()
-        people = self._set_password(password)
+        if options["new_password"]:
+            people = self._set_password(password, story.PEOPLE)
+            self.note("Jobs and requests that wait were sent before: the operators can't approve those any more.")
+        else:
+            self._fill(password)
+            operators = (story.OPERATOR[0], story.REVIEWER[0])
+            people = self._set_password(password, [each for each in story.PEOPLE if each not in operators])
         lines = table([*people.items(), ("password", password)])
         intro = "Sign in as one of these; the password is the same for all:"
         self.result({"password": password, "people": people}, f"{intro}\n\n{lines}", options)
 
-    def _fill(self) -> None:
+    def _fill(self, password: str) -> None:
         if Organization.objects.exists():
             raise Failed("There are organizations here; the demo is for an empty installation. Nothing was changed.")
-        address, name = story.OPERATOR
+        address = story.OPERATOR[0]
         if User.objects.filter(email=address).exists():
             raise Failed(f"There is a user {address} here already. Nothing was changed.")
         try:
             with ledger.history_clock() as travel, transaction.atomic():
-                operator = User.objects.create_user(address, None, name=name, is_staff=True)
-                story.Story(operator, travel, timezone.now()).tell()
+                story.Story(travel, timezone.now(), password).tell()
         except RuntimeError as error:
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
@@ -58,11 +62,10 @@ class Command(ConsentCommand):
         followers.catch_up("rollup")
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
-    def _set_password(self, password: str) -> dict[str, str]:
-        """Hash it once, give it to all; returns address → what they are, of those who are there."""
-        users = User.objects.filter(email__in=story.PEOPLE, is_active=True)
-        there = set(users.values_list("email", flat=True))
+    def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:
+        """Hash it once, give it to these; returns address → what they are, of all who are there."""
+        there = set(User.objects.filter(email__in=story.PEOPLE, is_active=True).values_list("email", flat=True))
         if story.OPERATOR[0] not in there:
             raise Failed("There is no demo here. Nothing was changed.")
-        users.update(password=make_password(password))
+        User.objects.filter(email__in=addresses, is_active=True).update(password=make_password(password))
         return {address: what for address, what in story.PEOPLE.items() if address in there}

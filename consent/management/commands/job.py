@@ -12,7 +12,7 @@ from consent.bulk import engine, jobs
 from consent.bulk.exports import CSV
 from consent.bulk.reports import listed_rows, write_rows
 from consent.job_models import BulkJob, JobStatus
-from consent.management.jobs import JobCommand, job_data
+from consent.management.jobs import JobCommand, job_data, what_it_would_do
 from consent.models import Source
 from consent.services.errors import Refused
 from consent.services.exports import Export, note_export
@@ -23,6 +23,10 @@ _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
     "resume": ("go on with a paused or failed one, at its mark", jobs.resume),
     "cancel": ("end it after the chunk at hand; what is done stays", jobs.cancel),
 }
+
+
+# Until it runs, what a job would do is shown: to who wrote it, and to who is asked to approve it.
+_SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 
 
 class Command(JobCommand):
@@ -75,15 +79,15 @@ class Command(JobCommand):
     def _act(self, verb: str, job: BulkJob, actor: Actor) -> BulkJob:
         try:
             return _VERBS[verb][1](job=job, actor=actor)
-        except Forbidden:
-            if verb == "approve" and actor.user == job.author:
-                raise Failed("You made this job; another operator approves it. Nothing was changed.") from None
+        except Forbidden as error:
+            if error.detail:
+                raise Failed(f"{error.detail} Nothing was changed.") from None
             raise
         except Refused as error:
             raise Failed(f"{error} Nothing was changed.") from None
 
     def _list(self, options: dict[str, Any]) -> None:
-        found = BulkJob.objects.select_related("author", "approver").order_by("-pk")
+        found = BulkJob.objects.select_related("author", "submitter", "approver").order_by("-pk")
         if options["status"]:
             found = found.filter(status=options["status"])
         listed = [job_data(job) for job in found[: max(options["limit"], 0)]]
@@ -97,11 +101,13 @@ class Command(JobCommand):
         job = self.job(str(job.pk))
         progress = engine.progress(job)
         data = job_data(job) | {"rate": round(progress.rate, 1), "eta_seconds": progress.eta}
+        shown, text = what_it_would_do(job) if job.status in _SEEN_FIRST else ({}, "")
         refused = job_data(job)["refused"]
         words = {name.replace("_", " "): value for name, value in data.items() if name != "refused"}
         lines = [(name, _spell(value)) for name, value in words.items() if value not in ("", None)]
         reasons = sorted(refused.items()) if isinstance(refused, dict) else []
-        self.result(data, table([*lines, *((f"refused, {reason}", f"{n:,}") for reason, n in reasons)]), options)
+        facts = table([*lines, *((f"refused, {reason}", f"{n:,}") for reason, n in reasons)])
+        self.result(data | shown, facts + text, options)
 
     def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
         if job.cursor < job.matched:

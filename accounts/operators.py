@@ -1,0 +1,57 @@
+"""Who can be the second person for an act of an operator (R13, R19): judged here, for jobs and requests alike."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection
+
+from allauth.mfa.models import Authenticator
+from django.db.models import Max, QuerySet
+from django.utils.translation import gettext as _
+
+from .access import Forbidden
+from .models import User
+
+
+def active_operators() -> QuerySet[User]:
+    return User.objects.filter(is_active=True, is_staff=True)
+
+
+def unchanged_since(user: User) -> dt.datetime | None:
+    """From when on the operator mark, and every way in by which this person signs in, are as they are now.
+
+    None where that is not known.
+    """
+    if user.operator_since is None or user.credentials_at is None:
+        return None
+    newest: dt.datetime | None = Authenticator.objects.filter(user=user).aggregate(at=Max("created_at"))["at"]
+    latest: dt.datetime = max(user.operator_since, user.credentials_at, newest or user.credentials_at)
+    return latest
+
+
+def is_operator_since(user: User | None, instant: dt.datetime | None) -> bool:
+    """Whether they are an active operator, and have been so without a break from that instant on."""
+    if user is None or instant is None or user.operator_since is None:
+        return False
+    return user.is_active and user.is_staff and user.operator_since <= instant
+
+
+def require_second_person(user: User, *, asked_at: dt.datetime | None, involved: Collection[uuid.UUID | None]) -> User:
+    """The operator as stored now, their row locked; they can say yes to what others asked for at `asked_at`.
+
+    Raises Forbidden: for who is no operator, for who is one of those `involved`, and for whoever became an operator,
+    or got a new way in, only after it was asked, for that could be the asker's own making. Expects a transaction.
+    """
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if not (user.is_active and user.is_staff):
+        raise Forbidden("approve")
+    if user.pk in involved:
+        text = _("You wrote, submitted or asked for this, or it is about you: another operator approves it.")
+        raise Forbidden("approve", text)
+    known = unchanged_since(user)
+    if asked_at is None or known is None or known >= asked_at:
+        text = _(
+            "You became an operator, or your password, second factor or address was set, only after this was "
+            "submitted: another operator approves it."
+        )
+        raise Forbidden("approve", text)
+    return user

@@ -1,0 +1,167 @@
+"""People, and what they sign in with: the instants of both are kept here, whoever writes."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import clock
+from .fields import InstantField, new_id
+
+# What signs a person in, and what makes an operator of them: see `User.save`.
+_CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def update(self, **changes: Any) -> int:
+        """As `User.save`, for many: on the safe side, as if each were changed by it."""
+        if not set(changes).isdisjoint(_CREDENTIALS):
+            changes.setdefault("credentials_at", clock.now())
+        if changes.get("is_staff") is False:
+            changes["operator_since"] = None
+        elif changes.get("is_staff") or changes.get("is_active"):
+            begins = Value(clock.now(), output_field=InstantField(null=True))
+            staff = Q() if changes.get("is_staff") else Q(is_staff=True)
+            changes["operator_since"] = models.Case(models.When(staff, then=begins)) if staff else begins
+        return super().update(**changes)
+
+    def bulk_create(self, objs: Iterable["User"], *args: Any, **options: Any) -> list["User"]:
+        people = list(objs)
+        for person in people:
+            person.stamp((*_CREDENTIALS, *_STANDING))
+        return super().bulk_create(people, *args, **options)
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in by e-mail. Staff users are the provider's operators."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    email = models.EmailField(_("e-mail"), help_text=_("What this person signs in with."))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    is_active = models.BooleanField(
+        _("active"),
+        default=True,
+        help_text=_("Clear this instead of deleting: it ends sign-in at once and keeps history."),
+    )
+    is_staff = models.BooleanField(_("operator"), default=False, help_text=_("Runs the portal for all organizations."))
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # From when on this person is, without a break, an active operator (R13, R19).
+    operator_since = InstantField(_("operator since"), null=True, editable=False)
+    # When the password or the address was last set, or a second factor removed, by whomever; unknown is no.
+    credentials_at = InstantField(_("sign-in changed"), null=True, editable=False)
+    # An address that others gave them: until then no link is mailed to it.
+    no_links_until = InstantField(null=True, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(fields=["email"], name="user_email_unique"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
+            models.CheckConstraint(
+                condition=Q(is_staff=False) | Q(operator_since__isnull=False), name="user_operator_has_instant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    def clean(self) -> None:
+        self.email = self.email.strip().lower()
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **more: Any) -> "User":
+        user: User = super().from_db(db, field_names, values, **more)
+        user._remember()
+        return user
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self._remember()
+
+    def _remember(self) -> None:
+        """What is stored, for `save` to compare with; a deferred field is not looked at, so it is not changed."""
+        self._stored = {name: self.__dict__[name] for name in (*_CREDENTIALS, *_STANDING) if name in self.__dict__}
+
+    def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
+        """Keeps the instants of mark and credentials, whoever writes and by which way."""
+        written = (*_CREDENTIALS, *_STANDING) if update_fields is None else tuple(update_fields)
+        stamped = self.stamp(written)
+        if update_fields is not None:
+            update_fields = {*update_fields, *stamped}
+        super().save(*args, update_fields=update_fields, **kwargs)
+        self._remember()
+
+    def stamp(self, written: tuple[str, ...]) -> list[str]:
+        """Set the instants of what is to be written and has changed; returns their names."""
+        stored: dict[str, Any] = getattr(self, "_stored", {})
+        changed = {name for name in written if name in self.__dict__ and stored.get(name) != self.__dict__[name]}
+        stamped = []
+        if changed.intersection(_CREDENTIALS):
+            self.credentials_at = clock.now()
+            stamped.append("credentials_at")
+        if changed.intersection(_STANDING):
+            if not self.is_staff:
+                self.operator_since = None
+            elif self.is_active or self.operator_since is None:  # made, or made again
+                self.operator_since = clock.now()
+            stamped.append("operator_since")
+        return stamped
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Without Django's way to store a stronger hash: that would look like a new password."""
+
+        def stronger(password: str | None) -> None:
+            hashed = make_password(password)
+            models.QuerySet(type(self)).filter(pk=self.pk).update(password=hashed)
+            self.password = self._stored["password"] = hashed
+
+        return check_password(raw_password, self.password, stronger)
+
+
+class AddressChange(models.Model):
+    """A person's own wish for another address: it comes true once a link at the old and one at the new were used."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="address_change")
+    email = models.EmailField(_("new e-mail"))
+    # Of the links' secrets, which are sent once and stored nowhere.
+    old_hash = models.CharField(max_length=64, unique=True)
+    new_hash = models.CharField(max_length=64, unique=True)
+    old_confirmed_at = InstantField(null=True)
+    new_confirmed_at = InstantField(null=True)
+    expires_at = InstantField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(email=Lower("email")), name="new_address_lower_case")]
+
+    def __str__(self) -> str:
+        return f"address change {self.pk}"

@@ -1,0 +1,82 @@
+"""What one operator asks for and another confirms (R19): authority, and ways in, that nobody gives alone."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import InstantField, new_id, one_of
+from accounts.models import ApiKey, User
+
+
+class RequestKind(models.TextChoices):
+    OPERATOR = "operator", _("Make an operator")
+    LINK = "link", _("Mail an operator a link to set a password")
+    SECOND_FACTORS = "second_factors", _("Remove an operator's second factors")
+    ADDRESS = "address", _("Give a person another address")
+    KEY = "key", _("Make a key for the whole installation")
+
+
+class RequestStatus(models.TextChoices):
+    WAITING = "waiting", _("Waits for another operator")
+    CONFIRMED = "confirmed", _("Confirmed")
+    REFUSED = "refused", _("Refused")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+class OperatorRequest(models.Model):
+    """Asked by one operator, confirmed by another who is not its subject; used once, and for some days only."""
+
+    Kind = RequestKind
+    Status = RequestStatus
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(_("what"), max_length=20, choices=RequestKind.choices)
+    status = models.CharField(_("status"), max_length=10, choices=RequestStatus.choices, default=RequestStatus.WAITING)
+    # Whom it is about: nobody yet, where an operator is to be made of somebody new.
+    subject = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("about"))
+    # Of a new person address and name; the new address; of a key its name, scopes and end.
+    details = models.JSONField(_("details"), default=dict)
+    reason = models.CharField(_("reason"), max_length=500)
+    asked_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("asked by"))
+    asked_at = InstantField(_("asked"))
+    expires_at = InstantField(_("ends"))
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by"))
+    # Who refused or withdrew it; of a confirmed one the same as `confirmed_by`.
+    decided_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by"))
+    decided_at = InstantField(_("decided"), null=True)
+    # The key that the asker made once it was confirmed.
+    key = models.OneToOneField(ApiKey, models.PROTECT, null=True, related_name="+", verbose_name=_("API key"))
+
+    class Meta:
+        verbose_name = _("request")
+        verbose_name_plural = _("requests")
+        ordering = ["-id"]
+        constraints = [
+            one_of("kind", RequestKind, "operator_request_kind_known"),
+            one_of("status", RequestStatus, "operator_request_status_known"),
+            models.CheckConstraint(
+                condition=~Q(confirmed_by=F("asked_by")), name="operator_request_confirmer_is_not_asker"
+            ),
+            models.CheckConstraint(
+                condition=~Q(confirmed_by=F("subject")), name="operator_request_confirmer_is_not_subject"
+            ),
+            models.CheckConstraint(
+                condition=Q(status=RequestStatus.CONFIRMED, confirmed_by__isnull=False)
+                | (~Q(status=RequestStatus.CONFIRMED) & Q(confirmed_by__isnull=True)),
+                name="operator_request_confirmed_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=RequestStatus.WAITING, decided_at__isnull=True)
+                | (~Q(status=RequestStatus.WAITING) & Q(decided_at__isnull=False, decided_by__isnull=False)),
+                name="operator_request_decided_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(key__isnull=True) | Q(kind=RequestKind.KEY, status=RequestStatus.CONFIRMED),
+                name="operator_request_key_is_confirmed",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="operator_request_says_why"),
+        ]
+        indexes = [models.Index(fields=["status", "id"], name="operator_request_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
