@@ -161,6 +161,7 @@ bench: $(VENV)/installed-dev ## every performance claim measured, both sides in 
 	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.slow --pairs $(PAIRS)
 	@$(BENCH) benchmarks.webhooks
 	@$(BENCH) benchmarks.pages --large $(ROWS) --pairs $(PAIRS)
 

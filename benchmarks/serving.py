@@ -1,4 +1,4 @@
-"""A server with one worker, on one core: ours as `make serve` starts it, or another application in its place."""
+"""A server with one worker, on one core: ours as `make serve` starts it, or another way or application in its place."""
 
 import contextlib
 import os
@@ -11,8 +11,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.start import server_command
+
 from . import databases
 
+PORTAL = "config.wsgi:application"
 SERVERS = ("granian", "gunicorn")
 _SECONDS_TO_START = 30
 
@@ -36,20 +39,27 @@ def _resident(pid: str) -> float:
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
 
 
+def _command(kind: str, port: int, application: str) -> list[str]:
+    """`granian` serves the portal as `make serve` does; `granian-wsgi` anything, with one thread and no buffers."""
+    if kind == "granian" and application == PORTAL:
+        return server_command(port, 1)
+    if kind == "gunicorn":
+        options = ["--no-control-socket", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
+    else:
+        kind, threads = "granian", ["--blocking-threads", "1", "--workers", "1"]
+        options = ["--interface", "wsgi", *threads, "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", kind, *options, "--log-level", "warning", application]
+
+
 @contextlib.contextmanager
 def server(url: str, application: str, settings: str, kind: str = "granian") -> Iterator[Served]:
     """Running, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-    commands = {
-        "granian": ("granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "1", "--host",
-                    "127.0.0.1", "--port", str(port), "--log-level", "warning", application),
-        "gunicorn": ("gunicorn", "--no-control-socket", "--workers", "1", "--bind", f"127.0.0.1:{port}",
-                     "--log-level", "warning", application),
-    }  # fmt: skip
+    command = _command(kind, port, application)
     environment = databases.environment(url, DJANGO_SETTINGS_MODULE=settings)
-    process = subprocess.Popen([sys.executable, "-m", *commands[kind]], cwd=databases.ROOT, env=environment)
+    process = subprocess.Popen(command, cwd=databases.ROOT, env=environment)
     try:
         with contextlib.suppress(AttributeError, OSError):  # where the system can do that
             os.sched_setaffinity(process.pid, {0})

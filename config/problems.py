@@ -13,6 +13,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -158,8 +160,26 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if _for_program(request):
         return Problem(500, "error", _("Something went wrong here; it has been noted.")).response()
-    # Nothing but the template: whatever failed may fail again.
-    return HttpResponseServerError(render_to_string("500.html", {"request_id": request_id.current()}))
+    words = {"request_id": request_id.current()}
+    try:  # whatever failed may fail again, and the page's own style sheets may be what is missing
+        return HttpResponseServerError(render_to_string("500.html", words))
+    except Exception:
+        logger.exception("the page for errors can't be shown")
+        text = _("Something went wrong on our side. Nothing was saved.")
+        return HttpResponseServerError(f"{text} {words['request_id']}", content_type="text/plain; charset=utf-8")
+
+
+def refused(
+    request: HttpRequest, status: int, code: str, detail: str | Promise, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """For a request that was not read: a problem, or a page that says the same."""
+    # No middleware has chosen a language; the thread still has that of its last request.
+    if _for_program(request):
+        with translation.override(None):
+            return Problem(status, code, str(detail), headers=headers).response()
+    with translation.override(translation.get_language_from_request(request)):
+        words = {"detail": detail, "title": HTTPStatus(status).phrase, "request_id": request_id.current()}
+        return HttpResponse(render_to_string("refused.html", words), status=status, headers=headers)
 
 
 @csrf_exempt  # there is nothing to protect, and 404 says what is wrong

@@ -40,6 +40,12 @@ OPERATOR_KEY_RATE = max(0, env.int("OPERATOR_KEY_RATE", default=0))
 SIGN_IN_RATE = max(1, env.int("SIGN_IN_RATE", default=10))
 # The largest file that a screen takes, in MiB; commands take any.
 UPLOAD_MB = max(1, env.int("UPLOAD_MB", default=500))
+# How long a client may take for the head of a request, and for its body to get going; then it must keep up a rate.
+REQUEST_SECONDS = min(60, max(1, env.int("REQUEST_SECONDS", default=20)))
+# Bodies and answers on their way that one process keeps on disk for all its clients together, in MiB.
+SPOOL_MB = max(1, env.int("SPOOL_MB", default=4 * UPLOAD_MB))
+# Threads that answer requests, in each process; each has a connection to the database.
+WEB_THREADS = max(1, env.int("WEB_THREADS", default=2))
 FILE_UPLOAD_HANDLERS = [
     "config.uploads.SizeLimit",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -71,6 +77,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "config.refusals.RefusalMiddleware",
     "config.short_way.ShortWayMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -19,6 +19,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from start import server_command
+
 ROOT = Path(__file__).resolve().parent.parent
 SCOPES = (
     "decisions:read", "consent:read", "consent:write", "consent:member", "organizations:read", "organizations:write",
@@ -109,9 +111,8 @@ def main() -> int:
         key = manage(environment, "create_api_key", "fuzz", "--actor", "operator@demo.example", "--scope", *SCOPES)
         port = free_port()
         base = f"http://127.0.0.1:{port}"
-        server = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "1",
-                  "--port", str(port), "--log-level", "warning", "config.wsgi:application"]  # fmt: skip
-        process = subprocess.Popen(server, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
+        process = subprocess.Popen(server_command(port, 1), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_for(f"{base}/healthz")
             schemathesis = Path(options.schemathesis).absolute()

@@ -6,6 +6,7 @@
 
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = "8000"
+CONNECTIONS = 2048  # open at the same time, of each process; most of them wait for a slow client, and cost little
 DEMO_OPERATOR = "operator@demo.example"
 
 
@@ -173,10 +175,27 @@ def serve_as_in_production() -> None:
     if settings.SECURE_SSL_REDIRECT:
         print("HTTPS is on: put a proxy in front that speaks it (BEHIND_PROXY=true), or set HTTPS=false to try it out.")
     print(f"Serving on http://localhost:{port}, {workers} processes. Run the worker too: manage.py worker", flush=True)
-    # One thread each: a request has its process, and its connection to the database, for itself.
-    options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    options += ["--blocking-threads", "1", "--respawn-failed-workers", "--log-level", "warning"]
-    os.execv(sys.executable, [sys.executable, "-m", "granian", *options, "config.wsgi:application"])
+    raise_file_limit()
+    command = server_command(port, workers, settings.REQUEST_SECONDS)
+    os.execv(command[0], command)
+
+
+def server_command(port: int, workers: int, head_seconds: int = 20) -> list[str]:
+    """The web server. HTTP/1 alone: deadlines of a connection's first bytes are known to it, and fewer ways in."""
+    options = ["--host", "127.0.0.1", "--port", str(port), "--interface", "asginl", "--loop", "uvloop"]
+    options += ["--http", "1", "--no-ws"]
+    options += ["--workers", str(workers), "--http1-header-read-timeout", str(head_seconds * 1000)]
+    options += ["--backlog", "2048", "--backpressure", str(CONNECTIONS), "--respawn-failed-workers"]
+    return [sys.executable, "-m", "granian", *options, "--log-level", "warning", "config.asgi:application"]
+
+
+def raise_file_limit() -> None:
+    """As many open files as all connections of a process and its temporary files can need, where that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def web_concurrency() -> int:

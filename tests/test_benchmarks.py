@@ -50,3 +50,8 @@ def test_questions__for_a_moment__every_side_answers() -> None:
 def test_pages__few_organizations__every_page_answers_with_as_many_queries() -> None:
     table = bench("pages", "--rows", "20", "--large", "120", "--pairs", "1")
     assert "dashboard" in table and "console: members/" in table
+
+
+def test_slow__few_slow_clients__decisions_go_on() -> None:
+    table = bench("slow", "--rows", "300", "--bodies", "3", "--heads", "3", "--seconds", "1", "--pairs", "1")
+    assert "decisions with 3 slow bodies and 3 slow heads / without" in table and "slowest /healthz meanwhile" in table

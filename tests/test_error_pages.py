@@ -1,0 +1,28 @@
+"""The page for errors is shown whatever else is missing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from config import problems
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/organizations/"])
+def test_server_error__style_sheets_not_collected__is_said_in_plain_text(
+    settings: Any, tmp_path: Path, path: str
+) -> None:
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+    response = problems.server_error(RequestFactory().get(path))
+    assert (response.status_code, response.headers["Content-Type"]) == (500, "text/plain; charset=utf-8")
+    assert "Nothing was saved." in response.content.decode()
+
+
+def test_server_error__otherwise__is_the_page(settings: Any) -> None:
+    response = problems.server_error(RequestFactory().get("/"))
+    assert response.status_code == 500 and "<h1>" in response.content.decode()
