@@ -189,8 +189,8 @@ class ConsentEvent(LayerState):
         _("surface"), max_length=40, blank=True, default="", choices=[(s.key, s.label) for s in SURFACES.values()]
     )
     kind = models.CharField(_("what"), max_length=40, choices=Kind.choices)
-    before = models.CharField(_("before"), max_length=80, blank=True, default="")
-    after = models.CharField(_("after"), max_length=80, blank=True, default="")
+    before = models.CharField(_("before"), max_length=200, blank=True, default="")
+    after = models.CharField(_("after"), max_length=200, blank=True, default="")
     # The id of what an access event is about: its kind says of what sort.
     target = models.CharField(_("about"), max_length=64, blank=True, default="", db_default="")
     actor_type = models.CharField(_("actor type"), max_length=10, choices=ActorType.choices)

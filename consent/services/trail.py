@@ -41,8 +41,9 @@ def note(
         raise ValueError(f"{kind} is no organization's affair")
     if source not in Source.values:
         raise ValueError(f"there is no source {source}")
-    for text in (str(target), before, after):
-        if not _PLAIN.fullmatch(text):
+    for text, field in ((str(target), "target"), (before, "before"), (after, "after")):
+        # SQLite keeps what is too long, PostgreSQL refuses it: so we do.
+        if not _PLAIN.fullmatch(text) or len(text) > (ConsentEvent._meta.get_field(field).max_length or 0):
             raise ValueError("an access event holds ids and plain words")
     origin = ledger.Origin(
         actor=actor, source=source, by_operator=_for_provider(actor, source, organization), reason=reason

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.access import Actor
+from accounts.models import KeyScope
 from consent import feed, ledger, verification
 from consent.event_kinds import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS
 from consent.models import ConsentEvent, EventKind, EventPosition
@@ -71,6 +72,10 @@ def test_note__in_one_microsecond_with_others__collides_with_nothing_and_pushes_
     assert verification.verify().problems == []
 
 
+def test_note__every_scope_of_a_key__fits(cast: Cast) -> None:
+    assert noted(cast, after=", ".join(KeyScope.values)).after.startswith("decisions:read, ")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -82,6 +87,8 @@ def test_note__in_one_microsecond_with_others__collides_with_nothing_and_pushes_
         {"target": "tck_ABCDEFGH_" + "x" * 43},
         {"target": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
         {"after": "0f" * 32},
+        {"after": "a" * 201},
+        {"target": "a" * 65},
         {"after": "https://receiver.example/hook?token=1"},
     ],
     ids=str,
