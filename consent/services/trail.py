@@ -18,6 +18,9 @@ _WORD = rf"(?:{_UUID}|[0-9]{{1,19}}|[a-z]+(?:[._:][a-z]+)*)"
 # Ids, roles, names of fields and of types, one or several: no key, hash or address has this form.
 _PLAIN = re.compile(rf"(?:{_WORD}(?:, {_WORD})*)?")
 
+_TARGET_LENGTH = ConsentEvent._meta.get_field("target").max_length or 0
+_VALUE_LENGTH = ConsentEvent._meta.get_field("after").max_length or 0
+
 
 def note(
     kind: EventKind,
@@ -41,9 +44,9 @@ def note(
         raise ValueError(f"{kind} is no organization's affair")
     if source not in Source.values:
         raise ValueError(f"there is no source {source}")
-    for text, field in ((str(target), "target"), (before, "before"), (after, "after")):
+    for text, longest in ((str(target), _TARGET_LENGTH), (before, _VALUE_LENGTH), (after, _VALUE_LENGTH)):
         # SQLite keeps what is too long, PostgreSQL refuses it: so we do.
-        if not _PLAIN.fullmatch(text) or len(text) > (ConsentEvent._meta.get_field(field).max_length or 0):
+        if not _PLAIN.fullmatch(text) or len(text) > longest:
             raise ValueError("an access event holds ids and plain words")
     origin = ledger.Origin(
         actor=actor, source=source, by_operator=_for_provider(actor, source, organization), reason=reason
