@@ -6,10 +6,11 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from . import keys
+from . import attempts, devices, keys, limits
+from .models import User
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,26 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
         request = self.request
         return url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """In place of allauth's counts by address alone, with which anybody locks out anybody. Raises ValidationError.
+
+        Asked for the password of a new sign-in, and of one that is to be confirmed.
+        """
+        try:
+            self._attempt = attempts.begin(request, attempts.PASSWORD, str(credentials.get("email", "")))
+        except limits.TooMany:
+            raise self.validation_error("too_many_login_attempts") from None
+
+    def _rollback_login_failed_rl_usage(self) -> None:
+        """allauth calls this where the password was right."""
+        self._attempt.take_back()
+
+    def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:
+        """Signed in, by all factors."""
+        response: HttpResponse = super().post_login(request, user, **more)
+        devices.remember(request, response, user)
+        return response
 
 
 class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]

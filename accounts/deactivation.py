@@ -5,7 +5,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.utils import timezone
 
-from . import clock
+from . import clock, devices
 from .models import ApiKey, User
 
 
@@ -39,5 +39,6 @@ def remove_second_factors(user: User) -> None:
 
 
 def _end_sessions(user: User) -> None:
+    devices.revoke(user)
     for session in UserSession.objects.filter(user=user):
         session.end()

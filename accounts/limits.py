@@ -74,8 +74,11 @@ def write(actor: Actor) -> None:
         count(f"write:{actor.id}", limit=rate, seconds=1)
 
 
-def count(subject: str, *, limit: int, seconds: int) -> None:
-    """One more in the current window of so many seconds, in the database. Raises TooMany beyond the limit."""
+def count(subject: str, *, limit: int, seconds: int) -> int:
+    """One more in the current window of so many seconds, in the database; returns the window.
+
+    Raises TooMany beyond the limit.
+    """
     now = int(time.time())
     window = now - now % seconds
     rows = RateCount.objects.filter(subject=subject, window=window)
@@ -87,3 +90,13 @@ def count(subject: str, *, limit: int, seconds: int) -> None:
             rows.update(count=F("count") + 1)
     if rows.values_list("count", flat=True).get() > limit:
         raise TooMany(window + seconds - now)
+    return window
+
+
+def take_back(subject: str, window: int) -> None:
+    """One less in the window in which `count` had counted it."""
+    RateCount.objects.filter(subject=subject, window=window, count__gt=0).update(count=F("count") - 1)
+
+
+def forget(subject: str) -> None:
+    RateCount.objects.filter(subject=subject).delete()

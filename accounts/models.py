@@ -314,3 +314,13 @@ class OutgoingMessage(models.Model):
 
     def __str__(self) -> str:
         return f"message {self.pk}"
+
+
+class DeviceRevocation(models.Model):
+    """Since when no browser is known as this person's: see `devices`."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.at}"

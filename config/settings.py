@@ -164,6 +164,13 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 ACCOUNT_SESSION_REMEMBER = False
+# Counted by accounts/attempts.py instead: by who tries and whom they try to be, not by either alone.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reset_password": "20/m/ip"}
+ACCOUNT_FORMS = {"reset_password": "accounts.forms.ResetPasswordForm"}
+MFA_FORMS = {
+    "authenticate": "accounts.forms.AuthenticateForm",
+    "reauthenticate": "accounts.forms.ReauthenticateForm",
+}
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
@@ -177,7 +184,14 @@ MFA_TOTP_TOLERANCE = 1
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
 # Counts of attempts to sign in hold across processes.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        # Django's 300 would be reached by attempts under made-up names, and the oldest counts and codes deleted.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # What is sent waits in the database for the worker, which hands it to EMAIL_URL.
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Training Consent <portal@localhost>")
@@ -224,6 +238,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL
 if HTTPS:
     # A browser takes these names from this very host alone, by HTTPS: no neighbour under the same domain sets them.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+# Known devices: see accounts/devices.py.
+DEVICE_COOKIE_NAME = "__Host-device" if HTTPS else "device"
 # A session ends when nobody was there for so long, and in any case after so many days.
 SESSION_IDLE_DAYS = max(1, env.int("SESSION_IDLE_DAYS", default=7))
 OPERATOR_IDLE_MINUTES = max(2, env.int("OPERATOR_IDLE_MINUTES", default=30))

@@ -3,26 +3,22 @@
 from typing import Any
 
 from allauth.account import views as account
-from allauth.account.adapter import get_adapter
 from allauth.mfa import urls as second_factors
 from allauth.usersessions import views as sessions
-from django.conf import settings
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.utils.translation import gettext as _
 
-from accounts import limits
+from accounts import attempts, devices, limits
 from consent.console.recorded import all_recorded, recorded
 
 
 class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """So many times a minute; the limit is the same for addresses that are known and that are not."""
-        email = request.POST.get("login", "")[:254].strip().lower()
         try:
-            # Behind a proxy the address is the one that the proxy says.
-            place = get_adapter().get_client_ip(request)
-            limits.count(f"sign-in:{place}:{email}", limit=settings.SIGN_IN_RATE, seconds=60)
+            attempts.sign_in(request, request.POST.get("login", "")[:254])
         except limits.TooMany as error:
             form = self.get_form()
             form.errors.clear()
@@ -32,6 +28,21 @@ class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
             response.headers["Retry-After"] = str(error.seconds)
             return response
         answer: HttpResponse = super().post(request, *args, **kwargs)
+        return answer
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        answer: HttpResponse = super().form_invalid(form)
+        if form.has_error(NON_FIELD_ERRORS, "too_many_login_attempts"):
+            answer.status_code = 429
+        return answer
+
+
+class ResetPassword(account.PasswordResetFromKeyView):  # type: ignore[misc]
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Whoever comes by the mailed link has the person's mailbox: others' attempts don't hold them up from here."""
+        answer: HttpResponse = super().form_valid(form)
+        attempts.forget(self.reset_user.email)
+        devices.remember(self.request, answer, self.reset_user)
         return answer
 
 
@@ -49,7 +60,7 @@ urlpatterns = [
     path("account/reset/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     re_path(
         r"^account/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        recorded(account.password_reset_from_key),
+        recorded(ResetPassword.as_view()),
         name="account_reset_password_from_key",
     ),
     path("account/second-factor/", include(all_recorded(second_factors.urlpatterns))),

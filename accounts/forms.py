@@ -1,0 +1,43 @@
+"""allauth's forms, with attempts counted as `attempts` does."""
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import ResetPasswordForm as AccountResetPasswordForm
+from allauth.core import context
+from allauth.mfa.base.forms import AuthenticateForm as MfaAuthenticateForm
+from allauth.mfa.base.forms import BaseAuthenticateForm
+from allauth.mfa.base.forms import ReauthenticateForm as MfaReauthenticateForm
+from django.http import HttpRequest
+
+from . import attempts, limits
+
+
+class _Counted(BaseAuthenticateForm):  # type: ignore[misc]  # allauth has no types
+    def clean_code(self) -> str:
+        try:
+            with attempts.guess(context.request, attempts.CODE, self.user.email, self.user):
+                code: str = super().clean_code()
+        except limits.TooMany:
+            raise get_adapter().validation_error("too_many_login_attempts") from None
+        return code
+
+
+class AuthenticateForm(_Counted, MfaAuthenticateForm):  # type: ignore[misc]
+    """The second step of signing in."""
+
+
+class ReauthenticateForm(_Counted, MfaReauthenticateForm):  # type: ignore[misc]
+    """Who is there, asked once more."""
+
+
+class ResetPasswordForm(AccountResetPasswordForm):  # type: ignore[misc]
+    def save(self, request: HttpRequest, **more: Any) -> str:
+        """Beyond the bound nothing is sent, and the answer is the same: the links that were sent are still good."""
+        email: str = self.cleaned_data["email"]
+        try:
+            attempts.begin(request, attempts.RESET, email)
+        except limits.TooMany:
+            return email
+        super().save(request, **more)
+        return email
