@@ -9,7 +9,7 @@ import dataclasses
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import connection, transaction
 
@@ -21,7 +21,8 @@ from accounts.models import Member, Organization
 from config import request_id
 
 from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent
-from .rules import State
+from .rules import Span, State
+from .rules import denied_spans as denied_spans_of
 from .surfaces import Surface
 
 # One sequencer at a time, in this database: any number that nobody else uses as an advisory lock.
@@ -156,6 +157,26 @@ FROM consent_consentevent AS e
 WHERE s.product = e.product AND"""
 OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organization_id = e.organization_id"
 OF_MEMBER = "s.member_id = e.member_id"
+
+
+def denied_spans(
+    subjects: Iterable[tuple[uuid.UUID, str]], until: dt.datetime
+) -> dict[tuple[uuid.UUID, str], tuple[Span, ...]]:
+    """Of organizations and products, when the organization's layer denied, from its creation until an instant."""
+    wanted = set(subjects)
+    if not wanted:
+        return {}
+    ids = {organization for organization, _product in wanted}
+    created = dict(Organization.objects.filter(pk__in=ids).values_list("pk", "created_at"))
+    history: dict[tuple[uuid.UUID, str], list[tuple[dt.datetime, bool]]] = {subject: [] for subject in wanted}
+    rows = ConsentEvent.objects.filter(organization__in=ids, member=None, recorded_at__lt=until)
+    rows = rows.filter(product__in={product for _organization, product in wanted})
+    for organization, product, at, allowed in rows.order_by("recorded_at").values_list(
+        "organization_id", "product", "recorded_at", "allowed"
+    ):
+        if product is not None and (organization, product) in history:
+            history[organization, product].append((at, allowed))
+    return {subject: denied_spans_of(created[subject[0]], events, until) for subject, events in history.items()}
 
 
 def sequence() -> int:

@@ -7,7 +7,7 @@ Instants are aware datetimes. docs/rules.md states the rules in words; tests wal
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -161,10 +161,42 @@ def reopen(state: State, at: dt.datetime) -> State:
     return _settle(state, at, closed=False)
 
 
-def attest(state: State, since: dt.datetime) -> State:
-    """Somebody answers for it that it has been so since before the portal knew; raises ValueError where it can't be."""
-    if not state.allowed or state.since is None or since >= state.since:
-        raise ValueError("an earlier start can be attested only of what is allowed")
+class Span(NamedTuple):
+    """From `start` until before `end`; None: still so."""
+
+    start: dt.datetime
+    end: dt.datetime | None
+
+
+def denied_spans(
+    known_from: dt.datetime, history: Iterable[tuple[dt.datetime, bool]], until: dt.datetime
+) -> tuple[Span, ...]:
+    """When a layer denied, from when it is known until an instant, by its events (when, whether allowed), in order.
+
+    Before its first event there was no subscription, which denies too.
+    """
+    spans, start = [], known_from
+    denies = True
+    for at, allowed in [*history, (until, True)]:
+        if denies and start < at:
+            spans.append(Span(start, at))
+        denies, start = not allowed, max(at, known_from)
+    return tuple(spans)
+
+
+def may_attest(state: State, since: dt.datetime, denied: Iterable[Span]) -> bool:
+    """Whether an earlier start can be attested: of what is allowed, and never over or into what the ledger denies."""
+    earlier = state.allowed and state.since is not None and since < state.since
+    return earlier and not any(span.end is None or span.end > since for span in denied)
+
+
+def attest(state: State, since: dt.datetime, denied: Iterable[Span]) -> State:
+    """Somebody answers for it that it has been so since before the portal knew.
+
+    `denied`: all spans in which this layer denied. Raises ValueError where `may_attest` says no.
+    """
+    if not may_attest(state, since, denied):
+        raise ValueError("an earlier start can be attested only of what is allowed, and was never denied since then")
     return dataclasses.replace(state, since=since)
 
 

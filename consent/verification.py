@@ -36,7 +36,8 @@ _TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.LOCK_LIFTED: lambda s, e: rules.lift_lock(s, e.recorded_at),
     EventKind.ORGANIZATION_CLOSED: lambda s, e: rules.close(s, e.recorded_at),
     EventKind.ORGANIZATION_REOPENED: lambda s, e: rules.reopen(s, e.recorded_at),
-    EventKind.SINCE_ATTESTED: lambda s, e: rules.attest(s, e.since),
+    # What was denied before is asked when it is attested; here only that the state follows.
+    EventKind.SINCE_ATTESTED: lambda s, e: rules.attest(s, e.since, ()),
 }
 _MEMBER_TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.CHOICE_OPTED_OUT: lambda s, e: rules.member_opt_out(s, e.recorded_at),

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from accounts.access import Actor
-from accounts.models import Subscription
+from accounts.models import Organization, Subscription
 from consent import verification
 from consent.models import ConsentEvent, PrivacySetting
-from consent.services import organizations, plans
+from consent.services import locks, organizations, plans
 from tests.commands import database, make_operator, make_organizations
 from tests.consent.importing import Import, approve_and_run, counts, importer
 
@@ -25,6 +25,11 @@ def load(operator: Actor, tmp_path: Path) -> Import:
     make_organizations(operator, "le_chat_free", "free")
     make_organizations(operator, "le_chat_teams", "teams")
     return importer("import_subscriptions", tmp_path)
+
+
+@pytest.fixture
+def import_organizations(tmp_path: Path) -> Import:
+    return importer("import_organizations", tmp_path)
 
 
 def held() -> dict[str, str]:
@@ -95,18 +100,46 @@ def test_import__two_plans_of_one_product_in_the_file__both_bad(load: Import) ->
     assert "stands in row 2 already" in result.json["bad_rows"][1]
 
 
-def test_import__since_where_something_is_known__bad_where_not_attested(load: Import) -> None:
+def since_file(external_id: str, plan: str) -> tuple[str, ...]:
     mapped = [f"--map={name}={name}" for name in ("organization_external_id", "plan", "since")]
-    head = "organization_external_id,plan,since\n"
-    options = (*mapped, "--reference", "Contract 7")
-    known = load(head + "free,le_chat_pro,2024-01-01T00:00:00Z\n", *options)
+    text = f"organization_external_id,plan,since\n{external_id},{plan},2024-01-01T00:00:00Z\n"
+    return (text, *mapped, "--reference", "Contract 7")
+
+
+@pytest.mark.parametrize("external_id", ["free", "new"])
+def test_import__since_over_what_the_ledger_denies__bad(load: Import, external_id: str) -> None:
+    """Both were known for a moment, or longer, without a subscription: a record of then was denied then."""
+    before = database()
+    known = load(*since_file(external_id, "le_chat_pro"))
     assert known.code == 1 and "The portal knows what happened here" in known.json["bad_rows"][0]
-    fresh = load(head + "new,le_chat_pro,2024-01-01T00:00:00Z\n", *options)
-    assert fresh.json["status"] == "awaiting_approval"
-    assert approve_and_run(fresh)["changed"] == 1
-    setting = PrivacySetting.objects.get(organization__external_id="new", product="le_chat")
-    assert setting.since is not None and setting.since.year == 2024
+    assert database() == before
+
+
+def test_import__since_where_nothing_was_ever_denied__attested(load: Import, import_organizations: Import) -> None:
+    made = import_organizations("name,external_id\nSaga,saga\n", "--plan", "le_chat_free")
+    assert made.json["created"] == 1
+    result = load(*since_file("saga", "le_chat_pro"))
+    assert result.json["status"] == "awaiting_approval"
+    assert approve_and_run(result)["changed"] == 1
+    setting = PrivacySetting.objects.get(organization__external_id="saga", product="le_chat")
+    assert (setting.plan, setting.since and setting.since.year) == ("le_chat_pro", 2024)
     assert verification.verify().problems == []
+
+
+def test_import__denied_between_reading_and_applying__row_refused(
+    load: Import, import_organizations: Import, operator: Actor
+) -> None:
+    import_organizations("name,external_id\nSaga,saga\n", "--plan", "le_chat_free")
+    result = load(*since_file("saga", "le_chat_pro"))
+    saga = Organization.objects.get(external_id="saga")
+    locks.place_lock(
+        organization=saga, product="le_chat", reason="law", reference="L-1", actor=operator, source="command"
+    )
+    locks.lift_lock(organization=saga, product="le_chat", reason="over", actor=operator, source="command")
+    since = PrivacySetting.objects.get(organization=saga).since
+    assert approve_and_run(result)["changed"] == 0
+    setting = PrivacySetting.objects.get(organization=saga)
+    assert (setting.plan, setting.since) == ("le_chat_free", since)
 
 
 def test_import__closed_account__bad(load: Import, operator: Actor) -> None:

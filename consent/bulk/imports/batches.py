@@ -23,7 +23,7 @@ from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
 from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from ..shapes import CHANGED_SINCE
-from .looking import SAME, opt_in_refusal, versions_of
+from .looking import SAME, attestable, opt_in_refusal, versions_of
 from .parsing import Parser, Problem
 from .people import Person, join
 from .staging import keep_problems
@@ -40,10 +40,11 @@ _SAID = {
     CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
     AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer.",
     "unapproved": "It would loosen by now, and nobody has approved that. Import the row again.",
-    "known": "Something has happened here since the file was read: an earlier start can't be attested any more.",
+    "known": "It was not used for a while after that start: an earlier start can't be attested over that.",
 }  # fmt: skip
 Outcomes = dict[int, str]  # number of the row → what came of it
 _Pair = tuple[uuid.UUID, str]
+_Denied = Mapping[_Pair, tuple[rules.Span, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow])
     plans = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
+    denied = _denied(rows, at)
     outcomes: dict[int, str] = {}
     events: list[ConsentEvent] = []
     moved: list[ImportRow] = []
@@ -157,13 +159,14 @@ def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow])
         else:
             loosens = after.allowed and (row.since is not None or (before.plan != "" and not before.allowed))
             outcomes[row.number] = gate.outcome(row, loosens=loosens, version=setting.version)
-            if outcomes[row.number] == CHANGE and row.since is not None and before.plan:
+            if outcomes[row.number] == CHANGE and not attestable(after, row.since, _spans(row, denied)):
                 outcomes[row.number] = "known"
         if outcomes[row.number] == CHANGE:
             moved.append(row)
             kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
-            change = _Change(kind, after, before.plan if before.subscribed else "", plan.key)
-            events += _events(setting, change, origin, at, row.since)
+            held = before.plan if before.subscribed else ""
+            change = _Change(kind, after, held, plan.key, since=row.since, denied=_spans(row, denied))
+            events += _events(setting, change, origin, at)
     held_ones = Subscription.objects.filter(organization__in=[row.organization for row in moved], ended_at=None)
     wanted = {(row.organization, row.product) for row in moved}
     ended = [each.pk for each in held_ones if (each.organization_id, each.product) in wanted]
@@ -200,11 +203,20 @@ class _Change:
     before: str
     after: str
     surface: Surface | None = None
+    since: dt.datetime | None = None  # an earlier start to be attested
+    denied: tuple[rules.Span, ...] = ()
 
 
-def _events(
-    setting: PrivacySetting, change: _Change, origin: ledger.Origin, at: dt.datetime, since: dt.datetime | None
-) -> list[ConsentEvent]:
+def _denied(rows: Sequence[ImportRow], at: dt.datetime) -> _Denied:
+    """When the layers denied of which an earlier start is to be attested."""
+    return ledger.denied_spans(((_organization_of(row), row.product) for row in rows if row.since is not None), at)
+
+
+def _spans(row: ImportRow, denied: _Denied) -> tuple[rules.Span, ...]:
+    return denied.get((_organization_of(row), row.product), ())
+
+
+def _events(setting: PrivacySetting, change: _Change, origin: ledger.Origin, at: dt.datetime) -> list[ConsentEvent]:
     """The change and, where an earlier start is attested of what is allowed now, that."""
     subject: dict[str, Any] = {"organization": setting.organization, "product": setting.product}
     found = [
@@ -219,8 +231,8 @@ def _events(
             **subject,
         )
     ]
-    if since is not None and change.state.allowed:
-        attested = rules.attest(change.state, since)
+    if change.since is not None and change.state.allowed:
+        attested = rules.attest(change.state, change.since, change.denied)
         kind = EventKind.SINCE_ATTESTED
         found.append(ledger.event(kind, origin=origin, at=at + MICROSECOND, state=attested, **subject))
     return found
@@ -248,6 +260,7 @@ def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[in
     organizations = _lock_organizations(rows)
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
+    denied = _denied(rows, at)
     outcomes: dict[int, str] = {}
     events: list[ConsentEvent] = []
     for row in rows:
@@ -260,13 +273,18 @@ def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[in
             outcomes[row.number] = refusal
         else:
             outcomes[row.number] = gate.outcome(row, loosens=opts_in, version=setting.version)
-            if outcomes[row.number] == CHANGE and opts_in and row.since is not None and setting.version > 1:
+            if (
+                outcomes[row.number] == CHANGE
+                and opts_in
+                and not attestable(rules.opt_in(before, at), row.since, _spans(row, denied))
+            ):
                 outcomes[row.number] = "known"
         if outcomes[row.number] == CHANGE:
             kind = EventKind.CHOICE_OPTED_IN if opts_in else EventKind.CHOICE_OPTED_OUT
             after = (rules.opt_in if opts_in else rules.opt_out)(before, at)
-            change = _Change(kind, after, before.choice, row.choice, organization_surface(row.product))
-            events += _events(setting, change, origin, at, row.since)
+            surface = organization_surface(row.product)
+            change = _Change(kind, after, before.choice, row.choice, surface, row.since, _spans(row, denied))
+            events += _events(setting, change, origin, at)
     _record(events)
     return outcomes
 

@@ -3,6 +3,7 @@
 A table's rows are looked at page by page while the file is read, and once more, under locks, when they are applied.
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -10,9 +11,10 @@ from typing import NamedTuple
 from django.db.models import Sum
 
 from accounts.access import split_ident
+from accounts.fields import from_micros
 from accounts.models import Member, Organization, Plan
 
-from ... import rules
+from ... import ledger, rules
 from ...import_models import ImportTable, ProblemKind
 from ...models import PrivacySetting
 from ...rules import Choice, State
@@ -137,6 +139,7 @@ def settings_of(pairs: Iterable[tuple[uuid.UUID, str]]) -> dict[tuple[uuid.UUID,
 def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
     settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
     defaults = dict(Plan.objects.values_list("key", "training_default"))
+    denied = _denied(pairs, parser)
     for row, organization in pairs:
         setting = settings.get((organization.pk, row.product))
         state = setting.state if setting else State()
@@ -144,17 +147,38 @@ def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) ->
             yield Looked(row, SAME)
         elif organization.is_closed:
             yield _closed(row, parser)
-        elif row.since is not None and state.plan:
-            yield _known_since(row, parser)
         else:
             after = rules.subscribe(state, row.plan, defaults[row.plan], parser.now)
+            if not attestable(after, _since(row), denied.get((organization.pk, row.product), ())):
+                yield _known_since(row, parser)
+                continue
             again = bool(state.plan) and after.allowed > state.allowed
             loosens = again or (row.since is not None and after.allowed)
             yield Looked(row, loosens=loosens, version=setting.version if setting else 0)
 
 
+def _denied(
+    pairs: Sequence[tuple[Row, Organization]], parser: Parser
+) -> Mapping[tuple[uuid.UUID, str], tuple[rules.Span, ...]]:
+    """When the layers denied of which an earlier start is to be attested."""
+    attested = ((organization.pk, row.product) for row, organization in pairs if row.since is not None)
+    return ledger.denied_spans(attested, parser.now)
+
+
+def _since(row: Row) -> dt.datetime | None:
+    return None if row.since is None else from_micros(row.since)
+
+
+def attestable(after: State, since: dt.datetime | None, denied: Iterable[rules.Span]) -> bool:
+    """Whether this start can be attested of the state; where none is given, or nothing is used, none will be."""
+    return since is None or not after.allowed or rules.may_attest(after, since, denied)
+
+
 def _known_since(row: Row, parser: Parser) -> Problem:
-    remedy = "The portal knows what happened here. An earlier start can be attested only before that; empty it."
+    remedy = (
+        "The portal knows what happened here: data was not used for a while after that start. An earlier start can be"
+        " attested only where nothing contrary is known; empty it."
+    )
     return Problem(row.line, parser.column("since"), "", remedy)
 
 
@@ -165,6 +189,7 @@ def _choices(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
     settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
     members = _find_members(pairs)
     out = _opted_out_members({member.pk for member in members.values()})
+    denied = _denied(pairs, parser)
     for row, organization in pairs:
         if not row.choice:
             yield Looked(row, SAME)
@@ -177,10 +202,11 @@ def _choices(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
                 done = (member.pk, row.product) in out
                 yield Looked(row._replace(member=member.pk), SAME if done else "")
         else:
-            yield _choice(row, settings.get((organization.pk, row.product)), parser)
+            spans = denied.get((organization.pk, row.product), ())
+            yield _choice(row, settings.get((organization.pk, row.product)), parser, spans)
 
 
-def _choice(row: Row, setting: PrivacySetting | None, parser: Parser) -> Looked | Problem:
+def _choice(row: Row, setting: PrivacySetting | None, parser: Parser, denied: Iterable[rules.Span]) -> Looked | Problem:
     state = setting.state if setting else State()
     if row.choice == state.choice:
         return Looked(row, SAME)
@@ -194,7 +220,7 @@ def _choice(row: Row, setting: PrivacySetting | None, parser: Parser) -> Looked 
             rules.Reason.ORGANIZATION_CLOSED: "is closed",
         }[rules.Reason(obstacle)]
         return Looked(row, obstacle, _differs(row, parser.column("choice"), row.choice, remedy))
-    if row.since is not None and setting is not None and setting.version > 1:
+    if not attestable(rules.opt_in(state, parser.now), _since(row), denied):
         return _known_since(row, parser)
     return Looked(row, loosens=True, version=setting.version if setting else 0)
 

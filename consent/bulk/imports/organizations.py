@@ -1,7 +1,8 @@
 """New organizations, thousands by a statement: the rules are asked once about each combination of plan and choice.
 
-The rows are joined with those answers, so SQL repeats no rule. Instants within a row: created, opted out, started,
-opted in, attested, a microsecond apart; no window opens in between, for all is one transaction.
+The rows are joined with those answers, so SQL repeats no rule. Instants within a row: opted out, started, opted in,
+attested, a microsecond apart; it is created at the instant of the opting in, so that no question as of an instant finds
+it half made: what was denied at some instant could not be attested afterwards to have been allowed then.
 """
 
 import dataclasses
@@ -61,12 +62,13 @@ def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> 
     A row whose external id somebody else has taken meanwhile is marked, and passed over.
     """
     at = ledger.clock()
+    created_at = at + 2 * MICROSECOND
     rows = (job_rows.job_id(job), job.cursor, last)
     with connection.cursor() as cursor:
-        made = _insert_organizations(cursor, plan, at, rows)
+        made = _insert_organizations(cursor, plan, created_at, rows)
         if made:
             chunk = _Chunk(cursor, job, origin, rows, at, _last_event(cursor))
-            _insert(chunk, _Step(EventKind.ORGANIZATION_CREATED, at, ledger.NO_LAYER, after=plan.kind))
+            _insert(chunk, _Step(EventKind.ORGANIZATION_CREATED, created_at, ledger.NO_LAYER, after=plan.kind))
             for each in plan.plan_rows():
                 _start(chunk, each)
     return made
@@ -102,7 +104,7 @@ def _last_event(cursor: Any) -> int:
 
 
 def _start(chunk: _Chunk, plan: Plan) -> None:
-    started = chunk.at + 2 * MICROSECOND
+    started = chunk.at + MICROSECOND
     chunk.cursor.execute(
         f"""
 INSERT INTO accounts_subscription (organization_id, product, plan_id, started_at)
@@ -117,7 +119,7 @@ SELECT r.organization, %s, %s, %s FROM consent_importrow AS r WHERE {_CHUNK} ORD
 
 def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
     """What happens to a row of this choice, in order."""
-    opted_out, started, opted_in, attested = (at + n * MICROSECOND for n in range(1, 5))
+    opted_out, started, created_at, attested = (at + n * MICROSECOND for n in range(4))
     told = "" if choice == Choice.DEFAULT else choice.value
 
     def step(kind: EventKind, at: dt.datetime, state: State, **more: Any) -> _Step:
@@ -126,15 +128,20 @@ def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
         return _Step(kind, at, state, product=plan.product, choice=told, **more)
 
     state = State()
+    history: list[tuple[dt.datetime, bool]] = []
     if choice == Choice.OPTED_OUT:
         state = rules.opt_out(state, opted_out)
         yield step(EventKind.CHOICE_OPTED_OUT, opted_out, state)
     state = rules.subscribe(state, plan.key, plan.training_default, started)
+    history.append((started, state.allowed))
     yield step(EventKind.SUBSCRIPTION_STARTED, started, state, after=plan.key)
     if choice == Choice.OPTED_IN:
-        state = rules.opt_in(state, opted_in)
-        yield step(EventKind.CHOICE_OPTED_IN, opted_in, state)
+        state = rules.opt_in(state, created_at)
+        history.append((created_at, state.allowed))
+        yield step(EventKind.CHOICE_OPTED_IN, created_at, state)
     if state.allowed:
+        # Asked once, for any instant before: each row has its own.
+        rules.attest(state, at - MICROSECOND, rules.denied_spans(created_at, history, attested))
         yield step(EventKind.SINCE_ATTESTED, attested, state, attested=True)
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, User
 
-from ... import ledger
+from ... import ledger, rules
 from ...models import ConsentEvent, EventKind
 from ...services.members import membership_state, note_others
 
@@ -41,7 +41,7 @@ def join(people: Sequence[Person], origin: ledger.Origin) -> None:
             user=users[person.email],
             role=person.role,
             external_id=person.external_id or None,
-            joined_at=person.since or at,
+            joined_at=_start(person, at),
             changed_at=attested_at if person.since else at,
         )
         for person in people
@@ -53,6 +53,13 @@ def join(people: Sequence[Person], origin: ledger.Origin) -> None:
     ledger.record(
         [_event(each, EventKind.SINCE_ATTESTED, origin, attested_at, since=each.joined_at) for each in attested]
     )
+
+
+def _start(person: Person, at: dt.datetime) -> dt.datetime:
+    """Before a first joining the ledger says nothing about the membership, so an earlier start can be attested."""
+    joined = membership_state(at)
+    state = rules.attest(joined, person.since, ()) if person.since else joined
+    return state.since or at
 
 
 def _users(people: Iterable[Person]) -> dict[str, User]:
