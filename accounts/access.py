@@ -85,6 +85,42 @@ _OPERATOR_KEY = _OPERATOR | {P.MEMBER_CONSENT_SPEAK}
 _ORGANIZATION_KEY = _ADMIN
 
 
+class Act(StrEnum):
+    """What a signed-in person does only after showing once more who they are: a session may be old, or left open.
+
+    This is the whole list. The services ask (`confirmed`), so that no face can differ. API keys were made under it,
+    and a command names who runs it.
+    """
+
+    OPT_IN_DEFAULT_OUT = auto()  # an organization's opt-in on a plan that is opted out by default
+    OPT_IN_FOR_CUSTOMER = auto()  # any opt-in that an operator makes for an organization
+    LOCK_LIFT = auto()
+    JOB_APPROVE = auto()
+    # What makes a credential:
+    KEY_ISSUE = auto()
+    KEY_TAKE_OVER = auto()
+    WEBHOOK_SECRET = auto()  # shown when a webhook is created, rotated or taken over
+    # What makes an authority:
+    ROLE_GIVE = auto()  # a role of MANAGING_ROLES, to a member or by an invitation
+    OPERATOR_MAKE = auto()  # or give an operator, or anybody, a new way in
+
+
+# Roles that may make credentials and invite others: giving one gives authority.
+MANAGING_ROLES = frozenset(role for role, held in ROLE_PERMISSIONS.items() if P.KEYS_MANAGE in held)
+
+
+def opt_in_act(*, needs_reason: bool, by_operator: bool) -> Act | None:
+    """What an organization's opt-in is among them; None: none of them. `needs_reason`: its plan is out by default."""
+    if by_operator:
+        return Act.OPT_IN_FOR_CUSTOMER
+    return Act.OPT_IN_DEFAULT_OUT if needs_reason else None
+
+
+def act_of_giving(role: str) -> Act | None:
+    """What giving a role, or inviting with it, is among them; None: none of them."""
+    return Act.ROLE_GIVE if role in MANAGING_ROLES else None
+
+
 class NotFound(Exception):
     """Absent, or not the actor's to see: the same for both (R15)."""
 
@@ -105,26 +141,65 @@ class ActorType(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Responsible:
+    """What the person who answers for a credential may do now; `role` on its organization, if they belong to it."""
+
+    is_operator: bool = False
+    role: MemberRole | None = None
+
+    @classmethod
+    def now(cls, user: User | None, organization_id: uuid.UUID | None) -> "Responsible":
+        """Looked up; where a statement has it beside the key, the class is made of that instead."""
+        if user is None:
+            return cls()
+        is_staff = User.objects.filter(pk=user.pk, is_active=True).values_list("is_staff", flat=True).first()
+        if is_staff is None:
+            return cls()
+        if organization_id is None:
+            return cls(is_staff)
+        own = Member.objects.active().filter(user=user, organization_id=organization_id)
+        role = own.values_list("role", flat=True).first()
+        return cls(is_staff, MemberRole(role) if role else None)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        held: frozenset[Permission] = OPERATOR_PERMISSIONS if self.is_operator else frozenset()
+        return held | ROLE_PERMISSIONS[self.role] if self.role else held
+
+
+@dataclasses.dataclass(frozen=True)
 class Actor:
-    """Who acts: made once per request or command, and passed to every service by keyword."""
+    """Who acts: made once per request or command, and passed to every service by keyword.
+
+    `confirmed`: a signed-in person has shown within the last minutes who they are. `responsible`: of a key's person.
+    """
 
     type: ActorType
     id: str
     user: User | None = None
     key: ApiKey | None = None
+    confirmed: bool = False
+    responsible: Responsible = Responsible()
 
     @classmethod
-    def from_user(cls, user: User) -> "Actor":
-        return cls(ActorType.USER, str(user.pk), user=user)
+    def from_user(cls, user: User, *, confirmed: bool = False) -> "Actor":
+        return cls(ActorType.USER, str(user.pk), user=user, confirmed=confirmed)
 
     @classmethod
-    def from_key(cls, key: ApiKey) -> "Actor":
-        return cls(ActorType.API_KEY, str(key.pk), key=key)
+    def from_key(cls, key: ApiKey, responsible: Responsible | None = None) -> "Actor":
+        """`responsible`: where it was fetched with the key."""
+        found = responsible or Responsible.now(key.issued_by, key.organization_id)
+        return cls(ActorType.API_KEY, str(key.pk), key=key, confirmed=True, responsible=found)
 
     @classmethod
     def from_command(cls, operator: User) -> "Actor":
         """A management command, run in the name of an operator."""
-        return cls(ActorType.COMMAND, str(operator.pk), user=operator)
+        return cls(ActorType.COMMAND, str(operator.pk), user=operator, confirmed=True)
+
+    @classmethod
+    def on_machine(cls) -> "Actor":
+        """A management command in nobody's name: for the first credentials of an installation."""
+        return cls(ActorType.COMMAND, "", confirmed=True)
 
     @classmethod
     def system(cls) -> "Actor":
@@ -137,8 +212,26 @@ class Actor:
         if self.type == ActorType.SYSTEM:
             return True
         if self.key is not None:
-            return self.key.organization_id is None
+            return self.key.organization_id is None and self.has_worth
         return self.user is not None and self.user.is_active and self.user.is_staff
+
+    @property
+    def has_worth(self) -> bool:
+        """Whether a key is worth anything now (R18): not suspended, and its person may still manage keys there."""
+        key = self.key
+        if key is None or key.suspended_at is not None:
+            return False
+        return key.installation or Permission.KEYS_MANAGE in self.responsible.permissions
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether this actor has to show once more who they are before an act of `Act`."""
+        return self.type == ActorType.USER and not self.confirmed
+
+    @property
+    def person(self) -> User | None:
+        """Who answers for what is done: the person, or whoever is responsible for the key."""
+        return self.key.issued_by if self.key is not None else self.user
 
     def is_user(self, user_id: uuid.UUID) -> bool:
         """Is that very person, signed in (a command run by them is not)."""
@@ -162,15 +255,26 @@ def permissions(actor: Actor, organization: Organization | None) -> frozenset[Pe
     if actor.type == ActorType.SYSTEM:
         return _SYSTEM
     if actor.key is not None:
-        granted = frozenset().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in actor.key.scopes))
-        if actor.key.organization_id is None:
-            return granted & _OPERATOR_KEY
-        if organization is not None and organization.pk == actor.key.organization_id:
-            return granted & _ORGANIZATION_KEY
-        return frozenset()
+        of_organization = actor.key.organization_id is not None
+        if of_organization and (organization is None or organization.pk != actor.key.organization_id):
+            return frozenset()
+        return key_permissions(actor)
     held = OPERATOR_PERMISSIONS if actor.is_operator else frozenset()
     role = role_of(actor, organization) if organization is not None else None
     return held | ROLE_PERMISSIONS[role] if role else held
+
+
+def key_permissions(actor: Actor) -> frozenset[Permission]:
+    """What a key may do on its organization, an operator's everywhere: its scopes and its person's rights, both (R18).
+
+    An installation's key has no person whose rights could end.
+    """
+    key = actor.key
+    if key is None or not actor.has_worth:
+        return frozenset()
+    granted = frozenset[Permission]().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in key.scopes))
+    granted &= _OPERATOR_KEY if key.organization_id is None else _ORGANIZATION_KEY
+    return granted if key.installation else granted & actor.responsible.permissions
 
 
 def require(actor: Actor, permission: Permission, organization: Organization | None) -> None:
@@ -186,8 +290,7 @@ def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.U
     query for keys.
     """
     if actor.key is not None:
-        granted = frozenset().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in actor.key.scopes))
-        if permission not in granted & (_OPERATOR_KEY if actor.key.organization_id is None else _ORGANIZATION_KEY):
+        if permission not in key_permissions(actor):
             raise Forbidden(permission)
         return None if actor.key.organization_id is None else frozenset({actor.key.organization_id})
     if actor.is_operator and permission in permissions(actor, None):

@@ -1,17 +1,14 @@
-"""API keys: issuing them, and recognising them in a request."""
+"""API keys: recognising them in a request."""
 
 import contextlib
 import datetime as dt
 import functools
-import hashlib
 import hmac
 import logging
 import re
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 from django.db.models import Q
 from django.http import HttpRequest
@@ -20,16 +17,16 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from .access import Actor, known_scopes
+from .access import Actor, Responsible
 from .hot import select
-from .models import ApiKey, Organization, User
+from .key_secrets import digest
+from .models import ApiKey, Member, MemberRole, User
 
 logger = logging.getLogger(__name__)
 
 # Recognisable in a leaked file: `tck_`, 8 public characters, `_`, 256 bits of secret.
 _FORM = re.compile(r"tck_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}")
 _PREFIX_LENGTH = 12
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 KEYS = ApiKey._meta.db_table
 _Converter = tuple[int, Callable[[Any], Any]]
 LAST_USED_PRECISION = dt.timedelta(minutes=1)
@@ -39,52 +36,10 @@ class InvalidKey(Exception):
     """One error for every way in which a key can be wrong, so that nothing can be learnt from it."""
 
 
-def _digest(key: str) -> str:
-    return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
-
-
-def issue_key(
-    name: str,
-    scopes: Iterable[str],
-    *,
-    organization: Organization | None = None,
-    expires_at: dt.datetime | None = None,
-    issued_by: User | None = None,
-) -> tuple[ApiKey, str]:
-    """Store a new key and return it with its text, which is nowhere else and never shown again.
-
-    `issued_by` answers for what is done with it: without anybody it can't start bulk jobs.
-
-    Raises ValueError for no scope, an unknown one, or one that only operator keys may have.
-    """
-    granted = known_scopes(list(scopes))
-    if not granted:
-        raise ValueError("a key needs at least one scope")
-    if organization is not None and ApiKey.Scope.CONSENT_MEMBER in granted:
-        raise ValueError(f"the scope {ApiKey.Scope.CONSENT_MEMBER.value} is for operator keys only")
-    prefix = "tck_" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
-    text = f"{prefix}_{secrets.token_urlsafe(32)}"
-    key = ApiKey.objects.create(
-        name=name,
-        prefix=prefix,
-        hash=_digest(text),
-        scopes=granted,
-        organization=organization,
-        expires_at=expires_at,
-        issued_by=issued_by,
-    )
-    return key, text
-
-
-def revoke_key(key: ApiKey) -> bool:
-    """End a key for good, at once; whether it was not revoked before."""
-    return bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()))
-
-
-def recognise(text: str, now: dt.datetime | None = None) -> ApiKey:
-    """The live key that this text is; raises InvalidKey for any other text."""
+def recognise(text: str, now: dt.datetime | None = None) -> Actor:
+    """The live key that this text is, as who acts; raises InvalidKey for any other text."""
     columns = ", ".join(key_columns())
-    rows = select(f"SELECT {columns} FROM {KEYS} WHERE prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
+    rows = select(f"SELECT {columns} FROM {KEYS} AS k WHERE k.prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
     return verified(text, rows[0] if rows else None, now)
 
 
@@ -95,30 +50,49 @@ def prefix_of(text: str) -> str:
     return text[:_PREFIX_LENGTH]
 
 
-def verified(text: str, row: Sequence[Any] | None, now: dt.datetime | None = None) -> ApiKey:
-    """The live key that this text is, by the row of `key_columns` that its prefix led to, if any; raises InvalidKey."""
+def verified(text: str, row: Sequence[Any] | None, now: dt.datetime | None = None) -> Actor:
+    """The live key that this text is, by the row of `key_columns` that its prefix led to, if any, as who acts.
+
+    Raises InvalidKey, where the person responsible for the key may not have it any more too (R18).
+    """
     now = now or timezone.now()
-    key = None if row is None or row[0] is None else _key(row)
+    actor = None if row is None or row[0] is None else _actor(row)
+    key = actor.key if actor else None
     # Compare even where there is no such prefix: the time taken must not tell the two apart.
-    matches = hmac.compare_digest(key.hash if key else _digest(""), _digest(text))
-    if key is None or not matches or not key.is_live(now):
+    matches = hmac.compare_digest(key.hash if key else digest(""), digest(text))
+    if actor is None or key is None or not matches or not key.is_live(now) or not actor.has_worth:
         raise InvalidKey
     _note_use(key, now)
-    return key
+    return actor
 
 
 @functools.cache
 def key_columns() -> list[str]:
-    """Of the table KEYS, as `verified` takes them; for statements that look up a key beside something else."""
-    return [connection.ops.quote_name(str(field.column)) for field in ApiKey._meta.concrete_fields]
+    """What `verified` takes, of the table KEYS as `k`: the key's columns, then its person's rights of now.
+
+    For statements that look up a key beside something else: subqueries, so that PostgreSQL's planner has no more
+    tables to put into an order (`join_collapse_limit`).
+    """
+    own = [f"k.{connection.ops.quote_name(str(field.column))}" for field in ApiKey._meta.concrete_fields]
+    return [*own, _IS_OPERATOR, _ROLE]
 
 
-def _key(row: Sequence[Any]) -> ApiKey:
+# NULL: nobody, or somebody deactivated.
+_IS_OPERATOR = f"""(SELECT ku.is_staff FROM {User._meta.db_table} AS ku
+    WHERE ku.id = k.issued_by_id AND ku.is_active)"""  # noqa: S608  names of ours
+_ROLE = f"""(SELECT km.role FROM {Member._meta.db_table} AS km
+    WHERE km.organization_id = k.organization_id AND km.user_id = k.issued_by_id AND km.status = 'active')"""  # noqa: S608
+
+
+def _actor(row: Sequence[Any]) -> Actor:
     names, converters = _reading(connection.vendor)
-    values = list(row)
+    *values, is_operator, role = row
     for n, convert in converters:
         values[n] = convert(values[n])
-    return ApiKey.from_db(DEFAULT_DB_ALIAS, names, values)
+    key = ApiKey.from_db(DEFAULT_DB_ALIAS, names, values)
+    if is_operator is None:
+        return Actor.from_key(key, Responsible())
+    return Actor.from_key(key, Responsible(bool(is_operator), MemberRole(role) if role else None))
 
 
 @functools.cache
@@ -179,7 +153,7 @@ def presented_key(request: HttpRequest) -> str | None:
 def key_actor(request: HttpRequest) -> Actor | None:
     """The actor that the Authorization header stands for, None without one; raises InvalidKey for a bad one."""
     text = presented_key(request)
-    return None if text is None else Actor.from_key(recognise(text))
+    return None if text is None else recognise(text)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -191,7 +165,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             actor = key_actor(request._request)
         except InvalidKey:
-            raise AuthenticationFailed("The API key is missing, unknown, expired or revoked.") from None
+            raise AuthenticationFailed("The API key is missing, unknown, expired, revoked or suspended.") from None
         return None if actor is None else (_KeyUser(), actor)
 
     def authenticate_header(self, request: Request) -> str:

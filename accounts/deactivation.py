@@ -3,23 +3,9 @@
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django.utils import timezone
 
 from . import clock, devices
-from .models import ApiKey, User
-
-
-def end_access(user: User) -> None:
-    """End every session and every key of somebody who is deactivated, at once."""
-    _end_sessions(user)
-    ApiKey.objects.filter(issued_by=user, revoked_at=None).update(revoked_at=timezone.now())
-
-
-def end_operator_access(user: User) -> None:
-    """End every session of somebody who is no operator any more, and the operator keys that they answer for."""
-    _end_sessions(user)
-    keys = ApiKey.objects.filter(issued_by=user, organization=None, revoked_at=None)
-    keys.update(revoked_at=timezone.now())
+from .models import User
 
 
 def forget_other_addresses(user: User) -> None:
@@ -35,10 +21,11 @@ def remove_second_factors(user: User) -> None:
     Authenticator.objects.filter(user=user).delete()
     user.credentials_at = clock.now()
     user.save(update_fields=["credentials_at"])
-    _end_sessions(user)
+    end_sessions(user)
 
 
-def _end_sessions(user: User) -> None:
+def end_sessions(user: User) -> None:
+    """Of somebody who is deactivated, or no operator any more; a service suspends their keys."""
     devices.revoke(user)
     for session in UserSession.objects.filter(user=user):
         session.end()

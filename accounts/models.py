@@ -202,6 +202,10 @@ class KeyScope(models.TextChoices):
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
 
 
+# What only the installation's own services need: such a key outlives whoever made it (R18).
+INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
+
+
 class ApiKey(models.Model):
     """A service's credential: a public prefix and a keyed hash; the key itself is shown once and never stored."""
 
@@ -228,11 +232,19 @@ class ApiKey(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("issued by"),
-        help_text=_("Who answers for what is done with it."),
+        help_text=_("Who answers for what is done with it: it may do no more than they may now."),
+    )
+    installation = models.BooleanField(
+        _("the installation's own"),
+        default=False,
+        editable=False,
+        help_text=_("Made on the machine, or for the mobile app's backend: nobody's leaving ends it."),
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    # Whoever answered for it may not any more. It stays so until somebody who may takes it over.
+    suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
@@ -241,13 +253,22 @@ class ApiKey(models.Model):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         ordering = ["-id"]
-        constraints = [models.CheckConstraint(condition=~Q(name=""), name="api_key_name_not_empty")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="api_key_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(installation=True) | Q(issued_by__isnull=False), name="api_key_has_somebody_responsible"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
 
+    def has_ended(self, now: dt.datetime) -> bool:
+        """Revoked or expired: for good."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
     def is_live(self, now: dt.datetime) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+        return self.suspended_at is None and not self.has_ended(now)
 
 
 class RateCount(models.Model):
@@ -276,7 +297,9 @@ class Invitation(models.Model):
     email = models.EmailField(_("e-mail"))
     role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
     hash = models.CharField(max_length=64, unique=True, editable=False)
-    invited_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("invited by"))
+    # Whose right to invite is judged once more when it is accepted: the person's, else that of the key without one.
+    invited_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("invited by"))
+    invited_by_key = models.ForeignKey(ApiKey, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(_("sent"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"))
 
@@ -289,6 +312,10 @@ class Invitation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["organization", "email"], name="invitation_one_per_person"),
             one_of("role", MemberRole, "invitation_role_known"),
+            models.CheckConstraint(
+                condition=Q(invited_by__isnull=False) | Q(invited_by_key__isnull=False),
+                name="invitation_has_somebody_responsible",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ def _own_organizations(actor: "Actor") -> Any:
     from .models import Member
 
     if actor.key is not None:
-        return [actor.key.organization_id]
+        return [actor.key.organization_id] if actor.has_worth and actor.key.organization_id else []
     if actor.user is None or not actor.user.is_active:
         return []
     return Member.objects.filter(user=actor.user, status=Member.Status.ACTIVE).values("organization_id")

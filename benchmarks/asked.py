@@ -10,11 +10,12 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
-from accounts.authentication import issue_key  # noqa: E402
+from accounts.access import Actor  # noqa: E402
 from accounts.models import Member  # noqa: E402
 from consent import lookups  # noqa: E402
 from consent.decisions import Question  # noqa: E402
 from consent.lookup_sql import STATEMENTS  # noqa: E402
+from consent.services.credentials import issue_key  # noqa: E402
 
 BATCH = 1_000
 
@@ -25,7 +26,7 @@ def main(count: int) -> None:
     ids = list(Member.objects.values_list("organization_id", "pk")[: 20 * count])
     chosen = [dice.choice(ids) for _ in range(count)]
     questions = [{"organization": str(o), "member": str(m), "product": "le_chat"} for o, m in chosen]
-    _key, text = issue_key("benchmark", ["decisions:read"])
+    text = issue_key(name="benchmark", scopes=["decisions:read"], actor=Actor.on_machine(), source="command").text
     items = [lookups.asked_of("postgresql", n, Question(**each)) for n, each in enumerate(questions[:BATCH])]
     parameters = [list(column) for column in zip(*items, strict=True)]
     statement = STATEMENTS[connection.vendor, False, False]

@@ -57,6 +57,7 @@ class Others(threading.Thread):
                     actor=self.actor,
                     source="admin",
                     reason="as they asked",
+                    version_required=False,
                 )
         except Exception as error:
             self.failure = error
@@ -66,7 +67,9 @@ class Others(threading.Thread):
 
 class Drill:
     def __init__(self, kills: int, seed: int) -> None:
-        self.author, self.second = (Actor.from_user(User.objects.get(email=email)) for email in OPERATORS)
+        self.author, self.second = (
+            Actor.from_user(User.objects.get(email=email), confirmed=True) for email in OPERATORS
+        )
         self.ids: list[object] = list(Organization.objects.order_by("pk").values_list("pk", flat=True))
         self.left, self.dice = kills, random.Random(seed)  # noqa: S311
         self.others = Others(self.second, self.ids, seed + 1)

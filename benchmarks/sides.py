@@ -69,7 +69,7 @@ def prepare(rows: str) -> dict[str, Any]:
     from consent.surfaces import LE_CHAT_CONSOLE
 
     loaded(rows)
-    actor = Actor.from_user(User.objects.get(email=OPERATORS[0]))
+    actor = Actor.from_user(User.objects.get(email=OPERATORS[0]), confirmed=True)
     begun = time.perf_counter()
     job = jobs.preview_choice(
         surface=LE_CHAT_CONSOLE,

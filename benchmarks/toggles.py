@@ -97,7 +97,7 @@ def people() -> dict[str, Any]:
     from accounts.models import Organization, User
     from consent.services import members
 
-    operator = Actor.from_user(User.objects.get(email=OPERATORS[0]))
+    operator = Actor.from_user(User.objects.get(email=OPERATORS[0]), confirmed=True)
     User.objects.create_user(EMAIL, PASSWORD, name="Owner")
     organizations = Organization.objects.order_by("pk")
     owned = list(organizations[:: max(1, organizations.count() // OWNED)])[:OWNED]

@@ -13,6 +13,9 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden, NotFound
+from accounts.reauthentication import confirm_person
+
+from .services.errors import ConfirmationRequired
 
 
 class PortalAdminSite(admin.AdminSite):
@@ -53,6 +56,8 @@ class PortalAdminSite(admin.AdminSite):
                 raise Http404 from error
             except Forbidden:
                 return render(request, "admin/forbidden.html", status=403)
+            except ConfirmationRequired:
+                confirm_person(request)
 
         return checked
 

@@ -5,7 +5,7 @@ import dataclasses
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, acts_as_operator
+from accounts.access import Actor, Permission, acts_as_operator, opt_in_act
 from accounts.models import Member, Organization
 
 from . import shown
@@ -45,6 +45,8 @@ class Card:
     # Opting in needs more than the setting's own rule where the provider acts for a customer.
     needs_reason: bool
     for_operator: bool
+    # Whether opting in will ask once more who is there: then the form is sent without script.
+    confirms_person: bool
 
     @property
     def label(self) -> str | Promise:
@@ -76,11 +78,6 @@ class Card:
     def asks(self) -> bool:
         """Whether using the control opens the question; opting out never does (R13)."""
         return not self.checked and not self.disabled
-
-    @property
-    def confirms_person(self) -> bool:
-        """Whether opting in asks who is there once more: on a plan that is opted out by default."""
-        return self.setting.opt_in_needs_reason
 
     @property
     def effective(self) -> str:
@@ -204,14 +201,15 @@ class Card:
 
 def card_of(place: Place, actor: Actor, setting: ShownSetting, *, version: int | None = None) -> Card:
     """`version`: the one that the reader saw, where it is not today's."""
-    foreign = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
+    by_operator = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
     return Card(
         setting=setting,
         html_id=place.html_id,
         url=place.url,
         version=setting.version if version is None else version,
-        needs_reason=setting.opt_in_needs_reason or foreign,
+        needs_reason=setting.opt_in_needs_reason or by_operator,
         for_operator=actor.is_operator,
+        confirms_person=opt_in_act(needs_reason=setting.opt_in_needs_reason, by_operator=by_operator) is not None,
     )
 
 

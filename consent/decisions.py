@@ -64,7 +64,7 @@ def decide(question: Question, actor: Actor) -> Answer:
 def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
     """As `decide`, for whoever presents an API key, which is looked up in the same query; raises InvalidKey too."""
     row, now, found = fetch_one(question, prefix_of(key))
-    actor = Actor.from_key(verified(key, found))
+    actor = verified(key, found)
     return _answer(question, row, now, actor), actor
 
 

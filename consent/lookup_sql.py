@@ -139,7 +139,7 @@ def _statement(vendor: str, one: bool, as_of: bool) -> str:
     select = select.format(now=_NOW[vendor])
     if not one:
         return f"{select}\nFROM {_MANY[vendor]}\n{_joined(vendor, joins)}\nORDER BY q.n"
-    key = ", ".join(f"k.{name}" for name in key_columns())
+    key = ", ".join(key_columns())
     joins = [*joins, (KEYS, "k", "k.prefix = q.prefix")]
     # Of one, plain joins find the same rows as soon, and with less to plan and to copy.
     return f"{select}, {key}\nFROM {_ONE[vendor]}\n{_joined('sqlite', joins)}"

@@ -19,6 +19,8 @@ class PausedBecause(models.TextChoices):
     SOMEBODY = "somebody", _("Somebody paused it")
     FAILING = "failing", _("It kept failing")
     GONE = "gone", _("It answered that it is gone (410)")
+    # Only taking it over ends this, never "go on".
+    SUSPENDED = "suspended", _("The person responsible for it may no longer have it")
 
 
 class WebhookQuerySet(models.QuerySet["WebhookEndpoint"]):

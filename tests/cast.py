@@ -60,7 +60,7 @@ class Cast:
 
 def make() -> Cast:
     operator = user("odin@provider.example", "Odin Eriksen", is_staff=True)
-    provider = Actor.from_user(operator)
+    provider = Actor.from_user(operator, confirmed=True)
     labs, brage = organizations.create_organizations(
         [
             OrganizationDraft(name="Kvasir Labs", subscriptions=[plans.get_plan(key) for key in LABS_PLANS]),

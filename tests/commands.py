@@ -63,7 +63,7 @@ def database() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def make_operator() -> Actor:
-    return Actor.from_user(User.objects.create_user(OPERATOR, None, name="Odin Eriksen", is_staff=True))
+    return Actor.from_user(User.objects.create_user(OPERATOR, None, name="Odin Eriksen", is_staff=True), confirmed=True)
 
 
 def make_organizations(actor: Actor, plan: str, *external_ids: str) -> list[Organization]:

@@ -20,7 +20,7 @@ def _names(app: str) -> list[str]:
     return [module.name for module in pkgutil.iter_modules(import_module(f"{app}.management.commands").__path__)]
 
 
-COMMANDS = [(app, name) for app in ("accounts", "consent") for name in _names(app)]
+COMMANDS = [(app, name) for app in ("consent",) for name in _names(app)]
 
 
 def manage(*argv: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from accounts.authentication import issue_key
 from tests.commands import run
+from tests.keys import issue_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

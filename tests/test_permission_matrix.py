@@ -15,11 +15,12 @@ from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.access import Actor
+from accounts.models import Invitation
 from consent import ledger
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
-from consent.services import webhooks
+from consent.services import invitations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
@@ -55,6 +56,7 @@ class Row:
 API = "api/v1/"
 ORGANIZATION = f"{API}organizations/<str:organization>/"
 MEMBER = f"{ORGANIZATION}members/<str:member>/"
+INVITATION = f"{ORGANIZATION}invitations/<str:invitation>/"
 ANYBODY = "200 200 200 200 200 200 200 200 200 200 200"
 SIGNED_IN = "401 200 200 200 200 200 200 200 200 200 200"
 NOWHERE = "404 404 404 404 404 404 404 404 404 404 404"
@@ -95,9 +97,12 @@ API_ROWS = [
     Row(
         "POST",
         f"{ORGANIZATION}members/",
-        MANAGERS.replace("200", "201"),
+        "401 202 202 403 403 404 201 202 404 201 403",
         {"email": "new@kvasir.example", "name": "New", "role": "member"},
     ),
+    Row("GET", f"{ORGANIZATION}invitations/", READERS),
+    Row("GET", INVITATION, READERS),
+    Row("DELETE", INVITATION, MANAGERS.replace("200", "204")),
     Row("GET", MEMBER, READERS),
     Row("PATCH", MEMBER, MANAGERS, {"role": "auditor"}),
     Row("DELETE", MEMBER, MANAGERS.replace("200", "204")),
@@ -189,12 +194,14 @@ def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() ->
 def world() -> World:
     made = make_world()
     ledger.sequence()  # reading a feed then writes nothing either
-    author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True))
+    author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True), confirmed=True)
     for verb, status in STATES.items():
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
         job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
         BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
     # Nothing is there to answer a test; that it could not be sent is an answer too.
+    invited = {"email": "invited@kvasir.example", "role": "auditor", "actor": author, "link": str}
+    invitations.invite(organization=made.cast.labs, **invited)
     webhooks.create_endpoint(organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author)
     return made
 
@@ -213,6 +220,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
         "_path": "v1/nowhere/",
         "job": str(job_for(text)),
+        "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),
         "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }

@@ -25,8 +25,9 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import User
+from accounts.reauthentication import session_actor
 
-from ..services.errors import Invalid, Refused, ServiceError, VersionMismatch, VersionRequired
+from ..services.errors import ConfirmationRequired, ServiceError
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -34,11 +35,9 @@ if TYPE_CHECKING:
 else:
     ModelAdmin, BasePaginator = admin.ModelAdmin, Paginator
 
-STATUS: dict[type[ServiceError], int] = {Invalid: 400, Refused: 409, VersionMismatch: 412, VersionRequired: 428}
-
 
 def actor_of(request: HttpRequest) -> Actor:
-    return Actor.from_user(cast(User, request.user))
+    return session_actor(request)
 
 
 class CappedPaginator(BasePaginator):
@@ -173,9 +172,11 @@ def attempt(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attemp
         return Attempt(400)
     try:
         return Attempt(200, change(form.cleaned_data))
+    except ConfirmationRequired:
+        raise  # the site asks, and then sends this form again
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error.detail))
-        return Attempt(STATUS[type(error)])
+        return Attempt(error.http_status)
 
 
 def instant(field: str, words: Any) -> Callable[[Any, Any], str]:

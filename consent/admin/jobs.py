@@ -14,7 +14,6 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Plan
-from accounts.reauthentication import confirm_person
 
 from ..bulk import approval, engine, jobs, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
@@ -24,10 +23,10 @@ from ..bulk.imports.staging import BAD, DUPLICATE
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
-from ..services.errors import ServiceError
+from ..services.errors import ConfirmationRequired, ServiceError
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
-from .base import STATUS, OperatorAdmin, actor_of, instant, posted, state_words
+from .base import OperatorAdmin, actor_of, instant, posted, state_words
 from .bulk import STANDING, part_label
 
 _SHOWN = 50  # problems of an import; the download has all
@@ -90,7 +89,7 @@ class BulkJobAdmin(OperatorAdmin):
         context = self._told(request, job) | {"original": job, "refused": refused}
         if refused is not None and refused.code == "drifted":
             context["drifted"] = True
-        status = 200 if refused is None else STATUS[type(refused)]
+        status = 200 if refused is None else refused.http_status
         return self.screen(request, "admin/jobs/page.html", context, title=title_of(job), status=status)
 
     def state_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -153,10 +152,11 @@ class BulkJobAdmin(OperatorAdmin):
             raise Http404
         job, more = self.job(object_id), {}
         if verb == "approve":
-            confirm_person(request)
             more = {"digest": request.POST.get("digest", "")}
         try:
             _VERBS[verb](job=job, actor=actor_of(request), **more)
+        except ConfirmationRequired:
+            raise
         except ServiceError as error:
             return self._page(request, self.job(object_id), error)
         messages.success(request, _SAID[verb])

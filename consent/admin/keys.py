@@ -11,10 +11,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import NotFound, Permission, get_organization
-from accounts.authentication import issue_key, revoke_key
 from accounts.models import ApiKey
 
-from ..services.errors import Invalid
+from ..models import Source
+from ..services import credentials
+from ..services.credentials import Issued
+from ..services.errors import ConfirmationRequired, Invalid, ServiceError
 from .base import OperatorAdmin, actor_of, attempt, posted
 from .filters import there_filter
 from .forms import KeyForm
@@ -27,6 +29,7 @@ class ApiKeyAdmin(OperatorAdmin):
     list_select_related = ("organization", "issued_by")
     list_filter = (
         there_filter("revoked_at", _("revocation"), there=_("Revoked"), absent=_("Not revoked")),
+        there_filter("suspended_at", _("suspension"), there=_("Suspended"), absent=_("Not suspended")),
         there_filter("organization", _("whose"), there=_("Organizations'"), absent=_("Operator keys")),
     )
     ordering = ("-id",)
@@ -34,7 +37,7 @@ class ApiKeyAdmin(OperatorAdmin):
     search_help_text = _("The start of a key's name, or its prefix in full.")
     fields = readonly_fields = (
         "name", "prefix", "belongs_to", "scope_names", "issued_by",
-        "is_live", "created_at", "expires_at", "revoked_at", "last_used_at",
+        "installation", "is_live", "created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at",
     )  # fmt: skip
     change_form_template = "admin/key_change.html"
 
@@ -48,11 +51,17 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @admin.display(description=_("valid"))
     def is_live(self, key: ApiKey) -> str:
-        return gettext("Yes") if key.is_live(timezone.now()) else gettext("No")
+        if key.has_ended(timezone.now()):
+            return gettext("No")
+        return gettext("Suspended") if key.suspended_at else gettext("Yes")
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.revoke_view)
-        return [path("<str:object_id>/revoke/", view, name="accounts_apikey_revoke"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<str:object_id>/revoke/", wrap(self.revoke_view), name="accounts_apikey_revoke"),
+            path("<str:object_id>/take-over/", wrap(self.take_over_view), name="accounts_apikey_take_over"),
+            *super().get_urls(),
+        ]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         form = KeyForm(request.POST if request.method == "POST" else None)
@@ -60,16 +69,22 @@ class ApiKeyAdmin(OperatorAdmin):
         if request.method == "POST":
             made = attempt(form, lambda data: self._issue(request, data))
             if made.done:
-                key, text = made.result
-                self.log_addition(request, key, [{"added": {}}])
-                return self.screen(
-                    request, "admin/key_made.html", {"key": key, "text": text}, title=gettext("The new key")
-                )
+                self.log_addition(request, made.result.key, [{"added": {}}])
+                return self._made(request, made.result)
             status = made.status
         context = {"form": form, "submit": gettext("Create the key")}
         return self.screen(request, "admin/form.html", context, title=gettext("New API key"), status=status)
 
-    def _issue(self, request: HttpRequest, data: dict[str, Any]) -> tuple[ApiKey, str]:
+    def _made(self, request: HttpRequest, issued: Issued) -> HttpResponse:
+        """The one time that its text is shown; without one it waits for another operator."""
+        if issued.text is None:
+            words = gettext("The key waits: another operator has to take it over, and is shown its text.")
+            messages.warning(request, words)
+            return redirect("admin:accounts_apikey_change", issued.key.pk)
+        context = {"key": issued.key, "text": issued.text}
+        return self.screen(request, "admin/key_made.html", context, title=gettext("The new key"))
+
+    def _issue(self, request: HttpRequest, data: dict[str, Any]) -> Issued:
         organization = None
         if data["organization"]:
             try:
@@ -78,19 +93,14 @@ class ApiKeyAdmin(OperatorAdmin):
                 raise Invalid(
                     "unknown_organization", gettext("There is no such organization."), "organization"
                 ) from None
-        try:
-            return issue_key(
-                data["name"],
-                data["scopes"],
-                organization=organization,
-                expires_at=data["expires_at"],
-                issued_by=actor_of(request).user,
-            )
-        except ValueError:
-            scope = ApiKey.Scope.CONSENT_MEMBER.value
-            raise Invalid(
-                "operator_scope", gettext("The scope %(scope)s is for operator keys only.") % {"scope": scope}, "scopes"
-            ) from None
+        return credentials.issue_key(
+            name=data["name"],
+            scopes=data["scopes"],
+            organization=organization,
+            expires_at=data["expires_at"],
+            actor=actor_of(request),
+            source=Source.ADMIN,
+        )
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -98,13 +108,35 @@ class ApiKeyAdmin(OperatorAdmin):
         """A key is looked at and revoked, never changed."""
         if request.method == "POST":
             return HttpResponse(status=405, headers={"Allow": "GET"})
+        return self._looked_at(request, object_id)
+
+    def _looked_at(self, request: HttpRequest, object_id: str, status: int = 200) -> HttpResponse:
+        key: ApiKey = self.found(ApiKey.objects.select_related("organization", "issued_by"), object_id)
         buttons = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
-        return super().change_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
+        context = {**buttons, "ended": key.has_ended(timezone.now())}
+        request.method = "GET"  # where a form of the page was refused, it is looked at once more
+        response: HttpResponse = super().change_view(request, object_id, "", context)
+        response.status_code = status
+        return response
+
+    @posted
+    def take_over_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Answer for the key from now on; its new text is shown this once."""
+        key: ApiKey = self.found(ApiKey.objects.select_related("organization"), object_id)
+        try:
+            taken = credentials.take_over_key(key=key, actor=actor_of(request), source=Source.ADMIN)
+        except ConfirmationRequired:
+            raise
+        except ServiceError as error:
+            messages.error(request, str(error))
+            return self._looked_at(request, str(key.pk), error.http_status)
+        self.log_change(request, key, [{"changed": {"fields": [gettext("responsible")]}}])
+        return self._made(request, taken)
 
     @posted
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key: ApiKey = self.found(ApiKey.objects, object_id)
-        if revoke_key(key):
+        if credentials.revoke_key(key=key, actor=actor_of(request), source=Source.ADMIN):
             self.log_change(request, key, [{"changed": {"fields": [gettext("revoked")]}}])
         messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))
         return redirect("admin:accounts_apikey_change", key.pk)

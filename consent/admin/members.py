@@ -17,7 +17,7 @@ from ..rules import Choice
 from ..services import choices, members
 from ..services.errors import ServiceError
 from ..surfaces import LE_CHAT_MOBILE
-from .base import STATUS, OperatorAdmin, actor_of, attempt, instant, posted
+from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import MemberForm
 from .organization_page import SOURCE
 
@@ -127,7 +127,7 @@ class MemberAdmin(OperatorAdmin):
 
     def _refused(self, request: HttpRequest, member: Member, error: ServiceError) -> HttpResponse:
         messages.error(request, f"{gettext('Not saved.')} {error.detail}")
-        return self._page(request, member, status=STATUS[type(error)])
+        return self._page(request, member, status=error.http_status)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Their events are part of the organization's history."""

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.catalogue import Product
 from accounts.models import Member, Organization
-from accounts.reauthentication import confirm_person
 
 from .. import shown
 from ..cards import Card, Place, card_at, card_of
@@ -138,8 +137,6 @@ class OrganizationPage(OperatorAdmin):
         place, form = place_of(organization, found), ChoiceForm(request.POST)
         if form.is_valid() and form.cleaned_data["choice"] == Choice.OPTED_IN and not form.cleaned_data["confirmed"]:
             return self._ask(request, place, form.cleaned_data["version"])
-        if form.is_valid() and form.cleaned_data["choice"] == Choice.OPTED_IN:
-            confirm_person(request)  # the provider's person decides for a customer
         done = attempt(form, lambda data: self._choose(actor_of(request), place, data))
         if done.done:
             messages.success(request, card_at(place, actor_of(request)).saved)
@@ -160,7 +157,6 @@ class OrganizationPage(OperatorAdmin):
             source=SOURCE,
             reason=data["reason"],
             expected_version=data["version"],
-            version_required=True,
         )
 
     def _ask(

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -16,11 +17,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts.deactivation import end_access, forget_other_addresses, remove_second_factors
+from accounts.access import Act
+from accounts.deactivation import end_sessions, forget_other_addresses, remove_second_factors
 from accounts.models import User
-from accounts.reauthentication import confirm_person
 
-from .base import OperatorAdmin, yes_no
+from ..models import Source
+from ..services import credentials, layers
+from .base import OperatorAdmin, actor_of, yes_no
 
 if TYPE_CHECKING:
     BaseUserForm = forms.ModelForm[User]
@@ -111,10 +114,14 @@ class UserAdmin(OperatorAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         # No event speaks of users: this is the one model that is saved here.
-        obj.save()
-        forget_other_addresses(obj)
-        if not obj.is_active:
-            end_access(obj)
+        with transaction.atomic():
+            obj.save()
+            forget_other_addresses(obj)
+            if not obj.is_active:
+                end_sessions(obj)
+            credentials.suspend_for(
+                obj, actor=actor_of(request), source=Source.ADMIN
+            )  # what the person may not answer for any more
 
     @admin.display(description=_("password"))
     def password_link(self, user: User) -> str:
@@ -143,7 +150,7 @@ class UserAdmin(OperatorAdmin):
         """For somebody who has lost them, recovery codes and all; that it is they who ask, the operator answers for."""
         user: User = self.found(User.objects, object_id)
         if request.method == "POST":
-            confirm_person(request)
+            layers.require_confirmed(actor_of(request), Act.OPERATOR_MAKE)
             remove_second_factors(user)
             self.log_change(request, user, [{"changed": {"fields": [gettext("second factors")]}}])
             messages.success(request, gettext("The second factors are removed, and every session is ended."))

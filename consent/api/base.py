@@ -1,7 +1,7 @@
 """What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
 
 import logging
-from typing import Any, cast
+from typing import Any
 
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
@@ -16,18 +16,15 @@ from accounts import limits
 from accounts.access import Actor, Forbidden, NotFound
 from accounts.authentication import ApiKeyAuthentication
 from accounts.limits import TooMany
-from accounts.models import User
-from accounts.reauthentication import is_confirmed
+from accounts.reauthentication import session_actor
 from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
 
-from ..services.errors import Invalid, Refused, ServiceError, VersionMismatch, VersionRequired
+from ..services.errors import ServiceError
 from .body import JSONParser
 from .fields import Input
 
 logger = logging.getLogger(__name__)
-
-_STATUSES: dict[type[ServiceError], int] = {Invalid: 400, Refused: 409, VersionMismatch: 412, VersionRequired: 428}
 
 
 def refusal(exc: Exception) -> Exception:
@@ -35,7 +32,7 @@ def refusal(exc: Exception) -> Exception:
     match exc:
         case ServiceError():
             errors = [fault(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
-            return Problem(_STATUSES[type(exc)], str(exc.code), str(exc), errors)
+            return Problem(exc.http_status, str(exc.code), str(exc), errors)
         case NotFound():
             # One text for absent and foreign.
             return Problem(404, "not_found", _("There is no such object."))
@@ -80,7 +77,7 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self.actor = request.auth if isinstance(request.auth, Actor) else Actor.from_user(cast(User, request.user))
+        self.actor = request.auth if isinstance(request.auth, Actor) else session_actor(request._request)
         (limits.ask if request.method in ("GET", "HEAD") else limits.write)(self.actor)
         if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
             self.params = self._read_query(request)
@@ -98,12 +95,6 @@ class ApiView(APIView):
         serializer = serializer_class(data=self.request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data  # type: ignore[no-any-return]
-
-    def confirm_person(self) -> None:
-        """For who is signed in by a session, as on the screens; a key has nobody to ask."""
-        if self.actor.key is None and not is_confirmed(self.request._request):
-            text = _("Confirm who you are first, under /account/confirm/, and send this again.")
-            raise Problem(403, "reauthentication_required", text)
 
     def created(self, data: object, *path: object) -> Response:
         """201, with the address of what was made below this one."""

@@ -13,7 +13,7 @@ from accounts.fields import parse_id
 from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
 
-from ..bulk import jobs, reports
+from ..bulk import approval, jobs, reports
 from ..bulk.selection import Selection
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import Source
@@ -76,9 +76,11 @@ class BulkJobs(JobView):
         found, following = self.paginator.page(request, self.jobs().filter(**self.params))
         return Response({"results": BulkJobOutput(found, many=True).data, "next": following})
 
-    @idempotent
+    def may_post(self) -> None:
+        approval.answering_person(self.actor)
+
+    @idempotent(may_post)
     def post(self, request: Request) -> Response:
-        require(self.actor, Permission.CONSENT_CHOOSE, None)
         values = self.body(BulkJobInput)
         if values["dry_run"]:
             return self.accepted(self._previewed(values))
@@ -158,14 +160,17 @@ class BulkJobApproval(JobView):
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         digest = self.body(ApproveInput).get("digest", "")
-        self.confirm_person()
         return Response(BulkJobOutput(jobs.approve(job=of, actor=self.actor, digest=digest)).data)
 
 
 class BulkJobUndo(JobView):
     """A preview of the undo, a job of its own; run like any other, by its digest."""
 
-    @idempotent
+    def may_post(self, job: str) -> None:
+        self.job(job)
+        approval.answering_person(self.actor)
+
+    @idempotent(may_post)
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         reason = self.body(ReasonInput).get("reason", "")

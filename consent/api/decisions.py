@@ -51,13 +51,13 @@ class Asker:
         request = self._request
         if self.key is not None:
             with _invalid_key_refused():
-                actor = Actor.from_key(recognise(self.key))
+                actor = recognise(self.key)
             limits.ask(actor)
             return actor
         if not request.user.is_authenticated or not request.user.is_active:
             raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
         check_csrf(request)
-        return Actor.from_user(request.user)
+        return Actor.from_user(request.user)  # a question asks nobody who is there
 
     def decide(self, question: Question) -> Answer:
         if self.key is None:
@@ -73,7 +73,7 @@ def _invalid_key_refused() -> Iterator[None]:
     try:
         yield
     except InvalidKey:
-        detail = _("The API key is missing, unknown, expired or revoked.")
+        detail = _("The API key is missing, unknown, expired, revoked or suspended.")
         raise _unauthorized("authentication_failed", detail) from None
 
 

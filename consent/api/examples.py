@@ -20,6 +20,7 @@ EXAMPLES: dict[str, Any] = {
         "id": _ID, "external_id": "acme", "name": "Acme", "kind": "team", "country": "FR", "status": "active",
         "subscriptions": {"le_chat": "le_chat_free", "ai_studio": None}, "created_at": _AT,
     },
+    "InvitationOutput": {"id": _KEY, "email": "ada@acme.example", "role": "member", "expires_at": _AT},
     "OrganizationInput": {
         "name": "Acme", "kind": "team", "external_id": "acme", "country": "FR",
         "subscriptions": {"le_chat": "le_chat_free"},

@@ -1,5 +1,6 @@
 """`Idempotency-Key`: the same request, sent again within a day, gets the first one's answer and does nothing more.
 
+Whether the caller may do this is asked first, each time: an answer is not given again to who lost the right meanwhile.
 The key is stored in the transaction of the write, before it: whoever sends the same at the same time waits for that.
 A request that failed leaves nothing behind, and may be sent again.
 """
@@ -27,28 +28,35 @@ KEPT = dt.timedelta(hours=24)
 _Post = Callable[..., Response]
 
 
-def idempotent(post: _Post) -> _Post:
-    """For a view's `post` that creates something, and whose answer holds no secret."""
+def idempotent(may_post: Callable[..., None]) -> Callable[[_Post], _Post]:
+    """For a view's `post` that creates something, and whose answer holds no secret.
 
-    @functools.wraps(post)
-    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(HEADER)
-        if key is None:
-            return post(view, request, *args, **kwargs)
-        if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
-            detail = _("An Idempotency-Key has 1 to 255 printable ASCII characters.")
-            raise Problem(400, "idempotency_key", detail)
-        with transaction.atomic():
-            row = _claimed(view.actor, key, _fingerprint(request))
-            if row.status is not None:
-                return _repeated(row, _fingerprint(request))
-            response = post(view, request, *args, **kwargs)
-            row.status, row.body = response.status_code, json.loads(json.dumps(response.data, default=str))
-            row.location = response.headers.get("Location", "")
-            row.save(update_fields=["status", "body", "location"])
-        return response
+    `may_post` is called with the view and what the URL names; it raises NotFound or Forbidden, as the post itself does.
+    """
 
-    return wrapped
+    def decorate(post: _Post) -> _Post:
+        @functools.wraps(post)
+        def wrapped(view: Any, request: Request, **kwargs: Any) -> Response:
+            may_post(view, **kwargs)
+            key = request.headers.get(HEADER)
+            if key is None:
+                return post(view, request, **kwargs)
+            if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+                detail = _("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+                raise Problem(400, "idempotency_key", detail)
+            with transaction.atomic():
+                row = _claimed(view.actor, key, _fingerprint(request))
+                if row.status is not None:
+                    return _repeated(row, _fingerprint(request))
+                response = post(view, request, **kwargs)
+                row.status, row.body = response.status_code, json.loads(json.dumps(response.data, default=str))
+                row.location = response.headers.get("Location", "")
+                row.save(update_fields=["status", "body", "location"])
+            return response
+
+        return wrapped
+
+    return decorate
 
 
 def _fingerprint(request: Request) -> str:

@@ -1,17 +1,20 @@
-"""An organization's members. Deleting means leaving: the row, its history and its choice stay (R14)."""
+"""An organization's members and invitations. Deleting a member means leaving: row, history and choice stay (R14)."""
 
+from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import Permission, get_member, get_organization
-from accounts.models import Member
+from accounts.access import NotFound, Permission, acts_as_operator, get_member, get_organization, require
+from accounts.fields import parse_id
+from accounts.models import Invitation, Member
 from config.paging import CursorPagination
 
 from ..models import Source
+from ..services import invitations
 from ..services.members import add_member, remove_member, update_member
 from .base import ApiView
 from .idempotency import idempotent
-from .serializers import MemberChange, MemberInput, MemberOutput
+from .serializers import InvitationOutput, MemberChange, MemberInput, MemberOutput
 
 
 class Members(ApiView):
@@ -23,11 +26,59 @@ class Members(ApiView):
         members, following = self.paginator.page(request, rows)
         return Response({"results": MemberOutput(members, many=True).data, "next": following})
 
-    @idempotent
-    def post(self, _request: Request, organization: str) -> Response:
+    def may_post(self, organization: str) -> None:
+        get_organization(self.actor, organization, Permission.MEMBERS_MANAGE)
+
+    @idempotent(may_post)
+    def post(self, request: Request, organization: str) -> Response:
+        """The provider adds (201); an organization's people and keys invite, and the person joins themselves (202)."""
         found = get_organization(self.actor, organization, Permission.MEMBERS_MANAGE)
-        made = add_member(organization=found, actor=self.actor, source=Source.API, **self.body(MemberInput))
-        return self.created(MemberOutput(made).data, made.pk)
+        values = self.body(MemberInput)
+        if acts_as_operator(self.actor, Permission.MEMBERS_MANAGE, found):
+            made = add_member(organization=found, actor=self.actor, source=Source.API, **values)
+            return self.created(MemberOutput(made).data, made.pk)
+        if values.get("external_id") is not None:
+            require(self.actor, Permission.EXTERNAL_IDS, found)
+
+        def link(secret: str) -> str:
+            return request.build_absolute_uri(reverse("invitation", args=[secret]))
+
+        sent = invitations.invite(
+            organization=found, email=values["email"], role=values["role"], actor=self.actor, link=link
+        )
+        path = reverse("api:invitation", args=[found.pk, sent.pk])
+        location = {"Location": request.build_absolute_uri(path)}
+        return Response(InvitationOutput(sent).data, status=202, headers=location)
+
+
+class Invitations(ApiView):
+    """Those that can still be accepted."""
+
+    paginator = CursorPagination()
+
+    def get(self, request: Request, organization: str) -> Response:
+        found = get_organization(self.actor, organization, Permission.MEMBERS_VIEW)
+        rows = Invitation.objects.live().filter(organization=found)
+        sent, following = self.paginator.page(request, rows)
+        return Response({"results": InvitationOutput(sent, many=True).data, "next": following})
+
+
+class InvitationDetail(ApiView):
+    def get(self, _request: Request, organization: str, invitation: str) -> Response:
+        return Response(InvitationOutput(self._invitation(organization, invitation, Permission.MEMBERS_VIEW)).data)
+
+    def delete(self, _request: Request, organization: str, invitation: str) -> Response:
+        found = self._invitation(organization, invitation, Permission.MEMBERS_MANAGE)
+        invitations.withdraw(invitation=found, actor=self.actor)
+        return Response(status=204)
+
+    def _invitation(self, organization: str, ident: str, permission: Permission) -> Invitation:
+        of = get_organization(self.actor, organization, permission)
+        pk = parse_id(ident)
+        found = Invitation.objects.live().filter(organization=of, pk=pk).first() if pk else None
+        if found is None:
+            raise NotFound("invitation")
+        return found
 
 
 class MemberDetail(ApiView):

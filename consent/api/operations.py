@@ -6,7 +6,7 @@ Views of the framework are described by their serializers; the plain ones, which
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -86,6 +86,8 @@ class Operation:
     status: int = 200
     refusals: Sequence[int] = ()
     parameters: Sequence[OpenApiParameter] = ()
+    # Further answers, by their status.
+    also: Mapping[int, type[serializers.Serializer[Any]]] = dataclasses.field(default_factory=dict)
 
 
 _IF_MATCH = OpenApiParameter(
@@ -118,8 +120,13 @@ OPERATIONS = [
     O(organizations.SubscriptionDetail, "delete", "endSubscription", "End a subscription", _MEMBERS, None,
       shapes.ReasonInput, 204, (409,)),
     O(members.Members, "get", "listMembers", "An organization's members", _ORGANIZATIONS, shapes.MemberOutput),
-    O(members.Members, "post", "addMember", "Let somebody join", _MEMBERS, shapes.MemberOutput, shapes.MemberInput, 201,
-      _CREATING, (_KEY,)),
+    O(members.Members, "post", "addMember", "Invite somebody (organizations), or let them join (operators)", _MEMBERS,
+      shapes.MemberOutput, shapes.MemberInput, 201, _CREATING, (_KEY,), {202: shapes.InvitationOutput}),
+    O(members.Invitations, "get", "listInvitations", "Invitations that can still be accepted", _ORGANIZATIONS,
+      shapes.InvitationOutput),
+    O(members.InvitationDetail, "get", "getInvitation", "One invitation", _ORGANIZATIONS, shapes.InvitationOutput),
+    O(members.InvitationDetail, "delete", "withdrawInvitation", "Its link leads nowhere from now on", _MEMBERS, None, None,
+      204),
     O(members.MemberDetail, "get", "getMember", "One member", _ORGANIZATIONS, shapes.MemberOutput),
     O(members.MemberDetail, "patch", "changeMember", "Change role or external id", _MEMBERS, shapes.MemberOutput,
       shapes.MemberChange, 200, (409,)),
@@ -224,6 +231,7 @@ def responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
         found[operation.status] = _page_of(answer)
     else:
         found[operation.status] = OpenApiResponse(answer, description="Done.")
+    found |= {status: OpenApiResponse(also, description="Invited.") for status, also in operation.also.items()}
     usual = [400, 401, 403, 404, 429, 503]
     usual += [413, 415] if operation.method in ("post", "put", "patch", "delete") else []
     for status in sorted({*usual, *operation.refusals}):
@@ -252,6 +260,9 @@ def _examples(operation: Operation, shown: Any) -> list[OpenApiExample]:
     if shown is not None:
         status = [str(operation.status)]
         found.append(OpenApiExample("Answer", shown, response_only=True, status_codes=status))
+    for also, shape in operation.also.items():
+        example = EXAMPLES[shape.__name__]
+        found.append(OpenApiExample(f"Answer {also}", example, response_only=True, status_codes=[str(also)]))
     return found
 
 

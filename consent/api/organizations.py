@@ -68,9 +68,11 @@ class Organizations(ApiView):
         found, following = self.paginator.page(request, rows.prefetch_related(_LIVE))
         return Response({"results": OrganizationOutput(found, many=True).data, "next": following})
 
-    @idempotent
-    def post(self, request: Request) -> Response:
+    def may_post(self) -> None:
         require(self.actor, Permission.ORGANIZATION_CREATE, None)
+
+    @idempotent(may_post)
+    def post(self, request: Request) -> Response:
         values = self.body(OrganizationInput)
         owner = values.get("owner")
         draft = OrganizationDraft(

@@ -22,7 +22,6 @@ from config.paging import WholeList
 
 from .. import shown
 from ..models import Source
-from ..rules import Choice
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
 from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
@@ -80,16 +79,12 @@ class OrganizationSetting(ApiView):
         found = get_organization(self.actor, organization, Permission.CONSENT_CHOOSE)
         chosen_on = _surface(surface, ORGANIZATION_SURFACES)
         values: dict[str, Any] = self.body(ChoiceInput)
-        opts_in = values["choice"] == Choice.OPTED_IN
-        if opts_in and shown.organization_setting(found, chosen_on, self.actor).opt_in_needs_reason:
-            self.confirm_person()
         choose(
             surface=chosen_on,
             organization=found,
             actor=self.actor,
             source=Source.API,
             expected_version=_expected_version(request),
-            version_required=True,
             **values,
         )
         return self._shown(found, chosen_on)
@@ -143,7 +138,6 @@ class MemberSetting(ApiView):
             member=found,
             actor=self.actor,
             expected_version=_expected_version(request),
-            version_required=True,
             **{"source": Source.API, **values},
         )
         return _answer(shown.member_setting(found, chosen_on, self.actor))

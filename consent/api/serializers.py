@@ -73,6 +73,15 @@ class MemberOutput(serializers.Serializer[Any]):
     status = serializers.CharField()
 
 
+class InvitationOutput(serializers.Serializer[Any]):
+    """What was typed, and until when it is good: nothing about whoever has the address."""
+
+    id = serializers.CharField()
+    email = serializers.CharField()
+    role = serializers.CharField()
+    expires_at = Instant()
+
+
 class SettingOutput(serializers.Serializer[Any]):
     """A `shown.ShownSetting`."""
 
@@ -169,8 +178,10 @@ class LiftInput(Input):
 
 
 class MemberInput(Input):
+    """Somebody who is invited gives their own name when they join."""
+
     email = Email()
-    name = Text(allow_blank=True, max_length=200)
+    name = Text(required=False, allow_blank=True, max_length=200)
     role = OneOf(choices=Member.Role.values)
     external_id = Text(required=False, allow_null=True)
 

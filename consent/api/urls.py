@@ -24,6 +24,8 @@ urlpatterns: list[URLPattern] = [
     ),
     path(f"{_ORGANIZATION}members/", members.Members.as_view(), name="members"),
     path(_MEMBER, members.MemberDetail.as_view(), name="member"),
+    path(f"{_ORGANIZATION}invitations/", members.Invitations.as_view(), name="invitations"),
+    path(f"{_ORGANIZATION}invitations/<str:invitation>/", members.InvitationDetail.as_view(), name="invitation"),
     path(
         f"{_ORGANIZATION}privacy-settings/",
         privacy_settings.OrganizationSettings.as_view(),

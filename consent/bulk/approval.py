@@ -19,7 +19,7 @@ AUTHORITY_ENDED = "authority_ended"
 def answering_person(actor: Actor) -> User:
     """Who answers for what the actor does: the person, or by whom the key was issued. Raises Forbidden for none."""
     require(actor, Permission.CONSENT_CHOOSE, None)
-    person = actor.key.issued_by if actor.key is not None else actor.user
+    person = actor.person
     if person is None or not (person.is_active and person.is_staff):
         raise Forbidden(Permission.CONSENT_CHOOSE)
     return person

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, require
+from accounts.access import Act, Actor, Permission, require
 from accounts.models import Organization, Plan
 
 from .. import ledger
@@ -201,13 +201,15 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
     """A second operator's yes (R13): a person's, to what they saw, where they name its digest.
 
     Raises Forbidden for a key, for those who wrote, submitted or previewed it, and for who became an operator, or got a
-    new way in, afterwards; Invalid for another digest.
+    new way in, afterwards; Invalid for another digest; ConfirmationRequired.
     """
     answering_person(actor)
     job = _locked(job, JobStatus.AWAITING_APPROVAL)
     if digest and digest != job.digest:
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
-    job.approver, job.approved_at, job.status = require_approver(job, actor), ledger.clock(), JobStatus.QUEUED
+    approver = require_approver(job, actor)
+    layers.require_confirmed(actor, Act.JOB_APPROVE)
+    job.approver, job.approved_at, job.status = approver, ledger.clock(), JobStatus.QUEUED
     job.save(update_fields=["approver", "approved_at", "status"])
     return job
 

@@ -12,13 +12,16 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.functional import Promise, SimpleLazyObject
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.access import ROLE_PERMISSIONS, Actor, Forbidden, NotFound, Permission, get_organization, role_of
 from accounts.models import Member, Organization, Subscription, User
+from accounts.reauthentication import confirm_person, session_actor
 from accounts.second_factor import needs_second_factor
 
+from ..services.errors import ConfirmationRequired
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 
 CONSOLE_ROLES = tuple(role for role, held in ROLE_PERMISSIONS.items() if Permission.CONSENT_VIEW in held)
@@ -45,11 +48,17 @@ def person_page(view: PersonView) -> PersonView:
                 return HttpResponseClientRedirect(redirect_to_login(page_url)["Location"])
             return redirect_to_login(request.get_full_path())
         try:
-            response = view(request, Actor.from_user(request.user), *args, **kwargs)
+            response = view(request, session_actor(request), *args, **kwargs)
         except NotFound:
             raise Http404 from None
         except Forbidden:
             raise PermissionDenied from None
+        except ConfirmationRequired:
+            if _htmx(request):
+                # The page that asks must not be swapped into a setting: it leads back here, to be asked once more.
+                here = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
+                return HttpResponseClientRedirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': here})}")
+            confirm_person(request)
         # Going back must ask again: a page from a cache could say "used" after an opt-out.
         add_never_cache_headers(response)
         return response

@@ -8,19 +8,16 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, Permission
-from accounts.reauthentication import confirm_person
 from config import request_id
 
 from ..cards import Card, Place, card_at
 from ..models import Source
 from ..rules import Choice
 from ..services import choices
-from ..services.errors import Invalid, Refused, ServiceError, VersionMismatch, VersionRequired
+from ..services.errors import ConfirmationRequired, Invalid, Refused, ServiceError
 from ..surfaces import Scope
 from .forms import ChoiceForm
 from .pages import page
-
-_STATUS: dict[type[ServiceError], int] = {Invalid: 400, Refused: 409, VersionMismatch: 412, VersionRequired: 428}
 
 WholePage = Callable[[int], HttpResponse]
 
@@ -33,8 +30,6 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
     sent = form.cleaned_data
     if sent["choice"] == Choice.OPTED_IN and not sent["confirmed"]:
         return _ask(request, actor, place, whole_page, sent["version"])
-    if sent["choice"] == Choice.OPTED_IN and card_at(place, actor).confirms_person:
-        confirm_person(request)
     try:
         choices.choose(
             surface=place.surface,
@@ -45,8 +40,9 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
             source=Source.DATA_CONTROLS if place.surface.scope is Scope.MEMBER else Source.CONSOLE,
             reason=sent["reason"],
             expected_version=sent["version"],
-            version_required=True,
         )
+    except ConfirmationRequired:
+        raise
     except Invalid as error:
         if error.field == "reason" and not request.htmx:  # type: ignore[attr-defined]
             return _ask(request, actor, place, whole_page, sent["version"], reason=sent["reason"], error=error)
@@ -95,7 +91,7 @@ def _refuse(
     card = card_at(place, actor)
     reference = _("Reference %(id)s.") % {"id": request_id.current()}
     messages.error(request, f"{card.not_saved} {error.detail} {reference}")
-    status = _STATUS[type(error)]
+    status = error.http_status
     return _swap(request, card, status) if request.htmx else whole_page(status)  # type: ignore[attr-defined]
 
 

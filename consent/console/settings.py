@@ -13,16 +13,19 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, NotFound, Permission
-from accounts.authentication import issue_key, revoke_key
 from accounts.fields import parse_id
-from accounts.models import ApiKey, KeyScope, Organization
+from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
 
+from ..models import Source
+from ..services import credentials
+from ..services.credentials import Issued
+from ..services.errors import ConfirmationRequired, ServiceError
 from ..webhook_models import WebhookEndpoint
 from .forms import end_of
 from .pages import organization_page, page
 
 # The one that speaks for members is the provider's alone.
-SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope != KeyScope.CONSENT_MEMBER]
+SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope not in INSTALLATION_SCOPES]
 KEYS = 50
 
 
@@ -55,7 +58,9 @@ def settings(request: HttpRequest, actor: Actor, organization: Organization) -> 
         case "create":
             return _created(request, actor, organization)
         case "revoke":
-            return _revoked(request, organization)
+            return _revoked(request, actor, organization)
+        case "take-over":
+            return _taken_over(request, actor, organization)
     return _page(request, actor, organization, status=400)
 
 
@@ -64,22 +69,46 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
     if not form.is_valid():
         return _page(request, actor, organization, form=form, status=400)
     data = form.cleaned_data
-    key, text = issue_key(
-        data["name"],
-        data["scopes"],
-        organization=organization,
-        expires_at=data["expires_on"],
-        issued_by=actor.user,
-    )
-    return _page(request, actor, organization, made=(key, text))
+    try:
+        made = credentials.issue_key(
+            name=data["name"],
+            scopes=data["scopes"],
+            organization=organization,
+            expires_at=data["expires_on"],
+            actor=actor,
+            source=Source.CONSOLE,
+        )
+    except ConfirmationRequired:
+        raise
+    except ServiceError as error:
+        form.add_error(error.field if error.field in form.fields else None, str(error))
+        return _page(request, actor, organization, form=form, status=error.http_status)
+    return _page(request, actor, organization, made=made)
 
 
-def _revoked(request: HttpRequest, organization: Organization) -> HttpResponse:
+def _key(request: HttpRequest, organization: Organization) -> ApiKey:
     pk = parse_id(request.POST.get("key", ""))
     key = ApiKey.objects.filter(organization=organization, pk=pk).first() if pk else None
     if key is None:
         raise NotFound("key")
-    revoke_key(key)
+    return key
+
+
+def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    """Its new text is shown on the page, this once."""
+    key = _key(request, organization)
+    try:
+        taken = credentials.take_over_key(key=key, actor=actor, source=Source.CONSOLE)
+    except ConfirmationRequired:
+        raise
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return _page(request, actor, organization, status=error.http_status)
+    return _page(request, actor, organization, made=taken)
+
+
+def _revoked(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
+    credentials.revoke_key(key=_key(request, organization), actor=actor, source=Source.CONSOLE)
     messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))
     return redirect("console:settings", organization.pk)
 
@@ -90,12 +119,14 @@ def _page(
     organization: Organization,
     *,
     form: KeyForm | None = None,
-    made: tuple[ApiKey, str] | None = None,
+    made: Issued | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    keys = ApiKey.objects.visible_to(actor).filter(organization=organization, revoked_at=None)
+    found = ApiKey.objects.visible_to(actor).filter(organization=organization, revoked_at=None)
+    keys = list(found.select_related("issued_by").order_by("-id")[:KEYS])
     context: dict[str, Any] = {
-        "keys": keys.select_related("issued_by").order_by("-id")[:KEYS],
+        "keys": keys,
+        "some_suspended": any(key.suspended_at for key in keys),
         "form": form or KeyForm(label_suffix=""),
         "made": made,
         "webhooks": WebhookEndpoint.objects.filter(organization=organization).count(),

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Callable
 
 from accounts.access import Actor
-from accounts.authentication import issue_key, revoke_key
 from accounts.models import ApiKey, Member, Organization, User
 
 from ..bulk import engine, jobs
@@ -17,7 +16,7 @@ from ..bulk.selection import Selection
 from ..job_models import BulkJob
 from ..models import Source
 from ..rules import Choice
-from ..services import choices, locks, members, organizations, plans
+from ..services import choices, credentials, locks, members, organizations, plans
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from .crowd import YEARS, Newcomer, newcomers
@@ -54,7 +53,10 @@ class Story:
             for address, name in (OPERATOR, REVIEWER)
         )
         self._newcomers: list[tuple[int, Callable[[], None]]] = self._schedule()
-        self._key, _text = issue_key("Mobile app backend", [ApiKey.Scope.CONSENT_MEMBER])
+        scopes = [ApiKey.Scope.CONSENT_MEMBER]
+        self._key = credentials.issue_key(
+            name="Mobile app backend", scopes=scopes, actor=self._operator, source=Source.COMMAND
+        ).key
         self._phone = Actor.from_key(self._key)
 
     def tell(self) -> None:
@@ -65,7 +67,9 @@ class Story:
         self._choices_on_the_phone()
         self._lately()
         self._jobs()
-        revoke_key(self._key)  # it has served: nobody has its text
+        credentials.revoke_key(
+            key=self._key, actor=self._operator, source=Source.COMMAND
+        )  # it has served: nobody has its text
 
     # --- Chapters ---
 
@@ -160,6 +164,7 @@ class Story:
                 choice=choice,
                 actor=self._person("cleo@kvasir.example"),
                 source=Source.DATA_CONTROLS,
+                version_required=False,
             )
 
     def _lately(self) -> None:
@@ -347,6 +352,7 @@ class Story:
             actor=self._person(email),
             source=Source.CONSOLE,
             reason=reason,
+            version_required=False,
         )
 
     def _on_phone(self, organization: Organization, email: str, choice: Choice, source: Source) -> None:
@@ -358,10 +364,11 @@ class Story:
             choice=choice,
             actor=self._phone,
             source=source,
+            version_required=False,
         )
 
     def _person(self, email: str) -> Actor:
-        return Actor.from_user(User.objects.get(email=email))
+        return Actor.from_user(User.objects.get(email=email), confirmed=True)
 
     def _member(self, organization: Organization, email: str) -> Member:
         return Member.objects.select_related("organization", "user").get(organization=organization, user__email=email)

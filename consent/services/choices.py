@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.access import Actor, ActorType, Forbidden, Permission, permissions
+from accounts.access import Actor, ActorType, Forbidden, Permission, opt_in_act, permissions
 from accounts.models import Member, Organization
 
 from .. import ledger, rules
@@ -43,15 +43,16 @@ def choose(
     source: str,
     reason: str = "",
     expected_version: int | None = None,
-    version_required: bool = False,
+    version_required: bool = True,
 ) -> PrivacySetting:
     """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
 
     The same choice again writes nothing, but where an operator made it the organization's or member's own "yes, so"
     makes it theirs. The one person of a personal organization chooses in both of its layers, under the conditions of
     both and with their versions added up (R17); anybody else in one. Where the write would loosen, `expected_version`
-    must be the setting's, if one is given or `version_required`. Raises Forbidden, Invalid, Refused, VersionRequired or
-    VersionMismatch, having changed nothing.
+    must be the setting's; a command, where nobody has looked at a setting, says that there is none
+    (`version_required=False`). Raises Forbidden, Invalid, Refused, VersionRequired, VersionMismatch or
+    ConfirmationRequired, having changed nothing.
     """
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
@@ -124,7 +125,10 @@ def _choose_for_organization(
     if owner is not None and wish.actor.type == ActorType.API_KEY and one_person.is_out(owner, setting):
         raise Refused("person_opted_out", _("The person whose organization this is has opted out; only they opt in."))
     _check_reason(wish, before, origin)
-    return _store(setting, wish, rules.opt_in(before, at), origin, at)
+    after = rules.opt_in(before, at)
+    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
+    _check_person(wish, before, origin)
+    return _store(setting, wish, after, origin, at)
 
 
 def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
@@ -134,6 +138,11 @@ def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
         raise Invalid("required", _("Opting in on a plan that is opted out by default needs a reason."), "reason")
     if origin.by_operator:  # on the customer's documented instruction
         raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
+
+
+def _check_person(wish: _Wish, before: State, origin: ledger.Origin) -> None:
+    act = opt_in_act(needs_reason=rules.opt_in_needs_reason(before), by_operator=origin.by_operator)
+    layers.require_confirmed(wish.actor, act)
 
 
 def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_person.Layers:
@@ -149,6 +158,7 @@ def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_pe
         _check_reason(wish, before, origin)
         loosens = any(one_person.choose(each, wish.choice, at).allowed and not each.allowed for each in unsaid)
         _check_version(wish, both.version, loosens=loosens)
+        _check_person(wish, before, origin)
     one_person.record(unsaid, wish.choice, origin, at, wish.surface)
     return both
 
@@ -164,7 +174,9 @@ def _choose_for_member(wish: _Wish, member: Member, origin: ledger.Origin) -> Pr
     if member.has_left:
         raise Refused(Reason.MEMBER_LEFT, OBSTACLES[Reason.MEMBER_LEFT])
     _check_opt_in(_organization_state(member.organization, wish.surface.product))
-    return _store(setting, wish, rules.member_opt_in(before, at), origin, at)
+    after = rules.member_opt_in(before, at)
+    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
+    return _store(setting, wish, after, origin, at)
 
 
 def _organization_state(organization: Organization, product: str) -> State:
@@ -214,7 +226,6 @@ def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
 def _store(
     setting: PrivacySetting, wish: _Wish, after: State, origin: ledger.Origin, at: dt.datetime
 ) -> PrivacySetting:
-    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
     kind = EventKind.CHOICE_OPTED_IN if wish.choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
     if setting.choice == wish.choice:
         kind = EventKind.CHOICE_CONFIRMED

@@ -14,7 +14,6 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import keys
@@ -28,7 +27,7 @@ from ..models import ConsentEvent, Source
 from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from ..webhook_models import WebhookAttempt
-from . import choices, members, organizations
+from . import choices, credentials, members, organizations
 from .errors import Invalid, Refused
 
 REASON = "Erased."
@@ -72,8 +71,10 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
     for member in own:
         _leave(member, words, actor, source)
     sessions = _end_sessions(person)
-    keys = ApiKey.objects.filter(issued_by=person, revoked_at=None).update(revoked_at=timezone.now())
     _forget(person, words)
+    # What is left of the provider's own; an organization's went with the membership.
+    credentials.suspend_for(person, actor=actor, source=source)
+    keys = ApiKey.objects.filter(issued_by=person, revoked_at=None, installation=False).count()
     return Erased(len(own), sessions, keys, ConsentEvent.objects.filter(words.within("reason", "reference")).count())
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import limits
-from accounts.access import Actor, Forbidden, Permission, require
+from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.models import Invitation, Member, Organization, User
 
 from ..models import Source
@@ -33,15 +33,16 @@ def invite(
 ) -> Invitation:
     """Send an invitation, in place of an earlier one to this address. `link`: the address of the page for a secret.
 
-    Raises Forbidden, Invalid, Refused (a member already, personal organization, closed account, too many).
+    Whether anybody has an account with this address makes no difference here: nothing of it is looked up. A key invites
+    in the name of whoever is responsible for it. Raises Forbidden, Invalid, ConfirmationRequired, Refused (a member
+    already, personal organization, closed account, too many).
     """
     require(actor, Permission.MEMBERS_MANAGE, organization)
-    if actor.user is None:
-        raise Forbidden(Permission.MEMBERS_MANAGE)
     address, wanted = members.clean_email(email), members.clean_role(role)
     _refuse_impossible(organization)
     if Member.objects.active().filter(organization=organization, user__email=address).exists():
         raise Refused("exists", _("This person is a member already."), "email")
+    layers.require_confirmed(actor, act_of_giving(wanted))
     try:
         limits.count(f"invite:{organization.pk}", limit=PER_HOUR, seconds=3600)
     except limits.TooMany:
@@ -54,7 +55,8 @@ def invite(
         defaults={
             "role": wanted,
             "hash": _digest(secret),
-            "invited_by": actor.user,
+            "invited_by": actor.person,
+            "invited_by_key": actor.key,
             "created_at": timezone.now(),
             "expires_at": until,
         },
@@ -88,8 +90,8 @@ def account_of(invitation: Invitation) -> User | None:
 def accept(*, invitation: Invitation, user: User | None = None, name: str = "", password: str = "") -> Member:
     """Join: as `user`, who is signed in; else with a new account, whose name and password these are.
 
-    The invitation is used up. It is the inviter who adds the member, so one who may not any more adds nobody. Raises
-    Invalid (password), Refused (ended, another's, the organization's rules).
+    The invitation is used up. It is worth what whoever invited may do now, so that one who may not any more has invited
+    nobody. Raises Invalid (password), Refused (ended, another's, the organization's rules).
     """
     locked = Invitation.objects.select_for_update().filter(pk=invitation.pk, hash=invitation.hash).first()
     if locked is None or locked.expires_at <= timezone.now():
@@ -100,12 +102,12 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
     if user is None and known is not None:
         raise Refused("sign_in", _("Sign in first, to show that the address is yours."))
     try:
-        member = members.add_member(
+        member = members.join_invited(
             organization=locked.organization,
             email=locked.email,
             name=name,
             role=locked.role,
-            actor=Actor.from_user(locked.invited_by),
+            inviter=_inviter(locked),
             source=Source.CONSOLE,
         )
     except Forbidden:
@@ -114,6 +116,16 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
         _first_password(member.user, name, password)
     locked.delete()
     return member
+
+
+def _inviter(invitation: Invitation) -> Actor:
+    """The person, as they may act now; or a key without one, while it is valid. Raises Forbidden."""
+    if invitation.invited_by is not None:
+        return Actor.from_user(invitation.invited_by)
+    key = invitation.invited_by_key
+    if key is None or not key.is_live(timezone.now()):
+        raise Forbidden(Permission.MEMBERS_MANAGE)
+    return Actor.from_key(key)
 
 
 def _first_password(user: User, name: str, password: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, acts_as_operator, require
+from accounts.access import Act, Actor, Permission, acts_as_operator, require
 from accounts.catalogue import Product
 from accounts.models import Member, Organization, Plan
 
@@ -15,7 +15,7 @@ from .. import ledger
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
 from ..rules import MEMBER_START, State
 from ..surfaces import Surface
-from .errors import Invalid
+from .errors import ConfirmationRequired, Invalid
 
 REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
 REFERENCE_LENGTH = ConsentEvent._meta.get_field("reference").max_length or 0
@@ -61,6 +61,12 @@ def origin(
         or acts_as_operator(actor, permission, organization)
     )
     return ledger.Origin(actor=actor, source=source, by_operator=by_operator, reason=reason, reference=reference)
+
+
+def require_confirmed(actor: Actor, act: Act | None) -> None:
+    """Raise ConfirmationRequired for a signed-in person who has not shown lately who they are; None asks nobody."""
+    if act is not None and actor.needs_confirmation:
+        raise ConfirmationRequired(act)
 
 
 def lock_organization(organization: Organization) -> Organization:

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission
+from accounts.access import Act, Actor, Permission
 from accounts.models import Organization
 
 from .. import ledger, rules
@@ -35,12 +35,16 @@ def place_lock(
 
 @transaction.atomic
 def lift_lock(*, organization: Organization, product: str, reason: str, actor: Actor, source: str) -> PrivacySetting:
-    """Lift the lock; without one nothing is written. Raises Forbidden, Invalid without a reason."""
+    """Lift the lock; without one nothing is written.
+
+    Raises Forbidden, Invalid without a reason, ConfirmationRequired.
+    """
     reason = layers.clean_text(reason, "reason", required=True)
     origin = layers.origin(actor, source, Permission.LOCKS_MANAGE, organization, reason=reason)
     setting = layers.lock_setting(organization, product)
     if not setting.locked:
         return setting
+    layers.require_confirmed(actor, Act.LOCK_LIFT)
     at = ledger.clock(setting.changed_at, organization.created_at)
     Lock.objects.filter(organization=organization, product=product, lifted_at=None).update(lifted_at=at)
     return layers.write(

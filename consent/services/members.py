@@ -15,13 +15,13 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, require
+from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.models import Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
 from ..models import EventKind
 from ..rules import Reason, State
-from . import layers
+from . import credentials, layers
 from .errors import Invalid, Refused
 
 
@@ -70,11 +70,37 @@ def add_member(
 ) -> Member:
     """Let a person join, known or new to the portal; who has left joins again, with the choice they had.
 
-    An existing user's name is left alone. Raises Forbidden, Invalid, Refused (is a member already, personal
-    organization, closed account, external id taken).
+    Only the provider adds people (R19): an organization invites them, and they join themselves. An existing user's name
+    is left alone. Raises Forbidden, Invalid, ConfirmationRequired, Refused (is a member already, personal organization,
+    closed account, external id taken).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
-    address, wanted_role, external_id = clean_email(email), clean_role(role), clean_external_id(external_id)
+    if not origin.by_operator:
+        raise Forbidden(Permission.MEMBERS_MANAGE)
+    wanted_role = clean_role(role)
+    layers.require_confirmed(actor, act_of_giving(wanted_role))
+    return _let_in(organization, (email, name), wanted_role, external_id, origin)
+
+
+@transaction.atomic
+def join_invited(
+    *, organization: Organization, email: str, name: str, role: str, inviter: Actor, source: str
+) -> Member:
+    """Let somebody join who accepted an invitation; raises like `add_member`, as the inviter's right is now."""
+    origin = layers.origin(inviter, source, Permission.MEMBERS_MANAGE, organization)
+    return _let_in(organization, (email, name), clean_role(role), None, origin)
+
+
+def _let_in(
+    organization: Organization,
+    person: tuple[str, str],
+    wanted_role: MemberRole,
+    external_id: str | None,
+    origin: ledger.Origin,
+) -> Member:
+    """`person`: e-mail and name."""
+    actor, (email, name) = origin.actor, person
+    address, external_id = clean_email(email), clean_external_id(external_id)
     if external_id is not None:
         require(actor, Permission.EXTERNAL_IDS, organization)
     organization = layers.lock_organization(organization)
@@ -142,7 +168,8 @@ class MemberChanges(TypedDict, total=False):
 def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpack[MemberChanges]) -> Member:
     """Change role or external id; what is the same already writes nothing.
 
-    Raises Forbidden, Invalid, Refused (has left, last owner, personal organization, external id taken).
+    With a lesser role the person's keys and webhooks there are suspended (R18). Raises Forbidden, Invalid,
+    ConfirmationRequired, Refused (has left, last owner, personal organization, external id taken).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
     organization = layers.lock_organization(member.organization)
@@ -160,16 +187,21 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
         if organization.kind == Organization.Kind.PERSONAL:
             raise Refused("personal", _("The one person of a personal organization is its owner."), "role")
         _refuse_last_owner(member)
+        layers.require_confirmed(actor, act_of_giving(role))
         at, before = ledger.clock(member.changed_at), member.role
         member.role, member.changed_at = role, at
         member.save(update_fields=["role", "changed_at"])
         _record(member, EventKind.MEMBER_ROLE_CHANGED, origin, at, before=before, after=role)
+        credentials.suspend_for(member.user, organization, actor=actor, source=source)
     return member
 
 
 @transaction.atomic
 def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
-    """The member leaves; who has left already stays so. Raises Forbidden, Refused (last owner)."""
+    """The member leaves; who has left already stays so. Their keys and webhooks there are suspended (R18).
+
+    Raises Forbidden, Refused (last owner).
+    """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
     layers.lock_organization(member.organization)
     member = layers.lock_member(member)
@@ -180,6 +212,7 @@ def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
     member.status, member.left_at, member.changed_at = MemberStatus.LEFT, at, at
     member.save(update_fields=["status", "left_at", "changed_at"])
     _record(member, EventKind.MEMBER_LEFT, origin, at, before=member.role)
+    credentials.suspend_for(member.user, member.organization, actor=actor, source=source)
     return member
 
 

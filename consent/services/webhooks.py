@@ -10,7 +10,7 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, require
+from accounts.access import Act, Actor, ActorType, Forbidden, Permission, require
 from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
@@ -33,27 +33,33 @@ def create_endpoint(
 ) -> WebhookEndpoint:
     """One that gets what happens from now on; without an organization, everybody's.
 
-    Raises Forbidden, Invalid, and Refused where there are enough.
+    Raises Forbidden, Invalid, ConfirmationRequired, and Refused where there are enough.
     """
     require(actor, Permission.WEBHOOKS_MANAGE, organization)
+    text = layers.clean_text(description, "description", length=200)
+    address, wanted = checked_url(url), _checked_kinds(kinds)
     there = WebhookEndpoint.objects.filter(organization=organization).count()
     if there >= settings.WEBHOOKS_PER_ORGANIZATION:
         raise Refused("too_many", _("There are %s webhooks already; delete one first.") % there)
+    layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
     ledger.sequence()
     return WebhookEndpoint.objects.create(
         organization=organization,
         key_id=current_key(),
-        url=checked_url(url),
-        description=layers.clean_text(description, "description", length=200),
-        kinds=_checked_kinds(kinds),
+        url=address,
+        description=text,
+        kinds=wanted,
         position=ledger.head(),
         created_at=ledger.clock(),
-        created_by=actor.user or (actor.key.issued_by if actor.key else None),
+        created_by=actor.person,
     )
 
 
 def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, **changes: Any) -> WebhookEndpoint:
-    """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped."""
+    """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped.
+
+    Raises Forbidden, Invalid, and Refused where one that is suspended is to go on, or to count as merely paused.
+    """
     with _held(endpoint, actor) as held:
         if "url" in changes:
             held.url = checked_url(changes["url"])
@@ -61,6 +67,8 @@ def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, **changes: Any) 
             held.description = layers.clean_text(changes["description"], "description", length=200)
         if "kinds" in changes:
             held.kinds = _checked_kinds(changes["kinds"])
+        if changes.get("status") == EndpointStatus.ACTIVE:
+            _refuse_suspended(held)
         if "status" in changes and changes["status"] != held.status:
             held.status = EndpointStatus(changes["status"])
             paused = held.status == EndpointStatus.PAUSED
@@ -92,10 +100,40 @@ def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEnd
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
-    """Another secret signs from now on, and for a day the one before it too."""
+    """Another secret signs from now on, and for a day the one before it too.
+
+    Raises Forbidden, ConfirmationRequired, and Refused where it is suspended.
+    """
     with _held(endpoint, actor) as held:
+        _refuse_suspended(held)
+        layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
         _rotate(held)
     return held
+
+
+def take_over(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
+    """Answer for a webhook from now on: it goes on at its position, signed with another secret alone.
+
+    Raises Forbidden (a key takes nothing over), ConfirmationRequired.
+    """
+    if actor.type == ActorType.API_KEY:
+        raise Forbidden(Permission.WEBHOOKS_MANAGE)
+    with _held(endpoint, actor) as held:
+        layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
+        held.created_by = actor.user
+        held.failures, held.next_attempt_at = 0, None
+        if held.paused_because == PausedBecause.SUSPENDED:
+            held.status, held.paused_because = EndpointStatus.ACTIVE, ""
+        _rotate(held, overlap=False)
+    return held
+
+
+def _refuse_suspended(endpoint: WebhookEndpoint) -> None:
+    if endpoint.paused_because == PausedBecause.SUSPENDED:
+        raise Refused(
+            "suspended",
+            _("The person responsible for this webhook may no longer have it. Take it over, and it goes on."),
+        )
 
 
 def rotate_keys() -> list[WebhookEndpoint]:
@@ -135,8 +173,8 @@ def _tell_owners(endpoint: WebhookEndpoint) -> None:
         send_mail(_("A webhook needs its new signing secret"), body, None, [email])
 
 
-def _rotate(held: WebhookEndpoint) -> None:
-    for name, value in rotated(held, ledger.clock()).items():
+def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:
+    for name, value in rotated(held, ledger.clock(), overlap=overlap).items():
         setattr(held, name, value)
     held.save()
 

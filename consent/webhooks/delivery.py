@@ -22,6 +22,7 @@ from accounts.models import ApiKey
 
 from .. import actors, feed, ledger
 from ..models import ConsentEvent
+from ..services import credentials
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from .secrets import signatures
 from .sending import TOTAL, Answer, Sender
@@ -46,6 +47,12 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
     endpoint = _take()
     if endpoint is None:
         return False
+    person = endpoint.created_by
+    if person is not None and not credentials.may_answer(person, endpoint):
+        credentials.suspend_for(
+            person, endpoint.organization, actor=Actor.system()
+        )  # lost by whatever way: judged at every use (R18)
+        return True
     turn = _Turn(endpoint, sender)
     try:
         turn.run(should_stop)
@@ -67,7 +74,7 @@ def _take() -> WebhookEndpoint | None:
     )
     for pk in due.order_by(F("leased_until").asc(nulls_first=True), "position").values_list("pk", flat=True)[:10]:
         if due.filter(pk=pk).update(leased_until=now + LEASE, fence=F("fence") + 1):
-            return WebhookEndpoint.objects.select_related("organization").get(pk=pk)
+            return WebhookEndpoint.objects.select_related("organization", "created_by").get(pk=pk)
     return None
 
 

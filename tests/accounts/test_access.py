@@ -6,12 +6,12 @@ import pytest
 
 from accounts import access
 from accounts.access import Actor, Forbidden, NotFound, Permission
-from accounts.authentication import issue_key
 from accounts.models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 from consent.models import ConsentEvent
 from consent.services import members, organizations
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 P = Permission
 READS = {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.HISTORY_VIEW, P.DECISIONS_ASK}
@@ -62,7 +62,7 @@ def cast(db: None) -> Cast:
 
 
 def person(cast: Cast, role: str) -> Actor:
-    return Actor.from_user(getattr(cast, role))
+    return Actor.from_user(getattr(cast, role), confirmed=True)
 
 
 def key(scope: str, organization: Organization | None = None) -> Actor:
@@ -70,7 +70,9 @@ def key(scope: str, organization: Organization | None = None) -> Actor:
     if organization is None:
         return Actor.from_key(issue_key("K", [scope])[0])
     return Actor.from_key(
-        ApiKey.objects.create(name="K", prefix=uuid.uuid4().hex[:12], scopes=[scope], organization=organization)
+        ApiKey.objects.create(
+            name="K", prefix=uuid.uuid4().hex[:12], scopes=[scope], organization=organization, installation=True
+        )
     )
 
 
@@ -117,8 +119,8 @@ def test_permissions__blocked_people_and_those_who_left__none(cast: Cast) -> Non
     for blocked in (cast.owner, cast.operator):
         User.objects.filter(pk=blocked.pk).update(is_active=False)
         blocked.refresh_from_db()
-        assert access.permissions(Actor.from_user(blocked), cast.labs) == set()
-        assert not Organization.objects.visible_to(Actor.from_user(blocked)).exists()
+        assert access.permissions(Actor.from_user(blocked, confirmed=True), cast.labs) == set()
+        assert not Organization.objects.visible_to(Actor.from_user(blocked, confirmed=True)).exists()
 
 
 def test_permissions__of_the_system__sees_everything_and_changes_nothing(cast: Cast) -> None:
@@ -133,7 +135,7 @@ def test_permissions__of_a_command_of_somebody_who_is_no_operator__none(cast: Ca
 
 def test_superuser__who_is_no_operator__has_nothing(cast: Cast) -> None:
     root = the_cast.user("root@example.org", "Root", is_superuser=True)
-    assert access.permissions(Actor.from_user(root), cast.labs) == set()
+    assert access.permissions(Actor.from_user(root, confirmed=True), cast.labs) == set()
 
 
 # --- Foreign and absent ------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_organizations_with__decisions__scope_of_each_kind_of_actor(cast: Cast) 
     assert access.organizations_with(key("decisions:read", cast.labs), asks) == {cast.labs.pk}
     for role in ("owner", "admin", "auditor"):
         assert access.organizations_with(person(cast, role), asks) == {cast.labs.pk}
-    blocked = Actor.from_user(User(pk=cast.owner.pk, is_active=False))
+    blocked = Actor.from_user(User(pk=cast.owner.pk, is_active=False), confirmed=True)
     for actor in (person(cast, "member"), key("consent:read"), Actor.from_command(cast.owner), blocked):
         with pytest.raises(Forbidden):
             access.organizations_with(actor, asks)
@@ -238,7 +240,7 @@ def test_organizations_with__agrees_with_permissions__for_everybody(cast: Cast) 
 def test_acts_as_operator__own_admin_does_not_need_the_providers_authority(cast: Cast) -> None:
     staff = the_cast.user("staff@provider.example", "Staff", is_staff=True)
     the_cast.join(cast.labs, staff, "admin", cast.provider)
-    own = Actor.from_user(staff)
+    own = Actor.from_user(staff, confirmed=True)
     assert not access.acts_as_operator(own, P.CONSENT_CHOOSE, cast.labs)
     assert access.acts_as_operator(own, P.LOCKS_MANAGE, cast.labs)
     assert access.acts_as_operator(own, P.CONSENT_CHOOSE, cast.brage)

@@ -13,10 +13,10 @@ from django.core.checks import run_checks
 from django.test import Client, override_settings
 
 from accounts import outbox
-from accounts.authentication import issue_key
 from accounts.models import ApiKey, OutgoingMessage, User
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -233,7 +233,7 @@ def test_deactivation__on_the_operators_site__ends_sessions_and_keys_at_once(cas
     assert saved.status_code == 302
     assert not signed_in(client)
     assert Client(**ask).get(path).status_code == 401
-    assert not ApiKey.objects.filter(issued_by=cast.admin, revoked_at=None).exists()
+    assert not ApiKey.objects.filter(issued_by=cast.admin, suspended_at=None).exists()
 
 
 def test_second_factors__lost__removed_by_an_operator_who_confirms(cast: Cast, settings: Any) -> None:

@@ -16,7 +16,6 @@ from django.utils.translation import override
 from playwright.sync_api import Page
 
 from accounts.access import Actor
-from accounts.authentication import issue_key
 from consent.bulk import jobs, worker
 from consent.bulk.imports import jobs as import_jobs
 from consent.bulk.imports.parsing import ImportPlan
@@ -27,6 +26,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as casting
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.cast import Cast
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +44,7 @@ _FILES = ("console:history-export", "console:my-choices", "admin:consent_bulkjob
 def world(transactional_db: None) -> Cast:
     """A cast to whom something of everything has happened."""
     cast = casting.make()
-    operator, owner = cast.provider, Actor.from_user(cast.owner)
+    operator, owner = cast.provider, Actor.from_user(cast.owner, confirmed=True)
     how = {"actor": operator, "source": "admin"}
     locks.place_lock(organization=cast.brage, product="le_chat", reason="law", reference="§ 1", **how)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")

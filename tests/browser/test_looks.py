@@ -89,7 +89,8 @@ def test_states__told_apart_by_words(cast: Cast, open_as: Callable[..., Page]) -
         plans.subscribe(plan=plans.get_plan(plan), reason="moved", **how)
     look()
     choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=Actor.from_user(cast.owner),
+        surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out",
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )  # fmt: skip
     look()
@@ -114,7 +115,8 @@ def test_screens__say_what_decisions_say(cast: Cast, open_as: Callable[..., Page
         asked = Question(str(cast.labs.pk), surface.product.value, member)
         for choice in ("opted_out", "opted_in"):
             choices.choose(
-                surface=surface, organization=cast.labs, choice=choice, actor=Actor.from_user(cast.owner),
+                surface=surface, organization=cast.labs, choice=choice,
+                actor=Actor.from_user(cast.owner, confirmed=True), version_required=False,
                 source="console", reason="Decided.",
             )  # fmt: skip
             allowed = decisions.decide(asked, Actor.system()).decision.allowed

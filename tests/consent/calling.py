@@ -7,11 +7,11 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
-from accounts.authentication import issue_key
 from accounts.models import ApiKey, Organization, User
 from consent.models import ConsentEvent, PrivacySetting
 from tests import cast as casting
 from tests.cast import Cast
+from tests.keys import issue_key
 
 V1 = "/api/v1/"
 ALL_SCOPES = tuple(ApiKey.Scope.values)

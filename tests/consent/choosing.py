@@ -3,13 +3,13 @@
 from typing import Any
 
 from accounts.access import Actor
-from accounts.authentication import issue_key
 from accounts.models import KeyScope, Organization
 from consent.models import PrivacySetting
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 IN, OUT = "opted_in", "opted_out"
 
@@ -20,6 +20,7 @@ def key(scope: str, organization: Organization | None = None) -> Actor:
 
 def choose(cast: Cast, choice: str, actor: Actor, **changes: Any) -> PrivacySetting:
     wanted: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "organization": cast.labs, "source": "console"} | changes
+    wanted.setdefault("version_required", False)
     return choices.choose(choice=choice, actor=actor, **wanted)
 
 
@@ -29,19 +30,23 @@ def choose_own(cast: Cast, choice: str, actor: Actor, **changes: Any) -> Privacy
         "organization": cast.labs,
         "member": cast.labs_member,
         "source": "data_controls",
+        "version_required": False,
     } | changes
     return choices.choose(choice=choice, actor=actor, **wanted)
 
 
 def actors(cast: Cast) -> dict[str, Actor]:
     people = {
-        name: Actor.from_user(getattr(cast, name))
+        name: Actor.from_user(getattr(cast, name), confirmed=True)
         for name in ("owner", "admin", "auditor", "member", "outsider", "operator")
     }
     blocked = the_cast.user("gone@provider.example", "Gone", is_staff=True, is_active=False)
     return (
         people
-        | {"operator's command": Actor.from_command(cast.operator), "blocked operator": Actor.from_user(blocked)}
+        | {
+            "operator's command": Actor.from_command(cast.operator),
+            "blocked operator": Actor.from_user(blocked, confirmed=True),
+        }
         | {f"operator key {scope}": key(scope) for scope in KeyScope.values}
         | {f"labs key {scope}": key(scope, cast.labs) for scope in KeyScope.values if scope != KeyScope.CONSENT_MEMBER}
         | {"brage key consent:write": key("consent:write", cast.brage)}

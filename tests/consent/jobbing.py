@@ -26,8 +26,8 @@ class Team:
     def __init__(self) -> None:
         self.author: User = the_cast.user("odin@provider.example", "Odin Eriksen", is_staff=True)
         self.second: User = the_cast.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
-        self.actor = Actor.from_user(self.author)
-        self.other = Actor.from_user(self.second)
+        self.actor = Actor.from_user(self.author, confirmed=True)
+        self.other = Actor.from_user(self.second, confirmed=True)
 
     def organizations(self, number: int, plan: str = "le_chat_free") -> list[Organization]:
         drafts = [OrganizationDraft(name=f"Hall {n}", subscriptions=[plans.get_plan(plan)]) for n in range(number)]
@@ -35,7 +35,9 @@ class Team:
 
     def choose(self, organization: Organization, choice: str, **changes: Any) -> PrivacySetting:
         wish: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "source": "admin", "reason": "as agreed"} | changes
-        return choices.choose(**{"organization": organization, "choice": choice, "actor": self.actor} | wish)
+        return choices.choose(
+            **{"organization": organization, "choice": choice, "actor": self.actor} | wish, version_required=False
+        )
 
     def move(self, organization: Organization, plan: str) -> PrivacySetting:
         return plans.subscribe(organization=organization, plan=plans.get_plan(plan), actor=self.actor, source="admin")

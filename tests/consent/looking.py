@@ -44,6 +44,6 @@ def opted_out_by_owner(cast: Cast, surface: Surface = LE_CHAT_CONSOLE) -> None:
         surface=surface,
         organization=cast.labs,
         choice="opted_out",
-        actor=Actor.from_user(cast.owner),
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )

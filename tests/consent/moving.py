@@ -2,7 +2,6 @@
 
 from django.db import connection
 
-from accounts.authentication import issue_key
 from accounts.models import ApiKey, Plan
 from consent import ledger, triggers
 from consent.bulk import jobs, transfer
@@ -11,6 +10,7 @@ from consent.services import choices, locks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast
 from tests.conftest import lift_triggers
+from tests.keys import issue_key
 
 
 def fill() -> None:
@@ -21,7 +21,7 @@ def fill() -> None:
         organization=made.labs,
         member=made.labs_member,
         choice="opted_out",
-        actor=cast.Actor.from_user(made.member),
+        actor=cast.Actor.from_user(made.member, confirmed=True),
         source="data_controls",
     )
     locks.place_lock(

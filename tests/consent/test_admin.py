@@ -397,7 +397,7 @@ def test_members__who_opted_out__is_told_to_operators(cast: Cast, operator: Clie
         organization=cast.labs,
         member=cast.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(cast.member),
+        actor=Actor.from_user(cast.member, confirmed=True),
         source="data_controls",
     )
     text = operator.get(organization_url(cast, "members"), {"choice": "opted_out"}).content.decode()

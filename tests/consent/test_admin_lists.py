@@ -218,7 +218,7 @@ def test_action__all_that_match__a_job_that_opts_out_each_once(cast: Cast, opera
         surface=LE_CHAT_CONSOLE,
         organization=cast.labs,
         choice="opted_out",
-        actor=Actor.from_user(cast.owner),
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )
     last, page = last_event(), url("accounts_organization_changelist") + "?plan=le_chat_pro"

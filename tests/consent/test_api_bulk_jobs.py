@@ -7,7 +7,6 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
-from accounts.authentication import issue_key
 from consent import verification
 from consent.bulk.worker import work_once
 from consent.job_models import BulkJob
@@ -15,6 +14,7 @@ from consent.models import ConsentEvent, PrivacySetting
 from tests.commands import database
 from tests.consent.calling import Caller, assert_problem, by_key, by_session
 from tests.consent.jobbing import IN, OUT, Team
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 SCOPES = ["consent:read", "consent:write"]
@@ -253,8 +253,8 @@ def test_approve__by_a_key__403_whoever_issued_it(team: Team, author: Caller) ->
     refused(lambda: caller.post(f"bulk-jobs/{job['id']}/approve/", {}), 403, "forbidden")
 
 
-@pytest.mark.parametrize("standing", ["nobody", "left", "no_operator"])
-def test_post__with_a_key_nobody_answers_for__403(team: Team, standing: str) -> None:
+@pytest.mark.parametrize(("standing", "status"), [("nobody", 403), ("left", 401), ("no_operator", 401)])
+def test_post__with_a_key_nobody_answers_for__refused(team: Team, standing: str, status: int) -> None:
     team.organizations(1)
     _key, text = issue_key("Old", SCOPES, issued_by=None if standing == "nobody" else team.author)
     if standing != "nobody":
@@ -263,7 +263,8 @@ def test_post__with_a_key_nobody_answers_for__403(team: Team, standing: str) -> 
         team.author.save(update_fields=[field])
     caller = Caller(by_key(*SCOPES).client, {"Authorization": f"Bearer {text}"})
     caller.get("products/")
-    refused(lambda: caller.post("bulk-jobs/", wish()), 403, "forbidden")
+    code = "forbidden" if status == 403 else "authentication_failed"
+    refused(lambda: caller.post("bulk-jobs/", wish()), status, code)
 
 
 @pytest.mark.parametrize("verb", ["approve", "pause", "resume", "undo"])

@@ -64,7 +64,7 @@ def test_leave_and_join_again__is_the_same_member(world: World) -> None:
     before = state()
     assert world.admin.delete(world.dag).status_code == 204
     assert state() == before
-    again = world.admin.post(f"{world.labs}members/", {"email": "dag@kvasir.example", "name": "", "role": "auditor"})
+    again = world.operator.post(f"{world.labs}members/", {"email": "dag@kvasir.example", "name": "", "role": "auditor"})
     assert again.json() == {**world.admin.get(world.dag).json(), "role": "auditor", "status": "active"}
     assert again.json()["id"] == str(world.cast.labs_member.pk)
 
@@ -80,14 +80,14 @@ def test_patch__role_and_external_id__both_are_done(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "code", "pointers"),
     [
-        ({}, 400, "invalid", ["#/email", "#/name", "#/role"]),
+        ({}, 400, "invalid", ["#/email", "#/role"]),
         ({**NEW, "email": "nobody"}, 400, "invalid", ["#/email"]),
         ({**NEW, "email": 3}, 400, "invalid", ["#/email"]),
         ({**NEW, "role": "king"}, 400, "invalid", ["#/role"]),
         ({**NEW, "name": "\udfff"}, 400, "invalid", ["#/name"]),
         ({**NEW, "external_id": "u-1"}, 403, "forbidden", []),
         ({**NEW, "phone": "1"}, 400, "invalid", ["#/phone"]),
-        ({**NEW, "email": "ada@kvasir.example"}, 409, "exists", []),
+        ({**NEW, "email": "ada@kvasir.example"}, 409, "exists", ["#/email"]),
     ],
 )
 def test_add__refused__changes_nothing(body, status: int, code: str, pointers: list[str], world: World) -> None:

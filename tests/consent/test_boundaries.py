@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key
 from consent import decisions
 from consent.decisions import Question
 from consent.models import ConsentEvent, PrivacySetting
@@ -14,8 +13,10 @@ from consent.rules import Reason
 from consent.services import choices, members, organizations
 from consent.services.errors import Invalid
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from tests import cast as casting
 from tests.cast import Cast, make
 from tests.commands import run
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -32,20 +33,27 @@ def own_key(cast: Cast) -> Actor:
 
 def choose(cast: Cast, actor: Actor, choice: str, **more: Any) -> PrivacySetting:
     return choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=cast.labs, actor=actor, choice=choice, source="api", **more
+        surface=LE_CHAT_CONSOLE,
+        organization=cast.labs,
+        actor=actor,
+        choice=choice,
+        source="api",
+        **more,
+        version_required=False,
     )
 
 
 def test_external_id__given_by_the_organization__refused_and_the_opt_out_stands(cast: Cast) -> None:
     """Else an opted-out member's id could be given to somebody who is not."""
     member = members.update_member(member=cast.labs_member, external_id="vic", actor=cast.provider, source="api")
-    dag = Actor.from_user(cast.member)
+    dag = Actor.from_user(cast.member, confirmed=True)
     choices.choose(
         surface=LE_CHAT_MOBILE, organization=cast.labs, member=member, choice="opted_out", actor=dag,
         source="data_controls",
     )  # fmt: skip
+    key = own_key(cast)
     question, last = Question(str(cast.labs.pk), "le_chat", "external:vic"), ConsentEvent.objects.latest("pk").pk
-    for actor in (own_key(cast), Actor.from_user(cast.owner)):
+    for actor in (key, Actor.from_user(cast.owner, confirmed=True)):
         with pytest.raises(Forbidden):
             members.update_member(member=member, external_id="vic-old", actor=actor, source="api")
         with pytest.raises(Forbidden):
@@ -59,7 +67,7 @@ def test_external_id__given_by_the_organization__refused_and_the_opt_out_stands(
 
 
 def test_operator__opts_in_without_a_reason__refused_on_any_plan(cast: Cast) -> None:
-    choose(cast, Actor.from_user(cast.owner), "opted_out")
+    choose(cast, Actor.from_user(cast.owner, confirmed=True), "opted_out")
     before = ConsentEvent.objects.count()
     with pytest.raises(Invalid) as refusal:
         choose(cast, cast.provider, "opted_in", reason=" ")
@@ -71,8 +79,7 @@ def test_operator__opts_in_without_a_reason__refused_on_any_plan(cast: Cast) -> 
 def test_operator__made_a_member_by_the_organization__still_acts_for_the_provider_on_the_operators_site(
     cast: Cast,
 ) -> None:
-    owner = Actor.from_user(cast.owner)
-    members.add_member(organization=cast.labs, email=cast.operator.email, role="admin", actor=owner, source="console")
+    casting.join(cast.labs, cast.operator, "admin", cast.provider)
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )

@@ -314,7 +314,7 @@ def test_progress__waiting_and_done__counts_and_has_no_time_to_go(team: Team) ->
     job = engine.run(engine.claim(job))
     progress = engine.progress(job)
     assert (progress.done, progress.total, progress.eta) == (2, 2, None)
-    assert Actor.from_user(job.author).is_operator
+    assert Actor.from_user(job.author, confirmed=True).is_operator
 
 
 def test_chunk__whole_transaction_rolled_back__leaves_the_mark_where_it_was(team: Team) -> None:

@@ -96,7 +96,7 @@ def test_preview__unknown_organization_among_wishes__is_refused_by_name(team: Te
 
 
 def test_preview__by_nobody_of_the_operators__is_forbidden(team: Team) -> None:
-    person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"))
+    person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"), confirmed=True)
     with refusal(Forbidden):
         jobs.preview_choice(
             surface=LE_CHAT_CONSOLE, actor=person, source="admin", choice=OUT, selection=Selection(everything=True)
@@ -295,7 +295,7 @@ def cancel_once(team: Team, job: BulkJob) -> None:
 
 
 def test_verbs__by_nobody_of_the_operators__are_forbidden(team: Team, waiting: BulkJob) -> None:
-    person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"))
+    person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"), confirmed=True)
     for verb in (jobs.approve, jobs.pause, jobs.resume, jobs.cancel):
         with refusal(Forbidden):
             verb(job=waiting, actor=person)
@@ -318,7 +318,7 @@ def test_undo__opt_out__restores_where_nobody_did_anything_since(team: Team) -> 
     team.choose(made[2], IN)  # chosen since
     owner = the_cast.user("ada@kvasir.example", "Ada")
     the_cast.join(made[3], owner, "owner", team.actor)
-    team.choose(made[3], OUT, actor=Actor.from_user(owner), source="console")  # confirmed since
+    team.choose(made[3], OUT, actor=Actor.from_user(owner, confirmed=True), source="console")  # confirmed since
     team.move(made[4], "le_chat_teams")  # moved since
     team.move(made[5], "le_chat_teams")
     team.move(made[5], "le_chat_free")  # moved and came back

@@ -17,7 +17,13 @@ def operator() -> Actor:
 
 def _choose(organization: Organization, choice: str, operator: Actor) -> None:
     choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=organization, choice=choice, actor=operator, source="admin", reason="x"
+        surface=LE_CHAT_CONSOLE,
+        organization=organization,
+        choice=choice,
+        actor=operator,
+        source="admin",
+        reason="x",
+        version_required=False,
     )
 
 

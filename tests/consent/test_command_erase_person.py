@@ -16,8 +16,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key
-from accounts.models import Member, Organization, User
+from accounts.models import ApiKey, Member, Organization, User
 from consent import decisions, verification
 from consent.decisions import Question
 from consent.import_models import ImportFile
@@ -29,6 +28,7 @@ from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.commands import run
 from tests.consent.guarded import changes_nothing, refusal
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +60,8 @@ def leave_traces(cast: Cast) -> Client:
     client.force_login(person)
     member = Member.objects.get(user=person, organization=cast.labs)
     client.post(f"/settings/data-controls/{member.pk}/", {"choice": "opted_out"})
-    issue_key("sync", ["consent:read"], organization=cast.labs, issued_by=person)
+    key, _text = issue_key("sync", ["consent:read"], organization=cast.labs)
+    ApiKey.objects.filter(pk=key.pk).update(issued_by=person, installation=False)
     draft = organizations.OrganizationDraft(name="Third")
     third = organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
     invitations.invite(organization=third, email=EMAIL, role="member", actor=cast.provider, link=str)
@@ -163,13 +164,13 @@ def test_erase__file_under_way__refused(cast: Cast) -> None:
 
 
 def test_erase_service__own_self_unknown_and_not_an_operator(cast: Cast) -> None:
-    operator = Actor.from_user(cast.operator)
+    operator = Actor.from_user(cast.operator, confirmed=True)
     with refusal(Refused, "self"):
         erasure.erase_person(person=cast.operator, actor=operator)
     with refusal(Invalid, "unknown_person", "email"):
         erasure.find_person("nobody@feathers.example")
     with refusal(Forbidden):
-        erasure.erase_person(person=erasure.find_person(EMAIL), actor=Actor.from_user(cast.owner))
+        erasure.erase_person(person=erasure.find_person(EMAIL), actor=Actor.from_user(cast.owner, confirmed=True))
 
 
 def test_erase__again_and_coming_back__a_new_person(cast: Cast) -> None:

@@ -32,7 +32,7 @@ def made() -> Cast:
             organization=made.labs,
             member=member,
             choice="opted_out",
-            actor=cast.Actor.from_user(actor),
+            actor=cast.Actor.from_user(actor, confirmed=True),
             source="data_controls" if member else "console",
         )
     return made

@@ -85,7 +85,9 @@ def test_import_state__portal_goes_on__ids_and_positions_follow_those_of_the_fil
     person = User.objects.get(email="odin@provider.example")
     assert person.check_password(cast.PASSWORD)
     cast.organizations.create_organization(
-        draft=cast.organizations.OrganizationDraft(name="New"), actor=cast.Actor.from_user(person), source="admin"
+        draft=cast.organizations.OrganizationDraft(name="New"),
+        actor=cast.Actor.from_user(person, confirmed=True),
+        source="admin",
     )
     assert ConsentEvent.objects.latest("id").pk > last
     assert ledger.sequence() == 2
@@ -273,7 +275,7 @@ def _with_secrets(settings: Any, path: Path) -> None:
     owner = User.objects.get(email="ada@kvasir.example")
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     OutgoingMessage.objects.create(recipient=owner.email, subject="s", body="a link that opens an account")
-    actor = Actor.from_user(User.objects.get(is_staff=True))
+    actor = Actor.from_user(User.objects.get(is_staff=True), confirmed=True)
     organization = Organization.objects.get(name="Kvasir Labs")
     webhooks.create_endpoint(organization=organization, url="https://example.com/hook", actor=actor)
     assert run("export_state", str(path)).code == 0

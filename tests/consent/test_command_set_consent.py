@@ -321,7 +321,13 @@ def test_set_consent__interrupted__says_what_is_done_and_pauses(
 
 def test_set_consent__explicit_opt_in_of_the_customer__opted_out_too(five: list[Organization], operator: Actor) -> None:
     choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=five[0], choice="opted_in", actor=operator, source="admin", reason="x"
+        surface=LE_CHAT_CONSOLE,
+        organization=five[0],
+        choice="opted_in",
+        actor=operator,
+        source="admin",
+        reason="x",
+        version_required=False,
     )
     set_consent(*OUT, "--organization", "external:a", "--yes")
     assert choices_of("le_chat")["a"] == "opted_out"

@@ -60,7 +60,8 @@ def test_undo_job__somebody_confirmed_since__left_as_it_is(done: BulkJob) -> Non
     from accounts.access import Actor
 
     choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=organization, choice="opted_in", actor=Actor.from_user(person),
+        surface=LE_CHAT_CONSOLE, organization=organization, choice="opted_in",
+        actor=Actor.from_user(person, confirmed=True), version_required=False,
         source="admin", reason="they asked",
     )  # fmt: skip
     result = run("undo_job", str(done.pk), *ACTOR, "--yes", "--format", "json")

@@ -10,7 +10,6 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.access import Actor
-from accounts.authentication import issue_key
 from accounts.models import ApiKey
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
@@ -21,6 +20,7 @@ from tests import cast as casting
 from tests.cast import PASSWORD, Cast, user
 from tests.consent.guarded import changes_nothing
 from tests.consent.looking import choice_of, events, opt_in, opted_out_by_owner, signed_in, url
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -200,8 +200,8 @@ def test_approval__asks_and_then_approves(cast: Cast, asked: None) -> None:
         surface=AI_STUDIO_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="Agreed.",
         actor=cast.provider, source="admin",
     )  # fmt: skip
-    job = jobs.submit(job=job, actor=cast.provider, digest=job.digest)
     second = user("second@provider.example", "Second", is_staff=True)
+    job = jobs.submit(job=job, actor=cast.provider, digest=job.digest)
     client = Client()
     client.force_login(second)
     path = f"/admin/consent/bulkjob/{job.pk}/verbs/approve/"
@@ -227,7 +227,7 @@ def test_actor__of_a_confirmed_person__is_that_person(cast: Cast, asked: None) -
     client, page = signed_in(cast, "admin"), url(cast, "privacy")
     answer = client.post(page, opt_in(cast, "ai_studio", reason="Decided."))
     client.post(answer["Location"], {"password": PASSWORD, "next": page})
-    assert ConsentEvent.objects.latest("pk").actor_id == Actor.from_user(cast.admin).id
+    assert ConsentEvent.objects.latest("pk").actor_id == Actor.from_user(cast.admin, confirmed=True).id
 
 
 def test_api_with_a_session__opt_in_and_approval__ask_too(cast: Cast, asked: None) -> None:
@@ -246,7 +246,7 @@ def test_api_with_a_session__opt_in_and_approval__ask_too(cast: Cast, asked: Non
     )  # fmt: skip
     jobs.submit(job=job, actor=cast.provider, digest=job.digest)
     second = Client()
-    second.force_login(user("second@provider.example", "Second", is_staff=True))
+    second.force_login(casting.long_standing(user("second@provider.example", "Second", is_staff=True)))
     path = f"/api/v1/bulk-jobs/{job.pk}/approve/"
     with changes_nothing():
         refused = second.post(path, {}, content_type="application/json")

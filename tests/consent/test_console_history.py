@@ -28,7 +28,7 @@ def test_history__newest_first_without_members_own_choices(cast: Cast) -> None:
         organization=cast.labs,
         member=cast.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(cast.member),
+        actor=Actor.from_user(cast.member, confirmed=True),
         source="data_controls",
     )
     for role in ("owner", "operator"):
@@ -74,7 +74,7 @@ def test_members__how_many_opted_out__told_to_operators_alone(cast: Cast, opted_
                 organization=cast.labs,
                 member=member,
                 choice="opted_out",
-                actor=Actor.from_user(person),
+                actor=Actor.from_user(person, confirmed=True),
                 source="data_controls",
             )
     words = f"{opted_out} member{'' if opted_out == 1 else 's'} {'has' if opted_out == 1 else 'have'} opted out"

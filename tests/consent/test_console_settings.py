@@ -221,7 +221,7 @@ SCENES = {
         organization=cast.labs,
         member=cast.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(cast.member),
+        actor=Actor.from_user(cast.member, confirmed=True),
         source="data_controls",
     ),
     "API opted in": lambda cast: choices.choose(
@@ -229,8 +229,9 @@ SCENES = {
         organization=cast.labs,
         choice="opted_in",
         reason="why not",
-        actor=Actor.from_user(cast.owner),
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
+        version_required=False,
     ),
     "member left": lambda cast: members.remove_member(member=cast.labs_member, actor=cast.provider, source="admin"),
 }

@@ -36,7 +36,7 @@ def opt_out(cast: Cast) -> PrivacySetting:
         surface=LE_CHAT_CONSOLE,
         organization=cast.labs,
         choice="opted_out",
-        actor=Actor.from_user(cast.owner),
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )
 
@@ -138,7 +138,9 @@ def test_opt_out__disk_is_full_on_sqlite__setting_is_as_it_was(cast: Cast) -> No
         while changed < 10_000:
             before = everything()
             choice = "opted_in" if changed % 2 else "opted_out"
-            choices.choose(surface=LE_CHAT_CONSOLE, choice=choice, reason="x" * 500, **of_labs(cast))
+            choices.choose(
+                surface=LE_CHAT_CONSOLE, choice=choice, reason="x" * 500, **of_labs(cast), version_required=False
+            )
             changed += 1
 
     try:
@@ -170,7 +172,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 with transaction.atomic():
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=Organization.objects.get(name="Kvasir Labs"), choice="opted_out",
-        actor=Actor.from_user(User.objects.get(email="ada@kvasir.example")), source="console",
+        actor=Actor.from_user(User.objects.get(email="ada@kvasir.example"), confirmed=True), source="console",
     )
     assert ConsentEvent.objects.filter(kind="choice.opted_out").count() == 1
     print("written", flush=True)

@@ -73,9 +73,10 @@ def test_sums__any_batch__the_same(monkeypatch: Any, batch: int, cast: Cast) -> 
     monkeypatch.setattr(followers, "BATCH", batch)
     member = cast.labs_member
     for choice in ("opted_out", "opted_in", "opted_out"):
-        actor = Actor.from_user(cast.member)
+        actor = Actor.from_user(cast.member, confirmed=True)
         choices.choose(
-            surface=LE_CHAT_MOBILE, organization=cast.labs, member=member, choice=choice, actor=actor, source="ios"
+            surface=LE_CHAT_MOBILE, organization=cast.labs, member=member, choice=choice, actor=actor, source="ios",
+            version_required=False,
         )  # fmt: skip
     members.remove_member(member=member, actor=cast.provider, source="admin")
     casting.join(cast.labs, cast.member, "member", cast.provider)
@@ -127,7 +128,8 @@ def sent() -> list[tuple[str, str]]:
 
 def choose(cast: Cast, choice: str, surface: Any = AI_STUDIO_CONSOLE) -> None:
     choices.choose(
-        surface=surface, organization=cast.labs, choice=choice, actor=cast.provider, source="admin", reason="By letter."
+        surface=surface, organization=cast.labs, choice=choice, actor=cast.provider, source="admin",
+        reason="By letter.", version_required=False,
     )  # fmt: skip
 
 

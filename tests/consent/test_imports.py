@@ -152,7 +152,7 @@ def everything(actor: Actor) -> None:
     made = organizations.create_organizations(drafts, actor=actor, source="admin")
     wish: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "actor": actor, "source": "admin", "reason": "agreed"}
     choices.choose(organization=made[0], choice="opted_out", **wish)
-    choices.choose(organization=made[1], choice="opted_in", **wish)
+    choices.choose(organization=made[1], choice="opted_in", **wish, version_required=False)
     for n, organization in enumerate(made):
         members.add_member(
             organization=organization, email=f"p{n}@hall.example", name=f"P {n}", role="owner",

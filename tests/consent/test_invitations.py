@@ -106,7 +106,7 @@ def test_accept__ended__nobody_joins(cast: Cast, what: str) -> None:
         case "too late":
             Invitation.objects.update(expires_at=timezone.now() - dt.timedelta(seconds=1))
         case "withdrawn":
-            invitations.withdraw(invitation=Invitation.objects.get(), actor=Actor.from_user(cast.owner))
+            invitations.withdraw(invitation=Invitation.objects.get(), actor=Actor.from_user(cast.owner, confirmed=True))
         case "nonsense":
             path = "/invitations/nonsense/"
         case "inviter left":
@@ -150,7 +150,11 @@ def test_invite__without_the_right__forbidden_and_nothing_sent(cast: Cast, role:
     assert answer.status_code == 403
     with refusal(Forbidden), changes_nothing():
         invitations.invite(
-            organization=cast.labs, email=NEW, role="member", actor=Actor.from_user(getattr(cast, role)), link=str
+            organization=cast.labs,
+            email=NEW,
+            role="member",
+            actor=Actor.from_user(getattr(cast, role), confirmed=True),
+            link=str,
         )
 
 
@@ -168,7 +172,7 @@ def test_invite__what_can_not_be__named_and_nothing_sent(cast: Cast, email: str,
 
 def test_invite__too_many_in_an_hour__refused(cast: Cast, monkeypatch: Any) -> None:
     monkeypatch.setattr(invitations, "PER_HOUR", 2)
-    actor = Actor.from_user(cast.owner)
+    actor = Actor.from_user(cast.owner, confirmed=True)
     for number in range(2):
         invitations.invite(organization=cast.labs, email=f"{number}{NEW}", role="member", actor=actor, link=str)
     with refusal(Refused, "too_many"):
@@ -178,11 +182,13 @@ def test_invite__too_many_in_an_hour__refused(cast: Cast, monkeypatch: Any) -> N
 def test_invite__personal_organization__refused(cast: Cast) -> None:
     draft = organizations.OrganizationDraft(name="Ida", kind="personal", owner=("ida@ida.example", "Ida"))
     ida = organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
-    owner = Actor.from_user(User.objects.get(email="ida@ida.example"))
+    owner = Actor.from_user(User.objects.get(email="ida@ida.example"), confirmed=True)
     with refusal(Refused, "personal"), changes_nothing():
         invitations.invite(organization=ida, email=NEW, role="member", actor=owner, link=str)
     with refusal(Invalid, "unknown_role", "role"):
-        invitations.invite(organization=cast.labs, email=NEW, role="king", actor=Actor.from_user(cast.owner), link=str)
+        invitations.invite(
+            organization=cast.labs, email=NEW, role="king", actor=Actor.from_user(cast.owner, confirmed=True), link=str
+        )
 
 
 def test_accept__service__other_persons_and_weak(cast: Cast) -> None:

@@ -33,7 +33,7 @@ def cast(db: None) -> Cast:
         surface=LE_CHAT_CONSOLE,
         organization=made.labs,
         choice="opted_out",
-        actor=Actor.from_user(made.owner),
+        actor=Actor.from_user(made.owner, confirmed=True),
         source="console",
     )
     choices.choose(
@@ -41,7 +41,7 @@ def cast(db: None) -> Cast:
         organization=made.labs,
         member=made.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(made.member),
+        actor=Actor.from_user(made.member, confirmed=True),
         source="data_controls",
     )
     ledger.sequence()

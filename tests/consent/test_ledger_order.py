@@ -46,6 +46,7 @@ def choose(cast: Cast, choice: str, organization: Organization | None = None) ->
         actor=cast.provider,
         source="admin",
         reason="By telephone",
+        version_required=False,
     )
 
 
@@ -88,8 +89,9 @@ def test_membership_and_choice__clock_is_wrong__neither_moves_the_other(
                     organization=cast.labs,
                     member=cast.labs_member,
                     choice=("opted_out", "opted_in")[n % 2],
-                    actor=Actor.from_user(cast.member),
+                    actor=Actor.from_user(cast.member, confirmed=True),
                     source="data_controls",
+                    version_required=False,
                 )
             told = iter(range(1, 1000))
             monkeypatch.setattr(ledger, "_database_now", lambda: CLOCKS[course](next(told)))
@@ -112,7 +114,7 @@ def test_events_of_a_subject__clock_is_wrong__strictly_increase(
 ) -> None:
     told = iter(range(1, 1000))
     monkeypatch.setattr(ledger, "_database_now", lambda: CLOCKS[course](next(told)))
-    member = Actor.from_user(cast.member)
+    member = Actor.from_user(cast.member, confirmed=True)
     for choice in ("opted_out", "opted_in", "opted_out"):
         choose(cast, choice)
         choices.choose(
@@ -122,6 +124,7 @@ def test_events_of_a_subject__clock_is_wrong__strictly_increase(
             choice=choice,
             actor=member,
             source="data_controls",
+            version_required=False,
         )
     for name in ("One", "Two"):
         organizations.update_organization(organization=cast.labs, name=name, actor=cast.provider, source="admin")
@@ -154,7 +157,7 @@ def test_history_clock__installation_with_a_history__refused(cast: Cast) -> None
 
 
 def test_history_clock__empty_installation__tells_a_history_and_stops(db: None) -> None:
-    operator = Actor.from_user(User.objects.create_superuser("odin@provider.example"))
+    operator = Actor.from_user(User.objects.create_superuser("odin@provider.example"), confirmed=True)
     then = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     with ledger.history_clock() as travel:
         travel(then)

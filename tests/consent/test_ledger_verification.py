@@ -31,7 +31,7 @@ def cast(db: None) -> Cast:
         organization=made.labs,
         member=made.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(made.member),
+        actor=Actor.from_user(made.member, confirmed=True),
         source="data_controls",
     )
     locks.place_lock(**of_labs, product="ai_studio", reason="By contract", reference="C-1")
@@ -67,7 +67,7 @@ def test_verify__events_are_pending__nothing_wrong_and_counted(cast: Cast) -> No
         surface=LE_CHAT_CONSOLE,
         organization=cast.labs,
         choice="opted_out",
-        actor=Actor.from_user(cast.owner),
+        actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )
     report = verification.verify()

@@ -58,8 +58,8 @@ class Portal(Jobs, RuleBasedStateMachine):
         super().__init__()
         self.savepoint = transaction.atomic()
         self.savepoint.__enter__()
-        self.operator = Actor.from_user(User.objects.create_superuser("operator@provider.example"))
-        self.second = Actor.from_user(User.objects.create_superuser("second@provider.example"))
+        self.operator = Actor.from_user(User.objects.create_superuser("operator@provider.example"), confirmed=True)
+        self.second = Actor.from_user(User.objects.create_superuser("second@provider.example"), confirmed=True)
         self.users = [User.objects.create_user(f"person{n}@people.example") for n in range(PEOPLE)]
         self.world = World()
         self.defaults = dict(Plan.objects.values_list("key", "training_default"))
@@ -324,7 +324,7 @@ class Portal(Jobs, RuleBasedStateMachine):
     def choose(self, n: int, product: str, choice: str, reason: str, by: int | None) -> None:
         """By the operator (None), or by a person, who may do it as an owner only."""
         organization, account = self.at(n)
-        actor = self.operator if by is None else Actor.from_user(self.users[by])
+        actor = self.operator if by is None else Actor.from_user(self.users[by], confirmed=True)
         if account.kind() == "personal" and product == LE_CHAT and by in self.owners(n):
             self.one_person_chooses(n, choice, reason, "console")
             return
@@ -332,7 +332,7 @@ class Portal(Jobs, RuleBasedStateMachine):
         def call() -> None:
             choices.choose(
                 surface=organization_surface(product), organization=organization, choice=choice, actor=actor,
-                source="admin" if by is None else "console", reason=reason,
+                source="admin" if by is None else "console", reason=reason, version_required=False,
             )  # fmt: skip
 
         said, key = account.choice(product), (str(organization.pk), product)
@@ -363,8 +363,9 @@ class Portal(Jobs, RuleBasedStateMachine):
         def call() -> None:
             choices.choose(
                 surface=LE_CHAT_MOBILE if on_phone else organization_surface(LE_CHAT), organization=organization,
-                member=Member.objects.get(pk=name) if on_phone else None, choice=choice, actor=Actor.from_user(user),
-                source=source, reason=reason,
+                member=Member.objects.get(pk=name) if on_phone else None, choice=choice,
+                actor=Actor.from_user(user, confirmed=True),
+                source=source, reason=reason, version_required=False,
             )  # fmt: skip
 
         layers = [(account.choice(LE_CHAT), str(organization.pk)), (person.choice(), name)]
@@ -406,12 +407,12 @@ class Portal(Jobs, RuleBasedStateMachine):
             self.one_person_chooses(n, choice, reason, "data_controls")
             return
         user = self.users[who if by == "self" else (who + 1) % PEOPLE]
-        actor = self.operator if by == "operator" else Actor.from_user(user)
+        actor = self.operator if by == "operator" else Actor.from_user(user, confirmed=True)
 
         def call() -> None:
             choices.choose(
                 surface=LE_CHAT_MOBILE, organization=organization, member=member, choice=choice, actor=actor,
-                source="data_controls" if by == "self" else "admin", reason=reason,
+                source="data_controls" if by == "self" else "admin", reason=reason, version_required=False,
             )  # fmt: skip
 
         key = (str(member.pk), LE_CHAT)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor
-from accounts.authentication import issue_key
 from accounts.models import Member, Organization, User
 from consent import decisions, shown, verification
 from consent.models import ConsentEvent, PrivacySetting
@@ -16,6 +15,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 from .guarded import refusal
 
@@ -47,6 +47,7 @@ class One:
             choice=choice,
             actor=actor or (self.app if where == "app" else self.person),
             **more,
+            version_required=False,
         )
         events = ConsentEvent.objects.filter(pk__gt=last)
         assert events.values("recorded_at").distinct().count() <= 1
@@ -98,7 +99,7 @@ def one(db: None) -> One:
         )
     )
     member = Member.objects.get(organization=made)
-    return One(cast, made, member, Actor.from_user(frida), app, key, operator_key)
+    return One(cast, made, member, Actor.from_user(frida, confirmed=True), app, key, operator_key)
 
 
 PLACES = ("console", "data_controls", "app")
@@ -259,7 +260,7 @@ def test_team__its_only_person__two_choices(one: One) -> None:
 
 def test_operator_of_their_own_personal_account__on_the_operators_site_is_the_provider(one: One) -> None:
     User.objects.filter(pk=one.member.user_id).update(is_staff=True)
-    staff = Actor.from_user(User.objects.get(pk=one.member.user_id))
+    staff = Actor.from_user(User.objects.get(pk=one.member.user_id), confirmed=True)
     assert one.choose(OUT, "console", staff, source="admin") == ["choice.opted_out organization"]
     assert one.choose(OUT, "console", staff) == ["choice.confirmed organization", "choice.opted_out own"]
 
@@ -286,5 +287,10 @@ def test_personal__nobody_else_gets_in__by_any_way(one: One) -> None:
     with refusal(Refused, "personal", "role"):
         members.update_member(member=one.member, role="admin", **provider)
     choices.choose(
-        surface=AI_STUDIO_CONSOLE, organization=one.organization, choice=OUT, actor=one.person, source="console"
+        surface=AI_STUDIO_CONSOLE,
+        organization=one.organization,
+        choice=OUT,
+        actor=one.person,
+        source="console",
+        version_required=False,
     )

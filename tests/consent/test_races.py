@@ -40,8 +40,9 @@ def choose(cast: Cast, choice: str, by: str = "admin") -> Callable[[], PrivacySe
         surface=LE_CHAT_CONSOLE,
         organization=cast.labs,
         choice=choice,
-        actor=Actor.from_user(person),
+        actor=Actor.from_user(person, confirmed=True),
         source="admin" if person.is_staff else "console",
+        version_required=False,
     )
 
 
@@ -186,7 +187,7 @@ def test_double_click__of_a_member_without_a_setting_yet__one_event(cast: Cast) 
             organization=cast.labs,
             member=cast.labs_member,
             choice="opted_out",
-            actor=Actor.from_user(cast.member),
+            actor=Actor.from_user(cast.member, confirmed=True),
             source="data_controls",
         )
 
@@ -380,7 +381,7 @@ def test_leaving__during_the_members_first_choice__waits_and_keeps_it(cast: Cast
             organization=cast.labs,
             member=cast.labs_member,
             choice="opted_out",
-            actor=Actor.from_user(cast.member),
+            actor=Actor.from_user(cast.member, confirmed=True),
             source="data_controls",
         )
 

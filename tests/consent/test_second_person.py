@@ -13,15 +13,15 @@ from django.utils import timezone
 
 from accounts import operators
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key, revoke_key
 from accounts.models import ApiKey, Organization, Plan, User
 from consent import verification
 from consent.bulk import engine, jobs, reports
 from consent.job_models import BulkJob, JobStatus
-from consent.services import layers, locks, organizations, plans
+from consent.services import credentials, layers, locks, organizations, plans
 from consent.services.errors import Invalid
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as the_cast
+from tests.keys import issue_key
 
 from .guarded import changes_nothing, refusal
 from .jobbing import IN, OUT, Team, choices_of, counts, settings_of
@@ -36,7 +36,7 @@ def team() -> Team:
 
 @pytest.fixture
 def third() -> Actor:
-    return Actor.from_user(the_cast.user("hnoss@provider.example", "Hnoss Holm", is_staff=True))
+    return Actor.from_user(the_cast.user("hnoss@provider.example", "Hnoss Holm", is_staff=True), confirmed=True)
 
 
 def submitted(team: Team, by: Actor | None = None) -> BulkJob:
@@ -138,14 +138,17 @@ RENEWALS: dict[str, Callable[[User], None]] = {
 def test_approve__mark_or_credentials_newer_than_the_submission__is_forbidden(team: Team, renewal: str) -> None:
     job = submitted(team)
     RENEWALS[renewal](team.second)
-    refuses(job, Actor.from_user(User.objects.get(pk=team.second.pk)))
+    refuses(job, Actor.from_user(User.objects.get(pk=team.second.pk), confirmed=True))
 
 
 @pytest.mark.parametrize("renewal", RENEWALS)
 def test_approve__renewed_before_the_submission__goes(team: Team, renewal: str) -> None:
     RENEWALS[renewal](team.second)
     job = submitted(team)
-    assert jobs.approve(job=job, actor=Actor.from_user(User.objects.get(pk=team.second.pk))).approver == team.second
+    assert (
+        jobs.approve(job=job, actor=Actor.from_user(User.objects.get(pk=team.second.pk), confirmed=True)).approver
+        == team.second
+    )
 
 
 @pytest.mark.parametrize("change", [{"name": "Frigg"}, {"last_login": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}])
@@ -170,7 +173,7 @@ def test_check_password__stronger_hash_of_the_same__is_no_new_credential(team: T
 
 def test_approve__operator_made_after_the_submission__is_forbidden(team: Team) -> None:
     job = submitted(team)
-    refuses(job, Actor.from_user(the_cast.user("new@provider.example", "New", is_staff=True)))
+    refuses(job, Actor.from_user(the_cast.user("new@provider.example", "New", is_staff=True), confirmed=True))
 
 
 def test_operator__raw_mark_without_its_instant__is_refused_by_the_database(team: Team) -> None:
@@ -394,7 +397,7 @@ def test_run__key_that_wrote_it_is_revoked__what_loosens_stops(team: Team) -> No
     team.organizations(2, "le_chat_teams")
     job = submitted(team, by=Actor.from_key(key))
     job = jobs.approve(job=job, actor=team.other)
-    revoke_key(key)
+    credentials.revoke_key(key=key, actor=Actor.on_machine(), source="command")
     job = engine.run(engine.claim(job))
     assert counts(job) == (0, 0, job.matched) and set(job.refusals) == {"authority_ended"}
 

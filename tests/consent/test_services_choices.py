@@ -55,12 +55,12 @@ def test_choose__member_who_was_owner_and_left__forbidden(cast: Cast) -> None:
     former = Member.objects.get(organization=cast.labs, user=cast.admin)
     members.remove_member(member=former, actor=cast.provider, source="admin")
     with refusal(Forbidden):
-        choose(cast, OUT, Actor.from_user(cast.admin))
+        choose(cast, OUT, Actor.from_user(cast.admin, confirmed=True))
 
 
 def test_opt_out__free_plan_without_a_reason__one_event_with_all_of_it(cast: Cast) -> None:
     before = PrivacySetting.objects.get(organization=cast.labs, product="le_chat")
-    setting = choose(cast, OUT, Actor.from_user(cast.admin))
+    setting = choose(cast, OUT, Actor.from_user(cast.admin, confirmed=True))
     event = last_event()
     assert (event.kind, event.before, event.after) == ("choice.opted_out", "default", OUT)
     assert (event.organization, event.member, event.product) == (cast.labs, None, "le_chat")
@@ -82,14 +82,14 @@ def test_opt_out__by_operator_key_over_the_api__event_says_so_and_keeps_no_wordi
 
 @pytest.mark.parametrize("actor", ["owner", "admin", "operator"])
 def test_opt_in__plan_opted_out_by_default_without_reason__refused(cast: Cast, actor: str) -> None:
-    who = Actor.from_user(getattr(cast, actor))
+    who = Actor.from_user(getattr(cast, actor), confirmed=True)
     for reason in ("", "  \n"):
         with refusal(Invalid, "required", "reason"):
             choose(cast, IN, who, surface=AI_STUDIO_CONSOLE, reason=reason)
 
 
 def test_opt_in__free_plan_after_an_opt_out__needs_no_reason(cast: Cast) -> None:
-    admin = Actor.from_user(cast.admin)
+    admin = Actor.from_user(cast.admin, confirmed=True)
     choose(cast, OUT, admin)
     setting = choose(cast, IN, admin)
     assert (setting.allowed, setting.reason_code, setting.since) == (True, "organization_opted_in", setting.changed_at)
@@ -107,15 +107,17 @@ def test_choose__something_stands_against_opting_in__opt_in_refused_and_opt_out_
             locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
         case "organization_closed":
             organizations.close_organization(**of_labs, reason="Over")
-    for actor in (Actor.from_user(cast.owner), cast.provider):
+    for actor in (Actor.from_user(cast.owner, confirmed=True), cast.provider):
         with refusal(Refused, obstacle):
             choose(cast, IN, actor, reason="As agreed")
-    setting = choose(cast, OUT, Actor.from_user(cast.owner))
+    setting = choose(cast, OUT, Actor.from_user(cast.owner, confirmed=True))
     assert (setting.choice, setting.allowed, setting.reason_code) == (OUT, False, obstacle)
 
 
 def test_opt_out__product_without_subscription_ever__accepted_and_survives_the_first_one(cast: Cast) -> None:
-    choose(cast, OUT, Actor.from_user(cast.outsider), organization=cast.brage, surface=AI_STUDIO_CONSOLE)
+    choose(
+        cast, OUT, Actor.from_user(cast.outsider, confirmed=True), organization=cast.brage, surface=AI_STUDIO_CONSOLE
+    )
     the_cast.subscribe(cast.brage, "ai_studio_experiment", cast.provider)
     setting = PrivacySetting.objects.get(organization=cast.brage, product="ai_studio")
     assert (setting.choice, setting.allowed) == (OUT, False)
@@ -127,7 +129,7 @@ def test_choose__unknown_choice__refused(cast: Cast, choice: str) -> None:
     with refusal(Invalid, "unknown_choice", "choice"):
         choose(cast, choice, cast.provider)
     with refusal(Invalid, "unknown_choice", "choice"):
-        choose_own(cast, choice, Actor.from_user(cast.member))
+        choose_own(cast, choice, Actor.from_user(cast.member, confirmed=True))
 
 
 def test_choose__bad_values__refused_by_name(cast: Cast) -> None:
@@ -149,7 +151,7 @@ def test_choose__bad_values__refused_by_name(cast: Cast) -> None:
 
 
 def test_choose__same_choice_again__writes_nothing_and_answers_as_before(cast: Cast) -> None:
-    admin, owner = Actor.from_user(cast.admin), Actor.from_user(cast.owner)
+    admin, owner = Actor.from_user(cast.admin, confirmed=True), Actor.from_user(cast.owner, confirmed=True)
     for choice in (OUT, IN):
         first = choose(cast, choice, admin)
         for actor in (admin, owner, cast.provider):
@@ -167,19 +169,23 @@ def test_keep_it_off__operator_made_the_choice__confirmed_once_and_then_the_orga
     theirs = PrivacySetting.objects.get(organization=cast.labs, product="le_chat")
     with changes_nothing():
         choose(cast, OUT, cast.provider, source="admin")
-    confirmed = choose(cast, OUT, Actor.from_user(cast.admin))
+    confirmed = choose(cast, OUT, Actor.from_user(cast.admin, confirmed=True))
     event = last_event()
     assert (event.kind, event.before, event.after, event.by_operator) == ("choice.confirmed", OUT, OUT, False)
     assert confirmed.state == theirs.state == event.state
     assert (confirmed.version, confirmed.choice_event_id) == (theirs.version + 1, event.pk)
-    for actor in (Actor.from_user(cast.owner), Actor.from_user(cast.admin), cast.provider):
+    for actor in (
+        Actor.from_user(cast.owner, confirmed=True),
+        Actor.from_user(cast.admin, confirmed=True),
+        cast.provider,
+    ):
         with changes_nothing():
             choose(cast, OUT, actor)
 
 
 def test_keep_it_on__operator_opted_in__confirmed_keeps_since(cast: Cast) -> None:
     made = choose(cast, IN, cast.provider, surface=AI_STUDIO_CONSOLE, reason="Signed form", source="admin")
-    kept = choose(cast, IN, Actor.from_user(cast.admin), surface=AI_STUDIO_CONSOLE)
+    kept = choose(cast, IN, Actor.from_user(cast.admin, confirmed=True), surface=AI_STUDIO_CONSOLE)
     assert last_event().kind == "choice.confirmed"
     assert (kept.since, kept.allowed) == (made.since, True)
 
@@ -187,7 +193,7 @@ def test_keep_it_on__operator_opted_in__confirmed_keeps_since(cast: Cast) -> Non
 def test_keep_it_off__operator_who_is_the_organizations_admin__acts_as_its_admin(cast: Cast) -> None:
     own = the_cast.user("staff@provider.example", "Staff", is_staff=True)
     the_cast.join(cast.labs, own, "admin", cast.provider)
-    choose(cast, OUT, Actor.from_user(own))
+    choose(cast, OUT, Actor.from_user(own, confirmed=True))
     assert not last_event().by_operator
 
 
@@ -195,7 +201,7 @@ def test_keep_it_off__operator_who_is_the_organizations_admin__acts_as_its_admin
 
 
 def test_version__loosening__required_and_compared(cast: Cast) -> None:
-    admin = Actor.from_user(cast.admin)
+    admin = Actor.from_user(cast.admin, confirmed=True)
     current = choose(cast, OUT, admin).version
     with refusal(VersionRequired, "version_required"):
         choose(cast, IN, admin, version_required=True)
@@ -208,18 +214,18 @@ def test_version__loosening__required_and_compared(cast: Cast) -> None:
 
 
 def test_version__tightening_or_the_same_again__not_looked_at(cast: Cast) -> None:
-    admin = Actor.from_user(cast.admin)
+    admin = Actor.from_user(cast.admin, confirmed=True)
     assert not choose(cast, OUT, admin, expected_version=99, version_required=True).allowed
     with changes_nothing():
         choose(cast, OUT, admin, expected_version=99, version_required=True)
 
 
 def test_version__explicit_yes_where_it_is_used_already__loosens_nothing(cast: Cast) -> None:
-    setting = choose(cast, IN, Actor.from_user(cast.admin), expected_version=99, version_required=True)
+    setting = choose(cast, IN, Actor.from_user(cast.admin, confirmed=True), expected_version=99, version_required=True)
     assert (setting.choice, setting.allowed) == (IN, True)
 
 
 def test_events__of_all_these_changes__placed_for_readers(cast: Cast) -> None:
-    choose(cast, OUT, Actor.from_user(cast.owner))
+    choose(cast, OUT, Actor.from_user(cast.owner, confirmed=True))
     ledger.sequence()
     assert ConsentEvent.objects.all().placed().count() == ConsentEvent.objects.count()

@@ -32,7 +32,7 @@ def test_member__every_kind_of_actor__only_they_opt_in_and_few_may_opt_them_out(
             "operator key consent:write",
         },
     )
-    me = Actor.from_user(cast.member)
+    me = Actor.from_user(cast.member, confirmed=True)
     for (name, actor), choice in itertools.product(actors(cast).items(), (OUT, IN)):
         source = "ios" if actor.key else "data_controls"
         choose_own(cast, IN if choice == OUT else OUT, me)
@@ -51,7 +51,7 @@ def test_member__of_every_role__controls_their_own_sharing(cast: Cast, role: str
     person = getattr(cast, role)
     own = Member.objects.get(organization=cast.labs, user=person)
     for choice in (OUT, IN):
-        setting = choose_own(cast, choice, Actor.from_user(person), member=own)
+        setting = choose_own(cast, choice, Actor.from_user(person, confirmed=True), member=own)
         assert (setting.choice, setting.allowed, setting.member) == (choice, choice == IN, own)
         assert last_event().wording == LE_CHAT_MOBILE.wording
 
@@ -77,13 +77,13 @@ def test_member__through_the_apps_backend__source_must_be_the_app(cast: Cast) ->
 @pytest.mark.parametrize("source", ["", "telegram", "IOS"])
 def test_member__unknown_source__refused(cast: Cast, source: str) -> None:
     with refusal(Invalid, "unknown_source", "source"):
-        choose_own(cast, OUT, Actor.from_user(cast.member), source=source)
+        choose_own(cast, OUT, Actor.from_user(cast.member, confirmed=True), source=source)
 
 
 def test_member__operator_opted_them_out__keep_it_off_makes_it_theirs(cast: Cast) -> None:
     choose_own(cast, OUT, cast.provider, source="admin")
     assert last_event().by_operator
-    me = Actor.from_user(cast.member)
+    me = Actor.from_user(cast.member, confirmed=True)
     choose_own(cast, OUT, me)
     assert (last_event().kind, last_event().by_operator) == ("choice.confirmed", False)
     with changes_nothing():
@@ -91,15 +91,15 @@ def test_member__operator_opted_them_out__keep_it_off_makes_it_theirs(cast: Cast
 
 
 def test_member__checks_the_box_while_the_organization_is_out__stays_out(cast: Cast) -> None:
-    choose(cast, OUT, Actor.from_user(cast.owner))
-    me = Actor.from_user(cast.member)
+    choose(cast, OUT, Actor.from_user(cast.owner, confirmed=True))
+    me = Actor.from_user(cast.member, confirmed=True)
     choose_own(cast, OUT, me)
     choose_own(cast, IN, me)
     assert not PrivacySetting.objects.get(organization=cast.labs, member=None, product="le_chat").allowed
 
 
 def test_member__who_has_left__may_opt_out_and_nothing_else(cast: Cast) -> None:
-    me = Actor.from_user(cast.member)
+    me = Actor.from_user(cast.member, confirmed=True)
     choose_own(cast, IN, me)
     members.remove_member(member=cast.labs_member, actor=cast.provider, source="admin")
     assert not choose_own(cast, OUT, me).allowed
@@ -119,14 +119,14 @@ def test_member__organization_cannot_opt_in__neither_can_they_and_opting_out_is_
             locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
         case "organization_closed":
             organizations.close_organization(**of_labs, reason="Over")
-    me = Actor.from_user(cast.member)
+    me = Actor.from_user(cast.member, confirmed=True)
     assert choose_own(cast, OUT, me).choice == OUT
     with refusal(Refused, obstacle):
         choose_own(cast, IN, me)
 
 
 def test_version__member_opts_in_again__required_and_compared(cast: Cast) -> None:
-    me = Actor.from_user(cast.member)
+    me = Actor.from_user(cast.member, confirmed=True)
     current = choose_own(cast, OUT, me, version_required=True).version
     with refusal(VersionRequired, "version_required"):
         choose_own(cast, IN, me, version_required=True)

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key
 from accounts.models import Member, User
 from consent import decisions, verification
 from consent.decisions import Question
@@ -16,6 +15,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 from .guarded import changes_nothing, kinds_since, last_event, refusal
 
@@ -50,7 +50,7 @@ def opt_out(cast: Cast) -> PrivacySetting:
         organization=cast.labs,
         member=cast.labs_member,
         choice="opted_out",
-        actor=Actor.from_user(cast.member),
+        actor=Actor.from_user(cast.member, confirmed=True),
         source="data_controls",
     )
 
@@ -116,7 +116,7 @@ def test_add__personal_organization__refused(cast: Cast) -> None:
 
 
 def test_members__by_those_without_the_right__forbidden(cast: Cast) -> None:
-    without = [Actor.from_user(getattr(cast, role)) for role in ("auditor", "member", "outsider")]
+    without = [Actor.from_user(getattr(cast, role), confirmed=True) for role in ("auditor", "member", "outsider")]
     without += [
         Actor.from_key(issue_key("Theirs", ["organizations:write"], organization=cast.brage)[0]),
         Actor.from_key(issue_key("Reader", ["organizations:read"], organization=cast.labs)[0]),
@@ -132,9 +132,9 @@ def test_members__by_those_without_the_right__forbidden(cast: Cast) -> None:
 
 def test_members__by_owner_admin_operator_and_keys__done(cast: Cast) -> None:
     keys = [issue_key("K", ["organizations:write"], organization=of)[0] for of in (None, cast.labs)]
-    able = [Actor.from_user(getattr(cast, role)) for role in ("owner", "admin", "operator")]
+    able = [Actor.from_user(getattr(cast, role), confirmed=True) for role in ("owner", "admin", "operator")]
     for n, actor in enumerate([*able, *map(Actor.from_key, keys)]):
-        member = add(cast, f"n{n}@kvasir.example", actor)
+        member = add(cast, f"n{n}@kvasir.example", actor if actor.is_operator else cast.provider)
         assert update(cast, member, actor, role="admin").role == "admin"
         assert remove(cast, member, actor).has_left
     assert verification.verify().problems == []

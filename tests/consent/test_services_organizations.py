@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key
 from accounts.models import Member, Organization, Subscription, User
 from consent import decisions, verification
 from consent.decisions import Question
@@ -17,6 +16,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 from .guarded import changes_nothing, kinds_since, last_event, refusal
 
@@ -53,7 +53,10 @@ def reopen(cast: Cast, actor: Actor | None = None, reason: str = "Back") -> Orga
 
 def everybody(cast: Cast) -> list[Actor]:
     """All who are not the provider."""
-    people = [Actor.from_user(getattr(cast, role)) for role in ("owner", "admin", "auditor", "member", "outsider")]
+    people = [
+        Actor.from_user(getattr(cast, role), confirmed=True)
+        for role in ("owner", "admin", "auditor", "member", "outsider")
+    ]
     return [*people, Actor.from_key(issue_key("Theirs", ["organizations:write"], organization=cast.labs)[0])]
 
 
@@ -224,14 +227,14 @@ def test_update__bad_value__refused_by_name(
 def test_update__by_those_without_the_right__forbidden(cast: Cast) -> None:
     for role in ("auditor", "member", "outsider"):
         with refusal(Forbidden):
-            change(cast, Actor.from_user(getattr(cast, role)), name="Theirs now")
+            change(cast, Actor.from_user(getattr(cast, role), confirmed=True), name="Theirs now")
 
 
 def test_update__kind__team_with_its_owner_alone_becomes_personal_and_back(cast: Cast) -> None:
     states = list(PrivacySetting.objects.values_list("pk", "choice", "allowed", "since", "version"))
     for kind, before in (("personal", "team"), ("team", "personal")):
         made = organizations.update_organization(
-            organization=cast.brage, actor=Actor.from_user(cast.outsider), source="console", kind=kind
+            organization=cast.brage, actor=Actor.from_user(cast.outsider, confirmed=True), source="console", kind=kind
         )
         assert (made.kind, made.had_others) == (kind, False)
         event = last_event()
@@ -242,7 +245,7 @@ def test_update__kind__team_with_its_owner_alone_becomes_personal_and_back(cast:
 def test_update__kind__team_that_others_left_stays_a_team(cast: Cast) -> None:
     for member in Member.objects.filter(organization=cast.labs).exclude(user=cast.owner):
         members.remove_member(member=member, actor=cast.provider, source="admin")
-    for actor in (cast.provider, Actor.from_user(cast.owner)):
+    for actor in (cast.provider, Actor.from_user(cast.owner, confirmed=True)):
         with refusal(Refused, "personal", "kind"):
             change(cast, actor, kind="personal", name="Mine alone")
 
@@ -290,7 +293,7 @@ def test_close_and_reopen__without_a_reason__refused(cast: Cast, call: Any) -> N
 
 def test_reopen__choices_locks_and_plans__as_they_were_with_a_new_since(cast: Cast) -> None:
     of_labs = {"organization": cast.labs, "actor": cast.provider, "source": "admin"}
-    choices.choose(surface=LE_CHAT_CONSOLE, **of_labs, choice="opted_in", reason="Signed")
+    choices.choose(surface=LE_CHAT_CONSOLE, **of_labs, choice="opted_in", reason="Signed", version_required=False)
     locks.place_lock(**of_labs, product="ai_studio", reason="Contract", reference="C-1")
     close(cast)
     reopen(cast)

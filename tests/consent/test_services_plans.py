@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor, Forbidden
-from accounts.authentication import issue_key
 from accounts.models import Plan, Subscription
 from consent import verification
 from consent.models import Lock, PrivacySetting
@@ -14,6 +13,7 @@ from consent.services.errors import Invalid, Refused
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.keys import issue_key
 
 from .guarded import changes_nothing, kinds_since, last_event, refusal
 
@@ -56,12 +56,21 @@ def lift(cast: Cast, actor: Actor | None = None, **changes: Any) -> PrivacySetti
 
 def choose(cast: Cast, choice: str, **changes: Any) -> PrivacySetting:
     wanted: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "organization": cast.labs, "reason": "As agreed"} | changes
-    return choices.choose(choice=choice, actor=Actor.from_user(cast.owner), source="console", **wanted)
+    return choices.choose(
+        choice=choice,
+        actor=Actor.from_user(cast.owner, confirmed=True),
+        source="console",
+        **wanted,
+        version_required=False,
+    )
 
 
 def others(cast: Cast) -> list[Actor]:
     """All who are neither the provider nor hold its key."""
-    people = [Actor.from_user(getattr(cast, role)) for role in ("owner", "admin", "auditor", "member", "outsider")]
+    people = [
+        Actor.from_user(getattr(cast, role), confirmed=True)
+        for role in ("owner", "admin", "auditor", "member", "outsider")
+    ]
     scopes = ["organizations:write", "consent:write"]
     keys = [issue_key("Theirs", scopes, organization=cast.labs)[0], issue_key("Reader", ["consent:read"])[0]]
     return [*people, *map(Actor.from_key, keys)]

@@ -46,7 +46,7 @@ def stand(world: World, standing: str) -> None:
     if wanted.get("choice") == "opted_in":
         choices.choose(
             surface=LE_CHAT_CONSOLE, organization=world.cast.labs, choice="opted_in", actor=world.cast.provider,
-            source="admin", reason="Letter",
+            source="admin", reason="Letter", version_required=False,
         )  # fmt: skip
     if plan := wanted.get("plan"):
         done.append(operator.put(f"{labs}subscriptions/le_chat/", {"plan": plan}))
@@ -62,7 +62,7 @@ def stand(world: World, standing: str) -> None:
 def opt_out(member: Member) -> None:
     choices.choose(
         surface=LE_CHAT_MOBILE, organization=member.organization, member=member, choice="opted_out",
-        actor=Actor.from_user(member.user), source="data_controls",
+        actor=Actor.from_user(member.user, confirmed=True), source="data_controls",
     )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ class Personal:
 
 @pytest.fixture
 def personal() -> Personal:
-    provider = Actor.from_user(casting.user("odin@provider.example", "Odin", is_staff=True))
+    provider = Actor.from_user(casting.user("odin@provider.example", "Odin", is_staff=True), confirmed=True)
     (made,) = organizations.create_organizations(
         [OrganizationDraft(name="Vala", kind="personal", owner=("vala@example.org", "Vala"), subscriptions=[])],
         actor=provider,
@@ -185,7 +185,7 @@ def test_ask__personal_organization__its_person_and_its_key_are_told(personal: P
 
 
 def test_ask__once_another_person_belonged_to_it__nobody_is_told_of_them_at_any_instant(personal: Personal) -> None:
-    provider = Actor.from_user(casting.user("frigg@provider.example", "Frigg", is_staff=True))
+    provider = Actor.from_user(casting.user("frigg@provider.example", "Frigg", is_staff=True), confirmed=True)
     by: dict[str, Any] = {"actor": provider, "source": "admin"}
     organizations.update_organization(organization=personal.organization, kind="team", **by)
     former = members.add_member(organization=personal.organization, email="former@example.org", **by)

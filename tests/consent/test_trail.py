@@ -33,7 +33,12 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def noted(cast: Cast, kind: Any = EventKind.ACCESS_KEY_CREATED, **changes: Any) -> ConsentEvent:
-    values = {"organization": cast.labs, "actor": Actor.from_user(cast.admin), "source": "console", **changes}
+    values = {
+        "organization": cast.labs,
+        "actor": Actor.from_user(cast.admin, confirmed=True),
+        "source": "console",
+        **changes,
+    }
     with transaction.atomic():
         return trail.note(kind, **values)
 
@@ -177,8 +182,8 @@ def test_access_events__are_told_to_the_organization_they_concern__the_providers
     theirs, other = noted(cast).pk, noted(cast, organization=cast.brage, actor=cast.provider, source="admin").pk
     own = noted(cast, EventKind.ACCESS_SECOND_FACTOR_ADDED, organization=None, target=cast.admin.pk).pk
     for person in (cast.owner, cast.admin, cast.auditor):
-        assert told_to(Actor.from_user(person)) == {theirs}
-    assert told_to(Actor.from_user(cast.outsider)) == {other}
+        assert told_to(Actor.from_user(person, confirmed=True)) == {theirs}
+    assert told_to(Actor.from_user(cast.outsider, confirmed=True)) == {other}
     assert told_to(cast.provider) == {theirs, other, own}
 
 
@@ -189,7 +194,7 @@ def test_access_events__are_told_to_the_organization_they_concern__the_providers
 def test_feed__tells_who_of_the_organizations_own_people__and_only_that_it_was_the_provider(
     cast: Cast, who: str, source: str, by_operator: bool
 ) -> None:
-    event = noted(cast, actor=Actor.from_user(getattr(cast, who)), source=source)
+    event = noted(cast, actor=Actor.from_user(getattr(cast, who), confirmed=True), source=source)
     ledger.sequence()
     placed = ConsentEvent.objects.all().placed().get(pk=event.pk)
     told = feed.told(placed, "", for_operator=False)

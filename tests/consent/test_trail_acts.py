@@ -310,7 +310,7 @@ def test_export__that_is_none__refused() -> None:
 def test_factors__the_same_as_before__leave_no_event(cast: Cast) -> None:
     TOTP.activate(cast.owner, SECRET)
     same = sign_in.factors_of(cast.owner)
-    actor = Actor.from_user(cast.owner)
+    actor = Actor.from_user(cast.owner, confirmed=True)
     with transaction.atomic():
         sign_in.note_factors(person=cast.owner, before=same, actor=actor, source="account")
         assert access_events() == []

@@ -15,6 +15,7 @@ from consent.models import ConsentEvent, EventKind
 from consent.services import trail
 from consent.services.exports import Export, note_export
 from consent.webhooks import delivery
+from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import World, assert_problem, make_world
 from tests.consent.looking import opted_out_by_owner, signed_in, url
@@ -28,12 +29,17 @@ def world() -> World:
 
 
 @pytest.fixture
-def cast(world: World) -> Cast:
-    return world.cast
+def cast() -> Cast:
+    return casting.make()  # without keys: making one is an access event
 
 
 def note(cast: Cast, kind: EventKind, **changes: Any) -> ConsentEvent:
-    values = {"organization": cast.labs, "actor": Actor.from_user(cast.admin), "source": "console", **changes}
+    values = {
+        "organization": cast.labs,
+        "actor": Actor.from_user(cast.admin, confirmed=True),
+        "source": "console",
+        **changes,
+    }
     with transaction.atomic():
         return trail.note(kind, **values)
 

@@ -101,10 +101,11 @@ def test_delivery__events_after_its_making__in_order_signed_and_noted(cast: Cast
 def test_delivery__same_body_as_the_api(cast: Cast, there: Receiver) -> None:
     from tests.consent.calling import by_key
 
+    reader = by_key("events:read")
     endpoint_for(cast, there, everybody=True)
     happen(cast)
     deliver()
-    shown = by_key("events:read").get(f"events/?after={there.positions[0] - 1}").json()["results"]
+    shown = reader.get(f"events/?after={there.positions[0] - 1}").json()["results"]
     assert there.events == shown
 
 
@@ -397,11 +398,11 @@ def test_viewer__is_nobody_in_particular() -> None:
 
 def test_services__whoever_does_not_manage_webhooks__forbidden(cast: Cast, there: Receiver) -> None:
     endpoint = endpoint_for(cast, there)
-    stranger = Actor.from_user(cast.auditor)
+    stranger = Actor.from_user(cast.auditor, confirmed=True)
     with refusal(Forbidden):
         webhooks.create_endpoint(organization=cast.labs, url=there.url, actor=stranger)
     with refusal(Forbidden):
-        webhooks.create_endpoint(organization=None, url=there.url, actor=Actor.from_user(cast.owner))
+        webhooks.create_endpoint(organization=None, url=there.url, actor=Actor.from_user(cast.owner, confirmed=True))
     with refusal(Forbidden):
         webhooks.update_endpoint(endpoint=endpoint, actor=stranger, status="paused")
     with refusal(Forbidden):

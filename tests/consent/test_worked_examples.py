@@ -31,11 +31,13 @@ class Story:
     """One organization with two members and what happens to it; each step returns its event's instant."""
 
     def __init__(self, *plans: str, name: str = "Acme") -> None:
-        self.operator = Actor.from_user(User.objects.create_superuser(f"operator@{name}.example".lower()))
+        self.operator = Actor.from_user(
+            User.objects.create_superuser(f"operator@{name}.example".lower()), confirmed=True
+        )
         draft = OrganizationDraft(name=name)
         self.organization = create_organization(draft=draft, actor=self.operator, source="admin")
         self.owner = self.joins(f"owner@{name}.example".lower(), "owner")
-        self.admin = Actor.from_user(self.owner.user)
+        self.admin = Actor.from_user(self.owner.user, confirmed=True)
         self.a = self.joins(f"a@{name}.example".lower())
         self.b = self.joins(f"b@{name}.example".lower())
         self.monday = [self.moves(plan) for plan in plans]
@@ -65,6 +67,7 @@ class Story:
                 actor=self.admin,
                 source="console",
                 reason=reason,
+                version_required=False,
             )
         )
 
@@ -75,8 +78,9 @@ class Story:
                 organization=self.organization,
                 member=member,
                 choice=choice,
-                actor=Actor.from_user(member.user),
+                actor=Actor.from_user(member.user, confirmed=True),
                 source="data_controls",
+                version_required=False,
             )
         )
 

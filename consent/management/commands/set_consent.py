@@ -208,6 +208,7 @@ class Command(JobCommand):
                 actor=actor,
                 source=Source.COMMAND,
                 reason=options["reason"],
+                version_required=False,
             )
             changed = setting.version != (before.version if before else 0)
         data = {"changed": int(changed), "unchanged": int(not changed), "dry_run": options["dry_run"]}

@@ -14,7 +14,8 @@ def test_create_api_key__name_and_scopes__key_alone_on_stdout() -> None:
     made = run("create_api_key", "pipeline", "--scope", "decisions:read", "consent:read")
     assert made.code == 0
     assert re.fullmatch(r"tck_\w{8}_[\w-]{43}\n", made.out)
-    key = recognise(made.out.strip())
+    key = recognise(made.out.strip()).key
+    assert key is not None
     assert (key.name, key.scopes, key.organization, key.expires_at) == (
         "pipeline",
         ["decisions:read", "consent:read"],
@@ -39,7 +40,7 @@ def test_create_api_key__organization__good_for_it_alone(by: str) -> None:
     ident = "external:acme" if by == "external" else str(acme.pk)
     made = run("create_api_key", "a", "--scope", "consent:write", "--organization", ident)
     assert made.code == 0
-    assert recognise(made.out.strip()).organization == acme
+    assert recognise(made.out.strip()).key.organization == acme
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_create_api_key__organization__good_for_it_alone(by: str) -> None:
 )
 def test_create_api_key__expires__kept(text: str, expected: dt.datetime) -> None:
     made = run("create_api_key", "a", "--scope", "events:read", "--expires", text)
-    assert recognise(made.out.strip()).expires_at == expected
+    assert recognise(made.out.strip()).key.expires_at == expected
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,22 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.access import Actor, Permission
-from accounts.authentication import issue_key
-from accounts.management.base import Misuse, PortalCommand, parse_instant, printable
+from accounts.management.base import Misuse, parse_instant, printable
 from accounts.models import ApiKey
+
+from ...models import Source
+from ...services.credentials import issue_key
+from ...services.errors import Invalid
+from ..base import ConsentCommand
 
 _NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
 
 
-class Command(PortalCommand):
-    help = "Issue an API key and print it, once and alone, on stdout. It can't be shown again."
+class Command(ConsentCommand):
+    help = (
+        "Issue an API key and print it, once and alone, on stdout. It can't be shown again. "
+        "It is the installation's own: it works until it is revoked, whoever leaves."
+    )
     examples = """
   manage.py create_api_key pipeline --scope decisions:read
   manage.py create_api_key "mobile backend" --scope consent:read consent:member --expires 2027-01-01
@@ -32,7 +39,7 @@ class Command(PortalCommand):
             "--organization", metavar="ID", help="good for this one only, by id or external:ID; without it for all"
         )
         parser.add_argument(
-            "--actor", metavar="EMAIL", help="the operator who answers for it; only then can it start bulk jobs"
+            "--actor", metavar="EMAIL", help="the operator in whose name it starts bulk jobs; without one it can't"
         )
         parser.add_argument("--expires", metavar="DATE", help="a day (its first moment in UTC) or an RFC 3339 instant")
 
@@ -42,14 +49,20 @@ class Command(PortalCommand):
         organization = None
         if options["organization"] is not None:
             organization = self.organization(options["organization"], Actor.system(), Permission.ORGANIZATION_VIEW)
-        issued_by = self.actor(options["actor"]).user if options["actor"] else None
+        actor = self.actor(options["actor"]) if options["actor"] else Actor.on_machine()
         try:
-            key, text = issue_key(
-                name, options["scope"], organization=organization, expires_at=expires_at, issued_by=issued_by
+            issued = issue_key(
+                name=name,
+                scopes=options["scope"],
+                organization=organization,
+                expires_at=expires_at,
+                actor=actor,
+                source=Source.COMMAND,
             )
-        except ValueError as error:
-            raise Misuse(f"{str(error).capitalize()}.") from error
-        self.stdout.write(text)
+        except Invalid as error:
+            raise Misuse(str(error)) from error
+        key = issued.key
+        self.stdout.write(issued.text or "")
         reach = f"for {organization}" if organization else "for all organizations"
         until = f"until {expires_at.isoformat()}" if expires_at else "until it is revoked"
         self.note(

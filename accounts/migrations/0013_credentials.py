@@ -1,0 +1,113 @@
+"""A key is worth what the person responsible for it may do now: what exists is judged once (R18)."""
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+from django.utils import timezone
+
+# As the rules are at this migration: the roles that manage keys, and the scope of the installation's own.
+MANAGING = ("owner", "admin")
+INSTALLATION_SCOPE = "consent:member"
+
+
+def may_answer(apps, user_id, organization_id):
+    """Whether this person may answer for a credential of this organization, or of the operator's (None)."""
+    user = apps.get_model("accounts", "User").objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        return False
+    roles = apps.get_model("accounts", "Member").objects.filter(
+        user_id=user_id, organization_id=organization_id, status="active", role__in=MANAGING
+    )
+    return user.is_staff or (organization_id is not None and roles.exists())
+
+
+def judge_keys(apps, schema_editor):
+    """A key that nobody is named for, or that speaks for members, is the installation's; others need their person."""
+    keys = apps.get_model("accounts", "ApiKey").objects
+    keys.filter(issued_by=None).update(installation=True)
+    for key in keys.filter(installation=False).iterator():
+        if INSTALLATION_SCOPE in key.scopes:
+            keys.filter(pk=key.pk).update(installation=True)
+        elif key.revoked_at is None and not may_answer(apps, key.issued_by_id, key.organization_id):
+            keys.filter(pk=key.pk).update(suspended_at=timezone.now())
+
+
+def end_suspended_keys(apps, schema_editor):
+    """Back: what was worth nothing must not work again, and an invitation names a person."""
+    keys = apps.get_model("accounts", "ApiKey").objects.filter(suspended_at__isnull=False, revoked_at=None)
+    keys.update(revoked_at=timezone.now())
+    apps.get_model("accounts", "Invitation").objects.filter(invited_by=None).delete()
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("accounts", "0012_known_devices"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="apikey",
+            name="installation",
+            field=models.BooleanField(
+                default=False,
+                editable=False,
+                help_text="Made on the machine, or for the mobile app's backend: nobody's leaving ends it.",
+                verbose_name="the installation's own",
+            ),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="suspended_at",
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="suspended"),
+        ),
+        migrations.AddField(
+            model_name="invitation",
+            name="invited_by_key",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.apikey",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="apikey",
+            name="issued_by",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Who answers for what is done with it: it may do no more than they may now.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="issued by",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="invitation",
+            name="invited_by",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="invited by",
+            ),
+        ),
+        migrations.RunPython(judge_keys, end_suspended_keys),
+        migrations.AddConstraint(
+            model_name="apikey",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("installation", True), ("issued_by__isnull", False), _connector="OR"),
+                name="api_key_has_somebody_responsible",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="invitation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("invited_by__isnull", False), ("invited_by_key__isnull", False), _connector="OR"),
+                name="invitation_has_somebody_responsible",
+            ),
+        ),
+    ]

@@ -1,0 +1,204 @@
+"""API keys: made, revoked, suspended with whoever answers for them, taken over by somebody else (R18)."""
+
+import dataclasses
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
+from accounts.key_secrets import new_key
+from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
+
+from ..models import EventKind, Source
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
+from . import layers, trail
+from .errors import Invalid, Refused
+
+NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Issued:
+    """`text` is shown this once; None for a key that waits for a second operator."""
+
+    key: ApiKey
+    text: str | None
+
+
+@transaction.atomic
+def issue_key(
+    *,
+    name: str,
+    scopes: Iterable[str],
+    actor: Actor,
+    source: str,
+    organization: Organization | None = None,
+    expires_at: dt.datetime | None = None,
+) -> Issued:
+    """Make a key: an organization's, or without one the operator's; the actor answers for it from now on.
+
+    One with a scope of INSTALLATION_SCOPES outlives its maker, so on a screen it is made by two operators: it waits,
+    suspended, until another one takes it over. Raises Forbidden (a key makes no keys), Invalid, ConfirmationRequired.
+    """
+    _require_manager(actor, organization)
+    granted = _checked_scopes(scopes, organization)
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Invalid("expired", _("This is in the past."), "expires_at")
+    title = layers.clean_text(name, "name", required=True, length=NAME_LENGTH)
+    layers.require_confirmed(actor, Act.KEY_ISSUE)
+    outlives = bool(INSTALLATION_SCOPES & set(granted))
+    waits = outlives and actor.type == ActorType.USER
+    new = new_key()
+    key = ApiKey.objects.create(
+        name=title,
+        prefix=new.prefix,
+        hash=new.hash,
+        scopes=granted,
+        organization=organization,
+        expires_at=expires_at,
+        issued_by=actor.user,
+        installation=outlives or actor.type == ActorType.COMMAND,
+        suspended_at=timezone.now() if waits else None,
+    )
+    _note(EventKind.ACCESS_KEY_CREATED, key, actor, source, after=", ".join(granted))
+    return Issued(key, None if waits else new.text)
+
+
+@transaction.atomic
+def revoke_key(*, key: ApiKey, actor: Actor, source: str) -> bool:
+    """End a key for good, at once; whether it was not revoked before. Raises Forbidden."""
+    _require_manager(actor, key.organization)
+    ended = bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()))
+    if ended:
+        _note(EventKind.ACCESS_KEY_REVOKED, key, actor, source)
+    return ended
+
+
+@transaction.atomic
+def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
+    """Answer for a key from now on: it works again, with a secret of its own and the old one worth nothing.
+
+    Raises Forbidden, ConfirmationRequired, and Refused where the key has ended, or is the installation's and the actor
+    the one who answered for it before.
+    """
+    _require_manager(actor, key.organization)
+    held = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+    if held.has_ended(timezone.now()):
+        raise Refused("ended", _("This key has ended. Make another one."))
+    outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
+    if outlives and actor.type == ActorType.USER and actor.user is not None and actor.user.pk == held.issued_by_id:
+        raise Refused("second_operator", _("A key of the installation itself takes two operators: ask another one."))
+    layers.require_confirmed(actor, Act.KEY_TAKE_OVER)
+    new = new_key(held.prefix)
+    held.hash, held.issued_by, held.suspended_at = new.hash, actor.user, None
+    held.installation = outlives or actor.type == ActorType.COMMAND
+    held.save(update_fields=["hash", "issued_by", "suspended_at", "installation"])
+    _note(EventKind.ACCESS_KEY_TAKEN_OVER, held, actor, source)
+    return Issued(held, new.text)
+
+
+def _note(kind: EventKind, key: ApiKey, actor: Actor, source: str, *, after: str = "") -> None:
+    trail.note(kind, organization=key.organization, actor=actor, source=source, target=key.pk, after=after)
+
+
+def _require_manager(actor: Actor, organization: Organization | None) -> None:
+    """People who manage keys there, and whoever runs a command on the machine, who could write them all the same."""
+    if actor.type == ActorType.COMMAND:
+        return
+    if actor.type != ActorType.USER:
+        raise Forbidden(Permission.KEYS_MANAGE)
+    require(actor, Permission.KEYS_MANAGE, organization)
+
+
+def _checked_scopes(scopes: Iterable[str], organization: Organization | None) -> list[str]:
+    named = set(scopes)
+    if unknown := sorted(named - set(KeyScope.values)):
+        raise Invalid("unknown_scope", _("There is no scope “%s”.") % unknown[0], "scopes")
+    granted = known_scopes(named)
+    if not granted:
+        raise Invalid("required", _("A key needs at least one scope."), "scopes")
+    if organization is not None and (beyond := INSTALLATION_SCOPES & set(granted)):
+        text = _("The scope %(scope)s is for operator keys only.") % {"scope": ", ".join(sorted(beyond))}
+        raise Invalid("operator_scope", text, "scopes")
+    return granted
+
+
+# --- Suspending -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Suspended:
+    keys: Sequence[ApiKey]
+    webhooks: Sequence[WebhookEndpoint]
+
+
+@transaction.atomic
+def suspend_for(
+    user: User, organization: Organization | None = None, *, actor: Actor, source: str = Source.COMMAND
+) -> Suspended:
+    """Suspend what this person answers for and may not any more, on one organization or everywhere.
+
+    To be called in the transaction that takes a right away, after it: whoever leaves, gets a lesser role, is
+    deactivated or is no operator any longer; `actor` did it. What is suspended stays so also if the person comes back.
+    The owners, without one the operators, are told by e-mail.
+    """
+    of: dict[str, object] = {} if organization is None else {"organization": organization}
+    keys = ApiKey.objects.filter(issued_by=user, installation=False, suspended_at=None, revoked_at=None, **of)
+    hooks = WebhookEndpoint.objects.filter(created_by=user, **of).exclude(paused_because=PausedBecause.SUSPENDED)
+    lost_keys = [each for each in keys.select_for_update().order_by("pk") if not may_answer(user, each)]
+    lost_hooks = [each for each in hooks.select_for_update().order_by("pk") if not may_answer(user, each)]
+    for key in lost_keys:
+        key.suspended_at = timezone.now()
+        key.save(update_fields=["suspended_at"])
+        _note(EventKind.ACCESS_KEY_SUSPENDED, key, actor, source)
+    for hook in lost_hooks:
+        # Whoever delivers to it just now loses the lease, so that its position is what has arrived.
+        hook.status, hook.paused_because, hook.leased_until = EndpointStatus.PAUSED, PausedBecause.SUSPENDED, None
+        hook.fence += 1
+        hook.save(update_fields=["status", "paused_because", "leased_until", "fence"])
+        kind, organization_of = EventKind.ACCESS_WEBHOOK_SUSPENDED, hook.organization
+        trail.note(kind, organization=organization_of, actor=actor, source=source, target=hook.pk)
+    suspended = Suspended(lost_keys, lost_hooks)
+    _tell(suspended, user)
+    return suspended
+
+
+def may_answer(user: User, credential: ApiKey | WebhookEndpoint) -> bool:
+    """Whether this person may have such a credential now, on its organization or as an operator."""
+    needed = Permission.KEYS_MANAGE if isinstance(credential, ApiKey) else Permission.WEBHOOKS_MANAGE
+    return needed in Responsible.now(user, credential.organization_id).permissions
+
+
+def _tell(suspended: Suspended, former: User) -> None:
+    """One message per organization and reader; None: the operator's own."""
+    lost: dict[object, list[str]] = defaultdict(list)
+    for key in suspended.keys:
+        lost[key.organization_id].append(
+            _("API key “%(name)s” (%(prefix)s…)") % {"name": key.name, "prefix": key.prefix}
+        )
+    for hook in suspended.webhooks:
+        lost[hook.organization_id].append(_("Webhook to %(url)s") % {"url": hook.url})
+    named = Organization.objects.in_bulk([pk for pk in lost if pk is not None])
+    for pk, what in lost.items():
+        organization = named.get(pk)
+        words = {"organization": organization, "what": what, "provider": settings.PROVIDER_NAME}
+        subject = _("API keys or webhooks have been suspended")
+        body = render_to_string("emails/suspended.txt", words)
+        for email in _readers(organization, former):
+            send_mail(subject, body, None, [email])
+
+
+def _readers(organization: Organization | None, former: User) -> list[str]:
+    people = User.objects.filter(is_active=True).exclude(pk=former.pk).order_by("pk")
+    if organization is not None:
+        owners = Member.objects.active().filter(organization=organization, role=MemberRole.OWNER)
+        if found := list(people.filter(pk__in=owners.values("user_id")).values_list("email", flat=True)):
+            return found
+    return list(people.filter(is_staff=True).values_list("email", flat=True))
