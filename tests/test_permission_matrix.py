@@ -193,7 +193,6 @@ def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() ->
 @pytest.fixture
 def world() -> World:
     made = make_world()
-    ledger.sequence()  # reading a feed then writes nothing either
     author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True), confirmed=True)
     for verb, status in STATES.items():
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
@@ -201,8 +200,11 @@ def world() -> World:
         BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
     # Nothing is there to answer a test; that it could not be sent is an answer too.
     invited = {"email": "invited@kvasir.example", "role": "auditor", "actor": author, "link": str}
-    invitations.invite(organization=made.cast.labs, **invited)
-    webhooks.create_endpoint(organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author)
+    invitations.invite(source="console", organization=made.cast.labs, **invited)
+    webhooks.create_endpoint(
+        source="admin", organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author
+    )
+    ledger.sequence()  # reading a feed then writes nothing either
     return made
 
 

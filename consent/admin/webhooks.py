@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import NotFound, Permission, get_organization
 
-from ..models import EventKind
+from ..models import EventKind, Source
 from ..services import webhooks
 from ..services.errors import Invalid
 from ..webhook_models import EndpointStatus, WebhookEndpoint
@@ -90,6 +90,7 @@ class WebhookAdmin(OperatorAdmin):
                     "unknown_organization", gettext("There is no such organization."), "organization"
                 ) from None
         return webhooks.create_endpoint(
+            source=Source.ADMIN,
             organization=organization,
             url=data["url"],
             description=data["description"],
@@ -125,13 +126,15 @@ class WebhookAdmin(OperatorAdmin):
         match verb:
             case "pause" | "resume":
                 status = EndpointStatus.PAUSED if verb == "pause" else EndpointStatus.ACTIVE
-                webhooks.update_endpoint(endpoint=endpoint, actor=actor, status=status)
+                webhooks.update_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor, status=status)
             case "test":
                 self._say(request, send_test(endpoint).delivered)
             case "rotate":
-                return self._secret(request, webhooks.rotate_secret(endpoint=endpoint, actor=actor))
+                return self._secret(
+                    request, webhooks.rotate_secret(source=Source.ADMIN, endpoint=endpoint, actor=actor)
+                )
             case "remove":
-                webhooks.delete_endpoint(endpoint=endpoint, actor=actor)
+                webhooks.delete_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor)
                 messages.success(request, gettext("The webhook is deleted."))
                 return redirect("admin:consent_webhookendpoint_changelist")
             case _:
@@ -149,7 +152,10 @@ class WebhookAdmin(OperatorAdmin):
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint, form = self.endpoint(object_id), ReplayForm(request.POST)
         done = attempt(
-            form, lambda data: webhooks.replay(endpoint=endpoint, after=data["after"], actor=actor_of(request))
+            form,
+            lambda data: webhooks.replay(
+                source=Source.ADMIN, endpoint=endpoint, after=data["after"], actor=actor_of(request)
+            ),
         )
         if not done.done:
             return self._page(request, endpoint, form, done.status)

@@ -44,7 +44,12 @@ class Members(ApiView):
             return request.build_absolute_uri(reverse("invitation", args=[secret]))
 
         sent = invitations.invite(
-            organization=found, email=values["email"], role=values["role"], actor=self.actor, link=link
+            source=Source.API,
+            organization=found,
+            email=values["email"],
+            role=values["role"],
+            actor=self.actor,
+            link=link,
         )
         path = reverse("api:invitation", args=[found.pk, sent.pk])
         location = {"Location": request.build_absolute_uri(path)}
@@ -69,7 +74,7 @@ class InvitationDetail(ApiView):
 
     def delete(self, _request: Request, organization: str, invitation: str) -> Response:
         found = self._invitation(organization, invitation, Permission.MEMBERS_MANAGE)
-        invitations.withdraw(invitation=found, actor=self.actor)
+        invitations.withdraw(source=Source.API, invitation=found, actor=self.actor)
         return Response(status=204)
 
     def _invitation(self, organization: str, ident: str, permission: Permission) -> Invitation:

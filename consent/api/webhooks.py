@@ -12,7 +12,7 @@ from accounts.fields import parse_id
 from accounts.models import Organization
 from config.paging import CursorPagination
 
-from ..models import EventKind
+from ..models import EventKind, Source
 from ..services import webhooks
 from ..webhook_models import EndpointStatus, WebhookEndpoint
 from ..webhooks import positions
@@ -115,7 +115,7 @@ class Webhooks(WebhookView):
         within = organizations_with(self.actor, Permission.WEBHOOKS_MANAGE)
         values = self.body(EndpointInput)
         organization = self._organization(values.pop("organization", None), within)
-        endpoint = webhooks.create_endpoint(organization=organization, actor=self.actor, **values)
+        endpoint = webhooks.create_endpoint(source=Source.API, organization=organization, actor=self.actor, **values)
         return self.created(self.with_secret(endpoint), endpoint.pk)
 
     def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
@@ -135,11 +135,13 @@ class WebhookDetail(WebhookView):
 
     def patch(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
-        changed = webhooks.update_endpoint(endpoint=endpoint, actor=self.actor, **self.body(EndpointChange))
+        changed = webhooks.update_endpoint(
+            source=Source.API, endpoint=endpoint, actor=self.actor, **self.body(EndpointChange)
+        )
         return Response(self.shown(changed)[0])
 
     def delete(self, request: Request, webhook: str) -> Response:
-        webhooks.delete_endpoint(endpoint=self.endpoint(webhook), actor=self.actor)
+        webhooks.delete_endpoint(source=Source.API, endpoint=self.endpoint(webhook), actor=self.actor)
         return Response(status=204)
 
 
@@ -164,7 +166,7 @@ class WebhookReplay(WebhookView):
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
         values = self.body(ReplayInput)
-        replayed = webhooks.replay(endpoint=endpoint, actor=self.actor, **values)
+        replayed = webhooks.replay(source=Source.API, endpoint=endpoint, actor=self.actor, **values)
         return Response(self.shown(replayed)[0] | {"position": values["after"]})
 
 
@@ -174,5 +176,5 @@ class WebhookRotation(WebhookView):
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
         self.body(NothingInput)
-        rotated = webhooks.rotate_secret(endpoint=endpoint, actor=self.actor)
+        rotated = webhooks.rotate_secret(source=Source.API, endpoint=endpoint, actor=self.actor)
         return Response(self.with_secret(rotated))

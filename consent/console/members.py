@@ -64,7 +64,9 @@ def _invite(request: HttpRequest, actor: Actor, organization: Organization) -> s
     def link(secret: str) -> str:
         return request.build_absolute_uri(reverse("invitation", args=[secret]))
 
-    sent = invitations.invite(organization=organization, actor=actor, link=link, **form.cleaned_data)
+    sent = invitations.invite(
+        source=Source.CONSOLE, organization=organization, actor=actor, link=link, **form.cleaned_data
+    )
     return gettext("An invitation is on its way to %(email)s.") % {"email": sent.email}
 
 
@@ -73,7 +75,7 @@ def _withdraw(request: HttpRequest, actor: Actor, organization: Organization) ->
     found = Invitation.objects.filter(organization=organization, pk=pk).first() if pk else None
     if found is None:
         raise NotFound("invitation")
-    invitations.withdraw(invitation=found, actor=actor)
+    invitations.withdraw(source=Source.CONSOLE, invitation=found, actor=actor)
     return gettext("The invitation of %(email)s is withdrawn.") % {"email": found.email}
 
 

@@ -15,6 +15,7 @@ from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import Organization
 
+from ..models import Source
 from ..services import webhooks as service
 from ..services.errors import ServiceError
 from ..webhook_models import EndpointStatus, WebhookEndpoint
@@ -40,7 +41,7 @@ def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> 
         return _created(request, actor, organization)
     endpoint = _endpoint(organization, request.POST.get("webhook", ""))
     if request.POST.get("do") == "rotate":
-        rotated = service.rotate_secret(endpoint=endpoint, actor=actor)
+        rotated = service.rotate_secret(source=Source.CONSOLE, endpoint=endpoint, actor=actor)
         return _page(request, actor, organization, shown=rotated)
     do = _VERBS.get(request.POST.get("do", ""))
     if do is None:
@@ -62,7 +63,9 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
     if not form.is_valid():
         return _page(request, actor, organization, form=form, status=400)
     try:
-        made = service.create_endpoint(organization=organization, actor=actor, **form.cleaned_data)
+        made = service.create_endpoint(
+            source=Source.CONSOLE, organization=organization, actor=actor, **form.cleaned_data
+        )
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
         return _page(request, actor, organization, form=form, status=400)
@@ -70,11 +73,11 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
 
 
 def _pause(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
-    service.update_endpoint(endpoint=endpoint, actor=actor, status=EndpointStatus.PAUSED)
+    service.update_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor, status=EndpointStatus.PAUSED)
 
 
 def _resume(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
-    service.update_endpoint(endpoint=endpoint, actor=actor, status=EndpointStatus.ACTIVE)
+    service.update_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor, status=EndpointStatus.ACTIVE)
 
 
 def _test(request: HttpRequest, _actor: Actor, endpoint: WebhookEndpoint) -> None:
@@ -85,7 +88,7 @@ def _test(request: HttpRequest, _actor: Actor, endpoint: WebhookEndpoint) -> Non
 
 
 def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
-    service.delete_endpoint(endpoint=endpoint, actor=actor)
+    service.delete_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor)
     messages.success(request, gettext("The webhook is deleted."))
 
 

@@ -23,11 +23,11 @@ from accounts.models import ApiKey, Invitation, Member, MemberRole, Organization
 from ..api_models import IdempotencyKey
 from ..import_models import ImportFile, ImportProblem, ImportRow
 from ..job_models import JobStatus
-from ..models import ConsentEvent, Source
+from ..models import ConsentEvent, EventKind, Source
 from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from ..webhook_models import WebhookAttempt
-from . import choices, credentials, members, organizations
+from . import choices, credentials, members, organizations, trail
 from .errors import Invalid, Refused
 
 REASON = "Erased."
@@ -72,6 +72,7 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
         _leave(member, words, actor, source)
     sessions = _end_sessions(person)
     _forget(person, words)
+    trail.note(EventKind.ACCESS_ACCOUNT_ERASED, organization=None, actor=actor, source=source, target=person.pk)
     # What is left of the provider's own; an organization's went with the membership.
     credentials.suspend_for(person, actor=actor, source=source)
     keys = ApiKey.objects.filter(issued_by=person, revoked_at=None, installation=False).count()

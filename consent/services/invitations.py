@@ -19,8 +19,8 @@ from accounts import limits
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.models import Invitation, Member, Organization, User
 
-from ..models import Source
-from . import layers, members
+from ..models import EventKind, Source
+from . import layers, members, sign_in, trail
 from .errors import Invalid, Refused
 
 # Invitations that one organization sends within an hour; more would be mail to strangers.
@@ -29,7 +29,7 @@ PER_HOUR = 100
 
 @transaction.atomic
 def invite(
-    *, organization: Organization, email: str, role: str, actor: Actor, link: Callable[[str], str]
+    *, organization: Organization, email: str, role: str, actor: Actor, source: str, link: Callable[[str], str]
 ) -> Invitation:
     """Send an invitation, in place of an earlier one to this address. `link`: the address of the page for a secret.
 
@@ -64,13 +64,15 @@ def invite(
     words = {"invitation": invitation, "link": link(secret), "provider": settings.PROVIDER_NAME}
     subject = _("%(organization)s invites you") % {"organization": organization.name}
     send_mail(subject, render_to_string("emails/invitation.txt", words), None, [address])
+    _note(EventKind.ACCESS_INVITATION_SENT, invitation, actor, source, after=wanted.value)
     return invitation
 
 
 @transaction.atomic
-def withdraw(*, invitation: Invitation, actor: Actor) -> None:
+def withdraw(*, invitation: Invitation, actor: Actor, source: str) -> None:
     """The link leads nowhere from now on. Raises Forbidden."""
     require(actor, Permission.MEMBERS_MANAGE, invitation.organization)
+    _note(EventKind.ACCESS_INVITATION_WITHDRAWN, invitation, actor, source)
     invitation.delete()
 
 
@@ -114,6 +116,8 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
         raise Refused("ended", _("This invitation has ended. Ask for another.")) from None
     if user is None:
         _first_password(member.user, name, password)
+    # It is they who accept; that they join is the inviter's act, and told beside.
+    _note(EventKind.ACCESS_INVITATION_ACCEPTED, locked, Actor.from_user(member.user), Source.CONSOLE)
     locked.delete()
     return member
 
@@ -136,6 +140,14 @@ def _first_password(user: User, name: str, password: str) -> None:
         raise Invalid("weak", " ".join(error.messages), "password") from None
     user.set_password(password)
     user.save(update_fields=["name", "password"])
+    sign_in.note_password(
+        EventKind.ACCESS_PASSWORD_SET, person=user, actor=Actor.from_user(user), source=Source.ACCOUNT
+    )
+
+
+def _note(kind: EventKind, invitation: Invitation, actor: Actor, source: str, *, after: str = "") -> None:
+    organization = invitation.organization
+    trail.note(kind, organization=organization, actor=actor, source=source, target=invitation.pk, after=after)
 
 
 def _refuse_impossible(organization: Organization) -> None:

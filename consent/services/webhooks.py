@@ -22,12 +22,15 @@ from ..webhooks.secrets import current_key, previous_until, rotated
 from . import layers, trail
 from .errors import Invalid, Refused
 
+_DETAILS = ("url", "description", "kinds")
+
 
 def create_endpoint(
     *,
     organization: Organization | None,
     url: str,
     actor: Actor,
+    source: str,
     description: str = "",
     kinds: Sequence[str] = (),
 ) -> WebhookEndpoint:
@@ -43,24 +46,28 @@ def create_endpoint(
         raise Refused("too_many", _("There are %s webhooks already; delete one first.") % there)
     layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
     ledger.sequence()
-    return WebhookEndpoint.objects.create(
-        organization=organization,
-        key_id=current_key(),
-        url=address,
-        description=text,
-        kinds=wanted,
-        position=ledger.head(),
-        created_at=ledger.clock(),
-        created_by=actor.person,
-    )
+    with transaction.atomic():
+        endpoint = WebhookEndpoint.objects.create(
+            organization=organization,
+            key_id=current_key(),
+            url=address,
+            description=text,
+            kinds=wanted,
+            position=ledger.head(),
+            created_at=ledger.clock(),
+            created_by=actor.person,
+        )
+        _note(EventKind.ACCESS_WEBHOOK_CREATED, endpoint, actor, source)
+    return endpoint
 
 
-def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, **changes: Any) -> WebhookEndpoint:
+def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, **changes: Any) -> WebhookEndpoint:
     """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped.
 
     Raises Forbidden, Invalid, and Refused where one that is suspended is to go on, or to count as merely paused.
     """
     with _held(endpoint, actor) as held:
+        before = {name: getattr(held, name) for name in _DETAILS}
         if "url" in changes:
             held.url = checked_url(changes["url"])
         if "description" in changes:
@@ -69,23 +76,28 @@ def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, **changes: Any) 
             held.kinds = _checked_kinds(changes["kinds"])
         if changes.get("status") == EndpointStatus.ACTIVE:
             _refuse_suspended(held)
+        if changed := [name for name in _DETAILS if getattr(held, name) != before[name]]:
+            _note(EventKind.ACCESS_WEBHOOK_CHANGED, held, actor, source, after=", ".join(changed))
         if "status" in changes and changes["status"] != held.status:
             held.status = EndpointStatus(changes["status"])
             paused = held.status == EndpointStatus.PAUSED
             held.paused_because = PausedBecause.SOMEBODY if paused else ""
+            kind = EventKind.ACCESS_WEBHOOK_PAUSED if paused else EventKind.ACCESS_WEBHOOK_RESUMED
+            _note(kind, held, actor, source)
         if "status" in changes or "url" in changes:
             held.failures, held.next_attempt_at = 0, None
         held.save()
     return held
 
 
-def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor) -> None:
+def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> None:
     """With its attempts; the events stay where they are."""
     with _held(endpoint, actor) as held:
+        _note(EventKind.ACCESS_WEBHOOK_DELETED, held, actor, source)
         held.delete()
 
 
-def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEndpoint:
+def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor, source: str) -> WebhookEndpoint:
     """Send everything after a position once more, in order.
 
     Raises Forbidden; Invalid beyond the last event that the actor is told of.
@@ -96,10 +108,12 @@ def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor) -> WebhookEnd
             raise Invalid("position", _("Give a position from 0 to %s, the last there is.") % last, "after")
         held.position, held.failures, held.next_attempt_at = after, 0, None
         held.save()
+        # Not the position: an organization's people would learn from each other's what happens elsewhere.
+        _note(EventKind.ACCESS_WEBHOOK_REPLAYED, held, actor, source)
     return held
 
 
-def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
+def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
     """Another secret signs from now on, and for a day the one before it too.
 
     Raises Forbidden, ConfirmationRequired, and Refused where it is suspended.
@@ -108,10 +122,11 @@ def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint
         _refuse_suspended(held)
         layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
         _rotate(held)
+        _note(EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, held, actor, source)
     return held
 
 
-def take_over(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
+def take_over(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
     """Answer for a webhook from now on: it goes on at its position, signed with another secret alone.
 
     Raises Forbidden (a key takes nothing over), ConfirmationRequired.
@@ -125,6 +140,7 @@ def take_over(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
         if held.paused_because == PausedBecause.SUSPENDED:
             held.status, held.paused_because = EndpointStatus.ACTIVE, ""
         _rotate(held, overlap=False)
+        _note(EventKind.ACCESS_WEBHOOK_TAKEN_OVER, held, actor, source)
     return held
 
 
@@ -154,10 +170,7 @@ def rotate_keys() -> list[WebhookEndpoint]:
             if held is not None:
                 _take_away(held)
                 _rotate(held)
-                trail.note(
-                    EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, organization=held.organization, actor=Actor.system(),
-                    source=Source.COMMAND, target=held.pk,
-                )  # fmt: skip
+                _note(EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, held, Actor.system(), Source.COMMAND)
                 _tell_owners(held)
                 done.append(held)
     return done
@@ -177,6 +190,10 @@ def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:
     for name, value in rotated(held, ledger.clock(), overlap=overlap).items():
         setattr(held, name, value)
     held.save()
+
+
+def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str, *, after: str = "") -> None:
+    trail.note(kind, organization=endpoint.organization, actor=actor, source=source, target=endpoint.pk, after=after)
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from accounts.access import Actor
 from accounts.models import ApiKey
 
 from .. import actors, feed, ledger
-from ..models import ConsentEvent
-from ..services import credentials
+from ..models import ConsentEvent, EventKind, Source
+from ..services import credentials, trail
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from .secrets import signatures
 from .sending import TOTAL, Answer, Sender
@@ -151,6 +151,15 @@ class _Turn:
             mine = WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
             if not mine.update(**changes):
                 raise _Lost
+            if changes.get("status") == EndpointStatus.PAUSED:
+                trail.note(
+                    EventKind.ACCESS_WEBHOOK_PAUSED,
+                    organization=self.endpoint.organization,
+                    actor=Actor.system(),
+                    source=Source.COMMAND,
+                    target=self.endpoint.pk,
+                    after=changes["paused_because"],
+                )
             WebhookAttempt.objects.bulk_create(self._attempts)
         for name, value in changes.items():
             setattr(self.endpoint, name, value)

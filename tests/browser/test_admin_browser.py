@@ -89,7 +89,9 @@ def test_action__chosen_in_the_list__opts_out_the_selected(open_as_operator: Cal
 
 
 def pages(cast: Cast) -> list[str]:
-    hook = webhooks.create_endpoint(organization=None, url="https://hooks.example.com/", actor=cast.provider)
+    hook = webhooks.create_endpoint(
+        source="admin", organization=None, url="https://hooks.example.com/", actor=cast.provider
+    )
     event = ConsentEvent.objects.latest("pk").pk
     models = (
         *("accounts_user", "accounts_organization", "accounts_member", "accounts_plan", "accounts_subscription"),

@@ -48,10 +48,19 @@ def world(transactional_db: None) -> Cast:
     how = {"actor": operator, "source": "admin"}
     locks.place_lock(organization=cast.brage, product="le_chat", reason="law", reference="§ 1", **how)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")
-    invitations.invite(organization=cast.labs, email="new@kvasir.example", role="member", actor=owner, link=str)
+    invitations.invite(
+        source="console",
+        organization=cast.labs,
+        email="new@kvasir.example",
+        role="member",
+        actor=owner,
+        link=str,
+    )
     for organization in (cast.labs, None):
         actor = owner if organization else operator
-        webhooks.create_endpoint(organization=organization, url="https://hooks.example.com/", actor=actor)
+        webhooks.create_endpoint(
+            source="admin", organization=organization, url="https://hooks.example.com/", actor=actor
+        )
         issue_key("sync", ["consent:read"], organization=organization, issued_by=actor.user)
     casting.join(cast.brage, cast.owner, "admin", operator)
     third = casting.user("tor@kvasir.example", "Tor Left")

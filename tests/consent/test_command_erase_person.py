@@ -64,7 +64,7 @@ def leave_traces(cast: Cast) -> Client:
     ApiKey.objects.filter(pk=key.pk).update(issued_by=person, installation=False)
     draft = organizations.OrganizationDraft(name="Third")
     third = organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
-    invitations.invite(organization=third, email=EMAIL, role="member", actor=cast.provider, link=str)
+    invitations.invite(source="console", organization=third, email=EMAIL, role="member", actor=cast.provider, link=str)
     operator = Client()
     operator.force_login(cast.operator)
     details = {"email": EMAIL, "name": NAME, "is_active": "on"}

@@ -277,7 +277,7 @@ def _with_secrets(settings: Any, path: Path) -> None:
     OutgoingMessage.objects.create(recipient=owner.email, subject="s", body="a link that opens an account")
     actor = Actor.from_user(User.objects.get(is_staff=True), confirmed=True)
     organization = Organization.objects.get(name="Kvasir Labs")
-    webhooks.create_endpoint(organization=organization, url="https://example.com/hook", actor=actor)
+    webhooks.create_endpoint(source="admin", organization=organization, url="https://example.com/hook", actor=actor)
     assert run("export_state", str(path)).code == 0
     empty()
 

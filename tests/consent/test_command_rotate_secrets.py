@@ -104,7 +104,9 @@ def test_rotate_secrets__more_rows_than_a_chunk__all(cast: Cast, settings: Any, 
 
 
 def made(cast: Cast) -> WebhookEndpoint:
-    return webhooks.create_endpoint(organization=cast.labs, url="https://example.com/hook", actor=cast.provider)
+    return webhooks.create_endpoint(
+        source="admin", organization=cast.labs, url="https://example.com/hook", actor=cast.provider
+    )
 
 
 def old_secret(endpoint: WebhookEndpoint) -> str:
@@ -148,7 +150,7 @@ def test_webhook__new_key_first__old_secret_until_rotated_and_a_day_longer(cast:
     second = secret_of(endpoint)
     assert second != first and verifies(endpoint, first) and verifies(endpoint, second)
     # The owner fetches the new secret on the page, by another rotation: what the receiver has goes on all the same.
-    endpoint = webhooks.rotate_secret(endpoint=endpoint, actor=cast.provider)
+    endpoint = webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=cast.provider)
     assert all(verifies(endpoint, secret) for secret in (first, second, secret_of(endpoint)))
     assert run("rotate_secrets", "--webhooks", "--format", "json").json["webhooks_rotated"] == []
     # The old key can go: only what it signed for the rest of the day is missing then.
@@ -175,5 +177,5 @@ def test_webhook__key_is_missing__attempt_says_so_and_rotating_mends_it(cast: Ca
     settings.WEBHOOK_KEYS = [NEW]
     attempt = send_test(endpoint)
     assert not attempt.delivered and "signing key is missing" in attempt.error
-    rotated = webhooks.rotate_secret(endpoint=endpoint, actor=cast.provider)
+    rotated = webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=cast.provider)
     assert verifies(rotated, secret_of(rotated))

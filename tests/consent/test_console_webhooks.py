@@ -65,8 +65,8 @@ def test_webhooks__bad_address__400_said_at_the_field(cast: Cast, address: str) 
 
 
 def test_webhooks__of_another_organization_or_none__404_and_unknown_verb__400(cast: Cast, there: Receiver) -> None:
-    foreign = webhooks.create_endpoint(organization=cast.brage, url=there.url, actor=cast.provider)
-    own = webhooks.create_endpoint(organization=cast.labs, url=there.url, actor=cast.provider)
+    foreign = webhooks.create_endpoint(source="admin", organization=cast.brage, url=there.url, actor=cast.provider)
+    own = webhooks.create_endpoint(source="admin", organization=cast.labs, url=there.url, actor=cast.provider)
     owner = signed_in(cast, "owner")
     before = database()
     for ident in (str(foreign.pk), "nothing", "01890000-0000-7000-8000-000000000000"):

@@ -54,8 +54,13 @@ def test_accept__new_person__has_an_account_is_signed_in_and_belongs(cast: Cast)
     member = Member.objects.get(user__email=NEW)
     assert (member.user.name, member.role, member.organization) == ("Nils Ny", "admin", cast.labs)
     assert client.get(f"/o/{cast.labs.pk}/").status_code == 200
-    event = ConsentEvent.objects.latest("pk")
-    assert (event.kind, event.actor_id, event.member_id) == ("member.joined", str(cast.owner.pk), member.pk)
+    event = ConsentEvent.objects.filter(kind="member.joined").latest("pk")
+    assert (event.actor_id, event.member_id) == (str(cast.owner.pk), member.pk)
+    told = ConsentEvent.objects.filter(pk__gt=event.pk).order_by("pk")
+    assert [(each.kind, each.organization, each.actor_id) for each in told] == [
+        ("access.password_set", None, str(member.user_id)),
+        ("access.invitation_accepted", cast.labs, str(member.user_id)),
+    ]
     assert Client().get(path).status_code == 404  # used up
 
 
@@ -106,7 +111,9 @@ def test_accept__ended__nobody_joins(cast: Cast, what: str) -> None:
         case "too late":
             Invitation.objects.update(expires_at=timezone.now() - dt.timedelta(seconds=1))
         case "withdrawn":
-            invitations.withdraw(invitation=Invitation.objects.get(), actor=Actor.from_user(cast.owner, confirmed=True))
+            invitations.withdraw(
+                source="console", invitation=Invitation.objects.get(), actor=Actor.from_user(cast.owner, confirmed=True)
+            )
         case "nonsense":
             path = "/invitations/nonsense/"
         case "inviter left":
@@ -150,6 +157,7 @@ def test_invite__without_the_right__forbidden_and_nothing_sent(cast: Cast, role:
     assert answer.status_code == 403
     with refusal(Forbidden), changes_nothing():
         invitations.invite(
+            source="console",
             organization=cast.labs,
             email=NEW,
             role="member",
@@ -174,9 +182,11 @@ def test_invite__too_many_in_an_hour__refused(cast: Cast, monkeypatch: Any) -> N
     monkeypatch.setattr(invitations, "PER_HOUR", 2)
     actor = Actor.from_user(cast.owner, confirmed=True)
     for number in range(2):
-        invitations.invite(organization=cast.labs, email=f"{number}{NEW}", role="member", actor=actor, link=str)
+        invitations.invite(
+            source="console", organization=cast.labs, email=f"{number}{NEW}", role="member", actor=actor, link=str
+        )
     with refusal(Refused, "too_many"):
-        invitations.invite(organization=cast.labs, email=NEW, role="member", actor=actor, link=str)
+        invitations.invite(source="console", organization=cast.labs, email=NEW, role="member", actor=actor, link=str)
 
 
 def test_invite__personal_organization__refused(cast: Cast) -> None:
@@ -184,10 +194,15 @@ def test_invite__personal_organization__refused(cast: Cast) -> None:
     ida = organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
     owner = Actor.from_user(User.objects.get(email="ida@ida.example"), confirmed=True)
     with refusal(Refused, "personal"), changes_nothing():
-        invitations.invite(organization=ida, email=NEW, role="member", actor=owner, link=str)
+        invitations.invite(source="console", organization=ida, email=NEW, role="member", actor=owner, link=str)
     with refusal(Invalid, "unknown_role", "role"):
         invitations.invite(
-            organization=cast.labs, email=NEW, role="king", actor=Actor.from_user(cast.owner, confirmed=True), link=str
+            source="console",
+            organization=cast.labs,
+            email=NEW,
+            role="king",
+            actor=Actor.from_user(cast.owner, confirmed=True),
+            link=str,
         )
 
 

@@ -213,7 +213,9 @@ def test_webhook__its_person_may_no_longer__nothing_is_delivered_until_taken_ove
     cast: Cast, role: str, lose: Any
 ) -> None:
     actor = Actor.from_user(getattr(cast, role), confirmed=True)
-    hook = webhooks.create_endpoint(organization=cast.labs, url="https://hooks.example.com/", actor=actor)
+    hook = webhooks.create_endpoint(
+        source="admin", organization=cast.labs, url="https://hooks.example.com/", actor=actor
+    )
     lose(cast, getattr(cast, role))
     hook.refresh_from_db()
     assert (hook.status, hook.paused_because) == ("paused", "suspended")
@@ -222,12 +224,12 @@ def test_webhook__its_person_may_no_longer__nothing_is_delivered_until_taken_ove
     assert deliver_next(Nowhere()) is False  # type: ignore[arg-type]
     owner = Actor.from_user(cast.owner, confirmed=True)
     for refused in (
-        lambda: webhooks.update_endpoint(endpoint=hook, actor=owner, status="active"),
-        lambda: webhooks.rotate_secret(endpoint=hook, actor=owner),
+        lambda: webhooks.update_endpoint(source="admin", endpoint=hook, actor=owner, status="active"),
+        lambda: webhooks.rotate_secret(source="admin", endpoint=hook, actor=owner),
     ):
         with refusal(Refused, "suspended"), changes_nothing():
             refused()
-    taken = webhooks.take_over(endpoint=hook, actor=owner)
+    taken = webhooks.take_over(source="admin", endpoint=hook, actor=owner)
     assert (taken.status, taken.position, taken.created_by, taken.previous) == (
         "active", position, cast.owner, [],
     )  # fmt: skip
@@ -236,7 +238,9 @@ def test_webhook__its_person_may_no_longer__nothing_is_delivered_until_taken_ove
 
 def test_webhook__right_gone_past_every_service__judged_when_it_is_delivered_to(cast: Cast) -> None:
     actor = Actor.from_user(cast.admin, confirmed=True)
-    hook = webhooks.create_endpoint(organization=cast.labs, url="https://hooks.example.com/", actor=actor)
+    hook = webhooks.create_endpoint(
+        source="admin", organization=cast.labs, url="https://hooks.example.com/", actor=actor
+    )
     Member.objects.filter(user=cast.admin).update(role="member")
     casting.subscribe(cast.labs, "le_chat_free", cast.provider)
     ledger.sequence()
@@ -268,7 +272,9 @@ def test_keys__without_the_right__nothing_is_made_taken_or_revoked(cast: Cast, r
 def test_key__makes_and_takes_over_no_key(cast: Cast, own: bool) -> None:
     key = key_of(cast, "operator", own=own)[0]
     actor, organization = Actor.from_key(key), None if own else cast.labs
-    hook = webhooks.create_endpoint(organization=organization, url="https://hooks.example.com/", actor=actor)
+    hook = webhooks.create_endpoint(
+        source="admin", organization=organization, url="https://hooks.example.com/", actor=actor
+    )
     assert hook.created_by == cast.operator
     with changes_nothing():
         for act in (
@@ -277,7 +283,7 @@ def test_key__makes_and_takes_over_no_key(cast: Cast, own: bool) -> None:
             ),
             lambda: credentials.take_over_key(key=key, actor=actor, source="console"),
             lambda: credentials.revoke_key(key=key, actor=actor, source="console"),
-            lambda: webhooks.take_over(endpoint=hook, actor=actor),
+            lambda: webhooks.take_over(source="admin", endpoint=hook, actor=actor),
         ):
             with pytest.raises(Forbidden):
                 act()
@@ -315,7 +321,7 @@ def test_invitation__inviter_may_no_longer__nobody_joins(cast: Cast, role: str, 
     links: list[str] = []
     actor = Actor.from_key(key_of(cast, role)[0])
     wanted: dict[str, Any] = {"organization": cast.labs, "role": "owner", "link": lambda s: links.append(s) or s}
-    invitations.invite(email="new@kvasir.example", actor=actor, **wanted)
+    invitations.invite(source="console", email="new@kvasir.example", actor=actor, **wanted)
     lose(cast, getattr(cast, role))
     found = invitations.find(links[0])
     assert found is not None and found.invited_by == getattr(cast, role)

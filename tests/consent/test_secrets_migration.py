@@ -42,7 +42,7 @@ def back() -> Any:
 
 
 def test_migrate__clear_secrets_and_a_rotated_webhook__encrypted_and_going_on(cast: Cast) -> None:
-    endpoint = webhooks.create_endpoint(
+    endpoint = webhooks.create_endpoint(source="admin",
         organization=cast.labs, url="https://example.com/hook", actor=cast.provider
     )  # fmt: skip
     until = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(hours=3)

@@ -21,9 +21,11 @@ from consent.bulk.selection import Selection
 from consent.console import recorded
 from consent.event_kinds import ACCESS_KINDS
 from consent.models import ConsentEvent, EventKind
-from consent.services import exports, sign_in, trail
+from consent.services import erasure, exports, invitations, sign_in, trail, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
+from consent.webhooks import delivery
+from consent.webhooks.sending import Answer
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.commands import run
@@ -33,9 +35,18 @@ NEW = "another password of nobody in particular"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
+@pytest.fixture(autouse=True)
+def addresses_are_not_looked_up(settings: Any) -> None:
+    settings.DEBUG = True
+
+
 @pytest.fixture
 def cast() -> Cast:
     return casting.make()
+
+
+def sure(person: User) -> Actor:
+    return Actor.from_user(person, confirmed=True)
 
 
 def client_of(person: User) -> Client:
@@ -159,9 +170,109 @@ def password_reset(cast: Cast, _path: Path) -> Callable[[], Any]:
     return lambda: client.post(form, {"password1": NEW, "password2": NEW})
 
 
+# --- Webhooks and invitations, on a page of the console each ---
+
+
+def hook_of(cast: Cast) -> WebhookEndpoint:
+    return webhooks.create_endpoint(
+        organization=cast.labs, url="https://receiver.example/hook?token=1", actor=sure(cast.owner),
+        source="console",
+    )  # fmt: skip
+
+
+def webhook_page(do: str, **more: str) -> Callable[[Cast, Path], Callable[[], Any]]:
+    def prepare(cast: Cast, _path: Path) -> Callable[[], Any]:
+        client, sent = client_of(cast.admin), {"do": do, **more}
+        if do != "create":
+            sent["webhook"] = str(hook_of(cast).pk)
+        if do == "resume":
+            client.post(f"/o/{cast.labs.pk}/webhooks/", {**sent, "do": "pause"})
+        return lambda: client.post(f"/o/{cast.labs.pk}/webhooks/", sent)
+
+    return prepare
+
+
+def webhook_service(do: Callable[..., Any], **changes: Any) -> Callable[[Cast, Path], Callable[[], Any]]:
+    def prepare(cast: Cast, _path: Path) -> Callable[[], Any]:
+        endpoint = hook_of(cast)
+        return lambda: do(endpoint=endpoint, actor=sure(cast.admin), source="api", **changes)
+
+    return prepare
+
+
+def provider_webhook(cast: Cast, _path: Path) -> Callable[[], Any]:
+    return lambda: webhooks.create_endpoint(
+        organization=None, url="https://receiver.example/", actor=cast.provider, source="admin"
+    )
+
+
+def webhook_gives_up(cast: Cast, _path: Path) -> Callable[[], Any]:
+    turn = delivery._Turn(hook_of(cast), sender=None)  # type: ignore[arg-type]
+    return lambda: turn._note(Answer(status=410, error="", latency_ms=1, start=""))
+
+
+def invited(cast: Cast) -> str:
+    """The secret of the link."""
+    secrets: list[str] = []
+    invitations.invite(
+        organization=cast.labs, email="new@kvasir.example", role="auditor", actor=sure(cast.owner),
+        source="console", link=lambda secret: secrets.append(secret) or "a link",  # type: ignore[func-returns-value]
+    )  # fmt: skip
+    return secrets[0]
+
+
+def invites(cast: Cast, _path: Path) -> Callable[[], Any]:
+    client = client_of(cast.admin)
+    return lambda: client.post(
+        f"/o/{cast.labs.pk}/members/", {"do": "invite", "email": "new@kvasir.example", "role": "auditor"}
+    )
+
+
+def withdraws(cast: Cast, _path: Path) -> Callable[[], Any]:
+    invited(cast)
+    invitation = Invitation.objects.get()
+    return lambda: invitations.withdraw(invitation=invitation, actor=sure(cast.admin), source="console")
+
+
+def erased(cast: Cast, _path: Path) -> Callable[[], Any]:
+    return lambda: erasure.erase_person(person=cast.member, actor=cast.provider, source="admin")
+
+
+def accepts(cast: Cast, _path: Path) -> Callable[[], Any]:
+    invited(cast)
+    invitation, person = Invitation.objects.get(), cast.outsider
+    Invitation.objects.update(email=person.email)
+    invitation.refresh_from_db()
+    return lambda: invitations.accept(invitation=invitation, user=person)
+
+
 EXPORTED = "access.data_exported"
 ADDED, REMOVED = "access.second_factor_added", "access.second_factor_removed"
+HOOK, INVITATION, HERE = "access.webhook_", "access.invitation_", "https://other.example/"
 ACTS: dict[str, Act] = {
+    "webhook": Act(webhook_page("create", url=HERE), ((f"{HOOK}created", "", ""),), "labs", "admin"),
+    "webhook paused": Act(webhook_page("pause"), ((f"{HOOK}paused", "", ""),), "labs", "admin"),
+    "webhook resumed": Act(webhook_page("resume"), ((f"{HOOK}resumed", "", ""),), "labs", "admin"),
+    "webhook's secret": Act(webhook_page("rotate"), ((f"{HOOK}secret_rotated", "", ""),), "labs", "admin"),
+    "webhook deleted": Act(webhook_page("delete"), ((f"{HOOK}deleted", "", ""),), "labs", "admin"),
+    "webhook changed": Act(
+        webhook_service(webhooks.update_endpoint, url="https://other.example/", kinds=["lock.placed"]),
+        ((f"{HOOK}changed", "", "url, kinds"),), "labs", "admin",
+    ),
+    "webhook changed and paused": Act(
+        webhook_service(webhooks.update_endpoint, description="Ours", status="paused"),
+        ((f"{HOOK}changed", "", "description"), (f"{HOOK}paused", "", "")), "labs", "admin",
+    ),
+    "webhook left as it is": Act(webhook_service(webhooks.update_endpoint, status="active", kinds=[]), ()),
+    "webhook replayed": Act(
+        webhook_service(webhooks.replay, after=0), ((f"{HOOK}replayed", "", ""),), "labs", "admin"
+    ),
+    "webhook of the provider": Act(provider_webhook, ((f"{HOOK}created", "", ""),), None, "operator"),
+    "webhook that is gone": Act(webhook_gives_up, ((f"{HOOK}paused", "", "gone"),), "labs"),
+    "person erased": Act(erased, (("access.account_erased", "", ""),), None, "operator", "member"),
+    "invitation": Act(invites, ((f"{INVITATION}sent", "", "auditor"),), "labs", "admin"),
+    "invitation withdrawn": Act(withdraws, ((f"{INVITATION}withdrawn", "", ""),), "labs", "admin"),
+    "invitation accepted": Act(accepts, ((f"{INVITATION}accepted", "", ""),), "labs", "outsider"),
     "history as a file": Act(history_as_a_file, ((EXPORTED, "", "history"),), "labs", "auditor"),
     "history taken by the provider": Act(history_taken_by_the_provider, ((EXPORTED, "", "history"),), "labs", "operator"),  # noqa: E501
     "one's own choices as a file": Act(own_choices, ((EXPORTED, "", "own_choices"),), None, "member", "member"),
@@ -227,6 +338,7 @@ def names_nobody_and_no_secret(events: list[ConsentEvent]) -> None:
         secrets |= {hook.url, hook.description}
     for invitation in Invitation.objects.all():
         secrets |= {invitation.hash, invitation.email}
+    secrets |= {"receiver.example", "other.example", "new@kvasir.example"}
     assert [secret for secret in secrets if secret and secret in told] == []
 
 

@@ -57,7 +57,9 @@ def there() -> Iterator[Receiver]:
 
 def endpoint_for(cast: Cast, there: Receiver, *, everybody: bool = False, **more: Any) -> WebhookEndpoint:
     organization = None if everybody else cast.labs
-    return webhooks.create_endpoint(organization=organization, url=there.url, actor=cast.provider, **more)
+    return webhooks.create_endpoint(
+        source="admin", organization=organization, url=there.url, actor=cast.provider, **more
+    )
 
 
 def happen(cast: Cast, count: int = 1) -> None:
@@ -139,7 +141,7 @@ def test_delivery__only_some_kinds__the_others_are_passed_by(cast: Cast, there: 
 def test_rotation__both_secrets_sign_for_a_day_then_the_new_one(cast: Cast, there: Receiver) -> None:
     endpoint = endpoint_for(cast, there)
     old = secret_of(endpoint)
-    endpoint = webhooks.rotate_secret(endpoint=endpoint, actor=cast.provider)
+    endpoint = webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=cast.provider)
     new = secret_of(endpoint)
     assert new != old
     happen(cast)
@@ -159,11 +161,11 @@ def test_replay__from_a_position__everything_after_it_once_more(cast: Cast, ther
     happen(cast, 4)
     deliver()
     positions = there.positions
-    webhooks.replay(endpoint=endpoint, after=positions[1], actor=cast.provider)
+    webhooks.replay(source="admin", endpoint=endpoint, after=positions[1], actor=cast.provider)
     deliver()
     assert there.positions == positions + positions[2:]
     with refusal(Invalid, "position", "after"):
-        webhooks.replay(endpoint=endpoint, after=ledger.head() + 1, actor=cast.provider)
+        webhooks.replay(source="admin", endpoint=endpoint, after=ledger.head() + 1, actor=cast.provider)
 
 
 def test_delivery__https__certificate_checked_against_the_name(cast: Cast, settings: Any, tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_delivery__https__certificate_checked_against_the_name(cast: Cast, setti
         settings.WEBHOOK_CA_FILE = str(tmp_path / "ca.pem")
         with receiver(context) as there:
             url = there.url.replace("http:", "https:")
-            endpoint = webhooks.create_endpoint(organization=cast.labs, url=url, actor=cast.provider)
+            endpoint = webhooks.create_endpoint(source="admin", organization=cast.labs, url=url, actor=cast.provider)
             attempt = delivery.send_test(endpoint)
         assert (attempt.delivered, bool(there.got)) == (arrives, arrives)
     assert "certificate" in attempt.error.lower()
@@ -219,7 +221,7 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
     there.behave = receiving.ok
     deliver()
     assert len(there.got) == 7
-    webhooks.update_endpoint(endpoint=endpoint, actor=cast.provider, status="active")
+    webhooks.update_endpoint(source="admin", endpoint=endpoint, actor=cast.provider, status="active")
     deliver()
     assert len(there.got) == 8 and WebhookEndpoint.objects.get().position == ledger.head()
 
@@ -292,7 +294,7 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
 
     taken = delivery._take()
     assert taken is not None
-    webhooks.replay(endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
+    webhooks.replay(source="admin", endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
     with pytest.raises(delivery._Lost):
         delivery._Turn(taken, sending.Sender()).run(lambda: False)
     endpoint.refresh_from_db()
@@ -400,14 +402,16 @@ def test_services__whoever_does_not_manage_webhooks__forbidden(cast: Cast, there
     endpoint = endpoint_for(cast, there)
     stranger = Actor.from_user(cast.auditor, confirmed=True)
     with refusal(Forbidden):
-        webhooks.create_endpoint(organization=cast.labs, url=there.url, actor=stranger)
+        webhooks.create_endpoint(source="admin", organization=cast.labs, url=there.url, actor=stranger)
     with refusal(Forbidden):
-        webhooks.create_endpoint(organization=None, url=there.url, actor=Actor.from_user(cast.owner, confirmed=True))
+        webhooks.create_endpoint(
+            source="admin", organization=None, url=there.url, actor=Actor.from_user(cast.owner, confirmed=True)
+        )
     with refusal(Forbidden):
-        webhooks.update_endpoint(endpoint=endpoint, actor=stranger, status="paused")
+        webhooks.update_endpoint(source="admin", endpoint=endpoint, actor=stranger, status="paused")
     with refusal(Forbidden):
-        webhooks.replay(endpoint=endpoint, after=0, actor=stranger)
+        webhooks.replay(source="admin", endpoint=endpoint, after=0, actor=stranger)
     with refusal(Forbidden):
-        webhooks.rotate_secret(endpoint=endpoint, actor=stranger)
+        webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=stranger)
     with refusal(Forbidden):
-        webhooks.delete_endpoint(endpoint=endpoint, actor=stranger)
+        webhooks.delete_endpoint(source="admin", endpoint=endpoint, actor=stranger)
