@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.access import Actor
 from accounts.fields import parse_id
-from accounts.models import ApiKey, Invitation, Member, MemberRole, User
+from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, User
 
 from .event_kinds import ACCESS_KINDS
 from .models import ConsentEvent
@@ -21,6 +21,7 @@ from .webhook_models import PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
+    **dict(KeyScope.choices),
     **dict(PausedBecause.choices),
     **{field.name: field.verbose_name for field in WebhookEndpoint._meta.fields},
     "totp": gettext_lazy("authenticator app"),

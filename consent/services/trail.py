@@ -6,7 +6,7 @@ no addresses (R14), no secrets and no hashes, and nothing that a member chose (R
 
 import re
 
-from accounts.access import Actor, role_of
+from accounts.access import Actor, ActorType, role_of
 from accounts.models import Organization
 
 from .. import ledger
@@ -69,6 +69,8 @@ def note(
 
 def _for_provider(actor: Actor, source: str, organization: Organization | None) -> bool:
     """Whether it was the provider who acted: staff who belong to the organization act for it, but on its own pages."""
+    if actor.type in (ActorType.COMMAND, ActorType.SYSTEM):
+        return True
     if not actor.is_operator:
         return False
-    return organization is None or source in (Source.ADMIN, Source.COMMAND) or role_of(actor, organization) is None
+    return organization is None or source == Source.ADMIN or role_of(actor, organization) is None

@@ -15,13 +15,13 @@ from django.db import transaction
 from django.test import Client
 
 from accounts.access import Actor
-from accounts.models import ApiKey, Invitation, OutgoingMessage, User
+from accounts.models import ApiKey, Invitation, KeyScope, Member, OutgoingMessage, User
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
 from consent.console import recorded
 from consent.event_kinds import ACCESS_KINDS
 from consent.models import ConsentEvent, EventKind
-from consent.services import erasure, exports, invitations, sign_in, trail, webhooks
+from consent.services import credentials, erasure, exports, invitations, members, sign_in, trail, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
 from consent.webhooks import delivery
@@ -78,6 +78,7 @@ class Act:
     told: str | None = None  # the organization, if one is told
     by: str | None = None  # whose act it is; None: the machine's
     about: str = ""  # whose id the event has for its target; "": see the act's own
+    kind: str = "user"  # of actor; of the machine's own, "system" or "command"
 
 
 def history_as_a_file(cast: Cast, _path: Path) -> Callable[[], Any]:
@@ -170,12 +171,64 @@ def password_reset(cast: Cast, _path: Path) -> Callable[[], Any]:
     return lambda: client.post(form, {"password1": NEW, "password2": NEW})
 
 
+# --- Keys ---
+
+
+def key_of(cast: Cast, by: User | None = None) -> ApiKey:
+    return credentials.issue_key(
+        name="Nightly sync", scopes=["decisions:read"], organization=cast.labs, actor=sure(by or cast.admin),
+        source="console",
+    ).key  # fmt: skip
+
+
+def key_page(do: str, **more: Any) -> Callable[[Cast, Path], Callable[[], Any]]:
+    def prepare(cast: Cast, _path: Path) -> Callable[[], Any]:
+        client, sent = client_of(cast.owner), {"do": do, **more}
+        if do != "create":
+            sent["key"] = str(key_of(cast).pk)
+        return lambda: client.post(f"/o/{cast.labs.pk}/settings/", sent)
+
+    return prepare
+
+
+def key_revoked_twice(cast: Cast, _path: Path) -> Callable[[], Any]:
+    key = key_of(cast)
+
+    def revoke() -> None:
+        for _turn in range(2):
+            credentials.revoke_key(key=key, actor=sure(cast.owner), source="console")
+
+    return revoke
+
+
+def operator_key(cast: Cast, _path: Path) -> Callable[[], Any]:
+    scopes = list(KeyScope.values)
+    return lambda: credentials.issue_key(name="Backend", scopes=scopes, actor=sure(cast.operator), source="admin")
+
+
+def key_by_command(cast: Cast, _path: Path) -> Callable[[], Any]:
+    return lambda: run("create_api_key", "Backend", "--scope", "decisions:read", "--organization", str(cast.labs.pk))
+
+
+def admin_leaves(cast: Cast, _path: Path) -> Callable[[], Any]:
+    key_of(cast)
+    hook_of(cast, cast.admin)
+    member = Member.objects.get(user=cast.admin)
+    return lambda: members.remove_member(member=member, actor=sure(cast.owner), source="console")
+
+
+def admin_demoted_by_the_provider(cast: Cast, _path: Path) -> Callable[[], Any]:
+    key_of(cast)
+    member = Member.objects.get(user=cast.admin)
+    return lambda: members.update_member(member=member, role="auditor", actor=sure(cast.operator), source="admin")
+
+
 # --- Webhooks and invitations, on a page of the console each ---
 
 
-def hook_of(cast: Cast) -> WebhookEndpoint:
+def hook_of(cast: Cast, by: User | None = None) -> WebhookEndpoint:
     return webhooks.create_endpoint(
-        organization=cast.labs, url="https://receiver.example/hook?token=1", actor=sure(cast.owner),
+        organization=cast.labs, url="https://receiver.example/hook?token=1", actor=sure(by or cast.owner),
         source="console",
     )  # fmt: skip
 
@@ -250,6 +303,26 @@ EXPORTED = "access.data_exported"
 ADDED, REMOVED = "access.second_factor_added", "access.second_factor_removed"
 HOOK, INVITATION, HERE = "access.webhook_", "access.invitation_", "https://other.example/"
 ACTS: dict[str, Act] = {
+    "key": Act(
+        key_page("create", name="sync", scopes=["decisions:read", "events:read"]),
+        (("access.key_created", "", "decisions:read, events:read"),), "labs", "owner",
+    ),
+    "key revoked": Act(key_page("revoke"), (("access.key_revoked", "", ""),), "labs", "owner"),
+    "key revoked twice": Act(key_revoked_twice, (("access.key_revoked", "", ""),), "labs", "owner"),
+    "key taken over": Act(key_page("take-over"), (("access.key_taken_over", "", ""),), "labs", "owner"),
+    "key of the provider": Act(
+        operator_key, (("access.key_created", "", ", ".join(KeyScope.values)),), None, "operator"
+    ),
+    "key made on the machine": Act(
+        key_by_command, (("access.key_created", "", "decisions:read"),), "labs", kind="command"
+    ),
+    "admin who leaves": Act(
+        admin_leaves, (("access.key_suspended", "", ""), ("access.webhook_suspended", "", "")), "labs", "owner"
+    ),
+    "admin demoted by the provider": Act(
+        admin_demoted_by_the_provider, (("access.key_suspended", "", ""),), "labs", "operator"
+    ),
+    "webhook taken over": Act(webhook_service(webhooks.take_over), ((f"{HOOK}taken_over", "", ""),), "labs", "admin"),
     "webhook": Act(webhook_page("create", url=HERE), ((f"{HOOK}created", "", ""),), "labs", "admin"),
     "webhook paused": Act(webhook_page("pause"), ((f"{HOOK}paused", "", ""),), "labs", "admin"),
     "webhook resumed": Act(webhook_page("resume"), ((f"{HOOK}resumed", "", ""),), "labs", "admin"),
@@ -315,7 +388,8 @@ def test_act__leaves_its_events_and_no_others__told_to_whom_they_concern(cast: C
     person = getattr(cast, act.by) if act.by else None
     for event in found:
         assert event.organization_id == organization
-        assert (event.actor_type, event.actor_id) == (("user", str(person.pk)) if person else ("system", ""))
+        assert event.actor_id == (str(person.pk) if person else "")
+        assert event.actor_type == (act.kind if person or act.kind != "user" else "system")
         assert event.by_operator is (person is None or person.is_staff)
         if act.about:
             assert event.target == str(getattr(cast, act.about).pk)
