@@ -19,6 +19,27 @@ def one_of(field: str, choices: type[models.TextChoices], name: str) -> models.C
     return models.CheckConstraint(condition=models.Q(**{f"{field}__in": choices.values}), name=name)
 
 
+# All that starts a new line somewhere: in a file, a terminal, an e-mail's head, a browser.
+_LINE_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+
+def line_break_in(text: str) -> str:
+    """The first line break of a text, as U+000A, '' without one; those around the text are no part of it."""
+    found = _LINE_BREAKS.search(text.strip())
+    return f"U+{ord(found[0]):04X}" if found else ""
+
+
+def one_line(text: str) -> None:
+    """Raises ValidationError for a text that is to have one line, and has more."""
+    if code := line_break_in(text):
+        raise ValidationError(_("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code})
+
+
+def squeezed(text: str) -> str:
+    """The text with one space for several; one with a line break stays as it is, to be refused by name."""
+    return text if line_break_in(text) else " ".join(text.split())
+
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 

@@ -1,7 +1,8 @@
 """E-mail that is stored with the change it speaks of, and sent by the worker.
 
 A rolled back change sends nothing, a mail server that is away delays no page and loses no message, and a page takes
-no longer for an address that is known than for one that is not. What was sent is deleted.
+no longer for an address that is known than for one that is not. What was sent is deleted; what could not be sent
+stays, and operators see it on their overview.
 """
 
 import datetime as dt
@@ -19,8 +20,9 @@ from . import keys
 from .models import OutgoingMessage
 
 logger = logging.getLogger(__name__)
-# Attempts, minutes after the one before; then it is given up and deleted.
+# Attempts, minutes after the one before; then it is given up, and kept for the operators to see.
 BACK_OFF = (1, 5, 30, 2 * 60, 5 * 60, 10 * 60)
+ERROR_LENGTH = 80
 _LEASE = dt.timedelta(minutes=2)
 
 
@@ -28,12 +30,18 @@ class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Store them: one row per recipient. Text only; an alternative in HTML is left out."""
         rows = [
-            OutgoingMessage(recipient=recipient, subject=str(message.subject), body=str(message.body))
+            OutgoingMessage(recipient=recipient, subject=subject_of(message.subject), body=str(message.body))
             for message in email_messages
             for recipient in message.recipients()
         ]
         OutgoingMessage.objects.bulk_create(rows)
         return len(email_messages)
+
+
+def subject_of(text: object) -> str:
+    """A subject of one line, whatever it was made of: names from before line breaks were refused too."""
+    length: int = OutgoingMessage._meta.get_field("subject").max_length or 0
+    return " ".join(str(text).split())[:length]
 
 
 def delivery_backend() -> BaseEmailBackend:
@@ -79,7 +87,7 @@ def send_next() -> bool:
             next_attempt_at=timezone.now() + dt.timedelta(minutes=BACK_OFF[-1]), attempts=F("attempts") - 1
         )
         return True
-    mail = EmailMessage(message.subject, message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
+    mail = EmailMessage(subject_of(message.subject), message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     try:
         delivery_backend().send_messages([mail])
     except Exception as error:  # whatever a mail server does, the next message has its turn
@@ -92,7 +100,7 @@ def send_next() -> bool:
 @transaction.atomic
 def _take() -> int | None:
     now = timezone.now()
-    due = OutgoingMessage.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+    due = OutgoingMessage.objects.filter(next_attempt_at__lte=now, given_up_at=None).order_by("next_attempt_at", "pk")
     pk: int | None = due.select_for_update(skip_locked=True).values_list("pk", flat=True).first()
     if pk is not None:
         OutgoingMessage.objects.filter(pk=pk).update(next_attempt_at=now + _LEASE, attempts=F("attempts") + 1)
@@ -105,7 +113,9 @@ def _failed(message: OutgoingMessage, error: Exception) -> None:
         logger.error(
             "message %s was given up after %s attempts: %s", message.pk, message.attempts, type(error).__name__
         )
-        message.delete()
+        OutgoingMessage.objects.filter(pk=message.pk).update(
+            given_up_at=timezone.now(), error=type(error).__name__[:ERROR_LENGTH]
+        )
         return
     again = dt.timedelta(minutes=BACK_OFF[message.attempts - 1])
     OutgoingMessage.objects.filter(pk=message.pk).update(next_attempt_at=timezone.now() + again)

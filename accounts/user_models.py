@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
@@ -12,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import clock
-from .fields import InstantField, new_id
+from .fields import InstantField, new_id, one_line
 
 # What signs a person in, and what makes an operator of them: see `User.save`.
 _CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
@@ -97,6 +98,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         self.email = self.email.strip().lower()
+        try:
+            one_line(self.name)
+        except ValidationError as error:
+            raise ValidationError({"name": error.messages}) from None
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any, **more: Any) -> "User":

@@ -5,6 +5,8 @@ from typing import Any
 from django.db.models import Min
 from django.utils import timezone
 
+from accounts.models import OutgoingMessage
+
 from .. import followers, ledger, pictures
 from ..follower_models import Verification
 from ..job_models import BulkJob, JobStatus
@@ -38,7 +40,14 @@ def context() -> dict[str, Any]:
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
         **_delivery(),
+        **_mail(),
     }
+
+
+def _mail() -> dict[str, Any]:
+    """The messages that could not be sent, the newest few of them by name."""
+    given_up = OutgoingMessage.objects.filter(given_up_at__isnull=False).defer("body")
+    return {"unsent": given_up.count(), "unsent_messages": given_up.order_by("-pk")[:_JOBS]}
 
 
 def _delivery() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
+from accounts.fields import one_line
 from accounts.models import ApiKey, Member, Organization, Plan
 from config.uploads import is_too_large
 
@@ -151,7 +152,7 @@ class IdentField(forms.CharField):
 
 
 class KeyForm(OperatorForm):
-    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What will use it."))
+    name = forms.CharField(label=_("Name"), max_length=80, validators=[one_line], help_text=_("What will use it."))
     organization = IdentField(
         label=_("Organization"),
         required=False,

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import Act, Actor, Permission, acts_as_operator, require
 from accounts.catalogue import Product
+from accounts.fields import line_break_in
 from accounts.models import Member, Organization, Plan
 
 from .. import ledger
@@ -26,7 +27,10 @@ _DECEPTIVE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u061c\u200e\u200f\u2028
 
 
 def clean_text(value: str, field: str, *, required: bool = False, length: int = REASON_LENGTH) -> str:
-    """The text without surrounding space; raises Invalid where it is too long, or empty though required."""
+    """A text of one line without surrounding space.
+
+    Raises Invalid where it is too long, empty though required, or holds what can't be seen.
+    """
     text = value.strip()
     if required and not text:
         raise Invalid("required", _("Give a value for %s.") % field, field)
@@ -35,6 +39,10 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
             "too_long",
             _("At most %(length)s characters are kept, not %(given)s.") % {"length": length, "given": len(text)},
             field,
+        )
+    if code := line_break_in(text):
+        raise Invalid(
+            "line_break", _("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code}, field
         )
     if _DECEPTIVE.search(text):
         raise Invalid("invalid", _("Control characters, and those that turn the direction, can't be kept."), field)

@@ -10,6 +10,7 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.core.cache import caches
 from django.core.checks import run_checks
+from django.core.mail import send_mail
 from django.test import Client, override_settings
 
 from accounts import outbox
@@ -335,8 +336,24 @@ def test_outbox__server_away__kept_tried_again_then_given_up(settings: Any, capl
         assert outbox.send_next() is False  # not yet again
         OutgoingMessage.objects.update(next_attempt_at=message.created_at)
     assert outbox.send_next() is True
-    assert not OutgoingMessage.objects.exists()
+    message = OutgoingMessage.objects.get()
+    assert (message.given_up_at is not None, message.error) == (True, "ConnectionRefusedError")
+    assert outbox.send_next() is False
     assert "ada@" not in caplog.text and "given up" in caplog.text
+
+
+def test_outbox__subject_with_a_line_break__sent_in_one_line(settings: Any, tmp_path: Any) -> None:
+    settings.DELIVERY = {
+        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": str(tmp_path)
+    }  # fmt: skip
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    send_mail("Acme\r\nBcc: x@x.example\u2028used", "b", None, ["ada@kvasir.example"])
+    stored = OutgoingMessage.objects.get()
+    assert stored.subject == "Acme Bcc: x@x.example used"
+    OutgoingMessage.objects.update(subject="from before\nthat")  # a row that was waiting already
+    assert outbox.send_next() is True
+    (file,) = tmp_path.iterdir()
+    assert "Subject: from before that" in file.read_text() and not OutgoingMessage.objects.exists()
 
 
 def test_outbox__worker__sends_what_waits(settings: Any) -> None:

@@ -47,7 +47,6 @@ class One:
             choice=choice,
             actor=actor or (self.app if where == "app" else self.person),
             **more,
-            version_required=False,
         )
         events = ConsentEvent.objects.filter(pk__gt=last)
         assert events.values("recorded_at").distinct().count() <= 1

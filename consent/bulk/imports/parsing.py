@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
-from accounts.fields import new_id, to_micros
+from accounts.fields import new_id, squeezed, to_micros
 from accounts.models import MemberRole, OrganizationKind, Plan
 
 from ...import_models import ImportTable
@@ -108,7 +108,7 @@ class Parser:
             line,
             organization=new_id(),
             external_id=external_id,
-            name=organizations.clean_name(" ".join(values["name"].split())),
+            name=organizations.clean_name(squeezed(values["name"])),
             country=organizations.clean_country(values.get("country", "")),
             email=email,
             choice=self._choice(values.get("choice", self._plan.default_choice)),
@@ -120,7 +120,7 @@ class Parser:
             line,
             ident=self._ident(values, "organization"),
             email=self._email(values["email"], "email"),
-            name=layers.clean_text(" ".join(values.get("name", "").split()), "name", length=200),
+            name=layers.clean_text(squeezed(values.get("name", "")), "name", length=200),
             role=members.clean_role(values.get("role", "").lower() or MemberRole.MEMBER).value,
             external_id=self._external_id(values.get("external_id", "")),
             since=self._since(values),
