@@ -9,11 +9,17 @@ from django.db.backends.sqlite3 import base
 
 
 def make_private(name: str) -> None:
-    """The database file, made if it is not there, and what SQLite keeps beside it, which takes its mode from there."""
+    """The database file, made if it is not there, and what SQLite keeps beside it, which takes its mode from there.
+
+    A file that is there is never opened: closing it again would end the locks that other connections of this process
+    hold on it (POSIX), and another process would take it for nobody's and remove the log that they still write to.
+    """
     if name == ":memory:" or name.startswith("file:"):
         return
     try:
-        os.close(os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError:
         return  # no folder, a folder, somebody else's: SQLite itself says what is wrong
     for path in (name, f"{name}-wal", f"{name}-shm", f"{name}-journal"):
