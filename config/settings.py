@@ -46,6 +46,9 @@ REQUEST_SECONDS = min(60, max(1, env.int("REQUEST_SECONDS", default=20)))
 SPOOL_MB = max(1, env.int("SPOOL_MB", default=4 * UPLOAD_MB))
 # Threads that answer requests, in each process; each has a connection to the database.
 WEB_THREADS = max(1, env.int("WEB_THREADS", default=2))
+# The most that a file packed by gzip may unpack to, in MiB, and that one row of a file may take, in KiB.
+UNPACKED_MB = max(1, env.int("UNPACKED_MB", default=10_000))
+ROW_KB = max(1, env.int("ROW_KB", default=1024))
 FILE_UPLOAD_HANDLERS = [
     "config.uploads.SizeLimit",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -249,7 +252,8 @@ SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if SECURE_SSL_R
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 # Health checks come from a load balancer, by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
-if env.bool("BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

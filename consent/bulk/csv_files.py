@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+
 from .encodings import find_encoding
 from .files import BadFile, open_file
 
 _SEPARATORS = ",;\t|"
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?")
-_LONGEST = 1 << 20  # characters of one value or line; more is no table
 
 
 class MissingColumn(BadFile):
@@ -49,9 +50,39 @@ class TableFile:
         raise NotImplementedError
 
     @contextmanager
-    def _open(self) -> Iterator[io.TextIOWrapper]:
+    def _open(self) -> Iterator["_Lines"]:
         with open_file(self._path) as data, io.TextIOWrapper(data, self.encoding, newline="") as text:
-            yield text
+            yield _Lines(text)
+
+
+class _Lines:
+    """The lines of a file, of which no row takes more than ROW_KB, whatever it is made of: it would fill the memory."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text, self._limit = text, settings.ROW_KB << 10
+        self._number, self._row, self._taken = 0, 1, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def readline(self) -> str:
+        """'' at the end. Raises BadFile."""
+        line = self._text.readline(self._limit - self._taken + 1)
+        self._number += 1
+        self._taken += len(line)
+        if self._taken > self._limit:
+            remedy = "Is a quote or a line end missing there?"
+            raise BadFile(f"row {self._row}: longer than {settings.ROW_KB} KiB. {remedy} ROW_KB allows more.")
+        return line
+
+    def next_row(self) -> None:
+        """What follows belongs to another row."""
+        self._row, self._taken = self._number + 1, 0
 
 
 def open_table(path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> TableFile:
@@ -68,7 +99,7 @@ class CsvFile(TableFile):
         """`wanted` are columns that the file should have: they tell which separator it uses."""
         super().__init__(path, encoding)
         with self._open() as lines:
-            first = lines.readline(_LONGEST)
+            first = lines.readline()
         hint = _EXCEL_HINT.fullmatch(first)
         self._lines_before_header = 1 if hint else 0
         self.separator = hint[1] if hint else self._guess_separator(wanted)
@@ -79,10 +110,12 @@ class CsvFile(TableFile):
         with self._open() as lines:
             for _line in range(self._lines_before_header):
                 lines.readline()
+                lines.next_row()
             reader = csv.reader(lines, delimiter=self.separator, strict=True)
             row = 1 + self._lines_before_header
             try:
                 for number, cells in enumerate(reader):
+                    lines.next_row()
                     if number and any(map(str.strip, cells)):
                         yield self._record(row, cells)
                     row = reader.line_num + 1 + self._lines_before_header
@@ -101,6 +134,7 @@ class CsvFile(TableFile):
         with self._open() as lines:
             for _line in range(self._lines_before_header):
                 lines.readline()
+                lines.next_row()
             try:
                 cells = next(csv.reader(lines, delimiter=separator, strict=True), [])
             except csv.Error as error:
@@ -163,7 +197,8 @@ class JsonLinesFile(TableFile):
     def _objects(self) -> Iterator[tuple[int, object, str]]:
         """Row, what its line says, and why that is no JSON where it is none."""
         with self._open() as lines:
-            for row, line in enumerate(iter(lambda: lines.readline(_LONGEST), ""), start=1):
+            for row, line in enumerate(lines, start=1):
+                lines.next_row()
                 if line.strip():
                     try:
                         yield row, json.loads(line), ""

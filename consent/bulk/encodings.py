@@ -8,6 +8,7 @@ from .files import BadFile, open_file
 
 _PIECE = 1 << 20
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_LEADS = [bytes([lead]) for lead in range(0xC2, 0xF5)]
 _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]+")
 
 
@@ -34,6 +35,23 @@ def _pieces(path: str) -> Iterator[bytes]:
             yield piece
 
 
+def _whole_characters(path: str) -> Iterator[bytes]:
+    """The file in pieces, none of which ends within a character of UTF-8; a line may have any length."""
+    rest = b""
+    for data in _pieces(path):
+        piece = rest + data
+        start = max(piece.rfind(lead, len(piece) - 3) for lead in _LEADS) if not piece[-3:].isascii() else -1
+        cut = start if start >= 0 and len(piece) - start < _length(piece[start]) else len(piece)
+        yield piece[:cut]
+        rest = piece[cut:]
+    yield rest
+
+
+def _length(lead: int) -> int:
+    """Bytes of the character that this one begins."""
+    return 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+
+
 def _guess(path: str) -> str:
     start = next(_pieces(path), b"")[:1000]
     for mark, encoding in _BYTE_ORDER_MARKS.items():
@@ -41,17 +59,17 @@ def _guess(path: str) -> str:
             return encoding
     if start.count(0) > len(start) // 4:
         return "utf-16-be" if start.startswith(b"\x00") else "utf-16-le"
-    bad_line = bad_byte = foreign = sequences = 0
-    with open_file(path) as data:
-        for number, line in enumerate(data, start=1):
-            if line.isascii():
-                continue
-            sequences += len(_UTF8_SEQUENCE.findall(line))
+    bad_line = bad_byte = foreign = sequences = before = 0
+    for piece in _whole_characters(path):
+        if not piece.isascii():
+            sequences += len(_UTF8_SEQUENCE.findall(piece))
             try:
-                line.decode()
+                piece.decode()
             except UnicodeDecodeError as error:
-                foreign += line.decode(errors="replace").count("\ufffd")
-                bad_line, bad_byte = bad_line or number, bad_byte or line[error.start]
+                foreign += piece.decode(errors="replace").count("\ufffd")
+                bad_line = bad_line or before + piece.count(b"\n", 0, error.start) + 1
+                bad_byte = bad_byte or piece[error.start]
+        before += piece.count(b"\n")
     if not foreign:
         return "utf-8"
     # Mostly UTF-8: then it is that, with a fault, and reading it otherwise would garble all the rest.

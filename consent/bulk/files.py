@@ -8,9 +8,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 # Packed by gzip, and not whole.
 DAMAGED = gettext_lazy("The file is packed by gzip, and damaged or cut off. Pack it again, or give it unpacked.")
@@ -63,6 +67,25 @@ def _packed(raw: BinaryIO, target: Path) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, out)
 
 
+class _Unpacked(io.RawIOBase):
+    """What a packed file unpacks to, as far as it may: a thousand times its size, if it was made for that."""
+
+    def __init__(self, packed: gzip.GzipFile) -> None:
+        self._packed, self._left = packed, settings.UNPACKED_MB << 20
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        data = self._packed.read(len(memoryview(buffer)))
+        self._left -= len(data)
+        if self._left < 0:
+            limit = settings.UNPACKED_MB
+            raise BadFile(f"The file unpacks to more than {limit} MiB. Split it, or raise UNPACKED_MB.")
+        memoryview(buffer)[: len(data)] = data
+        return len(data)
+
+
 @contextlib.contextmanager
 def open_file(path: str) -> Iterator[BinaryIO]:
     """To read, unpacked where it is packed, whatever its name. Raises BadFile where it can't be opened."""
@@ -72,7 +95,7 @@ def open_file(path: str) -> Iterator[BinaryIO]:
         raise BadFile(f"{path}: {error.strerror}.") from error
     with raw:
         if raw.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(cast(io.RawIOBase, packed), 1 << 16) as lines:
+            with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(_Unpacked(packed), 1 << 16) as lines:
                 try:
                     yield cast(BinaryIO, lines)
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
