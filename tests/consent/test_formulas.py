@@ -1,0 +1,61 @@
+"""Nothing in a CSV that the portal writes is run by a spreadsheet."""
+
+import csv
+import io
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consent.bulk.exports import csv_writer, is_formula
+
+SIGNS = "=+-@"
+# All that one of these signs is written as, wide, small, raised or lowered.
+SPELLED = [
+    chr(code)
+    for code in range(0x110000)
+    if unicodedata.normalize("NFKC", chr(code))[:1] in {*SIGNS} and unicodedata.category(chr(code)) != "Cs"
+]
+UNSEEN = [
+    chr(code)
+    for code in range(0x110000)
+    if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zs", "Zl", "Zp"} or chr(code).isspace()
+] + ["\u034f", "\u115f", "\u1160", "\u2800", "\u3164", "\uffa0", "\ufe0f", "\U000e0100"]
+
+
+def cell(text: str) -> str:
+    out = io.StringIO()
+    csv_writer(out, ["value"])([text])
+    [_header, row] = csv.reader(io.StringIO(out.getvalue(), newline=""))
+    return row[0]
+
+
+@given(st.lists(st.sampled_from(UNSEEN), max_size=5), st.sampled_from(SPELLED), st.text())
+def test_cell__unseen_then_any_spelling_of_a_sign__begins_with_an_apostrophe(
+    before: list[str], sign: str, rest: str
+) -> None:
+    text = "".join(before) + sign + rest
+    assert cell(text) == "'" + text
+
+
+@given(st.text())
+def test_cell__any_text__comes_back_as_it_is_or_behind_one_apostrophe(text: str) -> None:
+    assert cell(text) == ("'" if is_formula(text) else "") + text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" =1+1", "\n=1+1", "\t=1+1", "\r\n=1", "＝1+1", "＋1", "－1", "＠x",
+     "\u200b=1", "\ufeff=1", "\xa0=1",
+     "\u3000＝1", "\x00=1", "\tx", "\rx"],
+)  # fmt: skip
+def test_cell__known_ways_past_the_guard__stopped(text: str) -> None:
+    assert cell(text) == "'" + text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Acme", "1=1", "a-b", "'=1", "é", "(=1)", " Acme", "1 + 1", "…=", "acct-7", "x@y.example"]
+)
+def test_cell__no_formula__as_it_is(text: str) -> None:
+    assert cell(text) == text
