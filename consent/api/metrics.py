@@ -6,6 +6,7 @@ Counters are each process's own; the rest is asked of the database when it is sc
 import ipaddress
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -23,6 +24,11 @@ from ..webhook_models import EndpointStatus, WebhookEndpoint
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
+# Headers that proxies add.
+_PASSED_ON = (
+    "HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_ORIGINAL", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_X_CLUSTER",
+    "HTTP_TRUE_CLIENT_IP", "HTTP_CLIENT_IP", "HTTP_CF_", "HTTP_FASTLY_", "HTTP_X_ENVOY_", "HTTP_VIA",
+)  # fmt: skip
 _DECISIONS = Counter(
     "consent_decisions", "Questions answered, by answer and reason.", ["allowed", "reason"], registry=registry
 )
@@ -55,7 +61,7 @@ registry.register(_Standing())
 
 @csrf_exempt  # a POST is refused as what it is
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For an operator's key, and for whoever asks on this machine."""
+    """For an operator's key, and for whoever asks on this machine itself."""
     if request.method not in ("GET", "HEAD"):
         return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
     if problem := _refused(request):
@@ -70,7 +76,20 @@ def _refused(request: HttpRequest) -> Problem | None:
         return Problem(401, "authentication_failed", _("The API key is missing, unknown, expired or revoked."))
     if actor is not None:
         return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
-    local = ipaddress.ip_address(request.META["REMOTE_ADDR"]).is_loopback
-    if local and "HTTP_X_FORWARDED_FOR" not in request.META:
+    if is_local(request):
         return None
     return Problem(401, "not_authenticated", _("Say who is asking: an operator's API key."))
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Whether somebody on this machine asks, and asks for themselves: doubt means no.
+
+    Behind a proxy everything comes from its address, so nothing is local there, whatever headers it sends; and a
+    request that says it was passed on was, whatever the settings say.
+    """
+    if settings.BEHIND_PROXY or any(name.startswith(_PASSED_ON) for name in request.META):
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:  # a socket of the file system has no address
+        return False

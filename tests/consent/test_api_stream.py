@@ -108,3 +108,31 @@ def test_metrics__operators_key_or_this_machine__everybody_else_refused(world: W
     assert_problem(numbers(authorization=world.key.headers["Authorization"]), 403, "forbidden")
     assert_problem(Client().get("/metrics", REMOTE_ADDR="198.51.100.7"), 401, "not_authenticated")
     assert_problem(Client().post("/metrics"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded", "Forwarded", "Forwarded-For",
+     "X-Real-IP", "Via", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "True-Client-IP",
+     "CF-Connecting-IP"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["127.0.0.1", "198.51.100.7", ""])
+def test_metrics__passed_on__not_local(world: World, header: str, value: str) -> None:
+    assert Client().get("/metrics").status_code == 200
+    assert_problem(Client().get("/metrics", headers={header: value}), 401, "not_authenticated")
+    key = world.operator_key.headers["Authorization"]
+    assert Client().get("/metrics", headers={header: value, "Authorization": key}).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
+def test_metrics__behind_a_proxy__nobody_is_local(world: World, settings: Any, address: str) -> None:
+    assert Client().get("/metrics", REMOTE_ADDR=address).status_code == 200
+    settings.BEHIND_PROXY = True
+    assert_problem(Client().get("/metrics", REMOTE_ADDR=address), 401, "not_authenticated")
+    key = world.operator_key.headers["Authorization"]
+    assert Client().get("/metrics", REMOTE_ADDR=address, headers={"Authorization": key}).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["", "unix:", "localhost", "10.0.0.1", "::ffff:198.51.100.7"])
+def test_metrics__address_of_elsewhere_or_none__not_local(world: World, address: str) -> None:
+    assert_problem(Client().get("/metrics", REMOTE_ADDR=address), 401, "not_authenticated")
