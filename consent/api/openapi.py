@@ -1,20 +1,30 @@
 """The OpenAPI description of the API, and the page that shows it."""
 
 import functools
+import hashlib
+import threading
 from typing import Any
 
 from csp.decorators import csp_update
 from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
+from django.utils.http import quote_etag
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
 
 from . import operations
 from .examples import DECISION, EVALUATED, EVALUATION, EXAMPLES, QUESTION
 from .fields import Input
 
 JSON = "application/json"
+_FRESH_SECONDS = 300  # for so long nobody need ask again
 
 
 class InstantExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -236,13 +246,33 @@ def _example(value: Any) -> dict[str, Any]:
 # --- Served -----------------------------------------------------------------------------------------------------------
 
 
+_making = threading.Lock()
+
+
+@functools.cache
+def _description(language: str) -> tuple[bytes, str]:
+    """The description in a language, and its ETag; making it takes a second, so it is made once in each process."""
+    with translation.override(language):
+        made = SchemaGenerator(urlconf=settings.ROOT_URLCONF).get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        text = OpenApiJsonRenderer().render(made)
+    return text, quote_etag(hashlib.sha256(text).hexdigest()[:32])
+
+
 class Schema(SpectacularAPIView):
-    """For whoever asks: it says nothing that is anybody's."""
+    """For whoever asks: it says nothing that is anybody's, and the same to everybody."""
 
     http_method_names = ["get", "head"]
     authentication_classes: list[Any] = []
     permission_classes: list[Any] = []
     renderer_classes = [OpenApiJsonRenderer]
+
+    def get(self, request: Request, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
+        language = translation.get_language() or settings.LANGUAGE_CODE
+        with _making:  # those who ask first, all at once, wait for one to make it
+            text, etag = _description(language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE)
+        headers = {"ETag": etag, "Cache-Control": f"public, max-age={_FRESH_SECONDS}"}
+        response = HttpResponse(text, content_type=OpenApiJsonRenderer.media_type, headers=headers)
+        return get_conditional_response(request, etag=etag, response=response) or response
 
 
 # Its icons are pictures in the style sheet.

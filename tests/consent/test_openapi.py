@@ -7,7 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
+from django.utils import translation
 
+from consent.api import openapi
 from consent.api.examples import EXAMPLES
 from tests.test_permission_matrix import routes
 
@@ -86,3 +88,31 @@ def test_docs__shown_with_our_own_files_and_nothing_inline() -> None:
 @pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
 def test_description__written_to__405(path: str) -> None:
     assert Client().post(path).status_code == 405
+
+
+def test_schema__asked_often__made_once_in_each_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    original = openapi.SchemaGenerator.get_schema
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        made.append(str(translation.get_language()))
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(openapi.SchemaGenerator, "get_schema", counted)
+    openapi._description.cache_clear()
+    for query in ("", "?lang=de", "?x=1", "?version=2"):
+        for language in ("en", "fr", "en-GB", "de", "", "xx-nonsense"):
+            response = Client().get(f"/api/schema/{query}", headers={"Accept-Language": language})
+            assert response.status_code == 200
+    assert sorted(made) == ["en", "fr"]
+
+
+def test_schema__unchanged__304_and_may_be_kept() -> None:
+    first = Client().get("/api/schema/")
+    assert first["Cache-Control"] == "public, max-age=300" and "Accept-Language" in first["Vary"]
+    again = Client().get("/api/schema/", headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    assert Client().get("/api/schema/", headers={"If-None-Match": '"another"'}).status_code == 200
+    assert Client().head("/api/schema/").status_code == 200
+    french = Client().get("/api/schema/", headers={"Accept-Language": "fr"})
+    assert french.json()["paths"].keys() == first.json()["paths"].keys()
