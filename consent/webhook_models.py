@@ -85,7 +85,7 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One delivery that was tried: an answer with its status, or an error without one."""
+    """One delivery that was tried: an answer with its status, or an error without one; or a test that still waits."""
 
     id = models.BigAutoField(primary_key=True)
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="attempts", db_index=False)
@@ -97,6 +97,9 @@ class WebhookAttempt(models.Model):
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
     latency_ms = models.PositiveIntegerField(_("milliseconds"))
     answer = models.CharField(_("start of the answer"), max_length=200, blank=True, default="")
+    # A test that a worker has still to send: whose it is, so that an organization, or the provider, has one at a time.
+    waiting_for = models.UUIDField(null=True, unique=True, editable=False)
+    leased_until = InstantField(null=True)
 
     class Meta:
         verbose_name = _("attempt")
@@ -109,3 +112,7 @@ class WebhookAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.position} → {self.status or self.error}"
+
+    @property
+    def waiting(self) -> bool:
+        return self.waiting_for is not None

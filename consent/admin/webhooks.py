@@ -10,13 +10,12 @@ from django.urls import path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import NotFound, Permission, get_organization
+from accounts.access import Actor, NotFound, Permission, get_organization
 
 from ..models import EventKind, Source
 from ..services import webhooks
-from ..services.errors import Invalid
+from ..services.errors import Invalid, Refused
 from ..webhook_models import EndpointStatus, WebhookEndpoint
-from ..webhooks.delivery import send_test
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import IdentField, OperatorForm
@@ -112,9 +111,11 @@ class WebhookAdmin(OperatorAdmin):
     def _page(
         self, request: HttpRequest, endpoint: WebhookEndpoint, form: forms.Form | None = None, status: int = 200
     ) -> HttpResponse:
+        attempts = list(endpoint.attempts.all()[:_SHOWN])
         context = {
             "original": endpoint,
-            "attempts": endpoint.attempts.all()[:_SHOWN],
+            "attempts": attempts,
+            "waiting": any(each.waiting for each in attempts),
             "paused": endpoint.status == EndpointStatus.PAUSED,
             "replay_form": form or ReplayForm(),
         }
@@ -128,7 +129,7 @@ class WebhookAdmin(OperatorAdmin):
                 status = EndpointStatus.PAUSED if verb == "pause" else EndpointStatus.ACTIVE
                 webhooks.update_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor, status=status)
             case "test":
-                self._say(request, send_test(endpoint).delivered)
+                self._test(request, endpoint, actor)
             case "rotate":
                 return self._secret(
                     request, webhooks.rotate_secret(source=Source.ADMIN, endpoint=endpoint, actor=actor)
@@ -142,11 +143,13 @@ class WebhookAdmin(OperatorAdmin):
         return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
 
     @staticmethod
-    def _say(request: HttpRequest, delivered: bool) -> None:
-        if delivered:
-            messages.success(request, gettext("The test has arrived."))
+    def _test(request: HttpRequest, endpoint: WebhookEndpoint, actor: Actor) -> None:
+        try:
+            webhooks.request_test(endpoint=endpoint, actor=actor)
+        except Refused as error:
+            messages.warning(request, str(error))
         else:
-            messages.warning(request, gettext("The test has not arrived; the attempt below says why."))
+            messages.success(request, gettext("The test is on its way; its result will stand below."))
 
     @posted
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

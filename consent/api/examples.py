@@ -78,7 +78,7 @@ EXAMPLES: dict[str, Any] = {
     "ReplayInput": {"after": 17},
     "AttemptOutput": {
         "id": "7", "position": 41, "at": _AT, "delivered": True, "status": 200, "error": "", "latency_ms": 38,
-        "answer": "thanks",
+        "answer": "thanks", "waiting": False,
     },
     "NothingInput": {},
     "ApproveInput": {"digest": _DIGEST},

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +18,6 @@ from ..models import EventKind, Source
 from ..services import webhooks
 from ..webhook_models import EndpointStatus, WebhookEndpoint
 from ..webhooks import positions
-from ..webhooks.delivery import send_test
 from ..webhooks.secrets import secret_of
 from .base import ApiView
 from .fields import Input, Instant, OneOf, Text
@@ -58,6 +59,7 @@ class AttemptOutput(serializers.Serializer[Any]):
     error = serializers.CharField()
     latency_ms = serializers.IntegerField()
     answer = serializers.CharField()
+    waiting = serializers.BooleanField(help_text=_("A test that is still to be sent."))
 
 
 class EndpointInput(Input):
@@ -154,12 +156,14 @@ class WebhookAttempts(WebhookView):
 
 
 class WebhookTest(WebhookView):
-    """Sends a test message while the caller waits; the attempt says what came of it."""
+    """A worker sends it; the attempt says, among the others, what came of it."""
 
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
         self.body(NothingInput)
-        return Response(AttemptOutput(send_test(endpoint)).data)
+        attempt = webhooks.request_test(endpoint=endpoint, actor=self.actor)
+        attempts = request.build_absolute_uri(reverse("api:webhook-attempts", args=[endpoint.pk]))
+        return Response(AttemptOutput(attempt).data, status=202, headers={"Location": attempts})
 
 
 class WebhookReplay(WebhookView):

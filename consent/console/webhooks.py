@@ -17,9 +17,8 @@ from accounts.models import Organization
 
 from ..models import Source
 from ..services import webhooks as service
-from ..services.errors import ServiceError
+from ..services.errors import Refused, ServiceError
 from ..webhook_models import EndpointStatus, WebhookEndpoint
-from ..webhooks.delivery import send_test
 from ..webhooks.secrets import secret_of
 from .pages import organization_page, page
 
@@ -80,11 +79,13 @@ def _resume(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> N
     service.update_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor, status=EndpointStatus.ACTIVE)
 
 
-def _test(request: HttpRequest, _actor: Actor, endpoint: WebhookEndpoint) -> None:
-    if send_test(endpoint).delivered:
-        messages.success(request, gettext("The test has arrived."))
+def _test(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
+    try:
+        service.request_test(endpoint=endpoint, actor=actor)
+    except Refused as error:
+        messages.warning(request, str(error))
     else:
-        messages.warning(request, gettext("The test has not arrived; the attempts below say why."))
+        messages.success(request, gettext("The test is on its way; its result will stand below."))
 
 
 def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
@@ -111,8 +112,9 @@ def _page(
 ) -> HttpResponse:
     """`shown`: whose signing secret is shown, this once."""
     rows = [
-        {"endpoint": endpoint, "attempts": list(endpoint.attempts.all()[:_ATTEMPTS])}
+        {"endpoint": endpoint, "attempts": attempts, "waiting": any(each.waiting for each in attempts)}
         for endpoint in WebhookEndpoint.objects.filter(organization=organization)
+        for attempts in [list(endpoint.attempts.all()[:_ATTEMPTS])]
     ]
     context: dict[str, Any] = {
         "rows": rows,

@@ -1,12 +1,13 @@
 """Endpoints of webhooks: created, changed, paused, sent back to an earlier position, given another secret."""
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
@@ -15,13 +16,14 @@ from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
 from ..models import EventKind, Source
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import current_key, previous_until, rotated
 from . import layers, trail
 from .errors import Invalid, Refused
 
+_PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
 _DETAILS = ("url", "description", "kinds")
 
 
@@ -190,6 +192,26 @@ def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:
     for name, value in rotated(held, ledger.clock(), overlap=overlap).items():
         setattr(held, name, value)
     held.save()
+
+
+def request_test(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookAttempt:
+    """A message that is no event, which a worker sends: no request waits for somebody else's server.
+
+    Raises Forbidden, and Refused while the webhook is suspended or another test of the same organization waits.
+    """
+    require(actor, Permission.WEBHOOKS_MANAGE, endpoint.organization)
+    _refuse_suspended(endpoint)
+    try:
+        with transaction.atomic():
+            return WebhookAttempt.objects.create(
+                endpoint=endpoint,
+                at=ledger.clock(),
+                delivered=False,
+                latency_ms=0,
+                waiting_for=endpoint.organization_id or _PROVIDER,
+            )
+    except IntegrityError:
+        raise Refused("test_waiting", _("A test is waiting already; one goes after the other.")) from None
 
 
 def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str, *, after: str = "") -> None:

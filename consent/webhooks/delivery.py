@@ -195,30 +195,40 @@ def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) 
     return sender.post(endpoint.url, headers, body.encode())
 
 
-def send_test(endpoint: WebhookEndpoint) -> WebhookAttempt:
-    """A message that is no event, now; what came of it is kept like any other attempt."""
-    sender = Sender()
-    try:
-        body = json.dumps({"kind": "test", "id": None, "position": None})
-        answer = send(endpoint, sender, body, f"test_{ledger.clock().timestamp():.6f}")
-    finally:
-        sender.close()
-    attempt = _attempt(endpoint, answer, None)
-    attempt.save()
-    return attempt
+def send_next_test(sender: Sender) -> WebhookAttempt | None:
+    """Send the test that has waited longest, if there is one, and keep what came of it like any other attempt."""
+    now = ledger.clock()
+    waiting = WebhookAttempt.objects.filter(
+        Q(leased_until=None) | Q(leased_until__lte=now), waiting_for__isnull=False
+    ).order_by("pk")
+    for pk in waiting.values_list("pk", flat=True)[:10]:
+        if waiting.filter(pk=pk).update(leased_until=now + LEASE):
+            test = WebhookAttempt.objects.select_related("endpoint__organization").get(pk=pk)
+            break
+    else:
+        return None
+    body = json.dumps({"kind": "test", "id": None, "position": None})
+    answer = send(test.endpoint, sender, body, f"test_{test.pk}")
+    for name, value in _outcome(answer).items():
+        setattr(test, name, value)
+    test.waiting_for = test.leased_until = None
+    # An update of what is there: the webhook may have been deleted meanwhile, and its attempts with it.
+    WebhookAttempt.objects.filter(pk=test.pk).update(**_outcome(answer), waiting_for=None, leased_until=None)
+    return test
 
 
 def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:
-    return WebhookAttempt(
-        endpoint=endpoint,
-        position=position,
-        at=ledger.clock(),
-        delivered=answer.delivered,
-        status=answer.status,
-        error=answer.error,
-        latency_ms=answer.latency_ms,
-        answer=answer.start,
-    )
+    return WebhookAttempt(endpoint=endpoint, position=position, at=ledger.clock(), **_outcome(answer))
+
+
+def _outcome(answer: Answer) -> dict[str, Any]:
+    return {
+        "delivered": answer.delivered,
+        "status": answer.status,
+        "error": answer.error,
+        "latency_ms": answer.latency_ms,
+        "answer": answer.start,
+    }
 
 
 def _viewer(endpoint: WebhookEndpoint) -> Actor:

@@ -1,4 +1,7 @@
-"""Threads of the worker that deliver: a receiver that is slow holds up no job, and no other receiver."""
+"""Threads of the worker that deliver: a receiver that is slow holds up no job, and no other receiver.
+
+Tests have a thread of their own: whoever asks for one after the other of a silent server holds up no delivery.
+"""
 
 import logging
 import threading
@@ -9,7 +12,7 @@ from typing import Self
 from django.db import OperationalError, close_old_connections, connection
 
 from .. import ledger
-from .delivery import deliver_next
+from .delivery import deliver_next, send_next_test
 from .sending import Sender
 
 logger = logging.getLogger(__name__)
@@ -23,7 +26,13 @@ class Deliverers:
     def __init__(self, should_stop: Callable[[], bool], threads: int = THREADS) -> None:
         self._told = threading.Event()
         self._should_stop = should_stop
-        self._threads = [threading.Thread(target=self._run, name=f"deliver-{n}", daemon=True) for n in range(threads)]
+        self._threads = [
+            *(self._thread(f"deliver-{n}", self._deliver) for n in range(threads)),
+            self._thread("test", self._test),
+        ]
+
+    def _thread(self, name: str, work: Callable[[Sender], bool]) -> threading.Thread:
+        return threading.Thread(target=self._run, args=[work], name=name, daemon=True)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -40,23 +49,31 @@ class Deliverers:
     def _stop(self) -> bool:
         return self._told.is_set() or self._should_stop()
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[Sender], bool]) -> None:
         sender = Sender()
         try:
             while not self._stop():
                 close_old_connections()
-                if not self._work(sender):
+                if not self._attempt(work, sender):
                     self._told.wait(_IDLE_SECONDS)
         finally:
             sender.close()
             connection.close()
 
-    def _work(self, sender: Sender) -> bool:
+    @staticmethod
+    def _attempt(work: Callable[[Sender], bool], sender: Sender) -> bool:
         try:
-            placed = ledger.sequence()
-            return deliver_next(sender, self._stop) or placed > 0
+            return work(sender)
         except OperationalError:
             logger.warning("the database does not answer; trying again", exc_info=True)
         except Exception:
             logger.exception("a delivery failed")
         return False
+
+    def _deliver(self, sender: Sender) -> bool:
+        placed = ledger.sequence()
+        return deliver_next(sender, self._stop) or placed > 0
+
+    @staticmethod
+    def _test(sender: Sender) -> bool:
+        return send_next_test(sender) is not None

@@ -10,6 +10,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from accounts.access import Actor
+from accounts.models import User
+from consent.services import webhooks
+from consent.webhook_models import WebhookAttempt, WebhookEndpoint
+from consent.webhooks.delivery import send_next_test
+from consent.webhooks.sending import Sender
+
 Behave = Callable[["Handler"], None]
 
 
@@ -32,6 +39,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: Any) -> None:
         pass
+
+
+def result_of_test(endpoint: WebhookEndpoint) -> WebhookAttempt:
+    """What became of a test that was asked for, and sent by a worker."""
+    asked = webhooks.request_test(endpoint=endpoint, actor=Actor.from_user(User.objects.filter(is_staff=True)[0]))
+    sender = Sender()
+    try:
+        sent = send_next_test(sender)
+    finally:
+        sender.close()
+    assert sent is not None and sent.pk == asked.pk
+    asked.refresh_from_db()
+    return asked
 
 
 def ok(handler: Handler) -> None:

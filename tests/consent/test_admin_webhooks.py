@@ -9,6 +9,8 @@ from standardwebhooks import Webhook
 
 from consent import ledger
 from consent.webhook_models import WebhookEndpoint
+from consent.webhooks.delivery import send_next_test
+from consent.webhooks.sending import Sender
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.operating import url
@@ -58,12 +60,18 @@ def test_webhook__made_and_tested__secret_shown_once(operator: Client, there: Re
     endpoint = WebhookEndpoint.objects.get()
     assert secret in response.content.decode() and endpoint.organization == cast.labs
     assert do(operator, endpoint, "test").status_code == 302
+    text = page(operator, endpoint)
+    assert "The test is on its way" in text and "Waiting to be sent." in text and there.got == []
+    do(operator, endpoint, "test")
+    assert "A test is waiting already" in page(operator, endpoint)
+    assert send_next_test(Sender()) and send_next_test(Sender()) is None
     Webhook(secret).verify(there.got[0][1], there.got[0][0])
     text = page(operator, endpoint)
-    assert "The test has arrived." in text and "thanks" in text and secret not in text
+    assert "Waiting to be sent." not in text and "thanks" in text and secret not in text
     there.behave = saying(500)
     do(operator, endpoint, "test")
-    assert "has not arrived" in page(operator, endpoint)
+    send_next_test(Sender())
+    assert "500" in page(operator, endpoint)
 
 
 def test_webhook__paused_resumed_replayed_rotated_deleted(operator: Client, there: Receiver) -> None:

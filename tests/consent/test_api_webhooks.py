@@ -49,7 +49,11 @@ def test_webhook__from_its_making_to_a_verified_event(world: World, there: Recei
     replayed = world.key.post(f"webhooks/{body['id']}/replay/", {"after": attempt["position"] - 1})
     assert replayed.json()["position"] == attempt["position"] - 1
     tested = world.key.post(f"webhooks/{body['id']}/test/", {})
-    assert (tested.status_code, tested.json()["delivered"], tested.json()["position"]) == (200, True, None)
+    assert (tested.status_code, tested.json()["waiting"], tested.json()["position"]) == (202, True, None)
+    assert tested["Location"].endswith(f"/webhooks/{body['id']}/attempts/")
+    delivery.send_next_test(sending.Sender())
+    result = world.key.get(tested["Location"]).json()["results"][0]
+    assert (result["id"], result["waiting"], result["delivered"]) == (tested.json()["id"], False, True)
     rotated = world.key.post(f"webhooks/{body['id']}/rotate-secret/", {}).json()["secret"]
     assert rotated != secret
     paused = world.key.patch(f"webhooks/{body['id']}/", {"status": "paused"}).json()

@@ -23,6 +23,7 @@ from consent.webhooks.secrets import secret_of, signatures
 from tests import cast as casting
 from tests.cast import Cast
 from tests.commands import database, run
+from tests.consent.receiving import result_of_test
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = ("an old key that nobody else has got", "a new key that nobody else has got")
@@ -170,12 +171,10 @@ def test_rotate_keys__owners_told_without_the_secret(cast: Cast, settings: Any) 
 
 
 def test_webhook__key_is_missing__attempt_says_so_and_rotating_mends_it(cast: Cast, settings: Any) -> None:
-    from consent.webhooks.delivery import send_test
-
     settings.WEBHOOK_KEYS = [OLD]
     endpoint = made(cast)
     settings.WEBHOOK_KEYS = [NEW]
-    attempt = send_test(endpoint)
+    attempt = result_of_test(endpoint)
     assert not attempt.delivered and "signing key is missing" in attempt.error
     rotated = webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=cast.provider)
     assert verifies(rotated, secret_of(rotated))

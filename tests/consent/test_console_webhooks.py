@@ -9,6 +9,8 @@ from standardwebhooks import Webhook
 
 from consent.services import webhooks
 from consent.webhook_models import WebhookEndpoint
+from consent.webhooks.delivery import send_next_test
+from consent.webhooks.sending import Sender
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.looking import signed_in, url
@@ -43,11 +45,18 @@ def test_webhooks__made_tested_paused_rotated_deleted_by_the_owner(cast: Cast, t
     assert secret not in owner.get(url(cast, "webhooks")).content.decode()
     which = {"webhook": str(endpoint.pk)}
     assert send(owner, cast, "test", **which).status_code == 302
+    page = owner.get(url(cast, "webhooks")).content.decode()
+    assert "The test is on its way" in page and "Waiting to be sent." in page and there.got == []
+    assert send(owner, cast, "test", **which).status_code == 302
+    assert "A test is waiting already" in owner.get(url(cast, "webhooks")).content.decode()
+    assert send_next_test(Sender()) and send_next_test(Sender()) is None
     Webhook(secret).verify(there.got[0][1], there.got[0][0])
-    assert "The test has arrived." in owner.get(url(cast, "webhooks")).content.decode()
+    page = owner.get(url(cast, "webhooks")).content.decode()
+    assert "Waiting to be sent." not in page and "thanks" in page
     there.behave = saying(500)
     send(owner, cast, "test", **which)
-    assert "has not arrived" in owner.get(url(cast, "webhooks")).content.decode()
+    send_next_test(Sender())
+    assert "500" in owner.get(url(cast, "webhooks")).content.decode()
     for do, status in (("pause", "paused"), ("resume", "active")):
         assert send(owner, cast, do, **which).status_code == 302
         endpoint.refresh_from_db()

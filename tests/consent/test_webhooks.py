@@ -178,7 +178,7 @@ def test_delivery__https__certificate_checked_against_the_name(cast: Cast, setti
         with receiver(context) as there:
             url = there.url.replace("http:", "https:")
             endpoint = webhooks.create_endpoint(source="admin", organization=cast.labs, url=url, actor=cast.provider)
-            attempt = delivery.send_test(endpoint)
+            attempt = receiving.result_of_test(endpoint)
         assert (attempt.delivered, bool(there.got)) == (arrives, arrives)
     assert "certificate" in attempt.error.lower()
 
@@ -338,7 +338,7 @@ def test_address__that_is_none__refused(url: str) -> None:
 def test_address__name_that_resolves_inside__refused_when_connecting(cast: Cast, there: Receiver) -> None:
     endpoint = endpoint_for(cast, there)
     with override_settings(WEBHOOK_ALLOWED_NETWORKS=[]):
-        attempt = delivery.send_test(endpoint)
+        attempt = receiving.result_of_test(endpoint)
     assert there.got == [] and "not sent to" in attempt.error
 
 

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from accounts.management.base import PortalCommand
 from consent.bulk import tidying, worker
-from consent.webhooks.delivery import deliver_next
+from consent.webhooks.delivery import deliver_next, send_next_test
 from consent.webhooks.sending import Sender
 from consent.webhooks.workers import Deliverers
 
@@ -49,7 +49,12 @@ class Command(PortalCommand):
     def _once(told: Callable[[], bool]) -> None:
         sender = Sender()
         try:
-            while not told() and (worker.work_once(told) or deliver_next(sender, told) or tidying.tidy_up(told)):
+            while not told() and (
+                worker.work_once(told)
+                or deliver_next(sender, told)
+                or send_next_test(sender) is not None
+                or tidying.tidy_up(told)
+            ):
                 pass
         finally:
             sender.close()
