@@ -50,7 +50,9 @@ class Other:
     def __init__(self, world: World) -> None:
         brage = world.cast.brage
         member = Member.objects.get(organization=brage)
-        hook = webhooks.create_endpoint(organization=brage, url="https://brage.invalid/", actor=world.cast.provider)
+        hook = webhooks.create_endpoint(
+            organization=brage, url="https://brage.invalid/", actor=world.cast.provider, source="admin"
+        )
         by_key("decisions:read", organization=brage)
         invitation = Invitation.objects.create(
             organization=brage, email="new@brage.example", hash="h", invited_by=world.cast.outsider,

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from accounts.access import Actor
-from accounts.authentication import issue_key
 from accounts.models import Member, Organization, User
 from consent import followers, ledger
 from consent.models import PrivacySetting
@@ -23,6 +22,7 @@ from consent.webhooks.delivery import deliver_next
 from consent.webhooks.sending import Answer, Sender
 from tests import cast as casting
 from tests.consent.calling import ORGANIZATION_SCOPES
+from tests.keys import issue_key
 
 from .stopped import Stopped
 
@@ -70,7 +70,7 @@ class World:
 def make(clock: Stopped, hidden: str, role: str) -> World:
     """`role`: the chooser's."""
     operator = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
-    provider = Actor.from_user(operator)
+    provider = Actor.from_user(operator, confirmed=True)
     first = [plans.get_plan(key) for key in ("le_chat_pro", "ai_studio_experiment")]
     made = organizations.create_organizations(
         [OrganizationDraft(name=name, external_id=name, subscriptions=first) for name in SIDES],
@@ -78,7 +78,7 @@ def make(clock: Stopped, hidden: str, role: str) -> World:
         source="admin",
     )
     sides = {name: _side(each, name, role, provider) for name, each in zip(SIDES, made, strict=True)}
-    webhooks.create_endpoint(organization=None, url="https://everybody.invalid/", actor=provider)
+    webhooks.create_endpoint(organization=None, url="https://everybody.invalid/", actor=provider, source="admin")
     return World(clock, provider, sides["ours"], sides["theirs"], hidden, Recorder())
 
 
@@ -92,10 +92,12 @@ def _side(organization: Organization, name: str, role: str, provider: Actor) -> 
     owner = people["owner"].user
     keys = {scope: (scope,) for scope in ORGANIZATION_SCOPES} | {"all": ORGANIZATION_SCOPES}
     issued = {title: _key(organization, title, scopes, owner) for title, scopes in keys.items()}
-    issued["the chooser's"] = _key(organization, "the chooser's", ORGANIZATION_SCOPES, chooser.user)
+    # The chooser's own, where they manage keys: it is not them, signed in.
+    manager = chooser if role in ("owner", "admin") else people["admin"]
+    issued["another"] = _key(organization, "another", ORGANIZATION_SCOPES, manager.user)
     hooks = [
         webhooks.create_endpoint(
-            organization=organization, url=f"https://{name}.invalid/{n}", actor=provider, kinds=kinds
+            organization=organization, url=f"https://{name}.invalid/{n}", actor=provider, kinds=kinds, source="admin"
         )
         for n, kinds in enumerate([(), ("choice.opted_out", "member.left", "member.role_changed")])
     ]
@@ -120,7 +122,7 @@ def _choose_own(world: World, side: Side, choice: str, actor: Actor | None = Non
         organization=side.organization,
         member=side.chooser,
         choice=choice,
-        actor=actor or Actor.from_user(side.chooser.user),
+        actor=actor or Actor.from_user(side.chooser.user, confirmed=True),
         source="admin" if actor else "data_controls",
         expected_version=_version(side.organization, LE_CHAT_MOBILE, side.chooser),
     )
@@ -131,7 +133,7 @@ def _choose(world: World, side: Side, choice: str) -> None:
         surface=LE_CHAT_CONSOLE,
         organization=side.organization,
         choice=choice,
-        actor=Actor.from_user(side.people["owner"].user),
+        actor=Actor.from_user(side.people["owner"].user, confirmed=True),
         source="console",
         reason="Because",
         expected_version=_version(side.organization, LE_CHAT_CONSOLE),
