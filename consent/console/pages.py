@@ -23,6 +23,7 @@ from accounts.second_factor import needs_second_factor
 
 from ..services.errors import ConfirmationRequired
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from . import unsaved
 
 CONSOLE_ROLES = tuple(role for role, held in ROLE_PERMISSIONS.items() if Permission.CONSENT_VIEW in held)
 _SWITCHER_LENGTH = 8
@@ -42,11 +43,15 @@ def person_page(view: PersonView) -> PersonView:
     @functools.wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
+            unsaved.keep(request)
             if _htmx(request):
                 # The session ended meanwhile: load the sign-in page, don't swap it into a setting.
                 page_url = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
                 return HttpResponseClientRedirect(redirect_to_login(page_url)["Location"])
-            return redirect_to_login(request.get_full_path())
+            return redirect_to_login(unsaved.page_of(request))
+        request.signed_person = unsaved.sign_person(request.user)  # type: ignore[attr-defined]
+        if (saved := unsaved.resume(request)) is not None:
+            return saved
         try:
             response = view(request, session_actor(request), *args, **kwargs)
         except NotFound:

@@ -85,6 +85,7 @@ def test_webhook__description_with_a_line_break__refused(cast: Cast, kind: str) 
             url="https://hooks.example.org/",
             description=f"one{BREAKS[kind]}two",
             actor=Actor.from_user(cast.operator, confirmed=True),
+            source="admin",
         )
     assert (caught.value.code, WebhookEndpoint.objects.exists()) == ("line_break", False)
 

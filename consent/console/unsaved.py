@@ -1,0 +1,98 @@
+"""An opt-out that was pressed after the session had ended: kept, and done once the same person has signed in.
+
+Opt-outs alone: what loosens is asked anew. It is kept only from a form that this portal made for a person, and that
+passed the check against forgery; whoever else signs in in that browser makes it void.
+"""
+
+import copy
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.signing import BadSignature, Signer
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.urls import Resolver404, resolve, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+
+from ..rules import Choice
+
+_KEY = "unsaved_opt_out"
+_EVERYWHERE = "console:opt-out-everywhere"
+_PLACES = frozenset({"console:le-chat", "console:privacy", "console:data-sharing", _EVERYWHERE})
+
+
+def sign_person(user: User) -> str:
+    """Whose form it is, for a hidden field: after the session has ended nothing else says so."""
+    return _signer().sign(str(user.pk))
+
+
+def keep(request: HttpRequest) -> None:
+    """Say that what was sent was not saved; keep it where it can be done after signing in."""
+    if request.method != "POST":
+        return
+    person = _person(request)
+    if person is not None and _is_opt_out(request.path, request.POST.get("choice", "")):
+        request.session[_KEY] = {"person": person, "path": request.path}
+        messages.warning(request, _("You were signed out. Your change was not saved yet: sign in, and it will be."))
+    else:
+        messages.warning(request, _("You were signed out. Nothing was saved: sign in, and do it again."))
+
+
+def page_of(request: HttpRequest) -> str:
+    """Where to go on after signing in: the page that the form was on, for what a form is sent to can't be looked at."""
+    if request.method != "POST":
+        return request.get_full_path()
+    here = request.headers.get("Referer", "")
+    if here and url_has_allowed_host_and_scheme(here, {request.get_host()}, require_https=request.is_secure()):
+        parts = urlsplit(here)
+        return urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    name = _name_of(request.path)
+    return reverse("console:data-controls") if name in ("console:data-sharing", _EVERYWHERE) else request.path
+
+
+def resume(request: HttpRequest) -> HttpResponse | None:
+    """Do what was kept, if it was this person's; returns what to answer instead of the page asked for, if anything."""
+    if request.method != "GET" or _KEY not in request.session:
+        return None
+    kept: dict[str, Any] | None = request.session.pop(_KEY)
+    if kept is None or kept["person"] != str(request.user.pk):
+        return None
+    match = resolve(kept["path"])
+    again = copy.copy(request)
+    again.method, again.path, again.path_info = "POST", kept["path"], kept["path"]
+    again.POST = QueryDict(f"choice={Choice.OPTED_OUT.value}")
+    again.htmx = False  # type: ignore[attr-defined]
+    try:
+        response: HttpResponse = match.func(again, *match.args, **match.kwargs)
+    except (Http404, PermissionDenied):
+        messages.error(request, _("Your change could not be saved: the page is no longer there for you."))
+        return None
+    leads_here = urlsplit(response.headers.get("Location", "")).path == request.path
+    return None if leads_here else response  # the page that was asked for says that it is saved
+
+
+def _person(request: HttpRequest) -> str | None:
+    try:
+        return _signer().unsign(request.POST.get("person", ""))
+    except BadSignature:
+        return None
+
+
+def _is_opt_out(path: str, choice: str) -> bool:
+    name = _name_of(path)
+    return name == _EVERYWHERE or (name in _PLACES and choice == Choice.OPTED_OUT)
+
+
+def _name_of(path: str) -> str:
+    try:
+        return resolve(path).view_name
+    except Resolver404:
+        return ""
+
+
+def _signer() -> Signer:
+    return Signer(salt="console.unsaved")
