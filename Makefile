@@ -40,7 +40,7 @@ $(VENV)/made:
 
 define install
 	@echo "Installing $< into $(VENV) (once) …"
-	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off -r $< 2>&1 | tee $(VENV)/install.log \
+	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes -r $< 2>&1 | tee $(VENV)/install.log \
 		| awk '/^Collecting / { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking …"; fflush() }' \
 		|| { grep -v '^  \|^Looking\|^Requirement already' $(VENV)/install.log | tail -n 20 >&2; echo "Installing $< failed; all of it: $(VENV)/install.log" >&2; exit 1; }
 endef
@@ -49,13 +49,35 @@ $(VENV)/installed: requirements.txt $(VENV)/made
 	$(install)
 	@touch $@
 
-$(VENV)/installed-production: requirements/production.txt requirements.txt $(VENV)/made
+$(VENV)/installed-production: requirements/production.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $@
 
-$(VENV)/installed-dev: requirements/dev.txt requirements/production.txt requirements.txt $(VENV)/made
+$(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $(VENV)/installed-production $@
+
+# Hashes of every distribution, for every platform and every Python from 3.11 on. UPGRADE=1 takes the newest of what the
+# lists don't name. Only the public index is asked, whatever this machine is configured to.
+LOCKED := runtime production dev fuzz tools
+.PHONY: lock
+lock: ## compile requirements/*.in into what is installed, whole and with hashes (UPGRADE=1)
+	@$(need_python)
+	@test -x .venv-tools/bin/uv || { "$(PYTHON)" -m venv --clear .venv-tools && .venv-tools/bin/python -m pip install \
+		--disable-pip-version-check --no-input --quiet --progress-bar off -r requirements/tools.in; }
+	@for name in $(LOCKED); do \
+		file=requirements/$$name.txt; if [ "$$name" = runtime ]; then file=requirements.txt; fi; \
+		echo "$$file"; \
+		same=; case "$$name" in production|dev) same="--constraint requirements.txt";; esac; \
+		env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv-tools/bin/uv pip compile \
+			--no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) $$same \
+			requirements/$$name.in --output-file "$$file" || exit 1; \
+	done
+
+.PHONY: audit
+audit: .venv-tools/installed ## ask an advisory service about known vulnerabilities of what is installed
+	@.venv-tools/bin/python scripts/audit.py requirements.txt $(filter-out requirements/runtime.txt,$(wildcard requirements/*.txt))
 
 .PHONY: port env
 port:
@@ -121,11 +143,12 @@ soak: $(VENV)/installed-dev ## the random histories, 50,000 steps on each databa
 # Generated cases for each operation.
 CASES ?= 100
 
-.venv-fuzz/installed: requirements/fuzz.txt
+# An environment of its own for a list of its own.
+.venv-%/installed: requirements/%.txt
 	@$(need_python)
-	@echo "Installing $< into .venv-fuzz (once) …"
-	@"$(PYTHON)" -m venv --clear .venv-fuzz
-	@.venv-fuzz/bin/python -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off -r $<
+	@echo "Installing $< into .venv-$* (once) …"
+	@"$(PYTHON)" -m venv --clear .venv-$*
+	@.venv-$*/bin/python -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off --require-hashes -r $<
 	@touch $@
 
 .PHONY: fuzz
@@ -136,8 +159,8 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everythi
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect what is to be translated, and compile what is (needs gettext)
-	@$(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i tests -i benchmarks -i scripts -i staticfiles
-	@$(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz
+	@$(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i tests -i benchmarks -i scripts -i staticfiles
+	@$(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## look for barriers on every page in every language, colour scheme and width (CI takes a quarter)
@@ -217,7 +240,7 @@ screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

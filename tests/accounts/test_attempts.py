@@ -11,7 +11,7 @@ from django.core import signing
 from django.test import Client
 
 from accounts import attempts
-from accounts.deactivation import end_access, remove_second_factors
+from accounts.deactivation import end_sessions, remove_second_factors
 from accounts.models import OutgoingMessage, RateCount, User
 from tests import cast as casting
 from tests.accounts.test_sign_in import SECRET, code, sign_in, signed_in
@@ -193,7 +193,7 @@ def change_password(user: User) -> None:
 
 
 def deactivate_and_back(user: User) -> None:
-    end_access(user)
+    end_sessions(user)
 
 
 @pytest.mark.parametrize("ends", [change_password, deactivate_and_back, remove_second_factors])
