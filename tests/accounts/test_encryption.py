@@ -1,5 +1,7 @@
 """Secrets in the database: encrypted, read with every key of the list, and nothing else."""
 
+import io
+import logging
 import re
 from typing import Any
 
@@ -136,6 +138,27 @@ def test_outbox__key_is_missing__kept_until_it_is_there_and_others_go(settings: 
     settings.ENCRYPTION_KEYS = [SECOND, FIRST]
     OutgoingMessage.objects.update(next_attempt_at=OutgoingMessage.objects.values("created_at"))
     assert outbox.send_waiting() is True and not OutgoingMessage.objects.exists()
+
+
+# --- Logs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/invitations/{}/", "/account/reset/1-{}/", "/account/reset/1-{}/?x=1"])
+@pytest.mark.parametrize("name", ["", "django.server"], ids=["requests refused", "requests served"])
+def test_logs__links_that_open_something__never(path: str, name: str) -> None:
+    [handler] = [
+        each for each in logging.getLogger(name).handlers if type(each) is logging.StreamHandler and each.filters
+    ]
+    secret, written = "Zq3v8Kx1Zq3v8Kx1", io.StringIO()
+    before = handler.setStream(written)
+    try:
+        if name:
+            logging.getLogger(name).info('"%s" %s %s', f"GET {path.format(secret)} HTTP/1.1", "200", "5")
+        else:
+            assert Client(enforce_csrf_checks=True).post(path.format(secret), {"a": "b"}).status_code == 403
+    finally:
+        handler.setStream(before)
+    assert "/…" in written.getvalue() and secret not in written.getvalue()
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,14 @@
+"""No link that opens something stands in a log: Django writes the path of a request that it refuses."""
+
+import logging
+import re
+
+_SECRET_PATH = re.compile(r"(/invitations/|/account/reset/)[^/\s?\"']+")
+
+
+class LinkFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if _SECRET_PATH.search(message):
+            record.msg, record.args = _SECRET_PATH.sub(r"\1…", message), ()
+        return True
