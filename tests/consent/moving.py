@@ -27,7 +27,7 @@ def fill() -> None:
     locks.place_lock(
         organization=made.brage,
         product="le_chat",
-        reason="Le “contrat”\nde Brage \\ 1\t",
+        reason="Le “contrat”\tde Brage \\ 1\t",
         reference="C-1",
         actor=made.provider,
         source="admin",
