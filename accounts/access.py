@@ -77,8 +77,6 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
 }
-# Good for the whole installation beyond what its operators may: on a screen made only once a second one has confirmed.
-INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
 # What a key may do at most: an operator's what operators may, and speak for members; an organization's what its
 # admins may.
 _OPERATOR_KEY = _OPERATOR | {P.MEMBER_CONSENT_SPEAK}

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from . import attempts, devices, keys, limits
+from . import attempts, clock, devices, keys, limits
 from .models import User
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def is_open_for_signup(self, _request: HttpRequest) -> bool:
         """Accounts come from operators and invitations."""
         return False
+
+    def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
+        """Not to an address that operators gave this person lately: its true owner has time to object (R19)."""
+        if user.no_links_until is None or user.no_links_until <= clock.now():
+            super().send_password_reset_mail(user, email, context)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Only this host's own: the pages have no other."""

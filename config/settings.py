@@ -57,6 +57,8 @@ FILE_UPLOAD_HANDLERS = [
 
 INSTALLED_APPS = [
     "config.admin.PortalAdminConfig",
+    # Before Django's own: its commands that make superusers and set passwords are replaced here.
+    "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -73,7 +75,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_htmx",
-    "accounts",
     "consent",
 ]
 
@@ -155,6 +156,8 @@ LOGOUT_REDIRECT_URL = "account_login"
 
 # Signing in. Nobody makes an account by themselves: operators do, and invitations (see consent/services/invitations).
 REQUIRE_MFA = env.bool("REQUIRE_MFA", default=not DEBUG)
+# After so many days what one operator asked another to confirm has ended.
+OPERATOR_REQUEST_DAYS = max(1, env.int("OPERATOR_REQUEST_DAYS", default=7))
 INVITATION_DAYS = max(1, env.int("INVITATION_DAYS", default=7))
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None

@@ -11,6 +11,7 @@ from django.urls import include, path, re_path
 from django.utils.translation import gettext as _
 
 from accounts import attempts, devices, limits
+from consent.console import address
 from consent.console.recorded import all_recorded, recorded
 
 
@@ -55,6 +56,8 @@ urlpatterns = [
     path("account/confirm/", account.reauthenticate, name="account_reauthenticate"),
     path("account/password/", recorded(account.password_change), name="account_change_password"),
     path("account/password/set/", recorded(account.password_set), name="account_set_password"),
+    path("account/email/", address.change, name="account_email"),
+    path("account/email/<str:secret>/", address.confirm, name="account_confirm_email"),
     path("account/reset/", account.password_reset, name="account_reset_password"),
     path("account/reset/sent/", account.password_reset_done, name="account_reset_password_done"),
     path("account/reset/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView, redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -24,8 +24,6 @@ class PortalAdminSite(admin.AdminSite):
     index_title = _("Operators' site")
     # No link "View site": the navigation has what it would lead to.
     site_url = None
-    password_change_template = "admin/password_change.html"  # noqa: S105  a path
-    password_change_done_template = "admin/password_change_done.html"  # noqa: S105
 
     def register(self, model_or_iterable: Any, *args: Any, **options: Any) -> None:
         """Ours alone: what other apps register would show groups that mean nothing here, and people's secrets."""
@@ -63,6 +61,13 @@ class PortalAdminSite(admin.AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect_to_login(request.GET.get("next") or reverse("admin:index", current_app=self.name))
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """One's own, on the portal's one page for that; nobody sets anybody else's."""
+        return redirect("account_change_password")
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return redirect("account_change_password")
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return LogoutView.as_view()(request)

@@ -5,7 +5,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import InstantField, new_id, one_of
-from accounts.models import ApiKey, User
+from accounts.models import User
 
 
 class RequestKind(models.TextChoices):
@@ -13,7 +13,6 @@ class RequestKind(models.TextChoices):
     LINK = "link", _("Mail an operator a link to set a password")
     SECOND_FACTORS = "second_factors", _("Remove an operator's second factors")
     ADDRESS = "address", _("Give a person another address")
-    KEY = "key", _("Make a key for the whole installation")
 
 
 class RequestStatus(models.TextChoices):
@@ -34,7 +33,7 @@ class OperatorRequest(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=RequestStatus.choices, default=RequestStatus.WAITING)
     # Whom it is about: nobody yet, where an operator is to be made of somebody new.
     subject = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("about"))
-    # Of a new person address and name; the new address; of a key its name, scopes and end.
+    # Of a new person address and name; or the new address.
     details = models.JSONField(_("details"), default=dict)
     reason = models.CharField(_("reason"), max_length=500)
     asked_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("asked by"))
@@ -44,8 +43,6 @@ class OperatorRequest(models.Model):
     # Who refused or withdrew it; of a confirmed one the same as `confirmed_by`.
     decided_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by"))
     decided_at = InstantField(_("decided"), null=True)
-    # The key that the asker made once it was confirmed.
-    key = models.OneToOneField(ApiKey, models.PROTECT, null=True, related_name="+", verbose_name=_("API key"))
 
     class Meta:
         verbose_name = _("request")
@@ -69,10 +66,6 @@ class OperatorRequest(models.Model):
                 condition=Q(status=RequestStatus.WAITING, decided_at__isnull=True)
                 | (~Q(status=RequestStatus.WAITING) & Q(decided_at__isnull=False, decided_by__isnull=False)),
                 name="operator_request_decided_by_somebody",
-            ),
-            models.CheckConstraint(
-                condition=Q(key__isnull=True) | Q(kind=RequestKind.KEY, status=RequestStatus.CONFIRMED),
-                name="operator_request_key_is_confirmed",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="operator_request_says_why"),
         ]

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = "8000"
 CONNECTIONS = 2048  # open at the same time, of each process; most of them wait for a slow client, and cost little
 DEMO_OPERATOR = "operator@demo.example"
+DEMO_REVIEWER = "reviewer@demo.example"
 
 
 def env_file() -> Path:
@@ -126,12 +127,12 @@ def how_to_sign_in(demo_is_new: bool) -> str:
     from accounts.models import User
 
     if demo_is_new:
-        return f"Sign in as {DEMO_OPERATOR} with the password above."
+        return f"Sign in as {DEMO_OPERATOR}, or as its second operator {DEMO_REVIEWER}, with the password above."
     if User.objects.filter(email=DEMO_OPERATOR, is_active=True).exists():
         return f"Sign in as {DEMO_OPERATOR} with the password you were shown; a new one: make demo-password"
     if User.objects.filter(is_staff=True, is_active=True).exists():
         return "Sign in as one of your operators."
-    return "Nobody can sign in yet: make demo, or: .venv/bin/python manage.py createsuperuser"
+    return "Nobody can sign in yet: make demo, or: .venv/bin/python manage.py create_operator EMAIL"
 
 
 def serve() -> None:

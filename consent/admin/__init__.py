@@ -1,1 +1,1 @@
-from . import jobs, keys, ledger, members, organizations, users, webhooks  # noqa: F401  registers the models
+from . import jobs, keys, ledger, members, organizations, requests, users, webhooks  # noqa: F401  registers the models

@@ -10,6 +10,7 @@ from accounts.models import OutgoingMessage
 from .. import followers, ledger, pictures
 from ..follower_models import Verification
 from ..job_models import BulkJob, JobStatus
+from ..services import operator_requests
 from ..webhook_models import EndpointStatus, WebhookEndpoint
 from .jobs import title_of
 
@@ -37,6 +38,7 @@ def context() -> dict[str, Any]:
         ],
         "behind": followers.lag("rollup"),
         "jobs": [(job, title_of(job)) for job in open_jobs],
+        "requests": operator_requests.waiting().count(),
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
         **_delivery(),

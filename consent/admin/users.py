@@ -1,41 +1,38 @@
-"""People: their e-mail, name and standing. Who belongs where is a matter of members."""
+"""People: their name and standing. Who belongs where is a matter of members; what signs them in is theirs alone.
+
+What gives an operator authority or a way in is asked for here, and done once another operator has confirmed it (R19).
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from allauth.mfa.utils import is_mfa_enabled
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.forms import SetPasswordForm
-from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts.access import Act
-from accounts.deactivation import end_sessions, forget_other_addresses, remove_second_factors
 from accounts.models import User
+from accounts.password_links import password_path
 
-from ..models import Source
-from ..services import credentials, layers
-from .base import OperatorAdmin, actor_of, yes_no
+from ..operator_models import RequestKind
+from ..services import operator_requests, people
+from .base import OperatorAdmin, actor_of, attempt, yes_no
+from .forms import OperatorForm, reason_field
 
 if TYPE_CHECKING:
     BaseUserForm = forms.ModelForm[User]
-    BasePasswordForm = SetPasswordForm[User]
 else:
-    BaseUserForm, BasePasswordForm = forms.ModelForm, SetPasswordForm
+    BaseUserForm = forms.ModelForm
 
 
 class UserForm(BaseUserForm):
     class Meta:
         model = User
-        fields: tuple[str, ...] = ("email", "name", "is_staff", "is_active")
+        fields: tuple[str, ...] = ("name", "is_staff", "is_active")
 
     own = False  # set where the person at the screen looks at themselves
 
@@ -48,36 +45,25 @@ class UserForm(BaseUserForm):
             ):
                 if data.get(field) is False:
                     self.add_error(field, problem)
+        stored = User.objects.get(pk=self.instance.pk)
+        made = data.get("is_staff") and not stored.is_staff
+        again = data.get("is_staff") and data.get("is_active") and not stored.is_active
+        if made or again:
+            self.add_error("is_staff" if made else "is_active", people.NEEDS_SECOND)
         return data
 
 
-class NewUserForm(UserForm):
-    password = forms.CharField(
-        label=_("Password"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("At least 12 characters, and none that are easy to guess."),
-    )
-
-    class Meta(UserForm.Meta):
-        fields = ("email", "name", "is_staff")
-
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        person = User(email=self.cleaned_data.get("email", ""), name=self.cleaned_data.get("name", ""))
-        validate_password(password, person)
-        return password
-
-    def save(self, commit: bool = True) -> User:
-        self.instance.set_password(self.cleaned_data["password"])
-        user: User = super().save(commit)
-        return user
+class NewUserForm(OperatorForm):
+    email = forms.EmailField(label=_("E-mail"), help_text=_("A link to set a password is mailed there."))
+    name = forms.CharField(label=_("Name"), max_length=200, required=False)
 
 
-class PasswordForm(BasePasswordForm):
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(user, *args, **kwargs)
-        self.fields["new_password1"].help_text = " ".join(password_validators_help_texts())
+class ReasonForm(OperatorForm):
+    reason = reason_field(required=True, help_text=_("What the other operator goes by."))
+
+
+def password_link(request: HttpRequest) -> people.PasswordLink:
+    return lambda user: request.build_absolute_uri(password_path(user))
 
 
 @admin.register(User)
@@ -90,21 +76,16 @@ class UserAdmin(OperatorAdmin):
     ordering = ("-id",)
     search_fields = ("=email",)
     search_help_text = _("An e-mail address in full, or the start of a name.")
-    readonly_fields = ("password_link", "second_factors", "created_at", "last_login")
+    readonly_fields = ("email", "address", "password_link", "second_factors", "created_at", "last_login")
+    fields = (
+        "email", "address", "name", "is_staff", "is_active", "password_link", "second_factors", "created_at",
+        "last_login",
+    )  # fmt: skip
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        base = UserForm if change else NewUserForm
-        form: Any = super().get_form(request, obj, change=change, **{"form": base, **kwargs})
+        form: Any = super().get_form(request, obj, change=change, **{"form": UserForm, **kwargs})
         form.own = obj is not None and obj.pk == request.user.pk
         return form
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:
-            return ("email", "name", "is_staff", "password")
-        return (
-            *("email", "name", "is_staff", "is_active"),
-            *("password_link", "second_factors", "created_at", "last_login"),
-        )
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
@@ -113,21 +94,27 @@ class UserAdmin(OperatorAdmin):
         return queryset.filter(email=term.lower()) if "@" in term else queryset.filter(name__istartswith=term), False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
-        # No event speaks of users: this is the one model that is saved here.
-        with transaction.atomic():
-            obj.save()
-            forget_other_addresses(obj)
-            if not obj.is_active:
-                end_sessions(obj)
-            credentials.suspend_for(
-                obj, actor=actor_of(request), source=Source.ADMIN
-            )  # what the person may not answer for any more
+        """Each part by its service; the form has refused what takes a second operator."""
+        actor, stored = actor_of(request), User.objects.get(pk=obj.pk)
+        people.rename(person=stored, name=obj.name, actor=actor)
+        if stored.is_staff and not obj.is_staff:
+            people.end_operator(person=stored, actor=actor)
+        if stored.is_active and not obj.is_active:
+            people.deactivate(person=stored, actor=actor)
+        elif obj.is_active and not stored.is_active:
+            people.reactivate(person=stored, actor=actor)
+
+    # --- Links ---
+
+    @admin.display(description=_("change of address"))
+    def address(self, user: User) -> str:
+        url = f"{reverse('admin:consent_operatorrequest_add')}?kind={RequestKind.ADDRESS}&person={user.pk}"
+        return format_html('<a href="{}">{}</a>', url, gettext("Ask for another address"))
 
     @admin.display(description=_("password"))
     def password_link(self, user: User) -> str:
-        url = reverse("admin:accounts_user_password", args=[user.pk])
-        words = gettext("Set a new password") if user.has_usable_password() else gettext("None yet: set one")
-        return format_html('<a href="{}">{}</a>', url, words)
+        url = reverse("admin:accounts_user_password_link", args=[user.pk])
+        return format_html('<a href="{}">{}</a>', url, gettext("Mail a link to set one"))
 
     @admin.display(description=_("second factors"))
     def second_factors(self, user: User) -> str:
@@ -138,41 +125,95 @@ class UserAdmin(OperatorAdmin):
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
-        password = wrap(sensitive_post_parameters()(self.password_view))
-        factors = wrap(self.second_factors_view)
         return [
-            path("<str:object_id>/password/", password, name="accounts_user_password"),
-            path("<str:object_id>/second-factors/", factors, name="accounts_user_second_factors"),
+            path("<str:object_id>/password-link/", wrap(self.link_view), name="accounts_user_password_link"),
+            path("<str:object_id>/second-factors/", wrap(self.factors_view), name="accounts_user_second_factors"),
             *super().get_urls(),
         ]
 
-    def second_factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    # --- Pages ---
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        form, status = NewUserForm(request.POST if request.method == "POST" else None), 200
+        if request.method == "POST":
+            actor, link = actor_of(request), password_link(request)
+            made = attempt(form, lambda data: people.create_person(**data, actor=actor, password_link=link))
+            if made.done:
+                self.log_addition(request, made.result, [{"added": {}}])
+                messages.success(request, gettext("The person is added, and a link to set a password is mailed."))
+                return redirect("admin:accounts_user_change", made.result.pk)
+            status = made.status
+        ask = f"{reverse('admin:consent_operatorrequest_add')}?kind={RequestKind.OPERATOR}"
+        lead = format_html(
+            '{} <a href="{}">{}</a>', gettext("Somebody who is no operator."), ask, gettext("Ask for an operator")
+        )
+        context = {"form": form, "submit": gettext("Add the person"), "lead": lead}
+        return self.screen(request, "admin/form.html", context, title=gettext("New person"), status=status)
+
+    def link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A link to set a password: of an operator it takes a second one."""
+        user: User = self.found(User.objects, object_id)
+        return self._act(
+            request,
+            user,
+            RequestKind.LINK,
+            lambda: people.mail_link(person=user, actor=actor_of(request), password_link=password_link(request)),
+            title=gettext("A link for %(user)s to set a password") % {"user": user.email},
+            lead=gettext("It goes to this person's own address, and nobody else sees it."),
+            submit=gettext("Mail the link"),
+            done=gettext("The link is mailed."),
+        )
+
+    def factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """For somebody who has lost them, recovery codes and all; that it is they who ask, the operator answers for."""
         user: User = self.found(User.objects, object_id)
-        if request.method == "POST":
-            layers.require_confirmed(actor_of(request), Act.OPERATOR_MAKE)
-            remove_second_factors(user)
-            self.log_change(request, user, [{"changed": {"fields": [gettext("second factors")]}}])
-            messages.success(request, gettext("The second factors are removed, and every session is ended."))
-            return redirect("admin:accounts_user_change", user.pk)
-        words = gettext(
-            "Only where you are sure who is asking: from now on the password alone signs in, until another is set up."
+        return self._act(
+            request,
+            user,
+            RequestKind.SECOND_FACTORS,
+            lambda: people.remove_second_factors(person=user, actor=actor_of(request)),
+            title=gettext("Second factors of %(user)s") % {"user": user.email},
+            lead=gettext(
+                "Only where you are sure who is asking: from now on the password alone signs in, until another is set "
+                "up."
+            ),
+            submit=gettext("Remove them"),
+            done=gettext("The second factors are removed, and every session is ended."),
         )
-        context = {"form": forms.Form(), "original": user, "submit": gettext("Remove them"), "lead": words}
-        title = gettext("Second factors of %(user)s") % {"user": user.email}
-        return self.screen(request, "admin/form.html", context, title=title)
 
-    def password_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        user: User = self.found(User.objects, object_id)
-        form = PasswordForm(user, request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            form.save()
-            self.log_change(request, user, [{"changed": {"fields": [gettext("password")]}}])
-            if user.pk == request.user.pk:
-                update_session_auth_hash(request, user)
-            messages.success(request, gettext("The new password is set."))
-            return redirect("admin:accounts_user_change", user.pk)
-        status = 400 if request.method == "POST" else 200
-        context = {"form": form, "original": user, "submit": gettext("Set password")}
-        title = gettext("New password for %(user)s") % {"user": user.email}
+    def _act(
+        self,
+        request: HttpRequest,
+        user: User,
+        kind: RequestKind,
+        act: Any,
+        *,
+        title: str,
+        lead: str,
+        submit: str,
+        done: str,
+    ) -> HttpResponse:
+        """One operator does it, for an operator asks another one to confirm it."""
+        form: OperatorForm = (ReasonForm if user.is_staff else OperatorForm)(request.POST or None)
+        status = 200
+        if request.method == "POST":
+            form = (ReasonForm if user.is_staff else OperatorForm)(request.POST)
+            made = attempt(form, lambda data: self._do_or_ask(request, user, kind, act, data))
+            if made.done and made.result is None:
+                self.log_change(request, user, [{"changed": {"fields": [kind.value]}}])
+                messages.success(request, done)
+                return redirect("admin:accounts_user_change", user.pk)
+            if made.done:
+                messages.success(request, gettext("Nothing is changed yet: another operator has to confirm it."))
+                return redirect("admin:consent_operatorrequest_change", made.result.pk)
+            status = made.status
+        if user.is_staff:
+            lead, submit = f"{lead} {people.NEEDS_SECOND}", gettext("Ask another operator")
+        context = {"form": form, "original": user, "submit": submit, "lead": lead}
         return self.screen(request, "admin/form.html", context, title=title, status=status)
+
+    @staticmethod
+    def _do_or_ask(request: HttpRequest, user: User, kind: RequestKind, act: Any, data: dict[str, Any]) -> Any:
+        if user.is_staff:
+            return operator_requests.ask(kind=kind, subject=user, actor=actor_of(request), reason=data["reason"])
+        return act()

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
 from accounts.key_secrets import new_key
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
+from accounts.operators import require_second_person
 
 from ..models import EventKind, Source
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
@@ -95,6 +96,8 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
     if outlives and actor.type == ActorType.USER and actor.user is not None and actor.user.pk == held.issued_by_id:
         raise Refused("second_operator", _("A key of the installation itself takes two operators: ask another one."))
+    if outlives and actor.type == ActorType.USER and actor.user is not None and held.suspended_at is not None:
+        require_second_person(actor.user, asked_at=held.suspended_at, involved=(held.issued_by_id,))
     layers.require_confirmed(actor, Act.KEY_TAKE_OVER)
     new = new_key(held.prefix)
     held.hash, held.issued_by, held.suspended_at = new.hash, actor.user, None

@@ -18,12 +18,23 @@ from django.utils.translation import gettext as _
 
 from accounts import keys
 from accounts.access import Actor, Forbidden, Permission, require
-from accounts.models import ApiKey, Invitation, Member, MemberRole, Organization, OutgoingMessage, RateCount, User
+from accounts.models import (
+    AddressChange,
+    ApiKey,
+    Invitation,
+    Member,
+    MemberRole,
+    Organization,
+    OutgoingMessage,
+    RateCount,
+    User,
+)
 
 from ..api_models import IdempotencyKey
 from ..import_models import ImportFile, ImportProblem, ImportRow
 from ..job_models import JobStatus
 from ..models import ConsentEvent, EventKind, Source
+from ..operator_models import OperatorRequest
 from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from ..webhook_models import WebhookAttempt
@@ -178,6 +189,10 @@ def _forget_messages(words: _Words) -> None:
 def _forget(person: User, words: _Words) -> None:
     """Everything outside the ledger that holds the address or the name."""
     EmailAddress.objects.filter(user=person).delete()
+    AddressChange.objects.filter(Q(user=person) | Q(email=words.email)).delete()
+    asked = OperatorRequest.objects.filter(Q(subject=person) | Q(details__email=words.email))
+    asked.update(details={})
+    OperatorRequest.objects.filter(words.within("reason")).update(reason="…")
     Authenticator.objects.filter(user=person).delete()
     Invitation.objects.filter(email=words.email).delete()
     OutgoingMessage.objects.filter(recipient=words.email).delete()

@@ -19,6 +19,7 @@ from accounts import limits
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.models import Invitation, Member, Organization, User
 
+from .. import ledger
 from ..models import EventKind, Source
 from . import layers, members, sign_in, trail
 from .errors import Invalid, Refused
@@ -83,9 +84,16 @@ def find(secret: str) -> Invitation | None:
 
 
 def account_of(invitation: Invitation) -> User | None:
-    """Who signs in with this address already; None where accepting makes the account (or gives it a first password)."""
+    """Who signs in with this address already; None where accepting makes the account (or gives it a first password).
+
+    The link gives no password to an operator, nor by an address that operators gave somebody lately (R19).
+    """
     user: User | None = User.objects.filter(email=invitation.email).first()
-    return user if user is not None and (is_password_usable(user.password) or not user.is_active) else None
+    if user is None:
+        return None
+    held = user.no_links_until is not None and user.no_links_until > ledger.clock()
+    known = is_password_usable(user.password) or not user.is_active or user.is_staff
+    return user if known or held else None
 
 
 @transaction.atomic

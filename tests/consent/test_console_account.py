@@ -193,6 +193,7 @@ def test_opt_in__on_a_plan_that_is_in_by_default__does_not_ask(cast: Cast, asked
 
 
 def test_approval__asks_and_then_approves(cast: Cast, asked: None) -> None:
+    second = user("second@provider.example", "Second", is_staff=True)
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )
@@ -200,7 +201,6 @@ def test_approval__asks_and_then_approves(cast: Cast, asked: None) -> None:
         surface=AI_STUDIO_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="Agreed.",
         actor=cast.provider, source="admin",
     )  # fmt: skip
-    second = user("second@provider.example", "Second", is_staff=True)
     job = jobs.submit(job=job, actor=cast.provider, digest=job.digest)
     client = Client()
     client.force_login(second)

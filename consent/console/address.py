@@ -1,0 +1,79 @@
+"""One's own address: asked for here, changed by the links that go to the old one and to the new one."""
+
+from collections.abc import Callable
+from typing import cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from accounts.reauthentication import confirm_person, is_confirmed
+
+from ..services import addresses
+from ..services.errors import Invalid, ServiceError
+
+_METHODS = ["GET", "HEAD", "POST"]
+
+
+class AddressForm(forms.Form):
+    email = forms.EmailField(label=_("New e-mail"), widget=forms.EmailInput({"autocomplete": "email"}))
+
+
+@never_cache
+@require_http_methods(_METHODS)
+@login_required
+def change(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    form, status = AddressForm(request.POST or None, label_suffix=""), 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            if not is_confirmed(request):
+                confirm_person(request)
+            try:
+                addresses.ask(user=user, email=form.cleaned_data["email"], link=_link(request))
+            except ServiceError as error:
+                status = 400 if isinstance(error, Invalid) else 409
+                form.add_error("email", str(error))
+            else:
+                messages.success(
+                    request, gettext("Nothing is changed yet: open the links that we sent to both addresses.")
+                )
+                return redirect("account_email")
+    return render(request, "console/address.html", {"form": form, "email": user.email}, status=status)
+
+
+@never_cache
+@require_http_methods(_METHODS)
+@login_required
+def confirm(request: HttpRequest, secret: str) -> HttpResponse:
+    """A link of the two; used by a press of a button, for mail programs open links by themselves."""
+    user = cast(User, request.user)
+    found = addresses.find(user=user, secret=secret)
+    if found is None:
+        return render(request, "console/address.html", {"ended": True}, status=404)
+    if request.method == "POST":
+        try:
+            done = addresses.confirm(user=user, secret=secret)
+        except ServiceError as error:
+            return render(request, "console/address.html", {"refused": str(error)}, status=409)
+        text = (
+            gettext("Your address is changed.")
+            if done
+            else gettext("Confirmed. Now open the link at the other address.")
+        )
+        messages.success(request, text)
+        return redirect("account_email")
+    return render(request, "console/address.html", {"change": found})
+
+
+def _link(request: HttpRequest) -> Callable[[str], str]:
+    return lambda secret: request.build_absolute_uri(reverse("account_confirm_email", args=[secret]))

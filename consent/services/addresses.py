@@ -1,0 +1,103 @@
+"""A person's own address (R19): only they change it, by a link at the old one and another at the new one."""
+
+import datetime as dt
+import hashlib
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import Q
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from accounts import deactivation, limits
+from accounts.access import Actor
+from accounts.models import AddressChange, User
+
+from .. import ledger
+from ..models import EventKind, Source
+from . import members, trail
+from .errors import Invalid, Refused
+
+PER_HOUR = 5
+GOOD_FOR = dt.timedelta(days=1)
+
+
+@transaction.atomic
+def ask(*, user: User, email: str, link: Callable[[str], str]) -> AddressChange:
+    """Mail a link to each of the two addresses, in place of earlier ones; nothing is changed yet.
+
+    `link`: the address of the page for a secret. Whether somebody has the new address already is not told before
+    whoever asks has shown that it is theirs. Raises Invalid, and Refused for too many, or an address given lately.
+    """
+    address = members.clean_email(email)
+    if address == user.email:
+        raise Invalid("same", _("This is your address already."), "email")
+    if user.no_links_until is not None and user.no_links_until > ledger.clock():
+        raise Refused("new_address", _("Your address was changed by operators lately. Try again in some days."))
+    try:
+        limits.count(f"address:{user.pk}", limit=PER_HOUR, seconds=3600)
+    except limits.TooMany:
+        raise Refused("too_many", _("These are many changes in one hour. Try again later.")) from None
+    old, new = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    change, _made = AddressChange.objects.update_or_create(
+        user=user,
+        defaults={
+            "email": address,
+            "old_hash": _digest(old),
+            "new_hash": _digest(new),
+            "old_confirmed_at": None,
+            "new_confirmed_at": None,
+            "expires_at": ledger.clock() + GOOD_FOR,
+        },
+    )
+    for recipient, secret in ((user.email, old), (address, new)):
+        words = {"email": address, "link": link(secret), "provider": settings.PROVIDER_NAME}
+        send_mail(
+            _("Confirm your new address"), render_to_string("emails/address_confirm.txt", words), None, [recipient]
+        )
+    return change
+
+
+def find(*, user: User, secret: str) -> AddressChange | None:
+    """The person's own change that this secret is of, as long as it can be confirmed."""
+    digest = _digest(secret)
+    own = AddressChange.objects.filter(user=user, expires_at__gt=ledger.clock())
+    return own.filter(Q(old_hash=digest) | Q(new_hash=digest)).first()
+
+
+@transaction.atomic
+def confirm(*, user: User, secret: str) -> bool:
+    """This link was used by the person it is for; whether both were, and the address is changed now.
+
+    Raises Refused where it has ended, or somebody else signs in with the address.
+    """
+    user = User.objects.select_for_update().get(pk=user.pk)
+    change = find(user=user, secret=secret)
+    if change is None:
+        raise Refused("ended", _("This link has ended. Ask for another."))
+    field = "old_confirmed_at" if change.old_hash == _digest(secret) else "new_confirmed_at"
+    setattr(change, field, ledger.clock())
+    change.save(update_fields=[field])
+    if change.old_confirmed_at is None or change.new_confirmed_at is None:
+        return False
+    if User.objects.filter(email=change.email).exists():
+        raise Refused("exists", _("Somebody signs in with this address already."))
+    user.email = change.email
+    user.save(update_fields=["email"])
+    deactivation.forget_other_addresses(user)
+    change.delete()
+    trail.note(
+        EventKind.ACCESS_ADDRESS_CHANGED,
+        organization=None,
+        actor=Actor.from_user(user),
+        source=Source.ACCOUNT,
+        target=user.pk,
+    )
+    return True
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

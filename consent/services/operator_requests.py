@@ -1,0 +1,266 @@
+"""What no operator gives alone (R19): asked by one, confirmed by another who is not its subject, done once."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import QuerySet
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from accounts import deactivation
+from accounts.access import Act, Actor, Forbidden
+from accounts.models import User
+from accounts.operators import is_operator_since, require_second_person
+
+from .. import ledger
+from ..models import EventKind, Source
+from ..operator_models import OperatorRequest, RequestKind, RequestStatus
+from . import layers, members, people, trail
+from .errors import Invalid, Refused
+from .people import PasswordLink
+
+
+def ask(
+    *,
+    kind: str,
+    actor: Actor,
+    reason: str,
+    subject: User | None = None,
+    email: str = "",
+    name: str = "",
+    source: str = Source.ADMIN,
+) -> OperatorRequest:
+    """Ask another operator to confirm; nothing is changed yet.
+
+    `email` is a new operator's, or the subject's new address. Raises Forbidden for who is no operator in person,
+    Invalid, ConfirmationRequired, and Refused for what can't be asked of this subject.
+    """
+    asker = people.in_person(actor)
+    if kind not in RequestKind.values:
+        raise Invalid("unknown_kind", _("There is no request of this kind."), "kind")
+    reason = layers.clean_text(reason, "reason", required=True)
+    subject, details = _checked(RequestKind(kind), subject, email, name)
+    layers.require_confirmed(actor, Act.OPERATOR_MAKE)
+    now = ledger.clock()
+    with transaction.atomic():
+        # One at a time about the same: a second one would be confirmed after the first has been.
+        waiting = OperatorRequest.objects.filter(kind=kind, status=RequestStatus.WAITING, expires_at__gt=now)
+        same = waiting.filter(subject=subject) if subject else waiting.filter(details=details)
+        if same.exists():
+            raise Refused("asked", _("This is asked for already, and waits for another operator."))
+        request = OperatorRequest.objects.create(
+            kind=kind,
+            subject=subject,
+            details=details,
+            reason=reason,
+            asked_by=asker,
+            asked_at=now,
+            expires_at=now + dt.timedelta(days=settings.OPERATOR_REQUEST_DAYS),
+        )
+        _note(EventKind.ACCESS_REQUEST_MADE, request, actor, source, after=kind, reason=reason)
+    return request
+
+
+@transaction.atomic
+def confirm(
+    *, request: OperatorRequest, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN
+) -> OperatorRequest:
+    """Another operator's yes: it is done now.
+
+    Raises Forbidden for the asker, the subject, who is no operator, or got their mark or a way in after it was asked;
+    Refused where it is decided, ended, or its asker may no longer.
+    """
+    request = _locked(request)
+    person = _check_confirmer(request, actor)
+    _still_open(request)
+    layers.require_confirmed(actor, Act.OPERATOR_MAKE)
+    request.confirmed_by = person
+    _decide(request, person, RequestStatus.CONFIRMED)
+    _ACTS[RequestKind(request.kind)](_Confirmed(request, actor, source, password_link))
+    request.save(update_fields=["subject"])
+    _note(EventKind.ACCESS_REQUEST_CONFIRMED, request, actor, source, after=request.kind)
+    return request
+
+
+@transaction.atomic
+def decline(*, request: OperatorRequest, actor: Actor, source: str = Source.ADMIN) -> OperatorRequest:
+    """Withdraw it, as who asked, or refuse it, as any other operator. Raises Forbidden, and Refused where decided."""
+    person = people.in_person(actor)
+    request = _locked(request)
+    if request.status != RequestStatus.WAITING:
+        raise Refused("decided", _("This is decided already: %s.") % request.get_status_display())
+    own = person.pk == request.asked_by_id
+    _decide(request, person, RequestStatus.WITHDRAWN if own else RequestStatus.REFUSED)
+    _note(EventKind.ACCESS_REQUEST_DECLINED, request, actor, source, after=request.kind)
+    return request
+
+
+# --- Looking ---------------------------------------------------------------------------------------------------------
+
+
+def waiting() -> QuerySet[OperatorRequest]:
+    return OperatorRequest.objects.filter(status=RequestStatus.WAITING, expires_at__gt=ledger.clock())
+
+
+def has_ended(request: OperatorRequest) -> bool:
+    return request.status == RequestStatus.WAITING and request.expires_at <= ledger.clock()
+
+
+def why_not(request: OperatorRequest, actor: Actor) -> str:
+    """Why the actor can't confirm it, if it waits for that; '' if they can."""
+    if request.status != RequestStatus.WAITING:
+        return ""
+    try:
+        with transaction.atomic():
+            _check_confirmer(request, actor)
+            _still_open(request)
+    except (Forbidden, Refused) as error:
+        return str(error.detail) or _("Only operators confirm requests.")
+    return ""
+
+
+def possible(request: OperatorRequest, actor: Actor) -> list[str]:
+    """What the actor can do with it: confirm, decline."""
+    if request.status != RequestStatus.WAITING:
+        return []
+    return [*([] if why_not(request, actor) else ["confirm"]), "decline"]
+
+
+# --- What is confirmed -----------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Confirmed:
+    request: OperatorRequest
+    actor: Actor
+    source: str
+    password_link: PasswordLink
+
+    @property
+    def subject(self) -> User:
+        subject = self.request.subject
+        if subject is None:
+            raise Refused("subject", _("The person is not there any more."))
+        return subject
+
+    def note(self, kind: EventKind, person: User, **more: str) -> None:
+        trail.note(kind, organization=None, actor=self.actor, source=self.source, target=person.pk, **more)
+
+
+def _make_operator(done: _Confirmed) -> None:
+    request = done.request
+    person = request.subject
+    if person is None:
+        person = User.objects.create_user(
+            people.free_address(request.details["email"]), None, name=request.details["name"]
+        )
+    again = person.is_staff or not person.is_active
+    if person.is_staff and person.is_active:
+        raise Refused("status", _("This person is an operator already."))
+    person.is_active = person.is_staff = True
+    person.operator_since = ledger.clock()
+    person.save()
+    request.subject = person
+    done.note(EventKind.ACCESS_OPERATOR_REACTIVATED if again else EventKind.ACCESS_OPERATOR_MADE, person)
+    by = _("%(asker)s, confirmed by %(confirmer)s")
+    people.tell_operators(person, by=by % {"asker": request.asked_by, "confirmer": request.confirmed_by})
+    if not person.has_usable_password():
+        people.check_link(person)
+        people.send_link(person, done.password_link)
+        done.note(EventKind.ACCESS_PASSWORD_LINK_SENT, person)
+
+
+def _send_link(done: _Confirmed) -> None:
+    people.check_link(done.subject)
+    people.send_link(done.subject, done.password_link)
+    done.note(EventKind.ACCESS_PASSWORD_LINK_SENT, done.subject)
+
+
+def _remove_confirmed(done: _Confirmed) -> None:
+    people.take_second_factors(done.subject, done.actor, done.source)
+
+
+def _change_address(done: _Confirmed) -> None:
+    person, old = done.subject, done.subject.email
+    person.email = people.free_address(done.request.details["email"])
+    person.no_links_until = ledger.clock() + people.NO_LINKS
+    person.save(update_fields=["email", "no_links_until"])
+    deactivation.forget_other_addresses(person)
+    done.note(EventKind.ACCESS_ADDRESS_CHANGED, person)
+    words = {"person": person, "provider": settings.PROVIDER_NAME, "days": people.NO_LINKS.days}
+    send_mail(_("Your address was changed"), render_to_string("emails/address_changed.txt", words), None, [old])
+
+
+_ACTS: dict[RequestKind, Callable[[_Confirmed], None]] = {
+    RequestKind.OPERATOR: _make_operator,
+    RequestKind.LINK: _send_link,
+    RequestKind.SECOND_FACTORS: _remove_confirmed,
+    RequestKind.ADDRESS: _change_address,
+}
+
+
+# --- Helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> tuple[User | None, dict[str, Any]]:
+    """The subject as stored now, and what is kept of the wish. Raises Invalid and Refused."""
+    subject = User.objects.filter(pk=subject.pk).first() if subject else None
+    if kind == RequestKind.OPERATOR and subject is None:
+        address = members.clean_email(email)
+        subject = User.objects.filter(email=address).first()
+        if subject is None:
+            return None, {"email": address, "name": layers.clean_text(name, "name", length=200)}
+    if subject is None:
+        raise Invalid("required", _("Say whom it is about."), "subject")
+    if kind == RequestKind.ADDRESS:
+        return subject, {"email": people.free_address(email)}
+    operator = subject.is_active and subject.is_staff
+    if kind == RequestKind.OPERATOR and operator:
+        raise Refused("status", _("This person is an operator already."))
+    if kind in (RequestKind.LINK, RequestKind.SECOND_FACTORS) and not operator:
+        raise Refused("status", _("This person is no operator: one operator is enough."))
+    if kind == RequestKind.LINK:
+        people.check_link(subject)
+    return subject, {}
+
+
+def _locked(request: OperatorRequest) -> OperatorRequest:
+    rows = OperatorRequest.objects.select_for_update(of=("self",)).select_related("asked_by", "subject", "confirmed_by")
+    return rows.get(pk=request.pk)
+
+
+def _check_confirmer(request: OperatorRequest, actor: Actor) -> User:
+    involved = (request.asked_by_id, request.subject_id)
+    return require_second_person(people.in_person(actor), asked_at=request.asked_at, involved=involved)
+
+
+def _still_open(request: OperatorRequest) -> None:
+    """Raises Refused where it is decided, ended, or who asked is no longer the operator who asked."""
+    if request.status != RequestStatus.WAITING:
+        raise Refused("decided", _("This is decided already: %s.") % request.get_status_display())
+    if request.expires_at <= ledger.clock():
+        raise Refused("ended", _("This request has ended. Ask again."))
+    _still_asker(request)
+
+
+def _still_asker(request: OperatorRequest) -> None:
+    asker = User.objects.select_for_update().get(pk=request.asked_by_id)
+    if not is_operator_since(asker, request.asked_at):
+        raise Refused("asker", _("Who asked for this is no operator any more."))
+
+
+def _decide(request: OperatorRequest, person: User, status: RequestStatus) -> None:
+    request.status, request.decided_by, request.decided_at = status, person, ledger.clock()
+    request.save(update_fields=["status", "decided_by", "decided_at", "confirmed_by"])
+
+
+def _note(
+    kind: EventKind, request: OperatorRequest, actor: Actor, source: str, *, target: object = "", **more: str
+) -> None:
+    about = target or request.subject_id or request.pk
+    trail.note(kind, organization=None, actor=actor, source=source, target=about, **more)

@@ -1,0 +1,206 @@
+"""People and operators: what one operator does alone, and what the machine does (R19).
+
+To take authority away one is enough; to give an operator any, or a way in, it takes two: see `operator_requests`.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import deactivation
+from accounts.access import Act, Actor, Forbidden, Permission
+from accounts.models import User
+from accounts.operators import active_operators
+
+from .. import ledger
+from ..models import EventKind, Source
+from . import credentials, layers, members, sign_in, trail
+from .errors import Refused
+
+# Makes the address of the page that sets a password, for this person, as things are now.
+PasswordLink = Callable[[User], str]
+# An address that operators gave somebody gets no link for so long: its true owner has time to object.
+NO_LINKS = dt.timedelta(days=7)
+NEEDS_SECOND = gettext_lazy("For an operator this takes a second operator: ask for it, and another one confirms.")
+
+
+def in_person(actor: Actor) -> User:
+    """The operator who acts, signed in or by name on the machine. Raises Forbidden for keys and everybody else."""
+    if actor.key is not None or actor.user is None or not actor.is_operator:
+        raise Forbidden(Permission.OPERATORS_MANAGE)
+    return actor.user
+
+
+@transaction.atomic
+def rename(*, person: User, name: str, actor: Actor) -> User:
+    """Raises Forbidden and Invalid."""
+    in_person(actor)
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if name != person.name:
+        person.name = layers.clean_text(name, "name", length=200)
+        person.save(update_fields=["name"])
+    return person
+
+
+@transaction.atomic
+def end_operator(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
+    """No operator from now on. Raises Forbidden, and Refused for oneself."""
+    person = _lock_other(person, actor)
+    if person.is_staff:
+        person.is_staff = person.is_superuser = False
+        person.save(update_fields=["is_staff", "is_superuser"])
+        deactivation.end_sessions(person)
+        trail.note(EventKind.ACCESS_OPERATOR_ENDED, organization=None, actor=actor, source=source, target=person.pk)
+        credentials.suspend_for(person, actor=actor, source=source)
+    return person
+
+
+@transaction.atomic
+def deactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
+    """End sign-in, sessions and keys at once. Raises Forbidden, and Refused for oneself."""
+    person = _lock_other(person, actor)
+    if person.is_active:
+        person.is_active = False
+        person.save(update_fields=["is_active"])
+        deactivation.end_sessions(person)
+        trail.note(
+            EventKind.ACCESS_ACCOUNT_DEACTIVATED, organization=None, actor=actor, source=source, target=person.pk
+        )
+        credentials.suspend_for(person, actor=actor, source=source)
+    return person
+
+
+@transaction.atomic
+def reactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
+    """Let a person sign in again. Raises Forbidden, and Refused for an operator: that takes a second operator."""
+    in_person(actor)
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if person.is_staff:
+        raise Refused("second_person", NEEDS_SECOND, "is_active")
+    layers.require_confirmed(actor, Act.OPERATOR_MAKE)
+    if not person.is_active:
+        person.is_active = True
+        person.save(update_fields=["is_active"])
+        trail.note(
+            EventKind.ACCESS_ACCOUNT_REACTIVATED, organization=None, actor=actor, source=source, target=person.pk
+        )
+    return person
+
+
+@transaction.atomic
+def create_person(
+    *, email: str, name: str, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN
+) -> User:
+    """A person who is no operator; a link to set a password is mailed. Raises Forbidden, Invalid, Refused."""
+    in_person(actor)
+    address = free_address(email)
+    person = User.objects.create_user(address, None, name=layers.clean_text(name, "name", length=200))
+    trail.note(EventKind.ACCESS_ACCOUNT_CREATED, organization=None, actor=actor, source=source, target=person.pk)
+    send_link(person, password_link)
+    return person
+
+
+@transaction.atomic
+def mail_link(*, person: User, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN) -> None:
+    """Mail a person a link to set a password.
+
+    Raises Forbidden, ConfirmationRequired; Refused for operators, and for an address too new.
+    """
+    in_person(actor)
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if person.is_staff:
+        raise Refused("second_person", NEEDS_SECOND)
+    check_link(person)
+    layers.require_confirmed(actor, Act.OPERATOR_MAKE)
+    send_link(person, password_link)
+    trail.note(EventKind.ACCESS_PASSWORD_LINK_SENT, organization=None, actor=actor, source=source, target=person.pk)
+
+
+@transaction.atomic
+def remove_second_factors(*, person: User, actor: Actor, source: str = Source.ADMIN) -> None:
+    """For somebody who has lost them. Raises Forbidden, and Refused for operators."""
+    in_person(actor)
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if person.is_staff:
+        raise Refused("second_person", NEEDS_SECOND)
+    layers.require_confirmed(actor, Act.OPERATOR_MAKE)
+    take_second_factors(person, actor, source)
+
+
+# --- From the machine ------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_operator(*, email: str, name: str, remove_factors: bool = False) -> User:
+    """Make or reactivate an operator, or let one in again, from the machine: every operator is told.
+
+    Their mark and credentials count from now, so what was submitted before is for others to approve. Raises Invalid.
+    """
+    address = members.clean_email(email)
+    name = layers.clean_text(name, "name", length=200)
+    person = User.objects.select_for_update().filter(email=address).first()
+    kind = EventKind.ACCESS_OPERATOR_REACTIVATED if person else EventKind.ACCESS_OPERATOR_MADE
+    if person is None:
+        person = User.objects.create_user(address, None, name=name, is_staff=True)
+    else:
+        person.name = name or person.name
+        person.is_active = person.is_staff = True
+        person.operator_since = person.credentials_at = ledger.clock()
+        person.save()
+    machine = Actor.on_machine()
+    trail.note(kind, organization=None, actor=machine, source=Source.COMMAND, target=person.pk)
+    if remove_factors:
+        take_second_factors(person, machine, Source.COMMAND)
+    tell_operators(person, by=_("from the machine itself"))
+    return person
+
+
+# --- Shared with what is confirmed -----------------------------------------------------------------------------------
+
+
+def free_address(email: str) -> str:
+    """Raises Invalid for what is no address, Refused where somebody has it."""
+    address = members.clean_email(email)
+    if User.objects.filter(email=address).exists():
+        raise Refused("exists", _("Somebody signs in with this address already."), "email")
+    return address
+
+
+def check_link(person: User) -> None:
+    """Raises Refused for whom no link may be mailed: nobody active, or an address that others gave them lately."""
+    if not person.is_active:
+        raise Refused("inactive", _("This person is deactivated."))
+    if person.no_links_until is not None and person.no_links_until > ledger.clock():
+        raise Refused("new_address", _("This address is too new: no link is mailed to it for some days."))
+
+
+def send_link(person: User, password_link: PasswordLink) -> None:
+    """Mail the address of the page that sets a password."""
+    words = {"person": person, "link": password_link(person), "provider": settings.PROVIDER_NAME}
+    send_mail(_("Set your password"), render_to_string("emails/password_link.txt", words), None, [person.email])
+
+
+def take_second_factors(person: User, actor: Actor, source: str) -> None:
+    before = sign_in.factors_of(person)
+    deactivation.remove_second_factors(person)
+    sign_in.note_factors(person=person, before=before, actor=actor, source=source)
+
+
+def tell_operators(person: User, *, by: str) -> None:
+    """All of them, the new one too: nobody becomes an operator unseen."""
+    words = {"person": person, "by": by, "provider": settings.PROVIDER_NAME}
+    text = render_to_string("emails/operator_made.txt", words)
+    for email in active_operators().values_list("email", flat=True):
+        send_mail(_("There is a new operator"), text, None, [email])
+
+
+def _lock_other(person: User, actor: Actor) -> User:
+    if in_person(actor).pk == person.pk:
+        raise Refused("oneself", _("You can't do this to yourself; ask another operator."))
+    return User.objects.select_for_update().get(pk=person.pk)
