@@ -86,17 +86,19 @@ def revoke_key(*, key: ApiKey, actor: Actor, source: str) -> bool:
 def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     """Answer for a key from now on: it works again, with a secret of its own and the old one worth nothing.
 
-    Raises Forbidden, ConfirmationRequired, and Refused where the key has ended, or is the installation's and the actor
-    the one who answered for it before.
+    One of the installation takes two people: who made it and, as it waits, who takes it over. Raises Forbidden,
+    ConfirmationRequired, and Refused where the key has ended, or is the installation's and this is not that.
     """
     _require_manager(actor, key.organization)
     held = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
     if held.has_ended(timezone.now()):
         raise Refused("ended", _("This key has ended. Make another one."))
     outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
-    if outlives and actor.type == ActorType.USER and actor.user is not None and actor.user.pk == held.issued_by_id:
-        raise Refused("second_operator", _("A key of the installation itself takes two operators: ask another one."))
-    if outlives and actor.type == ActorType.USER and actor.user is not None and held.suspended_at is not None:
+    if outlives and actor.type == ActorType.USER and actor.user is not None:
+        # One that works waits for nobody's yes: whoever took it over would have its text alone.
+        if held.suspended_at is None or actor.user.pk == held.issued_by_id:
+            text = _("A key of the installation itself takes two operators: ask another one.")
+            raise Refused("second_operator", text)
         require_second_person(actor.user, asked_at=held.suspended_at, involved=(held.issued_by_id,))
     layers.require_confirmed(actor, Act.KEY_TAKE_OVER)
     new = new_key(held.prefix)

@@ -299,6 +299,25 @@ def test_key_that_speaks_for_members__on_a_screen__waits_for_a_second_operator(c
     assert text is not None and caller(text).get("products/").status_code == 200
 
 
+def test_key_that_speaks_for_members__second_operator_made_after_it__is_none(cast: Cast) -> None:
+    waiting = credentials.issue_key(name="Phone", scopes=["consent:member"], actor=cast.provider, source="console")
+    made_since = Actor.from_user(second_operator(), confirmed=True)
+    with pytest.raises(Forbidden), changes_nothing():
+        credentials.take_over_key(key=waiting.key, actor=made_since, source="console")
+
+
+def test_key_that_speaks_for_members__working__is_taken_over_by_nobody_alone(cast: Cast) -> None:
+    second, third = second_operator(), casting.user("third@provider.example", "Third", is_staff=True)
+    waiting = credentials.issue_key(name="Phone", scopes=["consent:member"], actor=cast.provider, source="console")
+    actor = Actor.from_user(second, confirmed=True)
+    credentials.take_over_key(key=waiting.key, actor=actor, source="console")
+    working = ApiKey.objects.get(pk=waiting.key.pk)
+    for person in (cast.operator, second, third):
+        with refusal(Refused, "second_operator"), changes_nothing():
+            actor = Actor.from_user(person, confirmed=True)
+            credentials.take_over_key(key=working, actor=actor, source="console")
+
+
 def test_take_over__ended_key__refused(cast: Cast) -> None:
     key, _text = key_of(cast, "admin")
     owner = Actor.from_user(cast.owner, confirmed=True)
