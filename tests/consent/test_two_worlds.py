@@ -6,7 +6,6 @@ number of queries, what webhooks and mail bring. A URL whose parameters nobody f
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -31,7 +30,7 @@ from .worlds.stopped import stopped
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = 200 if os.environ.get("SOAK") else 10
+EXAMPLES, OF_A_SOAK = 10, 300
 RICH: list[Step] = [
     ("member", "opted_out"),
     ("hidden", "opted_in"),
@@ -131,9 +130,20 @@ def by(*who: str) -> Looking:
     return looking
 
 
+# A history, the chooser's role, and who looks.
+whatever = given(histories, st.sampled_from(ROLES), st.sampled_from([*ROLES, "all", "another"]))
+
+
 @settings(max_examples=EXAMPLES)
-@given(histories, st.sampled_from(ROLES), st.sampled_from([*ROLES, "all", "another"]))
+@whatever
 def test_two_worlds__whatever_happened__the_same_to_the_byte(history: list[Step], role: str, who: str) -> None:
+    assert differences(both(history, role, by(who))) == []
+
+
+@pytest.mark.soak
+@settings(max_examples=OF_A_SOAK)
+@whatever
+def test_two_worlds__many_histories__the_same_to_the_byte(history: list[Step], role: str, who: str) -> None:
     assert differences(both(history, role, by(who))) == []
 
 
