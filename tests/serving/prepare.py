@@ -11,8 +11,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from accounts.authentication import issue_key  # noqa: E402
 from tests import cast  # noqa: E402
+from tests.keys import issue_key  # noqa: E402
 
 
 def main() -> None:
