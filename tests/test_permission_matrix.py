@@ -15,7 +15,7 @@ from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.access import Actor
-from accounts.models import Invitation
+from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
@@ -26,6 +26,7 @@ from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +74,10 @@ EVALUATION = {
     "action": {"name": "train"},
     "resource": {"type": "product", "id": "le_chat"},
 }
+KEY = f"{API}api-keys/<str:key>/"
+NEW_KEY = {"name": "Sync", "scopes": ["decisions:read"]}
+# Signed in, never by a key.
+PEOPLE = "401 200 200 403 403 404 200 403 403 403 403"
 HOOK = f"{API}webhooks/<str:webhook>/"
 HOOKS = "401 200 200 403 403 404 200 200 404 200 200"
 BULK = "401 403 403 403 403 403 200 403 403 200 403"
@@ -148,6 +153,14 @@ API_ROWS = [
     Row("POST", f"{JOB}cancel/", BULK, {}),
     Row("POST", f"{JOB}undo/", BULK.replace("200", "202"), {}),
     #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}me/", SIGNED_IN),
+    #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}api-keys/", "401 200 200 403 403 200 200 403 403 403 403"),
+    Row("POST", f"{API}api-keys/", "401 201 201 403 403 201 201 403 403 403 403", NEW_KEY),
+    Row("GET", KEY, PEOPLE),
+    Row("DELETE", KEY, PEOPLE.replace("200", "204")),
+    Row("POST", f"{KEY}take-over", PEOPLE, {}),
+    Row("POST", f"{HOOK}take-over/", "401 200 200 403 403 404 200 403 404 403 403", {}),
     Row("GET", f"{API}webhooks/", "401 200 200 403 403 200 200 200 200 200 200"),
     Row("POST", f"{API}webhooks/", "401 201 201 403 403 201 201 201 201 201 201", {"url": "https://h.example.com/"}),
     Row("GET", HOOK, HOOKS),
@@ -199,6 +212,7 @@ def world() -> World:
         job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
         BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
     # Nothing is there to answer a test; that it could not be sent is an answer too.
+    issue_key("Waits", ["decisions:read"], organization=made.cast.labs)
     invited = {"email": "invited@kvasir.example", "role": "auditor", "actor": author, "link": str}
     invitations.invite(source="console", organization=made.cast.labs, **invited)
     webhooks.create_endpoint(
@@ -223,6 +237,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "_path": "v1/nowhere/",
         "job": str(job_for(text)),
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),
+        "key": str(ApiKey.objects.filter(name="Waits").values_list("pk", flat=True).first()),
         "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }

@@ -27,7 +27,7 @@ from accounts.fields import parse_id
 from accounts.models import User
 from accounts.reauthentication import session_actor
 
-from ..services.errors import ConfirmationRequired, ServiceError
+from ..services.errors import ServiceError
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -172,8 +172,6 @@ def attempt(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attemp
         return Attempt(400)
     try:
         return Attempt(200, change(form.cleaned_data))
-    except ConfirmationRequired:
-        raise  # the site asks, and then sends this form again
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error.detail))
         return Attempt(error.http_status)

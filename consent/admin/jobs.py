@@ -23,7 +23,7 @@ from ..bulk.imports.staging import BAD, DUPLICATE
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
-from ..services.errors import ConfirmationRequired, ServiceError
+from ..services.errors import ServiceError
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
 from .base import OperatorAdmin, actor_of, instant, posted, state_words
@@ -155,8 +155,6 @@ class BulkJobAdmin(OperatorAdmin):
             more = {"digest": request.POST.get("digest", "")}
         try:
             _VERBS[verb](job=job, actor=actor_of(request), **more)
-        except ConfirmationRequired:
-            raise
         except ServiceError as error:
             return self._page(request, self.job(object_id), error)
         messages.success(request, _SAID[verb])

@@ -16,7 +16,7 @@ from accounts.models import ApiKey
 from ..models import Source
 from ..services import credentials
 from ..services.credentials import Issued
-from ..services.errors import ConfirmationRequired, Invalid, ServiceError
+from ..services.errors import Invalid, ServiceError
 from .base import OperatorAdmin, actor_of, attempt, posted
 from .filters import there_filter
 from .forms import KeyForm
@@ -125,8 +125,6 @@ class ApiKeyAdmin(OperatorAdmin):
         key: ApiKey = self.found(ApiKey.objects.select_related("organization"), object_id)
         try:
             taken = credentials.take_over_key(key=key, actor=actor_of(request), source=Source.ADMIN)
-        except ConfirmationRequired:
-            raise
         except ServiceError as error:
             messages.error(request, str(error))
             return self._looked_at(request, str(key.pk), error.http_status)

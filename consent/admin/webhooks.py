@@ -14,8 +14,8 @@ from accounts.access import Actor, NotFound, Permission, get_organization
 
 from ..models import EventKind, Source
 from ..services import webhooks
-from ..services.errors import Invalid, Refused
-from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..services.errors import Invalid, Refused, ServiceError
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import IdentField, OperatorForm
@@ -116,6 +116,7 @@ class WebhookAdmin(OperatorAdmin):
             "original": endpoint,
             "attempts": attempts,
             "waiting": any(each.waiting for each in attempts),
+            "suspended": endpoint.paused_because == PausedBecause.SUSPENDED,
             "paused": endpoint.status == EndpointStatus.PAUSED,
             "replay_form": form or ReplayForm(),
         }
@@ -124,6 +125,13 @@ class WebhookAdmin(OperatorAdmin):
     @posted
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         endpoint, actor = self.endpoint(object_id), actor_of(request)
+        try:
+            return self._done(request, endpoint, actor, verb)
+        except ServiceError as error:
+            messages.error(request, str(error))
+            return self._page(request, endpoint, status=error.http_status)
+
+    def _done(self, request: HttpRequest, endpoint: WebhookEndpoint, actor: Actor, verb: str) -> HttpResponse:
         match verb:
             case "pause" | "resume":
                 status = EndpointStatus.PAUSED if verb == "pause" else EndpointStatus.ACTIVE
@@ -134,6 +142,8 @@ class WebhookAdmin(OperatorAdmin):
                 return self._secret(
                     request, webhooks.rotate_secret(source=Source.ADMIN, endpoint=endpoint, actor=actor)
                 )
+            case "take-over":
+                return self._secret(request, webhooks.take_over(source=Source.ADMIN, endpoint=endpoint, actor=actor))
             case "remove":
                 webhooks.delete_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor)
                 messages.success(request, gettext("The webhook is deleted."))

@@ -20,7 +20,7 @@ from accounts.reauthentication import session_actor
 from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
 
-from ..services.errors import ServiceError
+from ..services.errors import ConfirmationRequired, ServiceError
 from .body import JSONParser
 from .fields import Input
 
@@ -33,6 +33,8 @@ def refusal(exc: Exception) -> Exception:
         case ServiceError():
             errors = [fault(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
             return Problem(exc.http_status, str(exc.code), str(exc), errors)
+        case ConfirmationRequired():
+            return Problem(exc.http_status, exc.code, str(exc))
         case NotFound():
             # One text for absent and foreign.
             return Problem(404, "not_found", _("There is no such object."))

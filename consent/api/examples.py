@@ -75,6 +75,16 @@ EXAMPLES: dict[str, Any] = {
         "kinds": ["choice.opted_out"], "status": "active", "paused_because": None, "position": 41, "failures": 0,
         "next_attempt_at": None, "created_at": _AT,
     },
+    "MeOutput": {
+        "type": "user", "id": _MEMBER, "name": "Ada Lindqvist", "operator": False, "organization": None, "scopes": None,
+        "email": "ada@acme.example",
+        "memberships": [{"organization": _ID, "name": "Acme", "member": _KEY, "role": "owner"}], "confirmed": True,
+    },
+    "ApiKeyInput": {"name": "Billing", "scopes": ["decisions:read"], "organization": _ID, "expires_at": None},
+    "ApiKeyOutput": {
+        "id": _KEY, "name": "Billing", "prefix": "tck_Ab3dEf7h", "organization": _ID, "scopes": ["decisions:read"],
+        "status": "active", "created_at": _AT, "expires_at": None, "last_used_at": None,
+    },
     "ReplayInput": {"after": 17},
     "AttemptOutput": {
         "id": "7", "position": 41, "at": _AT, "delivered": True, "status": 200, "error": "", "latency_ms": 38,
@@ -89,6 +99,7 @@ EXAMPLES: dict[str, Any] = {
         "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
     },
 }  # fmt: skip
+EXAMPLES["ApiKeyWithText"] = EXAMPLES["ApiKeyOutput"] | {"key": "tck_Ab3dEf7h_…"}
 EXAMPLES["EndpointWithSecret"] = EXAMPLES["EndpointOutput"] | {"secret": "whsec_…"}
 _CHANGE = {"before": "default", "after": "opted_out", "used_before": True, "used_after": False, "outcome": "change"}
 EXAMPLES["BulkJobPreview"] = EXAMPLES["BulkJobOutput"] | {

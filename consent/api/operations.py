@@ -19,6 +19,7 @@ from . import (
     bulk_jobs,
     catalogue,
     events,
+    keys,
     members,
     organizations,
     privacy_settings,
@@ -29,6 +30,7 @@ from . import bulk_serializers as bulk
 from . import serializers as shapes
 from .examples import EXAMPLES
 
+PEOPLE = "none"
 PROBLEM = "application/problem+json"
 WORDS = {
     400: "What is wrong with the input, named.",
@@ -102,6 +104,9 @@ _SPEAK = ("consent:write", "consent:member")
 _BULK, _HOOKS, _EVENTS = ("consent:write",), ("webhooks:write",), ("events:read",)
 _LOOSENING, _CREATING = (409, 412, 428), (409, 422)
 
+# Never by a key: those who are signed in.
+_PEOPLE = (PEOPLE,)
+
 O = Operation  # noqa: E741  a table
 OPERATIONS = [
     O(catalogue.Products, "get", "listProducts", "The products there are", (), shapes.ProductOutput),
@@ -155,6 +160,15 @@ OPERATIONS = [
     O(bulk_jobs.BulkJobRows, "get", "listBulkJobRows", "Its rows", _READ, bulk.BulkJobRowOutput),
     O(bulk_jobs.BulkJobUndo, "post", "undoBulkJob", "Preview taking a job back", _BULK, BulkJobPreview, shapes.ReasonInput,
       202, _CREATING, (_KEY,)),
+    O(keys.Me, "get", "whoAmI", "Who asks, and for which organizations", (), keys.MeOutput),
+    O(keys.ApiKeys, "get", "listApiKeys", "API keys of the organizations whose keys one manages", _PEOPLE,
+      keys.ApiKeyOutput),
+    O(keys.ApiKeys, "post", "createApiKey", "Make a key; its text is shown this once", _PEOPLE, keys.ApiKeyWithText,
+      keys.ApiKeyInput, 201, (409,)),
+    O(keys.ApiKeyDetail, "get", "getApiKey", "One key, without its text", _PEOPLE, keys.ApiKeyOutput),
+    O(keys.ApiKeyDetail, "delete", "revokeApiKey", "End it for good, at once", _PEOPLE, None, None, 204),
+    O(keys.ApiKeyTakeOver, "post", "takeOverApiKey", "Answer for a key from now on; its new text is shown this once",
+      _PEOPLE, keys.ApiKeyWithText, bulk.NothingInput, 200, (409,)),
     O(webhooks.Webhooks, "get", "listWebhooks", "Webhooks", _HOOKS, webhooks.EndpointOutput),
     O(webhooks.Webhooks, "post", "createWebhook", "Send events somewhere; the signing secret is shown this once", _HOOKS,
       webhooks.EndpointWithSecret, webhooks.EndpointInput, 201, (409,)),
@@ -169,6 +183,8 @@ OPERATIONS = [
     O(webhooks.WebhookReplay, "post", "replayWebhook", "Send everything after a position once more", _HOOKS,
       webhooks.EndpointOutput, webhooks.ReplayInput),
     O(webhooks.WebhookRotation, "post", "rotateSecret", "Another signing secret; for a day both sign", _HOOKS,
+      webhooks.EndpointWithSecret, webhooks.NothingInput),
+    O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for it from now on, with a new secret alone", _PEOPLE,
       webhooks.EndpointWithSecret, webhooks.NothingInput),
 ]  # fmt: skip
 # One view class with four addresses: described where its URLs are.
@@ -192,6 +208,8 @@ def _described(operation: Operation) -> Any:
     answer = operation.answer
     shown = EXAMPLES[answer.__name__] if answer else None
     scopes = f"Scope: {' or '.join(operation.scopes)}." if operation.scopes else "Any scope."
+    if PEOPLE in operation.scopes:
+        scopes = "Signed in, never with a key."
     return extend_schema(
         operation_id=operation.name,
         summary=operation.about,

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from . import bulk_jobs, catalogue, decisions, events, members, organizations, privacy_settings, stream, webhooks
+from . import bulk_jobs, catalogue, decisions, events, keys, members, organizations, privacy_settings, stream, webhooks
 
 app_name = "api"
 
@@ -52,12 +52,17 @@ urlpatterns: list[URLPattern] = [
         for verb in bulk_jobs.VERBS
     ),
     path(f"{_JOB}undo/", bulk_jobs.BulkJobUndo.as_view(), name="bulk-job-undo"),
+    path("me/", keys.Me.as_view(), name="me"),
+    path("api-keys/", keys.ApiKeys.as_view(), name="api-keys"),
+    path("api-keys/<str:key>/", keys.ApiKeyDetail.as_view(), name="api-key"),
+    path("api-keys/<str:key>/take-over", keys.ApiKeyTakeOver.as_view(), name="api-key-take-over"),
     path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
     path(_WEBHOOK, webhooks.WebhookDetail.as_view(), name="webhook"),
     path(f"{_WEBHOOK}attempts/", webhooks.WebhookAttempts.as_view(), name="webhook-attempts"),
     path(f"{_WEBHOOK}test/", webhooks.WebhookTest.as_view(), name="webhook-test"),
     path(f"{_WEBHOOK}replay/", webhooks.WebhookReplay.as_view(), name="webhook-replay"),
     path(f"{_WEBHOOK}rotate-secret/", webhooks.WebhookRotation.as_view(), name="webhook-rotate-secret"),
+    path(f"{_WEBHOOK}take-over/", webhooks.WebhookTakeOver.as_view(), name="webhook-take-over"),
     path("decisions/", decisions.decide, name="decisions"),
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
     path("events/stream", stream.EventStream.as_view(), name="events-stream"),

@@ -182,3 +182,13 @@ class WebhookRotation(WebhookView):
         self.body(NothingInput)
         rotated = webhooks.rotate_secret(source=Source.API, endpoint=endpoint, actor=self.actor)
         return Response(self.with_secret(rotated))
+
+
+class WebhookTakeOver(WebhookView):
+    """Answer for it from now on: it goes on where it stopped, with another secret alone, shown this once."""
+
+    def post(self, request: Request, webhook: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        self.body(NothingInput)
+        taken = webhooks.take_over(endpoint=endpoint, actor=self.actor, source=Source.API)
+        return Response(self.with_secret(taken))

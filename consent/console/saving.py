@@ -14,7 +14,7 @@ from ..cards import Card, Place, card_at
 from ..models import Source
 from ..rules import Choice
 from ..services import choices
-from ..services.errors import ConfirmationRequired, Invalid, Refused, ServiceError
+from ..services.errors import Invalid, Refused, ServiceError
 from ..surfaces import Scope
 from .forms import ChoiceForm
 from .pages import page
@@ -41,8 +41,6 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
             reason=sent["reason"],
             expected_version=sent["version"],
         )
-    except ConfirmationRequired:
-        raise
     except Invalid as error:
         if error.field == "reason" and not request.htmx:  # type: ignore[attr-defined]
             return _ask(request, actor, place, whole_page, sent["version"], reason=sent["reason"], error=error)

@@ -19,7 +19,7 @@ from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
 from ..models import Source
 from ..services import credentials
 from ..services.credentials import Issued
-from ..services.errors import ConfirmationRequired, ServiceError
+from ..services.errors import ServiceError
 from ..webhook_models import WebhookEndpoint
 from .forms import end_of
 from .pages import organization_page, page
@@ -78,8 +78,6 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
             actor=actor,
             source=Source.CONSOLE,
         )
-    except ConfirmationRequired:
-        raise
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
         return _page(request, actor, organization, form=form, status=error.http_status)
@@ -99,8 +97,6 @@ def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) 
     key = _key(request, organization)
     try:
         taken = credentials.take_over_key(key=key, actor=actor, source=Source.CONSOLE)
-    except ConfirmationRequired:
-        raise
     except ServiceError as error:
         messages.error(request, str(error))
         return _page(request, actor, organization, status=error.http_status)

@@ -39,13 +39,21 @@ def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> 
     if request.POST.get("do") == "create":
         return _created(request, actor, organization)
     endpoint = _endpoint(organization, request.POST.get("webhook", ""))
-    if request.POST.get("do") == "rotate":
-        rotated = service.rotate_secret(source=Source.CONSOLE, endpoint=endpoint, actor=actor)
-        return _page(request, actor, organization, shown=rotated)
-    do = _VERBS.get(request.POST.get("do", ""))
-    if do is None:
+    verb = request.POST.get("do", "")
+    if verb not in _VERBS and verb not in _SECRETS:
         return _page(request, actor, organization, status=400)
-    do(request, actor, endpoint)
+    try:
+        if verb in _SECRETS:
+            return _page(
+                request,
+                actor,
+                organization,
+                shown=_SECRETS[verb](source=Source.CONSOLE, endpoint=endpoint, actor=actor),
+            )
+        _VERBS[verb](request, actor, endpoint)
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return _page(request, actor, organization, status=error.http_status)
     return redirect("console:webhooks", organization.pk)
 
 
@@ -98,6 +106,11 @@ _VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {
     "resume": _resume,
     "test": _test,
     "delete": _delete,
+}
+# After these the new signing secret is shown, this once.
+_SECRETS: dict[str, Callable[..., WebhookEndpoint]] = {
+    "rotate": service.rotate_secret,
+    "take-over": service.take_over,
 }
 
 

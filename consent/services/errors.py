@@ -47,12 +47,18 @@ class VersionMismatch(ServiceError):
     http_status = 412
 
 
-class ConfirmationRequired(ServiceError):
-    """A signed-in person has to show once more who they are, and then ask for the same again."""
+class ConfirmationRequired(Exception):
+    """A signed-in person has to show once more who they are, and then ask for the same again.
 
-    http_status = 403
+    No ServiceError, so that no face takes it for a refusal: only what surrounds every page, or view, answers it.
+    """
+
+    http_status: ClassVar[int] = 403
+    code = "reauthentication_required"
 
     def __init__(self, act: Act) -> None:
+        super().__init__(self.code)
         self.act = act
-        text = _("Confirm who you are first, under /account/confirm/, and send this again.")
-        super().__init__("reauthentication_required", text)
+
+    def __str__(self) -> str:
+        return str(_("Confirm who you are first, under /account/confirm/, and send this again."))

@@ -1,0 +1,164 @@
+"""Who asks, and API keys: listed, made, revoked, taken over. By people, signed in: a key makes no keys."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
+from accounts.fields import parse_id
+from accounts.models import ApiKey, KeyScope, Member, Organization
+from config.paging import CursorPagination
+
+from ..models import Source
+from ..services import credentials
+from ..services.credentials import Issued
+from .base import ApiView
+from .bulk_serializers import NothingInput
+from .fields import Input, Instant, OneOf, Text
+
+
+class ApiKeyOutput(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    organization = serializers.CharField(source="organization_id", allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField())
+    status = serializers.SerializerMethodField()
+    created_at = Instant()
+    expires_at = Instant(allow_null=True)
+    last_used_at = Instant(allow_null=True)
+
+    def get_status(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        if key.has_ended(timezone.now()):
+            return "expired"
+        return "suspended" if key.suspended_at is not None else "active"
+
+
+class ApiKeyWithText(ApiKeyOutput):
+    """`key` is shown this once; null where the key waits for a second operator."""
+
+    key = serializers.CharField(allow_null=True)
+
+
+class ApiKeyInput(Input):
+    name = Text()
+    scopes = serializers.ListField(child=OneOf(choices=KeyScope.values), allow_empty=False, max_length=20)
+    organization = Text(required=False, allow_null=True)
+    expires_at = Instant(required=False, allow_null=True)
+
+
+class ApiKeyQuery(Input):
+    organization = Text(required=False)
+
+
+class MembershipOutput(serializers.Serializer[Any]):
+    organization = serializers.CharField(source="organization_id")
+    name = serializers.CharField(source="organization.name")
+    member = serializers.CharField(source="pk")
+    role = serializers.CharField()
+
+
+class MeOutput(serializers.Serializer[Any]):
+    """`scopes` and `organization` are a key's; `email`, `memberships` and `confirmed` a person's."""
+
+    type = serializers.CharField()
+    id = serializers.CharField()
+    name = serializers.CharField()
+    operator = serializers.BooleanField()
+    organization = serializers.CharField(allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    email = serializers.CharField(allow_null=True)
+    memberships = MembershipOutput(many=True)
+    confirmed = serializers.BooleanField(allow_null=True)
+
+
+class Me(ApiView):
+    def get(self, _request: Request) -> Response:
+        actor, key, user = self.actor, self.actor.key, self.actor.user
+        own = Member.objects.active().of_person(actor).select_related("organization").order_by("organization_id")
+        body = {
+            "type": actor.type.value,
+            "id": actor.id,
+            "name": key.name if key else user.name if user else "",
+            "operator": actor.is_operator,
+            "organization": str(key.organization_id) if key and key.organization_id else None,
+            "scopes": key.scopes if key else None,
+            "email": user.email if user else None,
+            "memberships": MembershipOutput(own, many=True).data,
+            "confirmed": actor.confirmed if user else None,
+        }
+        return Response(body)
+
+
+class KeyView(ApiView):
+    def keys(self) -> QuerySet[ApiKey]:
+        """Those of the organizations whose keys the person manages; operators see all. Raises Forbidden."""
+        within = organizations_with(self.actor, Permission.KEYS_MANAGE)
+        rows = ApiKey.objects.select_related("organization", "issued_by")
+        return rows if within is None else rows.filter(organization__in=within)
+
+    def key(self, ident: str) -> ApiKey:
+        """Raises Forbidden, NotFound."""
+        pk, rows = parse_id(ident), self.keys()
+        found = rows.filter(pk=pk).first() if pk else None
+        if found is None:
+            raise NotFound("key")
+        return found
+
+    def shown(self, issued: Issued) -> dict[str, Any]:
+        return {**ApiKeyOutput(issued.key).data, "key": issued.text}
+
+
+class ApiKeys(KeyView):
+    query_class = ApiKeyQuery
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        rows = self.keys()
+        if "organization" in self.params:
+            of = get_organization(self.actor, self.params["organization"], Permission.KEYS_MANAGE)
+            rows = rows.filter(organization=of)
+        found, following = self.paginator.page(request, rows)
+        return Response({"results": ApiKeyOutput(found, many=True).data, "next": following})
+
+    def post(self, _request: Request) -> Response:
+        """201 with the key's text, which is shown this once."""
+        within = organizations_with(self.actor, Permission.KEYS_MANAGE)
+        values = self.body(ApiKeyInput)
+        organization = self._organization(values.pop("organization", None), within)
+        issued = credentials.issue_key(organization=organization, actor=self.actor, source=Source.API, **values)
+        return self.created(self.shown(issued), issued.key.pk)
+
+    def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
+        """Whose key it is: the operator's own, where an operator names nobody; others say whose, if it is not clear."""
+        if ident is not None:
+            return get_organization(self.actor, ident, Permission.KEYS_MANAGE)
+        if within is None:
+            return None
+        if len(within) != 1:
+            raise Forbidden(Permission.KEYS_MANAGE)
+        return Organization.objects.get(pk=next(iter(within)))
+
+
+class ApiKeyDetail(KeyView):
+    def get(self, _request: Request, key: str) -> Response:
+        return Response(ApiKeyOutput(self.key(key)).data)
+
+    def delete(self, _request: Request, key: str) -> Response:
+        """Revoked, for good; the row stays, because events name it."""
+        credentials.revoke_key(key=self.key(key), actor=self.actor, source=Source.API)
+        return Response(status=204)
+
+
+class ApiKeyTakeOver(KeyView):
+    def post(self, _request: Request, key: str) -> Response:
+        """Another text, shown this once; the old one is worth nothing from now on."""
+        found = self.key(key)
+        self.body(NothingInput)
+        return Response(self.shown(credentials.take_over_key(key=found, actor=self.actor, source=Source.API)))
