@@ -9,6 +9,7 @@ import uuid
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
 
+from . import external_ids
 from .fields import is_id, parse_id
 from .models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 
@@ -329,7 +330,7 @@ def get_member(actor: Actor, organization: Organization, ident: str) -> Member:
 
 
 def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
-    """(id, None) or (None, external id) from a path part or JSON value; (None, None) if it is neither."""
+    """(id, None) or (None, external id in its one spelling) from a path part or JSON value; (None, None) if neither."""
     text, external_id = split_text(ident)
     return (ident if isinstance(ident, uuid.UUID) else parse_id(text)), external_id
 
@@ -340,10 +341,7 @@ def split_text(ident: object) -> tuple[str | None, str | None]:
         return None, None
     if not ident.startswith("external:"):
         return (ident if is_id(ident) else None), None
-    external_id = ident.removeprefix("external:")
-    # What no database can hold, no row has.
-    storable = "\x00" not in external_id and not any("\ud800" <= c <= "\udfff" for c in external_id)
-    return None, (external_id or None) if storable else None
+    return None, external_ids.asked(ident.removeprefix("external:"))
 
 
 def known_scopes(scopes: "Collection[str]") -> list[str]:

@@ -8,6 +8,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .binding_models import Binding as Binding  # noqa: PLC0414  a model of this app, in a file of its own
 from .catalogue import MAY_DEFAULT_IN, Product, TrainingDefault
 from .fields import EncryptedTextField, InstantField, new_id, one_of
 from .querysets import ApiKeyQuerySet, InvitationQuerySet, MemberQuerySet, OrganizationQuerySet

@@ -7,6 +7,8 @@ from django.db.models import Value
 from django.db.models.functions import Collate, Lower
 from django.utils import timezone
 
+from . import external_ids
+
 if TYPE_CHECKING:
     from .access import Actor
     from .models import ApiKey, Invitation, Member, Organization  # noqa: F401  (named in the classes' brackets)
@@ -26,6 +28,8 @@ def _own_organizations(actor: "Actor") -> Any:
 
 
 class IdentifiedQuerySet(models.QuerySet[_Model_co]):
+    _named = "member"
+
     def identified_by(self, ident: object) -> Self:
         """By id or `external:<id>`; an ident that is neither matches nothing."""
         from .access import split_ident
@@ -33,10 +37,25 @@ class IdentifiedQuerySet(models.QuerySet[_Model_co]):
         pk, external_id = split_ident(ident)
         if pk is not None:
             return self.filter(pk=pk)
-        return self.filter(external_id=external_id) if external_id else self.none()
+        return self.filter(pk__in=self._meaning(external_id)) if external_id else self.none()
+
+    def with_external_id(self, text: str) -> Self:
+        """Whom the external id means now, however it is spelled; the one shown and those from before (R16)."""
+        value = external_ids.asked(text)
+        return self.filter(pk__in=self._meaning(value)) if value else self.none()
+
+    def _meaning(self, value: str) -> Any:
+        from .binding_models import Binding
+
+        live = Binding.objects.live().filter(value=value)
+        if self._named == "organization":
+            return live.of_organizations().values("organization")
+        return live.of_members().values("member")
 
 
 class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
+    _named = "organization"
+
     def visible_to(self, actor: "Actor") -> Self:
         """Operators see all; everybody else the organizations they belong to (R15)."""
         return self if actor.is_operator else self.filter(pk__in=_own_organizations(actor))

@@ -71,7 +71,7 @@ def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
 def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
     decision = _decide(question, row, now, actor, organizations_with(actor, Permission.DECISIONS_ASK))
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
-    found = {"organization": row.event, "member": row.member_event}
+    found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
     # Nothing beside the decision tells of a layer that is not in it (R4).
     events = {answer.layer: found[answer.layer] for answer in decision.layers}
     return Answer(decision, _detail(decision, row if known else None), now, events)
@@ -102,6 +102,7 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
             member_needed=question.product in WITH_MEMBERS,
             membership=row.membership(),
             member=row.member(),
+            named_since=row.named(),
             member_told=scope is None or _is_own(row, actor),
         )
     )

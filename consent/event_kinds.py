@@ -25,6 +25,9 @@ class EventKind(models.TextChoices):
     LOCK_PLACED = "lock.placed", _("Locked")
     LOCK_LIFTED = "lock.lifted", _("Lock lifted")
     SINCE_ATTESTED = "since.attested", _("Earlier start attested")
+    EXTERNAL_ID_GIVEN = "external_id.given", _("External id given")
+    EXTERNAL_ID_WITHDRAWN = "external_id.withdrawn", _("External id withdrawn")
+    EXTERNAL_ID_REBOUND = "external_id.rebound", _("External id given, after another had it")
     # The access trail: who got, gave and lost the means to act. Written by `services.trail.note` alone.
     ACCESS_KEY_CREATED = "access.key_created", _("API key created")
     ACCESS_KEY_TAKEN_OVER = "access.key_taken_over", _("API key taken over")

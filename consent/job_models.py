@@ -4,8 +4,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from accounts.external_ids import LENGTH
 from accounts.fields import InstantField, new_id, one_of
-from accounts.models import ApiKey, Organization, User
+from accounts.models import ApiKey, Binding, Member, Organization, User
 
 from .surfaces import ORGANIZATION_SURFACES
 
@@ -15,6 +16,7 @@ class JobKind(models.TextChoices):
     PLAN_DEFAULT = "plan_default", _("Default of a plan")
     UNDO = "undo", _("Undo")
     IMPORT = "import", _("Import")
+    REBIND = "rebind", _("External ids to other subjects")
 
 
 class JobStatus(models.TextChoices):
@@ -160,6 +162,40 @@ class BulkJobRow(models.Model):
         ordering = ["job", "number"]
         constraints = [models.UniqueConstraint(fields=["job", "number"], name="job_row_number")]
         indexes = [models.Index(fields=["job", "refusal"], condition=~Q(refusal=""), name="job_row_refused")]
+
+    def __str__(self) -> str:
+        return f"row {self.number}"
+
+
+class RebindRow(models.Model):
+    """An external id, and whom it is to mean: an organization, a member of one, or nobody (it is withdrawn)."""
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(BulkJob, models.CASCADE, related_name="rebind_rows", db_index=False)
+    number = models.PositiveIntegerField()
+    external_id = models.CharField(_("external id"), max_length=LENGTH, blank=True)
+    # Of a member's id the organization within which it is unique; None withdraws an organization's.
+    organization = models.ForeignKey(
+        Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    member = models.ForeignKey(
+        Member, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    of_member = models.BooleanField(default=False)
+    withdraws = models.BooleanField(default=False)
+    # The last binding of the id as it was previewed, and the one that the job made.
+    seen = models.ForeignKey(
+        Binding, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    made = models.ForeignKey(
+        Binding, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    # '' as long as it is to be done, or done; else why not.
+    outcome = models.CharField(max_length=30, blank=True, default="")
+
+    class Meta:
+        ordering = ["job", "number"]
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="rebind_row_number")]
 
     def __str__(self) -> str:
         return f"row {self.number}"

@@ -34,14 +34,38 @@ _NOW = {"sqlite": "NULL", "postgresql": "(extract(epoch FROM clock_timestamp()) 
 
 Join = tuple[str, str, str]  # table, alias, condition
 
-_ORGANIZATION: Join = (
-    "accounts_organization",
-    "o",
-    """o.id = COALESCE(q.organization_id, (
-    SELECT x.id FROM accounts_organization AS x WHERE x.external_id = q.organization_external))""",
-)
-_NAMED_MEMBER = """q.member_id, (
-    SELECT x.id FROM accounts_member AS x WHERE x.organization_id = o.id AND x.external_id = q.member_external)"""
+# What an external id means, or meant then: of its dated bindings one at most (R16).
+_LIVE = "{0}.withdrawn_at IS NULL"
+_LIVE_THEN = """{0}.recorded_at <= COALESCE(q.at, 9223372036854775807)
+    AND ({0}.withdrawn_at IS NULL OR {0}.withdrawn_at > q.at)"""
+
+
+def _bindings(live: str) -> tuple[Join, Join, Join]:
+    """The binding of an organization's external id, the organization, and the binding of a member's within it."""
+    return (
+        (
+            "accounts_binding",
+            "ob",
+            f"ob.value = q.organization_external AND ob.value > '' AND ob.member_id IS NULL AND {live.format('ob')}",
+        ),
+        ("accounts_organization", "o", "o.id = COALESCE(q.organization_id, ob.organization_id)"),
+        (
+            "accounts_binding",
+            "mb",
+            f"""mb.value = q.member_external AND mb.organization_id = o.id AND mb.value > ''
+    AND mb.member_id IS NOT NULL AND {live.format("mb")}""",
+        ),
+    )
+
+
+# Of one question the event that gave each id too: its subject has no other of that instant.
+_GIVEN = """(
+    SELECT x.id FROM consent_consentevent AS x
+    WHERE {subject} AND x.product = '' AND x.recorded_at = {binding}.recorded_at)"""
+_GIVEN_BY = [
+    _GIVEN.format(subject="x.organization_id = ob.organization_id AND x.member_id IS NULL", binding="ob"),
+    _GIVEN.format(subject="x.member_id = mb.member_id", binding="mb"),
+]
 _OWNER_NOW = """(
     SELECT x.id FROM accounts_member AS x
     WHERE q.owner_meant AND q.at IS NULL AND o.kind = 'personal' AND x.organization_id = o.id
@@ -56,12 +80,13 @@ _CURRENT = f"""
 SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE},
     s.allowed, s.reason_code, s.since, s.last_event_id, c.recorded_at,
     q.owner_meant AND o.kind = 'personal', m.id, m.user_id, m.joined_at, m.left_at,
-    ms.allowed, ms.reason_code, ms.since, ms.last_event_id"""
+    ms.allowed, ms.reason_code, ms.since, ms.last_event_id,
+    {{bindings}}"""
 _CURRENT_JOINS: list[Join] = [
-    _ORGANIZATION,
+    *_bindings(_LIVE),
     ("consent_privacysetting", "s", "s.organization_id = o.id AND s.product = q.product AND s.member_id IS NULL"),
     ("consent_consentevent", "c", "c.id = s.choice_event_id"),
-    ("accounts_member", "m", f"m.organization_id = o.id AND m.id = COALESCE({_NAMED_MEMBER}, {_OWNER_NOW})"),
+    ("accounts_member", "m", f"m.organization_id = o.id AND m.id = COALESCE(q.member_id, mb.member_id, {_OWNER_NOW})"),
     ("consent_privacysetting", "ms", "ms.member_id = m.id AND ms.product = q.product"),
 ]
 
@@ -90,9 +115,10 @@ SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.creat
     m.id, m.user_id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
     CASE WHEN q.at IS NULL THEN m.left_at WHEN j.kind = 'member.left' THEN j.recorded_at END,
     COALESCE(ms.allowed, me.allowed), COALESCE(ms.reason_code, me.reason_code), COALESCE(ms.since, me.since),
-    COALESCE(ms.last_event_id, me.id)"""
+    COALESCE(ms.last_event_id, me.id),
+    {{bindings}}"""
 _AS_OF_JOINS: list[Join] = [
-    _ORGANIZATION,
+    *_bindings(_LIVE_THEN),
     (
         "consent_privacysetting",
         "s",
@@ -110,7 +136,7 @@ _AS_OF_JOINS: list[Join] = [
     (
         "accounts_member",
         "m",
-        f"""m.organization_id = o.id AND m.id = COALESCE({_NAMED_MEMBER}, {_OWNER_NOW}, (
+        f"""m.organization_id = o.id AND m.id = COALESCE(q.member_id, mb.member_id, {_OWNER_NOW}, (
     SELECT x.member_id FROM consent_consentevent AS x
     WHERE q.owner_meant AND {_KIND} = 'personal' AND x.organization_id = o.id AND x.kind = 'member.joined'
       AND x.recorded_at <= q.at AND NOT EXISTS (
@@ -136,7 +162,9 @@ def _joined(vendor: str, joins: list[Join]) -> str:
 
 def _statement(vendor: str, one: bool, as_of: bool) -> str:
     select, joins = (_AS_OF, _AS_OF_JOINS) if as_of else (_CURRENT, _CURRENT_JOINS)
-    select = select.format(now=_NOW[vendor])
+    organization, member = _GIVEN_BY if one else ["NULL", "NULL"]
+    bindings = f"ob.since, {organization}, mb.since, {member}"
+    select = select.format(now=_NOW[vendor], bindings=bindings)
     if not one:
         return f"{select}\nFROM {_MANY[vendor]}\n{_joined(vendor, joins)}\nORDER BY q.n"
     key = ", ".join(key_columns())

@@ -57,6 +57,20 @@ class Row(NamedTuple):
     member_reason: str
     member_since: int | None
     member_event: int | None
+    # By external ids: from when on what they mean may be asked about (R16), and the events that gave them.
+    named_since: int | None
+    named_event: int | None
+    member_named_since: int | None
+    member_named_event: int | None
+
+    def named(self) -> dt.datetime | None:
+        """From when on the ids asked by may be asked by, all of them; None where it was by no external id."""
+        return instant(max(filter(None, (self.named_since, self.member_named_since)), default=None))
+
+    def naming_event(self) -> int | None:
+        """What gave the later of the ids asked by."""
+        later = (self.member_named_since or 0) > (self.named_since or 0)
+        return self.member_named_event if later else self.named_event
 
     def organization(self) -> Standing:
         if self.allowed is None:

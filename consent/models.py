@@ -18,7 +18,7 @@ from .event_kinds import EventKind as EventKind  # noqa: PLC0414  names of this 
 from .event_kinds import Source as Source  # noqa: PLC0414  names of this module too
 from .follower_models import DailyChanges, DailyStanding, FollowerCursor, Verification  # noqa: F401  so are these
 from .import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow  # noqa: F401  so are these
-from .job_models import BulkJob, BulkJobRow  # noqa: F401  models of this app, in a room of their own
+from .job_models import BulkJob, BulkJobRow, RebindRow  # noqa: F401  models of this app, in a room of their own
 from .operator_models import OperatorRequest  # noqa: F401
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .surfaces import SURFACES

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     # A member's own layer, where it allows; a decision never rests on these alone.
     DEFAULT = "default"
     MEMBER_OPTED_IN = "member_opted_in"
+    EXTERNAL_ID = "external_id"  # the same of the layer that an external id is
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ class Layers(NamedTuple):
     membership: Membership | None = None
     member: State | Standing = MEMBER_START
     member_told: bool = False  # whoever asks may know what the member chose; nobody by default (R4)
+    named_since: dt.datetime | None = None  # from when on the external id asked by may be asked by (R16); None: by none
 
 
 class LayerAnswer(NamedTuple):
@@ -271,7 +273,7 @@ def resolve(layers: Layers) -> Decision:
         # From here on nothing can depend on what the member chose, whatever the organization's layer says (R4).
         layers = layers._replace(member=MEMBER_START)
     answers = _answers(layers)
-    told = answers if layers.member_told else answers[:1]
+    told = tuple(answer for answer in answers if layers.member_told or answer.layer != "member")
     if layers.member_needed and not layers.member_told and answers[0].allowed:
         return Decision(False, Reason.MEMBER_PRIVATE, told)
     for answer in answers:
@@ -312,8 +314,11 @@ def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
     organization = layers.organization
     own = LayerAnswer("organization", organization.allowed, organization.reason_code, organization.since)
     membership = layers.membership
+    # Asked by an external id, only what was collected since it has meant this subject (R16).
+    since = layers.named_since
+    named = () if since is None else (LayerAnswer("external_id", True, Reason.EXTERNAL_ID, since),)
     if membership is None:
-        return (own,)
+        return own, *named
     member = layers.member if layers.member_needed else MEMBER_START
     allowed, reason = member.allowed, member.reason_code
     left_at = membership.left_at
@@ -321,4 +326,4 @@ def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
         allowed, reason = False, Reason.MEMBER_LEFT
     # Allowed as a member only from the joining on, and from their own opting in on, whichever is later.
     since = max(membership.joined_at, member.since) if member.since else membership.joined_at
-    return own, LayerAnswer("member", allowed, reason, since)
+    return own, LayerAnswer("member", allowed, reason, since), *named

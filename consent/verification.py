@@ -10,7 +10,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 
 from accounts.models import Member, Organization, Subscription
 
-from . import rules, triggers
+from . import rules, triggers, verification_bindings
 from .event_kinds import ACCESS
 from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, PendingEvent, PrivacySetting
 from .rules import MEMBER_START, State
@@ -70,6 +70,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     _verify_layers(report, on_progress)
     _verify_members(report)
     _verify_accounts(report)
+    report.name(verification_bindings.offenders())
     report.events = ConsentEvent.objects.count()
     return report
 

@@ -60,7 +60,7 @@ def test_command__database_without_tables__exits_1_with_one_line() -> None:
     run = manage("explain", "external:acme", "le_chat")
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.splitlines() == [
-        "Failed: The database said: no such table: accounts_organization. Nothing was changed."
+        "Failed: The database said: no such table: accounts_binding. Nothing was changed."
     ]
 
 

@@ -20,7 +20,7 @@ from consent import ledger
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
-from consent.services import invitations, webhooks
+from consent.services import invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
@@ -111,6 +111,8 @@ API_ROWS = [
     Row("GET", MEMBER, READERS),
     Row("PATCH", MEMBER, MANAGERS, {"role": "auditor"}),
     Row("DELETE", MEMBER, MANAGERS.replace("200", "204")),
+    Row("DELETE", f"{ORGANIZATION}external-ids/<str:value>/", OPERATORS_204, {"reason": "By mistake"}),
+    Row("DELETE", f"{MEMBER}external-ids/<str:value>/", OPERATORS_204, {"reason": "By mistake"}),
     Row("GET", f"{ORGANIZATION}privacy-settings/", READERS),
     Row("GET", f"{ORGANIZATION}privacy-settings/<str:surface>/", READERS),
     Row("PUT", f"{ORGANIZATION}privacy-settings/<str:surface>/", MANAGERS, {"choice": "opted_out"}),
@@ -206,6 +208,9 @@ def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() ->
 @pytest.fixture
 def world() -> World:
     made = make_world()
+    by: dict[str, Any] = {"actor": made.cast.provider, "source": "admin"}
+    organizations.update_organization(organization=made.cast.labs, external_id="labs", **by)
+    members.update_member(member=made.cast.labs_member, external_id="m-1", **by)
     author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True), confirmed=True)
     for verb, status in STATES.items():
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
@@ -234,6 +239,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "member": str(world.cast.labs_member.pk),
         "product": "le_chat",
         "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
+        "value": "m-1" if "members/" in text else "labs",
         "_path": "v1/nowhere/",
         "job": str(job_for(text)),
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),

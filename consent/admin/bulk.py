@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
 
-from ..bulk import jobs
+from ..bulk import jobs, rebinding
 from ..bulk.csv_files import MissingColumn
+from ..bulk.faults import BadList
 from ..bulk.files import BadFile
-from ..bulk.lists import BadList
 from ..bulk.selection import ListFile, Selection
 from ..job_models import BulkJob
 from ..models import ReasonCode, Source
@@ -136,6 +136,20 @@ class DefaultForm(OperatorForm):
         super().__init__(*args, auto_id="default-%s", **kwargs)
 
 
+class RebindForm(OperatorForm):
+    file = forms.FileField(
+        label=_("External ids from a file"),
+        help_text=_(
+            "CSV or JSON Lines with the columns external_id and organization, and member where the id is to mean a"
+            " member of it; each by id, or external: and an external id."
+        ),
+    )
+    reason = reason_field(required=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="rebind-%s", **kwargs)
+
+
 def part_label(part: str) -> str:
     """What a part of a selection is called on the form."""
     return str(BulkForm.base_fields[_FIELDS.get(part, part)].label)
@@ -144,8 +158,13 @@ def part_label(part: str) -> str:
 def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """Both forms; a preview of the one that is sent is a job, and nothing is changed yet."""
     scope, default = BulkForm(initial={"choice": Choice.OPTED_OUT.value}), DefaultForm()
+    rebind = RebindForm()
     status = 200
-    if request.method == "POST" and "default" in request.POST:
+    if request.method == "POST" and "rebind" in request.POST:
+        rebind = RebindForm(request.POST, request.FILES)
+        refuse_too_large(rebind, request)
+        made = attempt(rebind, lambda data: _preview_rebind(request, data))
+    elif request.method == "POST" and "default" in request.POST:
         default = DefaultForm(request.POST)
         made = attempt(default, lambda data: _preview_default(request, data))
     elif request.method == "POST":
@@ -160,7 +179,7 @@ def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
         status = made.status
     frame = {**site.each_context(request), "title": gettext("Bulk change"), "subtitle": None}
     request.current_app = site.name
-    context = {**frame, "form": scope, "default_form": default}
+    context = {**frame, "form": scope, "default_form": default, "rebind_form": rebind}
     return TemplateResponse(request, "admin/bulk/scope.html", context, status=status)
 
 
@@ -184,6 +203,18 @@ def _preview(request: HttpRequest, form: BulkForm, data: dict[str, Any]) -> Bulk
     except BadList as error:
         text = "\n".join([str(error), *error.problems[1:], *error.unknown[5:]])
         raise Invalid(error.code, text, "file") from error
+    except (BadFile, MissingColumn) as error:
+        raise Invalid("bad_file", str(error), "file") from error
+
+
+def _preview_rebind(request: HttpRequest, data: dict[str, Any]) -> BulkJob:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            wishes = rebinding.read_file(_kept(data["file"], folder))
+            by: dict[str, Any] = {"actor": actor_of(request), "source": Source.ADMIN}
+            return jobs.preview_rebind(wishes=wishes, reason=data["reason"], **by)
+    except BadList as error:
+        raise Invalid(error.code, "\n".join([str(error), *error.problems[1:]]), "file") from error
     except (BadFile, MissingColumn) as error:
         raise Invalid("bad_file", str(error), "file") from error
 

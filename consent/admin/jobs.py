@@ -236,7 +236,7 @@ def _summary(job: BulkJob) -> list[dict[str, Any]]:
 
 
 def _sample(job: BulkJob) -> list[dict[str, Any]]:
-    names = ("organization", "name", "before", "after", "used_before", "used_after", "since", "outcome")
+    names = ("organization", "external_id", "name", "before", "after", "used_before", "used_after", "since", "outcome")
     return [_shown({name: getattr(row, name) for name in names}) for row in reports.sample(job)]
 
 
@@ -250,6 +250,8 @@ def title_of(job: BulkJob) -> str:
             return gettext("Default of %(default)s: opted in") % words
         case JobKind.PLAN_DEFAULT:
             return gettext("Default of %(default)s: opted out") % words
+        case JobKind.REBIND:
+            return gettext("External ids to other subjects")
         case JobKind.IMPORT:
             return gettext("Import of %(file)s") % words
     product = SURFACES[job.surface].product.label

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor, split_ident
-from accounts.models import Plan, Subscription
+from accounts.models import Organization, Plan, Subscription
 
 from .. import actors, targets
 from ..event_kinds import ACCESS_KINDS
@@ -70,7 +70,8 @@ class OrganizationSearch(ReadOnlyAdmin):
 
     def matching(self, term: str) -> Q:
         pk, _external = split_ident(term)
-        return Q(organization_id=pk) if pk else Q(organization__external_id=term.removeprefix("external:"))
+        named = Organization.objects.with_external_id(term.removeprefix("external:"))
+        return Q(organization_id=pk) if pk else Q(organization__in=named.values("pk"))
 
 
 class LedgerList(ChangeList):

@@ -49,7 +49,7 @@ class MemberAdmin(OperatorAdmin):
             return queryset.filter(pk=pk) | queryset.filter(organization_id=pk), False
         if "@" in term:
             return queryset.filter(user__email=term.lower()), False
-        return queryset.filter(external_id=term.removeprefix("external:")), False
+        return queryset.with_external_id(term.removeprefix("external:")), False
 
     @admin.display(description=_("e-mail"))
     def email(self, member: Member) -> str:

@@ -62,12 +62,12 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         if pk is not None:
             queryset = queryset.filter(pk=pk)
         elif external_id is not None:
-            queryset = queryset.filter(external_id=external_id)
+            queryset = queryset.identified_by(term)
         elif "@" in term:
             theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term.lower())
-            queryset = queryset.filter(Exists(theirs) | Q(external_id=term))
+            queryset = queryset.filter(Exists(theirs) | Q(pk__in=queryset.with_external_id(term).values("pk")))
         elif term:
-            exactly = queryset.filter(external_id=term)
+            exactly = queryset.with_external_id(term)
             named = queryset.named(term)
             if "o" in request.GET:  # a column was asked for
                 named = named.order_by(*queryset.query.order_by)

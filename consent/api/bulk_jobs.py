@@ -14,7 +14,10 @@ from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
 
 from ..bulk import approval, jobs, reports
+from ..bulk.faults import BadList
+from ..bulk.rebinding import Rebinding
 from ..bulk.selection import Selection
+from ..bulk.shapes import CHANGE, SAME
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import Source
 from ..surfaces import SURFACES
@@ -87,12 +90,17 @@ class BulkJobs(JobView):
         return self.accepted(self._submitted(values))
 
     def _previewed(self, values: dict[str, Any]) -> BulkJob:
-        beside = [name for name in ("digest", "accept_drift") if name in values]
-        missing = [name for name in ("surface", "choice", "select") if name not in values]
-        faults = [fault(body_pointer(name), _("This goes with “dry_run”: false.")) for name in beside]
+        beside: list[str] = [name for name in ("digest", "accept_drift") if name in values]
+        if "rebind" in values:
+            beside += [name for name in ("surface", "choice", "select") if name in values]
+        needed = () if "rebind" in values else ("surface", "choice", "select")
+        missing = [name for name in needed if name not in values]
+        faults = [fault(body_pointer(name), _("This does not go with the rest.")) for name in beside]
         faults += [fault(body_pointer(name), _("This field is required.")) for name in missing]
         if faults:
             raise invalid(faults)
+        if "rebind" in values:
+            return self._rebinding(values)
         return jobs.preview_choice(
             surface=SURFACES[values["surface"]],
             choice=values["choice"],
@@ -101,6 +109,17 @@ class BulkJobs(JobView):
             actor=self.actor,
             source=Source.API,
         )
+
+    def _rebinding(self, values: dict[str, Any]) -> BulkJob:
+        wishes = [
+            Rebinding(n, each["external_id"], each["organization"], each.get("member") or "")
+            for n, each in enumerate(values["rebind"], start=1)
+        ]
+        reason = values.get("reason", "")
+        try:
+            return jobs.preview_rebind(wishes=wishes, reason=reason, actor=self.actor, source=Source.API)
+        except BadList as error:
+            raise invalid([fault(body_pointer("rebind"), text) for text in error.problems]) from None
 
     def _submitted(self, values: dict[str, Any]) -> BulkJob:
         """What was previewed runs; what the caller says of it besides has to be what was previewed."""
@@ -135,10 +154,10 @@ class BulkJobRows(JobView):
 
     def get(self, request: Request, job: str) -> Response:
         of, refused = self.job(job), bool(self.params.get("refused"))
-        kept: Any = of.import_rows if of.kind == JobKind.IMPORT else of.rows
-        rows = kept.all()
+        kept: dict[str, Any] = {JobKind.IMPORT: of.import_rows, JobKind.REBIND: of.rebind_rows}
+        rows = kept.get(of.kind, of.rows).all()
         if refused:
-            rows = rows.exclude(outcome="") if of.kind == JobKind.IMPORT else rows.exclude(refusal="")
+            rows = rows.exclude(**{"outcome__in": ("", CHANGE, SAME)} if of.kind in kept else {"refusal": ""})
         found, following = self.paginator.page(request, rows)
         before = found[0].number - 1 if found else 0
         listed = reports.listed_rows(of, refused=refused, after=before, limit=len(found))

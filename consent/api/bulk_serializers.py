@@ -12,6 +12,14 @@ from ..surfaces import SURFACES
 from .fields import Input, Instant, OneOf, Text
 
 
+class RebindingInput(Input):
+    """An external id, and whom it is to mean: an organization, or a member of it."""
+
+    external_id = Text()
+    organization = Text()
+    member = Text(required=False, allow_null=True)
+
+
 class BulkJobOutput(serializers.Serializer[Any]):
     """Counts are the preview's until the job runs; `rate` is rows a second, `eta` seconds to go."""
 
@@ -135,6 +143,7 @@ class BulkJobRowOutput(serializers.Serializer[Any]):
 
     row = serializers.IntegerField()
     organization = serializers.CharField()
+    member = serializers.SerializerMethodField()
     external_id = serializers.SerializerMethodField()
     choice = serializers.SerializerMethodField()
     refusal = serializers.SerializerMethodField()
@@ -145,6 +154,9 @@ class BulkJobRowOutput(serializers.Serializer[Any]):
     used_before = serializers.BooleanField(allow_null=True)
     used_after = serializers.BooleanField(allow_null=True)
     since = serializers.SerializerMethodField()
+
+    def get_member(self, row: ListedRow) -> str | None:
+        return row.member or None
 
     def get_external_id(self, row: ListedRow) -> str | None:
         return row.external_id or None
@@ -175,6 +187,7 @@ class BulkJobInput(Input):
     choice = OneOf(choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value], required=False)
     reason = Text(required=False, allow_blank=True)
     select = serializers.JSONField(required=False)
+    rebind = RebindingInput(many=True, required=False, allow_empty=False)
     dry_run = serializers.BooleanField(required=False, default=True)
     digest = Text(required=False)
     accept_drift = serializers.BooleanField(required=False)

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Any] = {
         "id": _MEMBER, "external_id": "ada", "email": "ada@acme.example", "name": "Ada Lindqvist", "role": "admin",
         "status": "active",
     },
+    "WithdrawalInput": {"reason": "Given by mistake, ticket 4711"},
     "MemberInput": {"email": "ada@acme.example", "name": "Ada Lindqvist", "role": "admin", "external_id": "ada"},
     "MemberChange": {"role": "auditor"},
     "SettingOutput": {
@@ -64,9 +65,9 @@ EXAMPLES: dict[str, Any] = {
         "error": None,
     },
     "BulkJobRowOutput": {
-        "row": 1, "organization": _ID, "external_id": "acme", "choice": "opted_out", "refusal": None, "name": "Acme",
-        "plan": "le_chat_pro", "before": "default", "after": "opted_out", "used_before": True, "used_after": False,
-        "since": None,
+        "row": 1, "organization": _ID, "member": None, "external_id": "acme", "choice": "opted_out", "refusal": None,
+        "name": "Acme", "plan": "le_chat_pro", "before": "default", "after": "opted_out", "used_before": True,
+        "used_after": False, "since": None,
     },
     "EndpointInput": {"url": "https://hooks.example.com/consent", "kinds": ["choice.opted_out"]},
     "EndpointChange": {"status": "paused"},

@@ -63,6 +63,8 @@ class Organizations(ApiView):
                 rows = rows.filter(subscriptions__plan=_filter_plan(value), subscriptions__ended_at=None)
             elif name == "search":
                 rows = rows.named(value)
+            elif name == "external_id":
+                rows = rows.with_external_id(value)
             else:
                 rows = rows.filter(**{name: value})
         found, following = self.paginator.page(request, rows.prefetch_related(_LIVE))

@@ -168,6 +168,10 @@ class ReasonInput(Input):
     reason = Text(required=False, allow_blank=True)
 
 
+class WithdrawalInput(Input):
+    reason = Text()
+
+
 class LockInput(Input):
     reason = Text()
     reference = Text()

@@ -2,7 +2,19 @@
 
 from django.urls import URLPattern, path
 
-from . import bulk_jobs, catalogue, decisions, events, keys, members, organizations, privacy_settings, stream, webhooks
+from . import (
+    bulk_jobs,
+    catalogue,
+    decisions,
+    events,
+    external_ids,
+    keys,
+    members,
+    organizations,
+    privacy_settings,
+    stream,
+    webhooks,
+)
 
 app_name = "api"
 
@@ -26,6 +38,12 @@ urlpatterns: list[URLPattern] = [
     path(_MEMBER, members.MemberDetail.as_view(), name="member"),
     path(f"{_ORGANIZATION}invitations/", members.Invitations.as_view(), name="invitations"),
     path(f"{_ORGANIZATION}invitations/<str:invitation>/", members.InvitationDetail.as_view(), name="invitation"),
+    path(
+        f"{_ORGANIZATION}external-ids/<str:value>/",
+        external_ids.OrganizationExternalId.as_view(),
+        name="organization-external-id",
+    ),
+    path(f"{_MEMBER}external-ids/<str:value>/", external_ids.MemberExternalId.as_view(), name="member-external-id"),
     path(
         f"{_ORGANIZATION}privacy-settings/",
         privacy_settings.OrganizationSettings.as_view(),

@@ -25,7 +25,7 @@ from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
 from ..models import ActorType, Source
 from ..services.errors import Refused
 from ..surfaces import SURFACES
-from . import rows, shapes
+from . import rebinding, rows, shapes
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .imports import applying
 from .selection import Selection
@@ -125,7 +125,8 @@ def _chunk(mine: BulkJob, size: int) -> BulkJob:
 
 
 def _work(job: BulkJob, last: int) -> None:
-    outcomes = applying.apply(job, last) if job.kind == JobKind.IMPORT else _apply(job, last)
+    apply = {JobKind.IMPORT: applying.apply, JobKind.REBIND: rebinding.apply}.get(JobKind(job.kind), _apply)
+    outcomes = apply(job, last)
     changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
     job.changed += changed
     job.unchanged += unchanged

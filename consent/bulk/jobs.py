@@ -2,8 +2,9 @@
 
 import copy
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -20,9 +21,10 @@ from ..rules import Choice
 from ..services import layers
 from ..services.errors import Invalid, Refused
 from ..surfaces import Scope, Surface
-from . import lists, rows, shapes
+from . import lists, rebinding, rows, shapes
 from .approval import answering_person, require_approver
-from .selection import ListFile, Selection, Wish, unknown_idents
+from .rebinding import Rebinding
+from .selection import Fault, ListFile, Selection, Wish, unknown_idents
 
 _NAMED = 5  # unknown organizations
 
@@ -102,6 +104,18 @@ def _check_default(plan: Plan, default: str) -> None:
         raise Invalid("default", " ".join(error.messages), "default") from error
 
 
+def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source: str, reason: str = "") -> BulkJob:
+    """A job that gives external ids to other subjects than they ever meant; nothing is changed yet (R16).
+
+    Raises Forbidden, Invalid without a reason, BadList for rows that can't be meant, BadFile.
+    """
+    require(actor, Permission.EXTERNAL_IDS, None)
+    reason = layers.clean_text(reason, "reason", required=True)
+    job = BulkJob(kind=JobKind.REBIND, reason=reason, loosens=True)
+    with transaction.atomic():
+        return _preview(job, actor, source, None, wishes)
+
+
 def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that takes back what `job` changed, where nobody has chosen or confirmed since."""
     require(actor, Permission.CONSENT_CHOOSE, None)
@@ -111,12 +125,15 @@ def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -
         raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
     if not job.is_over or not job.changed:
         raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
+    reason = layers.clean_text(reason, "reason", required=job.kind == JobKind.REBIND)
     undo = BulkJob(
-        kind=JobKind.UNDO,
+        # Taking a rebinding back is a rebinding, dated from then.
+        kind=JobKind.REBIND if job.kind == JobKind.REBIND else JobKind.UNDO,
+        loosens=job.kind == JobKind.REBIND,
         product=job.product,
         surface=job.surface,
         undoes=job,
-        reason=layers.clean_text(reason, "reason"),
+        reason=reason,
     )
     with transaction.atomic():
         return _preview(undo, actor, source, None, None)
@@ -127,7 +144,7 @@ def _preview(
     actor: Actor,
     source: str,
     selection: Selection | None,
-    wishes: Wishes | None,
+    wishes: Wishes | Iterable[Rebinding | Fault] | None,
 ) -> BulkJob:
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
@@ -137,15 +154,17 @@ def _preview(
     kept = selection if wishes is None else None
     job.selection = kept.to_json() if kept else {}
     job.save(force_insert=True)
-    if job.undoes is not None:
+    if job.kind == JobKind.REBIND:
+        _freeze_rebind(job, wishes)
+    elif job.undoes is not None:
         rows.freeze_undo(job, job.undoes)
     elif isinstance(wishes, QuerySet):
         rows.freeze_query(job, wishes)
     elif wishes is not None:
-        _freeze_list(job, wishes, selection)
+        _freeze_list(job, cast("Mapping[uuid.UUID, str] | ListFile", wishes), selection)
     elif selection is not None:
         rows.freeze_selection(job, selection)
-    if job.loosens or job.kind == JobKind.UNDO:
+    if job.kind != JobKind.REBIND and (job.loosens or job.kind == JobKind.UNDO):
         rows.note_versions(job)
     seen = rows.preview(job)
     # A default that becomes "in" loosens for those who come later, even where nobody is subscribed.
@@ -155,6 +174,13 @@ def _preview(
     job.preview, job.summary, job.digest = dict(seen.outcomes), seen.summary, rows.digest(job, kept)
     job.save(update_fields=["loosens", "preview", "summary", "digest"])
     return job
+
+
+def _freeze_rebind(job: BulkJob, wishes: Any) -> None:
+    if job.undoes is not None:
+        rebinding.freeze_undo(job, job.undoes)
+    else:
+        rebinding.freeze(job, wishes)
 
 
 def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selection: Selection | None) -> None:

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..job_models import BulkJob, JobKind
+from . import rebinding, shapes
 from . import rows as job_rows
-from . import shapes
 from .exports import CSV, Out, csv_writer, json_writer
 from .imports.preview import before_and_after, rows_with_setting
 
@@ -46,6 +46,7 @@ class ListedRow(NamedTuple):
     used_after: bool | None = None
     since: str = ""
     loosens: bool | None = None
+    member: str = ""  # whom an external id is to mean
 
 
 class SampleRow(NamedTuple):
@@ -64,6 +65,14 @@ class SampleRow(NamedTuple):
 
 def sample(job: BulkJob, size: int = 10) -> list[SampleRow]:
     """Some rows: of an import those that loosen first, of all else those that would change."""
+    if job.kind == JobKind.REBIND:
+        return [
+            SampleRow(
+                str(row.organization.pk), row.external_id, row.organization.name, row.before, row.after, row.outcome,
+                None, None,
+            )
+            for row in rebinding.sample(job, size)
+        ]  # fmt: skip
     if job.kind != JobKind.IMPORT:
         return [
             SampleRow(
@@ -89,6 +98,8 @@ def listed_rows(job: BulkJob, *, refused: bool, after: int = 0, limit: int | Non
     """
     if job.kind == JobKind.IMPORT:
         found = _of_import(job, refused, after)
+    elif job.kind == JobKind.REBIND:
+        found = _rebound(job, refused, after)
     elif job.started_at is None and not refused:
         found = _previewed(job, after)
     else:
@@ -145,6 +156,18 @@ def _import_row(job: BulkJob, row: Any) -> ListedRow:
         row.since.isoformat() if row.since else "",
         row.loosens,
     )
+
+
+def _rebound(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
+    """The ids that are rebound, and whom they mean now and then; a CSV of them goes into such a job again."""
+    for row in rebinding.listed(job, after):
+        passed_over = "" if row.outcome in (shapes.CHANGE, shapes.SAME) else row.outcome
+        if passed_over or not refused:
+            organization, member = row.organization, str(row.member or "")
+            yield ListedRow(
+                row.number, str(organization.pk), row.external_id, "", passed_over, organization.name,
+                before=row.before, after=row.after, member=member,
+            )  # fmt: skip
 
 
 def write_rows(job: BulkJob, out: Out, form: str, *, refused: bool) -> None:

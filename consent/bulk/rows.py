@@ -17,7 +17,7 @@ from accounts.models import Organization
 
 from ..job_models import BulkJob, JobKind
 from ..models import PrivacySetting
-from . import shapes
+from . import rebinding, shapes
 from .selection import Selection
 from .shapes import Answer, Shape
 from .statements import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
@@ -105,6 +105,11 @@ def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[G
 
 def preview(job: BulkJob) -> Preview:
     """Counted by the database; the rules are asked once about each kind of state that occurs."""
+    if job.kind == JobKind.REBIND:
+        found = rebinding.preview(job)
+        same = {"plan": "", "before": "", "after": "", "used_before": None, "used_after": None}
+        lines = [same | {"outcome": outcome, "count": count} for outcome, count in found.most_common()]
+        return Preview(dict(found), loosens=True, summary=lines)
     outcomes: Counter[str] = Counter()
     groups = shapes_of(job, 0, job.matched)
     for group in groups:
@@ -171,6 +176,8 @@ def summary(job: BulkJob, groups: list[Group]) -> list[dict[str, Any]]:
 
 def digest(job: BulkJob, selection: Selection | None) -> str:
     """What the rows, and the settings they meet, are now: other once any of the selection came, went or changed."""
+    if job.kind == JobKind.REBIND:
+        return rebinding.digest(job)
     seen = hashlib.sha256(f"{job.kind}|{job.product}|{job.plan}|{job.wanted}|{job.reason}".encode())
     for pk, wanted, version in _facts(job, selection):
         seen.update(f"\n{pk}|{wanted}|{version or 0}".encode())

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import split_ident
 from accounts.fields import parse_id
-from accounts.models import Organization, OrganizationKind, OrganizationStatus, Plan
+from accounts.models import Binding, Organization, OrganizationKind, OrganizationStatus, Plan
 
 from ..models import Choice, PrivacySetting, ReasonCode
 from ..services.errors import Invalid
@@ -99,8 +99,9 @@ class Selection:
 
 def _named(idents: tuple[str, ...]) -> Q:
     ids = [pk for ident in idents if (pk := parse_id(ident))]
-    external = [ident.removeprefix("external:") for ident in idents if ident.startswith("external:")]
-    return Q(pk__in=ids) | Q(external_id__in=external)
+    external = {value for ident in idents if (value := split_ident(ident)[1])}
+    named = Binding.objects.live().of_organizations().filter(value__in=external)
+    return Q(pk__in=ids) | Q(pk__in=named.values("organization"))
 
 
 def _clean(name: str, value: object) -> Any:
@@ -209,12 +210,11 @@ def _find(idents: list[str]) -> dict[str, uuid.UUID]:
     """ident → id of the organization that has it."""
     split = {ident: split_ident(ident) for ident in idents}
     pks = [pk for pk, _external_id in split.values() if pk]
-    external_ids = [external_id for _pk, external_id in split.values() if external_id]
+    external_ids = {external_id for _pk, external_id in split.values() if external_id}
     of_pk = set(Organization.objects.filter(pk__in=pks).values_list("pk", flat=True)) if pks else set()
-    known = Organization.objects.filter(external_id__in=external_ids) if external_ids else Organization.objects.none()
-    of_external_id = dict(known.values_list("external_id", "pk"))
+    of_external_id = Binding.objects.organizations_named(external_ids)
     found = {}
     for ident, (pk, external_id) in split.items():
-        if organization := pk if pk in of_pk else of_external_id.get(external_id):
+        if organization := pk if pk in of_pk else of_external_id.get(external_id or ""):
             found[ident] = organization
     return found

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Permission
 from accounts.catalogue import TrainingDefault
-from accounts.models import Member, Organization, Plan
+from accounts.models import Binding, Member, Organization, Plan
 
 from .. import actors, targets
 from ..event_kinds import ACCESS_KINDS, EventKind
@@ -71,10 +71,11 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     members = {member.pk: str(member.user) for member in about}
     plans = dict(Plan.objects.values_list("key", "name"))
     names = targets.labels(events, viewer)
+    external_ids = _external_ids(events)
     return [
         _access_row(event, who[event.pk], names)
         if event.kind in ACCESS_KINDS
-        else _row(event, who[event.pk], event.reference if viewer.is_operator else "", members, plans)
+        else _row(event, who[event.pk], event.reference if viewer.is_operator else "", members, plans | external_ids)
         for event in events
     ]
 
@@ -82,8 +83,17 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
 Names = dict[Any, str]
 
 
-def _row(event: ConsentEvent, who: str, reference: str, members: Names, plans: dict[str, str]) -> Row:
-    word = _words(event.kind, plans)
+def _external_ids(events: Sequence[ConsentEvent]) -> dict[str, str]:
+    """The texts of the external ids that these events name by their keys, as far as they are not erased."""
+    told = [event for event in events if event.kind.startswith("external_id.")]
+    keys = {int(key) for event in told for key in (event.before, event.after) if key}
+    found = Binding.objects.filter(pk__in=keys).values_list("pk", "value") if keys else ()
+    return {str(pk): value or _("erased") for pk, value in found}
+
+
+def _row(event: ConsentEvent, who: str, reference: str, members: Names, texts: dict[str, str]) -> Row:
+    """`texts`: what the keys of plans and of external ids stand for."""
+    word = _words(event.kind, texts)
     before, after = (word(value) if value else "" for value in (event.before, event.after))
     return Row(
         at=event.recorded_at,
@@ -125,12 +135,13 @@ def _subject(event: ConsentEvent, members: Names) -> str:
     return str(kind.label)
 
 
-def _words(kind: str, plans: dict[str, str]) -> Callable[[str], str]:
+def _words(kind: str, texts: dict[str, str]) -> Callable[[str], str]:
     """How the before and after of this kind of event are said."""
     vocabularies: dict[str, dict[str, Any]] = {
         "choice": dict(Choice.choices),
-        "plan": {**plans, **dict(TrainingDefault.choices)},
-        "subscription": {**plans},
+        "plan": {**texts, **dict(TrainingDefault.choices)},
+        "subscription": {**texts},
+        "external_id": {**texts},
         "lock": {"locked": _("locked"), "unlocked": _("not locked")},
         "member": dict(Member.Role.choices),
         "organization": {

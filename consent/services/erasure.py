@@ -38,7 +38,7 @@ from ..operator_models import OperatorRequest
 from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from ..webhook_models import WebhookAttempt
-from . import choices, credentials, members, organizations, trail
+from . import choices, credentials, external_ids, layers, members, organizations, trail
 from .errors import Invalid, Refused
 
 REASON = "Erased."
@@ -151,15 +151,18 @@ def _leave(member: Member, words: _Words, actor: Actor, source: str) -> None:
             choices.choose(surface=surface, organization=organization, **chosen)
         if not organization.is_closed:
             organizations.close_organization(organization=organization, actor=actor, source=source, reason=REASON)
-        changes: dict[str, Any] = {"name": _("Erased person")}
-        if words.are_in(organization.external_id):
-            changes["external_id"] = None
         organization.refresh_from_db()
-        organizations.update_organization(organization=organization, actor=actor, source=source, **changes)
+        name = _("Erased person")
+        organizations.update_organization(organization=organization, actor=actor, source=source, name=name)
+        _erase_ids(organization, None, words, actor, source)
     elif not member.has_left and not organization.is_closed:
         members.remove_member(member=member, actor=actor, source=source)
-    if words.are_in(member.external_id):
-        Member.objects.filter(pk=member.pk).update(external_id=None)
+    _erase_ids(organization, member, words, actor, source)
+
+
+def _erase_ids(organization: Organization, member: Member | None, words: _Words, actor: Actor, source: str) -> None:
+    origin = layers.origin(actor, source, Permission.EXTERNAL_IDS, organization, reason=REASON)
+    external_ids.erase(external_ids.locked(organization, member), words.are_in, origin)
 
 
 def _end_sessions(person: User) -> int:

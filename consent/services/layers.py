@@ -14,7 +14,7 @@ from accounts.models import Member, Organization, Plan
 
 from .. import ledger
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
-from ..rules import MEMBER_START, State
+from ..rules import MEMBER_START, Reason, State
 from ..surfaces import Surface
 from .errors import ConfirmationRequired, Invalid
 
@@ -103,6 +103,11 @@ def lock_member(member: Member) -> Member:
         .select_related("organization", "user")
         .get(pk=member.pk)
     )
+
+
+def membership_state(joined_at: dt.datetime, *, left: bool = False) -> State:
+    """What an event says of the membership: `since` is the last joining."""
+    return State(allowed=not left, reason_code=Reason.MEMBER_LEFT if left else Reason.DEFAULT, since=joined_at)
 
 
 def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> None:

@@ -16,13 +16,14 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
-from accounts.models import Member, MemberRole, MemberStatus, Organization, User
+from accounts.models import Binding, Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
 from ..models import EventKind
-from ..rules import Reason, State
+from ..rules import Reason
 from . import credentials, layers
 from .errors import Invalid, Refused
+from .external_ids import Subject, clean_external_id, give, start, taken, taken_meanwhile
 
 
 def clean_email(email: str) -> str:
@@ -42,21 +43,6 @@ def clean_role(role: str) -> MemberRole:
     return MemberRole(role)
 
 
-def clean_external_id(external_id: str | None) -> str | None:
-    """None for empty; raises Invalid where it is too long, or could not stand in an address."""
-    text = layers.clean_text(external_id or "", "external_id", length=200)
-    if "/" in text:
-        raise Invalid(
-            "invalid", _("An external id can't have a slash: it stands in the addresses of the API."), "external_id"
-        )
-    return text or None
-
-
-def membership_state(joined_at: dt.datetime, *, left: bool = False) -> State:
-    """What an event says of the membership: `since` is the last joining."""
-    return State(allowed=not left, reason_code=Reason.MEMBER_LEFT if left else Reason.DEFAULT, since=joined_at)
-
-
 @transaction.atomic
 def add_member(
     *,
@@ -72,7 +58,7 @@ def add_member(
 
     Only the provider adds people (R19): an organization invites them, and they join themselves. An existing user's name
     is left alone. Raises Forbidden, Invalid, ConfirmationRequired, Refused (is a member already, personal organization,
-    closed account, external id taken).
+    closed account, an external id that ever meant another).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
     if not origin.by_operator:
@@ -109,12 +95,16 @@ def _let_in(
         raise Refused("personal", _("A personal organization has its owner and nobody else."))
     user = get_or_create_user(address, layers.clean_text(name, "name", length=200))
     member = Member.objects.select_for_update(no_key=True).filter(organization=organization, user=user).first()
-    _refuse_taken(organization, external_id, member)
     if member is None:
+        if external_id and Binding.objects.ever(external_id, organization.pk).exists():
+            raise taken(external_id)
         return join(organization, user, wanted_role, external_id, origin)
     if not member.has_left:
         raise Refused("exists", _("This person is a member already."))
-    return _join_again(member, wanted_role, external_id, origin)
+    member = _join_again(member, wanted_role, origin)
+    if external_id:
+        give(Subject(organization, member), external_id, origin)
+    return member
 
 
 def get_or_create_user(address: str, name: str) -> User:
@@ -126,9 +116,11 @@ def get_or_create_user(address: str, name: str) -> User:
 def join(organization: Organization, user: User, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
     """A first joining; the caller has locked or just made the organization."""
     at = ledger.clock(organization.created_at)
-    member = Member.objects.create(
-        organization=organization, user=user, role=role, external_id=external_id, joined_at=at, changed_at=at
-    )
+    with taken_meanwhile():
+        member = Member.objects.create(
+            organization=organization, user=user, role=role, external_id=external_id, joined_at=at, changed_at=at
+        )
+    start([(Subject(organization, member), external_id, at)], at)
     note_others([organization.pk])
     _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
     return member
@@ -144,7 +136,7 @@ def note_others(organizations: Iterable[uuid.UUID]) -> None:
     Organization.objects.filter(pk__in=several.values("pk")).update(had_others=True)
 
 
-def _join_again(member: Member, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
+def _join_again(member: Member, role: str, origin: ledger.Origin) -> Member:
     at = ledger.clock(member.changed_at)
     member.role, member.status, member.joined_at, member.left_at, member.changed_at = (
         role,
@@ -153,8 +145,7 @@ def _join_again(member: Member, role: str, external_id: str | None, origin: ledg
         None,
         at,
     )
-    member.external_id = external_id or member.external_id
-    member.save(update_fields=["role", "status", "joined_at", "left_at", "changed_at", "external_id"])
+    member.save(update_fields=["role", "status", "joined_at", "left_at", "changed_at"])
     _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
     return member
 
@@ -168,21 +159,17 @@ class MemberChanges(TypedDict, total=False):
 def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpack[MemberChanges]) -> Member:
     """Change role or external id; what is the same already writes nothing.
 
-    With a lesser role the person's keys and webhooks there are suspended (R18). Raises Forbidden, Invalid,
-    ConfirmationRequired, Refused (has left, last owner, personal organization, external id taken).
+    With a lesser role the person's keys and webhooks there are suspended (R18). None withdraws the external id shown.
+    Raises Forbidden, Invalid, ConfirmationRequired, Refused (has left, last owner, personal organization, an external
+    id that ever meant another).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
     organization = layers.lock_organization(member.organization)
     member = layers.lock_member(member)
     if member.has_left:
         raise Refused("member_left", _("This member has left the organization."))
-    if "external_id" in changes and (external_id := clean_external_id(changes["external_id"])) != member.external_id:
-        require(actor, Permission.EXTERNAL_IDS, organization)
-        _refuse_taken(organization, external_id, member)
-        at = member.changed_at = ledger.clock(member.changed_at)
-        member.external_id = external_id
-        member.save(update_fields=["external_id", "changed_at"])
-        _record(member, EventKind.MEMBER_UPDATED, origin, at)
+    if "external_id" in changes:
+        give(Subject(organization, member), clean_external_id(changes["external_id"]), origin)
     if "role" in changes and (role := clean_role(changes["role"])) != member.role:
         if organization.kind == Organization.Kind.PERSONAL:
             raise Refused("personal", _("The one person of a personal organization is its owner."), "role")
@@ -225,7 +212,7 @@ def _record(
         member=member,
         origin=origin,
         at=at,
-        state=membership_state(member.joined_at, left=member.has_left),
+        state=layers.membership_state(member.joined_at, left=member.has_left),
         before=before,
         after=after,
     )
@@ -235,12 +222,6 @@ def _record(
 def _refuse_closed(organization: Organization) -> None:
     if organization.is_closed:
         raise Refused(Reason.ORGANIZATION_CLOSED, _("The account is closed; reopen it first."))
-
-
-def _refuse_taken(organization: Organization, external_id: str | None, member: Member | None) -> None:
-    others = Member.objects.filter(organization=organization, external_id=external_id)
-    if external_id and (others.exclude(pk=member.pk) if member else others).exists():
-        raise Refused("exists", _("Another member has this external id."), "external_id")
 
 
 def _refuse_last_owner(member: Member) -> None:

@@ -1,16 +1,15 @@
 """Organizations: creating (one or many), changing, closing, reopening."""
 
-import contextlib
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, require
+from accounts.access import Actor, Permission
 from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
@@ -19,8 +18,9 @@ from .. import ledger, rules
 from ..models import ConsentEvent, EventKind
 from ..rules import Choice, State
 from ..surfaces import organization_surface
-from . import layers, members, one_person
+from . import external_ids, layers, members, one_person
 from .errors import Invalid, Refused
+from .external_ids import Subject
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
@@ -77,7 +77,7 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
     return dataclasses.replace(
         draft,
         name=clean_name(draft.name),
-        external_id=members.clean_external_id(draft.external_id),
+        external_id=external_ids.clean_external_id(draft.external_id),
         country=clean_country(draft.country),
         owner=(members.clean_email(draft.owner[0]), layers.clean_text(draft.owner[1], "name", length=200))
         if draft.owner
@@ -98,9 +98,9 @@ def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, s
     """
     origin = layers.origin(actor, source, Permission.ORGANIZATION_CREATE, None)
     drafts = [clean_draft(draft) for draft in drafts]
-    _refuse_taken([draft.external_id for draft in drafts if draft.external_id])
+    external_ids.refuse_taken([draft.external_id for draft in drafts if draft.external_id])
     at = ledger.clock()
-    with _external_id_free():
+    with external_ids.taken_meanwhile():
         made = Organization.objects.bulk_create(
             Organization(
                 name=draft.name,
@@ -113,6 +113,7 @@ def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, s
             for draft in drafts
         )
     pairs = list(zip(made, drafts, strict=True))
+    external_ids.start([(Subject(each), draft.external_id, at) for each, draft in pairs], at)
     ledger.record(
         [
             ledger.event(
@@ -185,26 +186,6 @@ def _start_layers(
     ledger.record(starts)
 
 
-def _refuse_taken(external_ids: Sequence[str]) -> None:
-    if len(set(external_ids)) != len(external_ids):
-        raise Invalid("duplicate", _("Two of the new organizations have the same external id."), "external_id")
-    taken = Organization.objects.filter(external_id__in=external_ids).values_list("external_id", flat=True).first()
-    if taken:
-        raise Refused("exists", _("The external id “%(value)s” is taken.") % {"value": taken}, "external_id")
-
-
-@contextlib.contextmanager
-def _external_id_free() -> Iterator[None]:
-    """What was free when it was looked up may have been taken by the time it is written."""
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError as error:
-        if "external_id" not in str(error):
-            raise
-        raise Refused("exists", _("The external id has just been taken."), "external_id") from error
-
-
 class OrganizationChanges(TypedDict, total=False):
     name: str
     external_id: str | None
@@ -216,7 +197,10 @@ class OrganizationChanges(TypedDict, total=False):
 def update_organization(
     *, organization: Organization, actor: Actor, source: str, reason: str = "", **changes: Unpack[OrganizationChanges]
 ) -> Organization:
-    """Change details; what is the same already writes nothing. Raises Forbidden, Invalid, Refused."""
+    """Change details; what is the same already writes nothing. None as external id withdraws the one shown.
+
+    Raises Forbidden, Invalid, Refused.
+    """
     origin = layers.origin(
         actor, source, Permission.ORGANIZATION_EDIT, organization, reason=layers.clean_text(reason, "reason")
     )
@@ -226,16 +210,13 @@ def update_organization(
         wanted["name"] = clean_name(changes["name"])
     if "country" in changes:
         wanted["country"] = clean_country(changes["country"])
-    if "external_id" in changes:
-        wanted["external_id"] = members.clean_external_id(changes["external_id"])
     changed = {field: value for field, value in wanted.items() if getattr(organization, field) != value}
-    if "external_id" in changed:
-        require(actor, Permission.EXTERNAL_IDS, organization)
-    if changed.get("external_id"):
-        _refuse_taken([str(changed["external_id"])])
     if changed:
         # Names stay out of the ledger (R14): the event says which fields, not what is in them.
         _save(organization, EventKind.ORGANIZATION_UPDATED, origin, changed, after=", ".join(sorted(changed)))
+    if "external_id" in changes:
+        value = external_ids.clean_external_id(changes["external_id"])
+        external_ids.give(Subject(organization), value, origin)
     if "kind" in changes and changes["kind"] != organization.kind:
         _check_kind(organization, changes["kind"])
         _change_kind(organization, changes["kind"], origin)
@@ -276,8 +257,7 @@ def _save(
     at = at or ledger.clock(organization.changed_at)
     for field, value in {**changed, "changed_at": at}.items():
         setattr(organization, field, value)
-    with _external_id_free():
-        organization.save(update_fields=[*changed, "changed_at"])
+    organization.save(update_fields=[*changed, "changed_at"])
     ledger.record(
         [
             ledger.event(

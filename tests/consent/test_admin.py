@@ -240,7 +240,7 @@ def test_page__of_an_organization__says_what_is_decided(cast: Cast, operator: Cl
             "change",
             [],
             {"name": "Kvasir", "kind": "team", "country": "no", "external_id": "k-1"},
-            ["organization.updated"],
+            ["organization.updated", "external_id.given"],
         ),
         ("change", [], {"name": "Kvasir Labs", "kind": "team"}, []),
         ("members", [], {"email": "new@kvasir.example", "role": "auditor"}, ["member.joined"]),
@@ -358,7 +358,7 @@ def member_url(cast: Cast, name: str) -> str:
     ("name", "sent", "kind"),
     [
         ("change", {"role": "admin", "external_id": ""}, "member.role_changed"),
-        ("change", {"role": "member", "external_id": "d-1"}, "member.updated"),
+        ("change", {"role": "member", "external_id": "d-1"}, "external_id.given"),
         ("leave", {}, "member.left"),
         ("opt_out", {}, "choice.opted_out"),
     ],

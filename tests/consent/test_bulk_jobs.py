@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.access import Actor, Forbidden
 from accounts.models import Plan
 from consent.bulk import engine, jobs, rows
-from consent.bulk.lists import BadList
+from consent.bulk.faults import BadList
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob, JobStatus
 from consent.models import ConsentEvent, PrivacySetting

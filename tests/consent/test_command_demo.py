@@ -38,6 +38,9 @@ def test_demo__empty_installation__tells_a_whole_history() -> None:
     unused = {EventKind.ORGANIZATION_UPDATED, EventKind.ORGANIZATION_KIND_CHANGED, EventKind.ORGANIZATION_REOPENED}
     unused |= {
         EventKind.MEMBER_UPDATED,
+        EventKind.EXTERNAL_ID_GIVEN,
+        EventKind.EXTERNAL_ID_WITHDRAWN,
+        EventKind.EXTERNAL_ID_REBOUND,
         EventKind.MEMBER_ROLE_CHANGED,
         EventKind.CHOICE_CONFIRMED,
         EventKind.LOCK_LIFTED,

@@ -43,7 +43,7 @@ def test_explain__allowed__every_layer_with_its_event(acme: Organization) -> Non
     result = explain("external:acme", "le_chat", "--member", "external:ada", "--format", "json")
     assert (result.code, result.err) == (0, "")
     assert (result.json["allowed"], result.json["reason"]) == (True, "plan_default")
-    organization, member = result.json["layers"]
+    organization, member, external_id = result.json["layers"]
     started = ConsentEvent.objects.get(kind="subscription.started")
     assert organization == {
         "layer": "organization",
@@ -53,6 +53,14 @@ def test_explain__allowed__every_layer_with_its_event(acme: Organization) -> Non
         "event": started.pk,
     }
     assert (member["layer"], member["allowed"], member["event"]) == ("member", True, None)
+    joined = ConsentEvent.objects.get(kind="member.joined", member__bindings__value="ada")
+    assert external_id == {
+        "layer": "external_id",
+        "allowed": True,
+        "reason": "external_id",
+        "since": joined.recorded_at.isoformat().replace("+00:00", "Z"),
+        "event": joined.pk,
+    }
 
 
 def test_explain__denied__in_words(acme: Organization, operator: Actor) -> None:

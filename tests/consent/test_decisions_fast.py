@@ -9,10 +9,10 @@ from django.test import Client
 
 from accounts.models import ApiKey
 from config import short_way
-from consent import lookups
+from consent import ledger, lookups
 from consent.decisions import Question
 from consent.lookup_sql import STATEMENTS
-from consent.services import choices
+from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.consent.calling import Caller, World, assert_problem, by_key, make_world
 
@@ -97,15 +97,26 @@ def test_statements__one_and_many__find_the_same(world: World, as_of: bool) -> N
         surface=LE_CHAT_CONSOLE, organization=world.cast.labs, choice="opted_out",
         actor=world.cast.provider, source="admin",
     )  # fmt: skip
-    at = world.cast.labs.created_at if as_of else None
+    by: dict[str, Any] = {"actor": world.cast.provider, "source": "admin"}
+    organizations.update_organization(organization=world.cast.labs, external_id="labs", **by)
+    members.update_member(member=world.cast.labs_member, external_id="dag", **by)
+    at = ledger.clock() if as_of else None
     asked = [
-        Question(str(organization.pk), product, str(world.cast.labs_member.pk), at=at)
-        for organization in (world.cast.labs, world.cast.brage)
+        Question(organization, product, member, at=at)
+        for organization, member in (
+            (str(world.cast.labs.pk), str(world.cast.labs_member.pk)),
+            (str(world.cast.brage.pk), str(world.cast.labs_member.pk)),
+            ("external:labs", "external:dag"),
+        )
         for product in ("le_chat", "ai_studio")
     ]
     many, _now = lookups.fetch(asked)
     one = [lookups.fetch_one(question)[0] for question in asked]
-    assert [row._replace(n=0, now=0) for row in many] == [row._replace(n=0, now=0) for row in one]
+    # Which event gave an external id is looked up of one question alone.
+    same = {"n": 0, "now": 0, "named_event": None, "member_named_event": None}
+    assert [row._replace(**same) for row in many] == [row._replace(**same) for row in one]
+    assert {row.organization_id for row in one} == {world.cast.labs.pk, world.cast.brage.pk}
+    assert one[0].member_id is not None and one[-1].named() is not None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_statements__one_and_many__find_the_same(world: World, as_of: bool) -> N
 )
 def test_statements__plan__index_lookups_alone(world: World, statement: tuple[str, bool, bool]) -> None:
     vendor, one, _as_of = statement
-    question = Question(str(world.cast.labs.pk), "le_chat", str(world.cast.labs_member.pk))
+    question = Question("external:labs", "le_chat", "external:dag")
     item = lookups.asked_of(vendor, 0, question)
     many = [json.dumps([item] * 50)] if vendor == "sqlite" else [[value] * 50 for value in item]
     with connection.cursor() as cursor:
@@ -123,6 +134,11 @@ def test_statements__plan__index_lookups_alone(world: World, statement: tuple[st
         cursor.execute(explain + STATEMENTS[statement], [*item, "tck_"] if one else many)
         plan = [str(row[-1]) for row in cursor.fetchall()]
     ours = ("accounts_", "consent_")
+    # The external ids, each by the whole of its key.
+    looked_up = [line for line in plan if "binding_" in line and "binding_of_" not in line]
+    assert len(looked_up) == 2
+    if vendor == "sqlite":
+        assert "(value=?" in looked_up[0] and "(value=? AND organization_id=?" in looked_up[1]
     scans = [line for line in plan if ("Seq Scan" in line or line.startswith("SCAN ")) and any(o in line for o in ours)]
     assert scans == [] and not any("Hash Join" in line for line in plan)
 

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.models import Organization
 from consent.bulk import jobs, lists, loading
-from consent.bulk.lists import BadList
+from consent.bulk.faults import BadList
 from consent.bulk.selection import ListFile, Selection
 from consent.job_models import BulkJob
 from consent.services.errors import Invalid

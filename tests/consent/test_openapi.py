@@ -66,7 +66,7 @@ def test_description__every_operation__has_examples(described: dict[str, Any]) -
 
 
 # Bodies of DELETE are described where they are sent; an empty one is not described at all.
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"LiftInput", "NothingInput"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"LiftInput", "WithdrawalInput", "NothingInput"}))
 def test_examples__each__fits_its_schema(described: dict[str, Any], name: str) -> None:
     schemas = described["components"]["schemas"]
     known = name if name in schemas else f"Patched{name}"

@@ -204,7 +204,7 @@ def test_update__role__one_event_and_the_same_again_none(cast: Cast) -> None:
 def test_update__external_id_and_role__an_event_each_without_the_id_in_it(cast: Cast) -> None:
     last = last_event().pk
     update(cast, role="admin", external_id="m-1")
-    assert kinds_since(last) == ["member.updated", "member.role_changed"]
+    assert kinds_since(last) == ["external_id.given", "member.role_changed"]
     assert not ConsentEvent.objects.filter(after__contains="m-1").exists()
     assert update(cast, external_id=None).external_id is None
     assert verification.verify().problems == []

@@ -11,7 +11,7 @@ from accounts.models import Member, User
 from consent import actors, ledger, triggers, verification
 from consent.event_kinds import ACCESS_KINDS
 from consent.models import ConsentEvent, EventKind
-from consent.services import choices, locks, members, organizations, plans
+from consent.services import choices, external_ids, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
@@ -51,6 +51,8 @@ def everything_happened(db: None) -> Actor:
         **own, choice="opted_out", actor=Actor.from_user(member.user, confirmed=True), source="data_controls"
     )
     choices.choose(**own, choice="opted_in", actor=backend, source="ios", version_required=False)
+    given: dict[str, Any] = {"external_id": f"{CANARY}-2", "reason": "By mistake", **by}
+    external_ids.withdraw_external_id(organization=team, member=member, **given)
     members.remove_member(member=member, **by)
     members.add_member(**of_team, email=f"member.{CANARY}@example.org")
     organizations.update_organization(**of_team, name=f"{CANARY} Works", external_id=f"{CANARY}-3", country="FR")
@@ -82,6 +84,8 @@ def test_ledger__after_every_service__no_column_holds_a_name_or_an_address(every
         EventKind.CHOICE_RESTORED,  # of jobs, whose events have no text but the reason
         EventKind.PLAN_DEFAULT_CHANGED,
         EventKind.SINCE_ATTESTED,
+        EventKind.EXTERNAL_ID_REBOUND,
+        EventKind.MEMBER_UPDATED,  # of before external ids were dated
     }
     with connection.cursor() as cursor:
         for table in (triggers.LEDGER, triggers.POSITION, "consent_privacysetting"):

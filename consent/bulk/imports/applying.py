@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from django.db.models import Count, Q
 
 from accounts.access import Actor, ActorType
-from accounts.models import MemberRole, OrganizationKind
+from accounts.models import Binding, MemberRole, OrganizationKind
 
 from ... import ledger
-from ...import_models import ImportRow, ImportTable
+from ...import_models import ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
 from ...models import Source
 from ...rules import Choice
@@ -18,7 +18,7 @@ from . import organizations
 from .batches import CHANGE, Gate, apply_batch, opt, refuse
 from .fields import ImportPlan
 from .known import OPT_OUT, settle
-from .looking import SAME
+from .looking import SAME, erased_ids
 from .parsing import Parser
 from .people import Person, join
 
@@ -82,10 +82,11 @@ def _hold_back(job: BulkJob, plan: ImportPlan, last: int, parser: Parser) -> Cou
 
 def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int, parser: Parser) -> Counter[str]:
     outcomes = _hold_back(job, plan, last, parser)
+    _mark_erased(job, last)
     made = organizations.create(job, plan, origin, last)
     taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=organizations.EXISTS)
     if late := list(taken):  # somebody has created them since the file was read
-        settle(job, plan, plan.plan_rows(), late)
+        settle(job, plan, plan.plan_rows(), late, ProblemKind.REFUSED)
     if plan.kind == OrganizationKind.PERSONAL:
         for rows in _pages(job, last, ""):
             join([_owner(row) for row in rows], origin)
@@ -96,6 +97,14 @@ def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: 
     for rows in _pages(job, last, OPT_OUT):
         outcomes += _opt_out(job, plan, origin, rows)
     return +outcomes
+
+
+def _mark_erased(job: BulkJob, last: int) -> None:
+    """Rows whose external id was another's, and was erased since the file was read."""
+    if Binding.objects.of_organizations().filter(hash__gt="").exists():
+        rows = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
+        erased = erased_ids(set(rows.values_list("external_id", flat=True)))
+        rows.filter(external_id__in=erased).update(outcome=organizations.EXISTS)
 
 
 def _owner(row: ImportRow) -> Person:

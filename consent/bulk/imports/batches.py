@@ -23,7 +23,7 @@ from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
 from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from ..shapes import CHANGED_SINCE
-from .looking import SAME, attestable, opt_in_refusal, versions_of
+from .looking import SAME, attestable, ever_given, opt_in_refusal, versions_of
 from .parsing import Parser, Problem
 from .people import Person, join
 from .staging import keep_problems
@@ -106,8 +106,7 @@ def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Ou
     known: set[tuple[uuid.UUID, str | None]] = set(
         here.filter(user__email__in={row.email for row in rows}).values_list("organization_id", "user__email")
     )
-    external_ids = {row.external_id for row in rows if row.external_id}
-    known |= set(here.filter(external_id__in=external_ids).values_list("organization_id", "external_id"))
+    known |= ever_given({(_organization_of(row), row.external_id) for row in rows if row.external_id})
     versions = versions_of(organizations)
     outcomes: dict[int, str] = {}
     for row in rows:

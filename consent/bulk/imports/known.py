@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from django.db.models import Exists, OuterRef
 
-from accounts.models import Organization, Plan
+from accounts.models import Binding, Organization, Plan
 
 from ...import_models import ImportRow, ProblemKind
 from ...job_models import BulkJob
 from ...models import PrivacySetting
 from ...rules import Choice
 from .fields import ImportPlan
-from .looking import DIFFERING, SAME, settings_of
+from .looking import DIFFERING, GIVEN_BEFORE, SAME, settings_of
 from .parsing import Problem, shown
 from .staging import keep_problems
 
@@ -23,24 +23,35 @@ _PAGE = 2_000
 def settle_known(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
     """Find the rows whose external id is known, and say what each comes to; `on_page` is called after some of them."""
     plans, last = plan.plan_rows(), 0
-    here = Exists(Organization.objects.filter(external_id=OuterRef("external_id")))
+    given = Exists(Binding.objects.filter(member=None, value__gt="", value=OuterRef("external_id")))
     while True:
-        known = list(job.import_rows.filter(here, outcome="", number__gt=last).order_by("number")[:_PAGE])
+        known = list(job.import_rows.filter(given, outcome="", number__gt=last).order_by("number")[:_PAGE])
         if not known:
             return
         last = known[-1].number
-        settle(job, plan, plans, known)
+        settle(job, plan, plans, known, ProblemKind.BAD)
         on_page()
 
 
-def settle(job: BulkJob, plan: ImportPlan, plans: Sequence[Plan], rows: Sequence[ImportRow]) -> None:
-    """Mark these rows by what they find, their organization's id in place of the new one, and tell the differences."""
-    external_ids = [row.external_id for row in rows]
-    here = {each.external_id: each for each in Organization.objects.filter(external_id__in=external_ids)}
+def settle(
+    job: BulkJob, plan: ImportPlan, plans: Sequence[Plan], rows: Sequence[ImportRow], missing: ProblemKind
+) -> None:
+    """Mark these rows by what they find, their organization's id in place of the new one, and tell the differences.
+
+    `missing`: what a row is whose external id means nobody any more.
+    """
+    named = Binding.objects.organizations_named({row.external_id for row in rows})
+    found = Organization.objects.in_bulk(set(named.values()))
+    here = {value: found[pk] for value, pk in named.items()}
     settings = settings_of([(each.pk, "") for each in here.values()])
     problems = []
     for row in rows:
-        organization = here[row.external_id]
+        organization = here.get(row.external_id)
+        if organization is None:
+            row.outcome = missing.value
+            column = plan.columns["external_id"]
+            problems.append(Problem(row.line, column, shown(row.external_id), GIVEN_BEFORE, missing.value))
+            continue
         standing = {each: settings.get((organization.pk, each.product)) or PrivacySetting() for each in plans}
         differences = [*_details(organization, row, plan), *_standing(row, standing)]
         if differences:

@@ -5,14 +5,15 @@ A table's rows are looked at page by page while the file is read, and once more,
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from django.db.models import Sum
 
 from accounts.access import split_ident
+from accounts.external_ids import erased_hash
 from accounts.fields import from_micros
-from accounts.models import Member, Organization, Plan
+from accounts.models import Binding, Member, Organization, Plan
 
 from ... import ledger, rules
 from ...import_models import ImportTable, ProblemKind
@@ -21,6 +22,8 @@ from ...rules import Choice, State
 from .parsing import Parser, Problem, Row, shown
 
 SAME, DIFFERING = "same", "differing"
+REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
+GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 
 
 class Looked(NamedTuple):
@@ -39,8 +42,12 @@ class Looked(NamedTuple):
 def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | Problem]:
     """The rows of one page, in their order; a Problem where a row can't be meant."""
     if table == ImportTable.ORGANIZATIONS:
+        erased = erased_ids({row.external_id for row in rows})
         for row in rows:
-            yield Looked(row, loosens=row.choice == Choice.OPTED_IN or row.since is not None)
+            if row.external_id in erased:
+                yield Problem(row.line, parser.column("external_id"), shown(row.external_id), GIVEN_BEFORE)
+            else:
+                yield Looked(row, loosens=row.choice == Choice.OPTED_IN or row.since is not None)
         return
     organizations = _organizations({row.ident for row in rows})
     look_at = {
@@ -59,14 +66,32 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | P
     yield from look_at(known, parser)
 
 
+def erased_ids(values: Collection[str]) -> set[str]:
+    """Of organizations' external ids those that meant one and were erased."""
+    erased = Binding.objects.of_organizations().filter(hash__gt="")
+    if not erased.exists():
+        return set()
+    hashes = {erased_hash(value): value for value in values}
+    return {hashes[each] for each in erased.filter(hash__in=hashes).values_list("hash", flat=True)}
+
+
+def ever_given(given: Collection[tuple[uuid.UUID, str]]) -> set[tuple[uuid.UUID, str]]:
+    """Of (organization, member's external id) those that mean or meant a member, erased ones included."""
+    scopes, values = {pk for pk, _value in given}, {value for _pk, value in given}
+    rows = Binding.objects.of_members().filter(organization__in=scopes)
+    found = set(rows.filter(value__in=values).values_list("organization_id", "value"))
+    if rows.filter(hash__gt="").exists():
+        hashes = {erased_hash(value, pk): (pk, value) for pk, value in given}
+        found |= {hashes[each] for each in rows.filter(hash__in=hashes).values_list("hash", flat=True)}
+    return found & set(given)
+
+
 def _organizations(idents: Iterable[str]) -> Mapping[str, Organization]:
     split = {ident: split_ident(ident) for ident in idents}
-    rows = Organization.objects.only("pk", "external_id", "kind", "status")
-    by_pk = rows.in_bulk([pk for pk, _external_id in split.values() if pk])
-    external_ids = [external_id for _pk, external_id in split.values() if external_id]
-    by_external_id = {str(each.external_id): each for each in rows.filter(external_id__in=external_ids)}
-    found = {ident: by_pk.get(pk) if pk else by_external_id.get(str(ext)) for ident, (pk, ext) in split.items()}
-    return {ident: organization for ident, organization in found.items() if organization is not None}
+    named = Binding.objects.organizations_named({external_id for _pk, external_id in split.values() if external_id})
+    meant = {ident: pk or named.get(external_id or "") for ident, (pk, external_id) in split.items()}
+    rows = Organization.objects.only("pk", "kind", "status").in_bulk({pk for pk in meant.values() if pk})
+    return {ident: rows[pk] for ident, pk in meant.items() if pk in rows}
 
 
 def _closed(row: Row, parser: Parser) -> Problem:
@@ -83,22 +108,24 @@ def _closed(row: Row, parser: Parser) -> Problem:
 
 def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
     here = Member.objects.filter(organization__in={organization.pk for _row, organization in pairs})
-    emails, external_ids = {row.email for row, _ in pairs}, {row.external_id for row, _ in pairs if row.external_id}
+    emails = {row.email for row, _ in pairs}
     known = {(m.organization_id, m.user.email): m for m in here.filter(user__email__in=emails).select_related("user")}
-    taken = {(m.organization_id, m.external_id): m for m in here.filter(external_id__in=external_ids)}
+    given = {(organization.pk, row.external_id) for row, organization in pairs if row.external_id}
+    taken = ever_given(given)
+    named = Binding.objects.members_named({pk for pk, _value in given}, {value for _pk, value in given})
     versions = versions_of(organization.pk for _row, organization in pairs)
     for row, organization in pairs:
         member = known.get((organization.pk, row.email))
-        holder = taken.get((organization.pk, row.external_id))
         if member is not None:
-            yield _known_member(row, member, parser)
+            has = named.get((organization.pk, row.external_id)) == member.pk
+            yield _known_member(row, member, parser, has_id=has or not row.external_id)
         elif organization.is_closed:
             yield _closed(row, parser)
         elif organization.kind == Organization.Kind.PERSONAL:
             remedy = "A personal organization has its owner and nobody else. Remove the row."
             yield Problem(row.line, parser.column("organization"), shown(row.ident), remedy)
-        elif holder is not None:
-            remedy = "Another member of this organization has this external id. Give each their own."
+        elif (organization.pk, row.external_id) in taken:
+            remedy = f"Another member of this organization has, or had, this external id. Give each their own. {REBIND}"
             yield Problem(row.line, parser.column("external_id"), shown(row.external_id), remedy)
         else:
             yield Looked(row, loosens=row.since is not None, version=versions.get(organization.pk, 0))
@@ -110,13 +137,13 @@ def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
     return dict(rows.order_by().values_list("organization_id").annotate(Sum("version")))
 
 
-def _known_member(row: Row, member: Member, parser: Parser) -> Looked:
+def _known_member(row: Row, member: Member, parser: Parser, *, has_id: bool) -> Looked:
     differences = []
     if member.has_left:
         differences.append("has left the organization")
     elif member.role != row.role:
         differences.append(f"is here as {member.role}")
-    if row.external_id and member.external_id != row.external_id:
+    if not has_id:
         differences.append(f"has the external id “{member.external_id or ''}”")
     if not differences:
         return Looked(row, SAME)
@@ -235,13 +262,24 @@ def opt_in_refusal(state: State) -> str:
 
 def _find_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.UUID, str], Member]:
     here = Member.objects.filter(organization__in={organization.pk for row, organization in pairs if row.member_ident})
-    split = [split_ident(row.member_ident) for row, _organization in pairs if row.member_ident]
+    ids = [pk for row, _organization in pairs if (pk := split_ident(row.member_ident)[0])]
     found = {}
-    for each in here.filter(pk__in=[pk for pk, _external_id in split if pk]):
+    for each in here.filter(pk__in=ids):
         found[each.organization_id, str(each.pk)] = each
-    for each in here.filter(external_id__in=[external_id for _pk, external_id in split if external_id]):
-        found[each.organization_id, f"external:{each.external_id}"] = each
-    return found
+    return found | _named_members(pairs)
+
+
+def _named_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.UUID, str], Member]:
+    """By external id, however the row spells it."""
+    asked = {
+        (organization.pk, row.member_ident): external_id
+        for row, organization in pairs
+        if (external_id := split_ident(row.member_ident)[1])
+    }
+    named = Binding.objects.members_named({pk for pk, _ident in asked}, set(asked.values()))
+    members = Member.objects.in_bulk(set(named.values()))
+    meant = {key: named.get((key[0], external_id)) for key, external_id in asked.items()}
+    return {key: members[pk] for key, pk in meant.items() if pk is not None}
 
 
 def _opted_out_members(members: Iterable[uuid.UUID]) -> set[tuple[uuid.UUID | None, str]]:

@@ -59,7 +59,7 @@ class _Chunk:
 def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> int:
     """Create the organizations of the rows up to `last` with settings, subscriptions and events; returns how many.
 
-    A row whose external id somebody else has taken meanwhile is marked, and passed over.
+    A row whose external id somebody else has been given meanwhile is marked, and passed over.
     """
     at = ledger.clock()
     created_at = at + 2 * MICROSECOND
@@ -75,15 +75,16 @@ def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> 
 
 
 def _insert_organizations(cursor: Any, plan: ImportPlan, at: dt.datetime, chunk: Sequence[Any]) -> int:
+    """The external ids first: whose are given already is passed over. Returns how many are made."""
     stamp = to_micros(at)
     cursor.execute(f"SELECT COUNT(*) FROM consent_importrow AS r WHERE {_CHUNK}", chunk)
     (expected,) = cursor.fetchone()
     cursor.execute(
         f"""
-INSERT INTO accounts_organization (id, external_id, name, kind, country, status, had_others, created_at, changed_at)
-SELECT r.organization, r.external_id, r.name, %s, r.country, 'active', FALSE, %s, %s FROM consent_importrow AS r
+INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled)
+SELECT r.organization, r.external_id, '', 1, %s, {_since_of_ids(plan, at)}, FALSE, '' FROM consent_importrow AS r
 WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
-        [plan.kind, stamp, stamp, *chunk],
+        [stamp, stamp, *chunk],
     )
     made: int = cursor.rowcount
     if made != expected:
@@ -91,10 +92,32 @@ WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
             f"""
 UPDATE consent_importrow SET outcome = '{EXISTS}' WHERE id IN (
     SELECT r.id FROM consent_importrow AS r WHERE {_CHUNK}
-    AND NOT EXISTS (SELECT 1 FROM accounts_organization AS o WHERE o.id = r.organization))""",
+    AND NOT EXISTS (SELECT 1 FROM accounts_binding AS b WHERE b.organization_id = r.organization))""",
             chunk,
         )
+    cursor.execute(
+        f"""
+INSERT INTO accounts_organization (id, external_id, name, kind, country, status, had_others, created_at, changed_at)
+SELECT r.organization, r.external_id, r.name, %s, r.country, 'active', FALSE, %s, %s FROM consent_importrow AS r
+WHERE {_CHUNK} ORDER BY r.number""",
+        [plan.kind, stamp, stamp, *chunk],
+    )
+    if cursor.rowcount != made:
+        raise RuntimeError(f"{made} external ids were given to {cursor.rowcount} organizations")
     return made
+
+
+def _since_of_ids(plan: ImportPlan, at: dt.datetime) -> str:
+    """An id begins with what is attested of its organization, where anything is; else at the stamp, a parameter."""
+    attested = {
+        "" if choice == Choice.DEFAULT else choice.value
+        for choice in Choice
+        if any(step.attested for each in plan.plan_rows() for step in _steps(each, choice, at))
+    }
+    if not attested:
+        return "%s"
+    choices = ", ".join(f"'{choice}'" for choice in sorted(attested))
+    return f"CASE WHEN r.since IS NOT NULL AND r.choice IN ({choices}) THEN r.since ELSE %s END"
 
 
 def _last_event(cursor: Any) -> int:

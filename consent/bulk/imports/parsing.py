@@ -12,7 +12,7 @@ from accounts.models import MemberRole, OrganizationKind, Plan
 
 from ...import_models import ImportTable
 from ...rules import Choice
-from ...services import layers, members, organizations
+from ...services import external_ids, layers, members, organizations
 from ...services.errors import Invalid
 from ..csv_files import Record
 from .fields import ImportPlan
@@ -162,11 +162,12 @@ class Parser:
             raise Invalid("required", "Say whose row it is.", field)
         if ident and split_ident(ident) == (None, None):
             raise Invalid("invalid", "This is no id. Write an id, or external: and the external id.", field)
-        return ident if ident.startswith("external:") else ident.lower()
+        external_id = split_ident(ident)[1]
+        return f"external:{external_id}" if external_id else ident.lower()
 
     @staticmethod
     def _external_id(text: str) -> str:
-        return members.clean_external_id(text) or ""
+        return external_ids.clean_external_id(text) or ""
 
     @staticmethod
     def _email(text: str, field: str) -> str:

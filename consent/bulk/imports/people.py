@@ -12,7 +12,9 @@ from accounts.models import Member, Organization, User
 
 from ... import ledger, rules
 from ...models import ConsentEvent, EventKind
-from ...services.members import membership_state, note_others
+from ...services.external_ids import Subject, start
+from ...services.layers import membership_state
+from ...services.members import note_others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def join(people: Sequence[Person], origin: ledger.Origin) -> None:
         for person in people
     )
     note_others(organizations)
+    given = [(person.external_id, person.since or at) for person in people]
+    start([(Subject(each.organization, each), *what) for each, what in zip(members, given, strict=True)], at)
     plain = dataclasses.replace(origin, reference="")
     ledger.record([_event(each, EventKind.MEMBER_JOINED, plain, at, since=at, after=each.role) for each in members])
     attested = [each for each, person in zip(members, people, strict=True) if person.since]

@@ -14,8 +14,8 @@ from accounts.management.base import Failed, Misuse, counted, parse_instant, tab
 from accounts.models import OrganizationKind, OrganizationStatus
 from consent.bulk import jobs
 from consent.bulk.csv_files import MissingColumn
+from consent.bulk.faults import NAMED, BadList
 from consent.bulk.files import BadFile
-from consent.bulk.lists import NAMED, BadList
 from consent.bulk.selection import ListFile, Selection, unknown_idents
 from consent.job_models import BulkJob, JobKind, JobStatus
 from consent.management.jobs import JobCommand

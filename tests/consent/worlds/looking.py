@@ -96,6 +96,7 @@ def values(world: World) -> Values:
         "secret": ("x" * 43,),
         "invitation": (str(invitation.pk) if invitation else some_id(2),),
         "key": (str(key.pk) if key else some_id(3),),
+        "value": ("m-1",),
         "uidb36": ("abc",),
         "pk": ("1",),
         "_path": ("v1/nowhere/",),

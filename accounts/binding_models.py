@@ -1,0 +1,123 @@
+"""What external ids have meant, and from when on: dated rows, never removed (R16)."""
+
+import uuid
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from .external_ids import LENGTH, erased_hash
+from .fields import InstantField
+
+if TYPE_CHECKING:
+    from .models import Member, Organization
+
+
+class BindingQuerySet(models.QuerySet["Binding"]):
+    def live(self) -> Self:
+        return self.filter(withdrawn_at=None)
+
+    def of_organizations(self) -> Self:
+        """Ids of organizations, which are unique in the installation."""
+        return self.filter(member=None)
+
+    def of_members(self) -> Self:
+        """Ids of members, which are unique in their organization."""
+        return self.filter(member__isnull=False)
+
+    def of_subject(self, organization: "Organization", member: "Member | None" = None) -> Self:
+        """All that this organization, or this member of it, was ever given."""
+        return self.filter(member=member) if member else self.filter(organization=organization, member=None)
+
+    def ever(self, value: str, within: uuid.UUID | None = None) -> Self:
+        """All that this id ever meant, erased ones included; `within` an organization for an id of a member."""
+        scope = self.filter(member=None) if within is None else self.filter(member__isnull=False, organization=within)
+        return scope.filter(Q(value=value) | Q(hash=erased_hash(value, within)))
+
+    def organizations_named(self, values: Collection[str]) -> dict[str, uuid.UUID]:
+        """Which organizations these ids mean now: id → organization."""
+        return dict(self.live().of_organizations().filter(value__in=values).values_list("value", "organization_id"))
+
+    def members_named(
+        self, organizations: Collection[uuid.UUID], values: Collection[str]
+    ) -> dict[tuple[uuid.UUID, str], uuid.UUID]:
+        """Which members these ids mean now: (organization, id) → member."""
+        rows = self.live().of_members().filter(organization__in=organizations, value__in=values)
+        found = rows.values_list("organization_id", "value", "member_id")
+        return {(organization, value): member for organization, value, member in found}
+
+
+class Binding(models.Model):
+    """What an external id means from `recorded_at` until `withdrawn_at`: an organization, or a member of one.
+
+    Asked by the id, data collected before `since` is not used. The event that gave it is its subject's of that instant.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        "Organization", models.PROTECT, db_index=False, related_name="bindings", verbose_name=_("organization")
+    )
+    member = models.ForeignKey(
+        "Member", models.PROTECT, null=True, db_index=False, related_name="bindings", verbose_name=_("member")
+    )
+    # '' once erased; then the keyed hash goes on refusing it to others.
+    value = models.CharField(_("external id"), max_length=LENGTH, blank=True)
+    hash = models.CharField(max_length=64, blank=True, default="")
+    # Which meaning of the id this is: 1 is its first; only a rebinding makes another of another subject.
+    number = models.PositiveIntegerField(_("meaning"), default=1)
+    recorded_at = InstantField(_("given"))
+    since = InstantField(_("since"))
+    withdrawn_at = InstantField(_("withdrawn"), null=True)
+    # Before one spelling was one id, two subjects had it: an opt-out of either is kept for whoever gets it.
+    contested = models.BooleanField(_("contested"), default=False)
+    # As it was spelled before there was one spelling, where that was another.
+    spelled = models.CharField(max_length=LENGTH, blank=True, default="")
+
+    objects = BindingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("external id")
+        verbose_name_plural = _("external ids")
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["value"],
+                condition=Q(member__isnull=True, withdrawn_at__isnull=True),
+                name="binding_one_meaning",
+            ),
+            models.UniqueConstraint(
+                fields=["value", "organization"],
+                condition=Q(member__isnull=False, withdrawn_at__isnull=True),
+                name="binding_one_meaning_of_member",
+            ),
+            # Of two who give an id for the first time one comes first; look-ups as of an instant read these too.
+            models.UniqueConstraint(
+                fields=["value", "number"], condition=Q(member__isnull=True, value__gt=""), name="binding_meanings"
+            ),
+            models.UniqueConstraint(
+                fields=["value", "organization", "number"],
+                condition=Q(member__isnull=False, value__gt=""),
+                name="binding_meanings_of_member",
+            ),
+            models.CheckConstraint(
+                condition=Q(since=F("recorded_at")) | Q(number=1, since__lt=F("recorded_at")),
+                name="binding_attested_only_of_the_first",
+            ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at__isnull=True) | Q(withdrawn_at__gte=F("recorded_at")),
+                name="binding_withdrawn_after_given",
+            ),
+            models.CheckConstraint(
+                condition=~Q(value="") | Q(withdrawn_at__isnull=False) & ~Q(hash=""), name="binding_erased_has_hash"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization"], condition=Q(member__isnull=True), name="binding_of_organization"),
+            models.Index(fields=["member"], condition=Q(member__isnull=False), name="binding_of_member"),
+            models.Index(fields=["hash"], condition=Q(hash__gt=""), name="binding_erased"),
+        ]
+
+    def __str__(self) -> str:
+        return self.value or f"erased ({self.pk})"

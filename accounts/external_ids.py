@@ -1,0 +1,94 @@
+"""The one spelling of an external id, for writes and for questions alike (R16).
+
+An external id is the provider's own text for an account. Two spellings that look the same must not be two ids, so an
+id is kept in Unicode's composed form (NFC), without space or a pair of quotes around it, and what can't be seen in it
+is refused.
+"""
+
+import hashlib
+import hmac
+import re
+import unicodedata
+import uuid
+
+from django.conf import settings
+
+LENGTH = 200
+_QUOTES = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "“": "”",
+    "„": "“”",
+    "‘": "’",
+    "‚": "‘’",
+    "«": "»",
+    "»": "«",
+    "‹": "›",
+    "›": "‹",
+}
+# Controls, formats, surrogates, private use, unassigned, and separators of lines and paragraphs.
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters, marks and symbols that no font draws, or that only choose how another character is drawn.
+_UNSEEN = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
+)
+_SPACE = " \t\r\n\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+# What nearly every id is made of: it is its own normal form.
+_PLAIN = re.compile(r"[A-Za-z0-9](?:[\x20-\x7e]*[A-Za-z0-9])?")
+
+
+class Unusable(ValueError):
+    """No id can be spelled so; `character` is what stands in the way, '' where nothing is left of the text."""
+
+    def __init__(self, character: str = "") -> None:
+        super().__init__(f"U+{ord(character):04X}" if character else "empty")
+        self.character = character
+
+    @property
+    def code_point(self) -> str:
+        """Like `U+200B ZERO WIDTH SPACE`."""
+        return f"U+{ord(self.character):04X} {unicodedata.name(self.character, '')}".rstrip() if self.character else ""
+
+
+def normalize(text: str) -> str:
+    """The spelling that is kept and looked up; raises Unusable. What it returns is its own normal form."""
+    if _PLAIN.fullmatch(text):
+        return text
+    before = None
+    while before != text:  # quotes may stand within space, and space within quotes
+        before, text = text, unicodedata.normalize("NFC", text).strip(_SPACE)
+        if len(text) > 1 and text[-1] in _QUOTES.get(text[0], ""):
+            text = text[1:-1]
+    for character in text:
+        if is_unseen(character):
+            raise Unusable(character)
+    if not text:
+        raise Unusable
+    return text
+
+
+def is_unseen(character: str) -> bool:
+    """Whether it can't be seen, or not be told from a plain space."""
+    category = unicodedata.category(character)
+    unseen = category in _UNSEEN_CATEGORIES or (category == "Zs" and character != " ")
+    return unseen or _UNSEEN.match(character) is not None
+
+
+def asked(text: str) -> str | None:
+    """The id that a question means; None where no id can be spelled so, or so long: then it is nobody's."""
+    try:
+        found = normalize(text)
+    except Unusable:
+        return None
+    return found if len(found) <= LENGTH else None
+
+
+def erased_hash(value: str, organization: uuid.UUID | None = None) -> str:
+    """What is left of an erased id: refuses others the same text, and tells it to nobody without the key.
+
+    `organization`: that of a member's id, None for an organization's own.
+    """
+    scope = "" if organization is None else str(organization)
+    text = f"external-id/v1\0{scope}\0{value}"
+    return hmac.new(settings.API_KEY_PEPPER.encode(), text.encode(), hashlib.sha256).hexdigest()

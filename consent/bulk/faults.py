@@ -1,0 +1,43 @@
+"""What is wrong with the rows of a list: all counted, the first of them told."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ..services.errors import Invalid
+from .selection import Fault
+
+NAMED = 20  # bad rows, and unknown ids, that are spelled out; of more there is the number
+
+
+class Faults:
+    """All counted, the first in order of lines kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[Fault] = []
+
+    def add(self, fault: Fault, count: int = 1) -> None:
+        self.count += count
+        self._first = sorted([*self._first, fault])[:NAMED]
+
+    def add_found(self, found: list[tuple[Fault, int]]) -> None:
+        """Those of the database, each with the number that there are of them all."""
+        for n, (fault, count) in enumerate(found):
+            self.add(fault, 0 if n else count)
+
+    def texts(self) -> list[str]:
+        return [fault.text for fault in self._first]
+
+
+class BadList(Invalid):
+    """Rows that can't be meant, `bad` of them, and ids that no organization has, `missing`; the first are spelled."""
+
+    def __init__(self, faults: Faults, unknown: Faults) -> None:
+        self.problems, self.bad = faults.texts(), faults.count
+        self.unknown, self.missing = unknown.texts(), unknown.count
+        if self.bad:
+            text = ngettext("%(n)s bad row", "%(n)s bad rows", self.bad) % {"n": self.bad}
+            super().__init__("bad_rows", f"{text}. {self.problems[0]}", "organizations")
+        else:
+            some = ", ".join(self.unknown[:5])
+            super().__init__("unknown_organization", _("There is no organization %s.") % some, "organizations")

@@ -1,0 +1,370 @@
+"""The rows of a job that rebinds external ids: read and frozen, previewed, and worked through a chunk at a time (R16).
+
+A row is an id and whom it is to mean. It is done only where the id still means, or meant last, whom it did when it was
+previewed; each row is looked at anew under locks. What the job made is undone by a job of the same kind.
+"""
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, ActorType, split_ident
+from accounts.catalogue import Product
+from accounts.external_ids import erased_hash
+from accounts.models import Binding, Member, Organization
+
+from .. import ledger, rules
+from ..job_models import BulkJob, RebindRow
+from ..models import EventKind, PrivacySetting, Source
+from ..rules import Choice
+from ..services import external_ids, layers
+from ..services.errors import Invalid
+from ..services.external_ids import Subject
+from ..surfaces import MEMBER_SURFACES, organization_surface
+from .approval import AUTHORITY_ENDED, may_still_loosen
+from .csv_files import MissingColumn, open_table
+from .faults import BadList, Faults
+from .selection import Fault
+from .shapes import CHANGE, CHANGED_SINCE, SAME
+
+_PAGE = 1_000
+COLUMNS = ("external_id", "organization", "member")
+LEFT = rules.Reason.MEMBER_LEFT.value
+
+
+class Rebinding(NamedTuple):
+    """An external id, and whom it is to mean: an organization, or a member of it; by id or external:ID."""
+
+    line: int
+    external_id: str
+    organization: str
+    member: str = ""
+
+
+def read_file(path: str) -> Iterator[Rebinding | Fault]:
+    """The rows of a CSV or JSON Lines file; raises BadFile, and MissingColumn without external_id or organization."""
+    file = open_table(path, wanted=COLUMNS)
+    for column in COLUMNS[:2]:
+        if column not in file.columns:
+            raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
+    for record in file:
+        if record.problem:
+            yield _fault(record.row, "", record.problem)
+        else:
+            yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
+
+
+def _fault(line: int, column: str, what: str) -> Fault:
+    where = _("row %(row)s, column %(column)s") if column else _("row %(row)s")
+    return Fault(line, f"{where % {'row': line, 'column': column}}: {what}")
+
+
+# --- Freezing ---------------------------------------------------------------------------------------------------------
+
+
+def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
+    """The rows of the job, in order of the file. Raises BadList where any can't be meant, or an id is to mean two."""
+    faults, made, known = Faults(), 0, dict[_Key, tuple[object, object]]()
+    iterator = iter(wishes)
+    while page := list(islice(iterator, _PAGE)):
+        rows: list[RebindRow] = []
+        for line, row in _looked_up(job, page, faults):
+            subject = (row.organization_id, row.member_id)
+            if known.setdefault(_key(row), subject) != subject:
+                faults.add(_fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
+            elif not any(_key(row) == _key(each) for each in rows if each.external_id == row.external_id):
+                rows.append(row)
+        _number_and_keep(rows, made)
+        made += len(rows)
+    if faults.count:
+        raise BadList(faults, Faults())
+    _keep_size(job, made)
+
+
+def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
+    """Back to whom each id meant before; to nobody where that was nobody. Dated, like any rebinding, from then."""
+    made = 0
+    done = undone.rebind_rows.filter(outcome=CHANGE).select_related("seen", "made").order_by("number")
+    for row in done.iterator(_PAGE):
+        made += 1
+        before = row.seen
+        # It meant somebody until the job came.
+        back = before is not None and (row.made is None or before.withdrawn_at == row.made.recorded_at)
+        subject = before if back and before else row
+        RebindRow.objects.create(
+            job=job,
+            number=made,
+            external_id=row.external_id,
+            of_member=row.of_member,
+            organization_id=subject.organization_id,
+            member_id=subject.member_id,
+            withdraws=not back,
+            seen_id=row.made_id or row.seen_id,
+        )
+    _keep_size(job, made)
+
+
+def _number_and_keep(rows: Sequence[RebindRow], before: int) -> None:
+    last = last_meanings(rows)
+    for number, row in enumerate(rows, start=before + 1):
+        row.number, row.seen_id = number, last.get(_key(row))
+    RebindRow.objects.bulk_create(rows)
+
+
+def _keep_size(job: BulkJob, rows: int) -> None:
+    job.matched = rows
+    job.save(update_fields=["matched"])
+
+
+_Key = tuple[uuid.UUID | None, str]
+
+
+def _key(row: RebindRow) -> _Key:
+    """The scope of an id, and the id."""
+    return (row.organization_id if row.of_member else None, row.external_id)
+
+
+def last_meanings(rows: Iterable[RebindRow]) -> dict[_Key, int]:
+    """The last binding of each id, erased ones included."""
+    found: dict[_Key, tuple[int, int]] = {}
+    hashes = {erased_hash(row.external_id, _key(row)[0]): _key(row) for row in rows}
+    values = {row.external_id for row in rows}
+    given = Binding.objects.filter(Q(value__in=values) | Q(hash__in=hashes))
+    columns = ("pk", "number", "organization_id", "member_id", "value", "hash")
+    for pk, number, organization, member, value, digest in given.values_list(*columns):
+        key = hashes.get(digest) or (organization if member else None, value)
+        found[key] = max(found.get(key, (0, 0)), (number, pk))
+    return {key: pk for key, (_number, pk) in found.items()}
+
+
+def _looked_up(job: BulkJob, page: Sequence[Rebinding | Fault], faults: Faults) -> Iterator[tuple[int, RebindRow]]:
+    """Its line, and a row, for each that can be meant."""
+    wishes = [each for each in page if isinstance(each, Rebinding)]
+    for each in page:
+        if isinstance(each, Fault):
+            faults.add(each)
+    organizations = _organizations({each.organization for each in wishes})
+    for wish in wishes:
+        try:
+            yield wish.line, _row(job, wish, organizations.get(wish.organization))
+        except Invalid as error:
+            faults.add(_fault(wish.line, error.field, str(error)))
+
+
+def _row(job: BulkJob, wish: Rebinding, organization: Organization | None) -> RebindRow:
+    value = external_ids.clean_external_id(wish.external_id)
+    if value is None:
+        raise Invalid("required", _("It is empty."), COLUMNS[0])
+    if organization is None:
+        raise Invalid("unknown", _("There is no organization “%s”.") % wish.organization[:80], COLUMNS[1])
+    member = organization.members.identified_by(wish.member).first() if wish.member else None
+    if wish.member and member is None:
+        raise Invalid("unknown", _("The organization has no member “%s”.") % wish.member[:80], COLUMNS[2])
+    return RebindRow(job=job, external_id=value, organization=organization, member=member, of_member=member is not None)
+
+
+def _organizations(idents: set[str]) -> dict[str, Organization]:
+    split = {ident: split_ident(ident) for ident in idents}
+    named = Binding.objects.organizations_named({value for _pk, value in split.values() if value})
+    meant = {ident: pk or named.get(value or "") for ident, (pk, value) in split.items()}
+    found = Organization.objects.in_bulk({pk for pk in meant.values() if pk})
+    return {ident: found[pk] for ident, pk in meant.items() if pk in found}
+
+
+# --- Previewed --------------------------------------------------------------------------------------------------------
+
+
+def preview(job: BulkJob) -> Counter[str]:
+    """What a run would make of the rows now: outcome → how many."""
+    return Counter(outcome for page in _pages(job) for _row, outcome in _judged(page))
+
+
+def digest(job: BulkJob) -> str:
+    """What the rows say, and what the ids mean: other once any of them got another meaning."""
+    seen = hashlib.sha256(f"{job.kind}|{job.reason}|{job.undoes_id or ''}".encode())
+    for page in _pages(job):
+        last = last_meanings(page)
+        for row in page:
+            facts = (row.external_id, row.organization_id, row.member_id, row.withdraws, last.get(_key(row)))
+            seen.update(f"\n{facts}".encode())
+    return seen.hexdigest()
+
+
+def _pages(job: BulkJob, first: int = 0, last: int | None = None) -> Iterator[list[RebindRow]]:
+    rows = job.rebind_rows.select_related(
+        "organization", "member__user", "seen__organization", "seen__member__user", "made"
+    )
+    rows = rows.filter(number__lte=job.matched if last is None else last)
+    while page := list(rows.filter(number__gt=first).order_by("number")[:_PAGE]):
+        yield page
+        first = page[-1].number
+
+
+def _judged(page: Sequence[RebindRow]) -> Iterator[tuple[RebindRow, str]]:
+    """What is to become of each row as things stand: change, same, or why not."""
+    last = last_meanings(page)
+    live = set(Binding.objects.live().filter(pk__in=last.values()).values_list("pk", flat=True))
+    for row in page:
+        seen = row.seen
+        if row.outcome:
+            yield row, row.outcome
+        elif last.get(_key(row)) != row.seen_id:
+            yield row, CHANGED_SINCE
+        elif row.member is not None and row.member.has_left:
+            yield row, LEFT
+        elif row.withdraws:
+            yield row, CHANGE if row.seen_id in live else SAME
+        elif seen and row.seen_id in live and _means(row, seen):
+            yield row, SAME
+        else:
+            yield row, CHANGE
+
+
+def _means(row: RebindRow, binding: Binding) -> bool:
+    return (binding.organization_id, binding.member_id) == (row.organization_id, row.member_id)
+
+
+class Listed(NamedTuple):
+    """A row: whom its id is to mean, what comes of it, and whom it means before and after that, in words."""
+
+    number: int
+    external_id: str
+    organization: Organization
+    member: uuid.UUID | None
+    outcome: str
+    before: str
+    after: str
+
+
+def listed(job: BulkJob, after: int = 0) -> Iterator[Listed]:
+    """The rows in order, those after a number."""
+    for page in _pages(job, after):
+        for row, outcome in _judged(page):
+            yield _listed(row, outcome)
+
+
+def sample(job: BulkJob, size: int = 10) -> list[Listed]:
+    """Some of the rows that would change, then some that would not."""
+    found: list[Listed] = []
+    for page in _pages(job):
+        found += [_listed(row, outcome) for row, outcome in _judged(page)]
+        if sum(each.outcome == CHANGE for each in found) >= size:
+            break
+    return sorted(found, key=lambda each: each.outcome != CHANGE)[:size]
+
+
+def _listed(row: RebindRow, outcome: str) -> Listed:
+    organization = row.organization or (row.seen.organization if row.seen else None)
+    if organization is None:
+        raise RuntimeError(f"row {row.number} is about nobody")
+    made_at = row.made.recorded_at if row.made else None
+    seen = row.seen if row.seen and row.seen.withdrawn_at in (None, made_at) else None
+    before = _named(seen.organization, seen.member) if seen else ""
+    after = "" if row.withdraws else _named(organization, row.member)
+    return Listed(row.number, row.external_id, organization, row.member_id, outcome, before, after)
+
+
+def _named(organization: Organization, member: Member | None) -> str:
+    return f"{organization.name}, {member.user}" if member else organization.name
+
+
+# --- Applied ----------------------------------------------------------------------------------------------------------
+
+
+def apply(job: BulkJob, last: int) -> Counter[str]:
+    """Rows after the job's mark up to `last`; returns outcome → number. Expects the chunk's transaction."""
+    if job.approver_id is None:
+        raise RuntimeError("this would loosen, and nobody has approved it")
+    origin, outcomes = _origin(job), Counter[str]()
+    ended = not may_still_loosen(job)
+    for page in _pages(job, job.cursor, last):
+        subjects = _locked(page)
+        for row, found in _judged(page):
+            row.outcome = outcome = AUTHORITY_ENDED if ended and found == CHANGE else found
+            if outcome == CHANGE:
+                _change(row, subjects, origin)
+            outcomes[outcome] += 1
+        RebindRow.objects.bulk_update(page, ["outcome", "made"], batch_size=500)
+    return outcomes
+
+
+def _origin(job: BulkJob) -> ledger.Origin:
+    if job.author_key_id is not None:
+        actor = Actor(ActorType.API_KEY, str(job.author_key_id), key=job.author_key)
+    else:
+        by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
+        actor = Actor(by, str(job.author_id), user=job.author)
+    return ledger.Origin(actor=actor, source=job.source, by_operator=True, reason=job.reason, job_id=job.pk)
+
+
+_Subjects = dict[tuple[uuid.UUID | None, uuid.UUID | None], Subject]
+
+
+def _locked(page: Sequence[RebindRow]) -> _Subjects:
+    """Whom the ids mean and are to mean, organizations first, each kind in order of id; and the rows anew after it."""
+    pairs = {(each.organization_id, each.member_id) for row in page for each in (row, row.seen) if each}
+    organizations = Organization.objects.filter(pk__in={organization for organization, _member in pairs})
+    found = {each.pk: each for each in organizations.select_for_update(no_key=True).order_by("pk")}
+    members = Member.objects.filter(pk__in={member for _organization, member in pairs if member})
+    people = {each.pk: each for each in members.select_for_update(no_key=True).order_by("pk")}
+    subjects: _Subjects = {}
+    for organization, member in pairs:
+        if organization is not None:
+            subjects[organization, member] = Subject(found[organization], people[member] if member else None)
+    for row in page:  # as they are now, not as they were before the lock
+        row.member = people[row.member_id] if row.member_id else None
+    return subjects
+
+
+def _change(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> None:
+    seen = Binding.objects.get(pk=row.seen_id) if row.seen_id else None
+    holder = subjects[seen.organization_id, seen.member_id] if seen and seen.withdrawn_at is None else None
+    if row.withdraws:
+        if seen is not None and holder is not None:
+            external_ids.withdraw(holder, seen, origin)
+        return
+    subject = subjects[row.organization_id, row.member_id]
+    _keep_opt_outs(subject, row.external_id, origin)
+    row.made = external_ids.rebind(subject, row.external_id, seen, holder, origin)
+
+
+def _keep_opt_outs(subject: Subject, value: str, origin: ledger.Origin) -> None:
+    """An id that was two's before there was one spelling takes along the opt-outs of both."""
+    meanings = [each for each in Binding.objects.ever(value, subject.scope) if not subject.has(each)]
+    if not any(each.contested for each in meanings):
+        return
+    settings = PrivacySetting.objects.filter(choice=Choice.OPTED_OUT)
+    if subject.member is None:
+        settings = settings.filter(member=None, organization__in={each.organization_id for each in meanings})
+    else:
+        settings = settings.filter(member__in={each.member_id for each in meanings})
+    for product in sorted(set(settings.values_list("product", flat=True))):
+        _opt_out(subject, Product(product), origin)
+
+
+def _opt_out(subject: Subject, product: Product, origin: ledger.Origin) -> None:
+    organization, member = subject
+    if member is None:
+        setting, surface = layers.lock_setting(organization, product), organization_surface(product)
+    else:
+        setting, surface = layers.lock_member_setting(member, product), MEMBER_SURFACES[0]
+    if setting.choice == Choice.OPTED_OUT:
+        return
+    at = ledger.clock(setting.changed_at, organization.created_at, member.joined_at if member else None)
+    transition = rules.member_opt_out if member else rules.opt_out
+    layers.write(
+        setting,
+        EventKind.CHOICE_OPTED_OUT,
+        transition(setting.state, at),
+        origin,
+        at,
+        surface=surface,
+        before=setting.choice,
+        after=Choice.OPTED_OUT,
+    )

@@ -1,0 +1,271 @@
+"""External ids: an id means one subject for good, an organization or a member of one (R16).
+
+Giving an id that ever meant another is refused here, whoever asks; `rebind` is for the approved job alone. Whoever
+calls with a subject has locked it.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts import external_ids
+from accounts.access import Actor, NotFound, Permission, require
+from accounts.models import Binding, Member, Organization
+
+from .. import ledger
+from ..models import EventKind
+from . import layers
+from .errors import Invalid, Refused
+
+FIELD = "external_id"
+
+
+class Subject(NamedTuple):
+    """Whom an id means: an organization, or a member of it."""
+
+    organization: Organization
+    member: Member | None = None
+
+    @property
+    def scope(self) -> uuid.UUID | None:
+        """Within which an id is unique: the organization of a member's; None for an organization's own."""
+        return self.organization.pk if self.member else None
+
+    @property
+    def shown(self) -> str | None:
+        return (self.member or self.organization).external_id
+
+    def has(self, binding: Binding) -> bool:
+        return (binding.organization_id, binding.member_id) == (
+            self.organization.pk,
+            self.member.pk if self.member else None,
+        )
+
+
+def clean_external_id(external_id: str | None) -> str | None:
+    """Its one spelling, None for empty; raises Invalid naming what can't be seen, or can't stand in an address."""
+    if not external_id or not external_id.strip():
+        return None
+    try:
+        text = external_ids.normalize(external_id)
+    except external_ids.Unusable as error:
+        if not error.character:
+            raise Invalid("invalid", _("An external id is more than quotation marks."), FIELD) from None
+        told = _("There is a character in it that can't be seen or kept: %(character)s. Remove it.")
+        raise Invalid("invalid", told % {"character": error.code_point}, FIELD) from None
+    layers.clean_text(text, FIELD, length=external_ids.LENGTH)
+    if "/" in text:
+        raise Invalid("invalid", _("An external id can't have a slash: it stands in the addresses of the API."), FIELD)
+    return text
+
+
+# --- Giving -----------------------------------------------------------------------------------------------------------
+
+
+def taken(value: str) -> Refused:
+    """What is said to whoever gives an id that means or meant another."""
+    told = _(
+        "The external id “%(value)s” is taken: it means or has meant another. An id means one subject for good;"
+        " only a bulk job of the kind “rebind”, which a second operator approves, gives it to another."
+    )
+    return Refused("exists", told % {"value": value}, FIELD)
+
+
+@contextlib.contextmanager
+def taken_meanwhile() -> Iterator[None]:
+    """What was free when it was looked up may have been given by the time it is written."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        if "binding" not in str(error) and FIELD not in str(error):
+            raise
+        raise Refused("exists", _("The external id has just been taken."), FIELD) from error
+
+
+def refuse_taken(values: Sequence[str]) -> None:
+    """For organizations that are still to be made: raises Invalid for one id twice, Refused for one ever given."""
+    if len(set(values)) != len(values):
+        raise Invalid("duplicate", _("Two of the new organizations have the same external id."), FIELD)
+    hashes = {external_ids.erased_hash(value): value for value in values}
+    given = Binding.objects.of_organizations().filter(Q(value__in=values) | Q(hash__in=hashes))
+    if (found := given.first()) is not None:
+        raise taken(found.value or hashes[found.hash])
+
+
+def start(subjects: Sequence[tuple[Subject, str | None, dt.datetime]], at: dt.datetime) -> None:
+    """New subjects have these ids, each from its own start on, by the event that made them at this instant."""
+    given = [
+        Binding(organization=each.organization, member=each.member, value=value, recorded_at=at, since=min(since, at))
+        for each, value, since in subjects
+        if value
+    ]
+    with taken_meanwhile():
+        Binding.objects.bulk_create(given)
+
+
+def give(subject: Subject, value: str | None, origin: ledger.Origin) -> None:
+    """The subject has this id from now on, and shows it; those it had it keeps. None withdraws the one shown.
+
+    The same again writes nothing. Raises Forbidden, and Refused for an id that ever meant another.
+    """
+    if value == subject.shown:
+        return
+    require(origin.actor, Permission.EXTERNAL_IDS, subject.organization)
+    shown = _live(subject, subject.shown)
+    if value is None:
+        if shown is not None:
+            _withdraw(subject, shown, origin)
+        return
+    meanings = list(Binding.objects.ever(value, subject.scope).order_by("number"))
+    if any(not subject.has(each) for each in meanings):
+        raise taken(value)
+    at = _instant(subject)
+    binding = _live(subject, value) or _bind(subject, value, meanings, at)
+    before = str(shown.pk) if shown else ""
+    _record(subject, EventKind.EXTERNAL_ID_GIVEN, origin, at, before=before, after=str(binding.pk), shown=value)
+
+
+def _live(subject: Subject, value: str | None) -> Binding | None:
+    return Binding.objects.of_subject(*subject).live().filter(value=value).first() if value else None
+
+
+def _bind(subject: Subject, value: str, meanings: Sequence[Binding], at: dt.datetime) -> Binding:
+    """Dated from now, a later meaning too: what was asked by the id before stays denied."""
+    number = max((each.number for each in meanings), default=0) + 1
+    with taken_meanwhile():
+        return Binding.objects.create(
+            organization=subject.organization,
+            member=subject.member,
+            value=value,
+            number=number,
+            recorded_at=at,
+            since=at,
+        )
+
+
+# --- Withdrawing ------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def withdraw_external_id(
+    *,
+    organization: Organization,
+    member: Member | None = None,
+    external_id: str,
+    actor: Actor,
+    source: str,
+    reason: str,
+) -> None:
+    """The id means nobody from now on; withdrawn already: nothing is written.
+
+    Raises Forbidden, Invalid without a reason, NotFound for an id that this subject never had.
+    """
+    text = layers.clean_text(reason, "reason", required=True)
+    origin = layers.origin(actor, source, Permission.EXTERNAL_IDS, organization, reason=text)
+    subject = locked(organization, member)
+    value = external_ids.asked(external_id)
+    found = Binding.objects.of_subject(*subject).filter(value=value).order_by("-number").first() if value else None
+    if found is None:
+        raise NotFound(FIELD)
+    if found.withdrawn_at is None:
+        _withdraw(subject, found, origin)
+
+
+def locked(organization: Organization, member: Member | None = None) -> Subject:
+    """The subject as it is now, locked until the end of the transaction."""
+    found = layers.lock_organization(organization)
+    return Subject(found, layers.lock_member(member) if member else None)
+
+
+def _withdraw(subject: Subject, binding: Binding, origin: ledger.Origin, at: dt.datetime | None = None) -> None:
+    at = at or _instant(subject)
+    Binding.objects.filter(pk=binding.pk).update(withdrawn_at=at)
+    shown = None if subject.shown == binding.value else subject.shown
+    _record(subject, EventKind.EXTERNAL_ID_WITHDRAWN, origin, at, before=str(binding.pk), after="", shown=shown)
+
+
+def erase(subject: Subject, names_somebody: Callable[[str], bool], origin: ledger.Origin) -> None:
+    """Withdraw those ids that name somebody, and leave of each a keyed hash, which goes on refusing it to others."""
+    for binding in Binding.objects.of_subject(*subject).exclude(value="").order_by("pk"):
+        if not names_somebody(binding.value) and not names_somebody(binding.spelled):
+            continue
+        if binding.withdrawn_at is None:
+            _withdraw(subject, binding, origin)
+        digest = external_ids.erased_hash(binding.value, subject.scope)
+        Binding.objects.filter(pk=binding.pk).update(value="", spelled="", hash=digest)
+
+
+# --- Rebinding --------------------------------------------------------------------------------------------------------
+
+
+def rebind(
+    subject: Subject, value: str, last: Binding | None, before: Subject | None, origin: ledger.Origin
+) -> Binding:
+    """For an approved job: the id means this subject from now on, whomever it meant until now.
+
+    `last` is the last that it meant, `before` its subject, locked as well where it is still meant.
+    """
+    at = max(_instant(subject), _instant(before) if before else _instant(subject))
+    if last is not None and before is not None:
+        _withdraw(before, last, origin, at)
+    meanings = list(Binding.objects.ever(value, subject.scope))
+    binding = _bind(subject, value, meanings, at)
+    named = str(last.pk) if last else ""
+    _record(subject, EventKind.EXTERNAL_ID_REBOUND, origin, at, before=named, after=str(binding.pk), shown=value)
+    return binding
+
+
+def withdraw(subject: Subject, binding: Binding, origin: ledger.Origin) -> None:
+    """For an approved job: the id means nobody from now on."""
+    _withdraw(subject, binding, origin)
+
+
+# --- Both tables, and the event ---------------------------------------------------------------------------------------
+
+
+def _instant(subject: Subject) -> dt.datetime:
+    """After everything that happened to the subject."""
+    if subject.member is not None:
+        return ledger.clock(subject.member.changed_at)
+    return ledger.clock(subject.organization.changed_at)
+
+
+def _record(
+    subject: Subject,
+    kind: EventKind,
+    origin: ledger.Origin,
+    at: dt.datetime,
+    *,
+    before: str,
+    after: str,
+    shown: str | None,
+) -> None:
+    """The event, naming bindings by key and never by text (R14), and the id that is shown from now on."""
+    organization, member = subject
+    holder = member or organization
+    holder.external_id, holder.changed_at = shown, at
+    with taken_meanwhile():
+        holder.save(update_fields=["external_id", "changed_at"])
+    state = layers.membership_state(member.joined_at, left=member.has_left) if member else ledger.NO_LAYER
+    ledger.record(
+        [
+            ledger.event(
+                kind,
+                organization=organization,
+                member=member,
+                origin=dataclasses.replace(origin, reference=""),
+                at=at,
+                state=state,
+                before=before,
+                after=after,
+            )
+        ]
+    )

@@ -1,0 +1,189 @@
+"""Rebinding by API, operators' site and command: previewed by one, approved by another, undone (R16)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from accounts.models import Organization
+from consent import verification
+from consent.bulk.worker import work_once
+from consent.job_models import BulkJob
+from tests.commands import ACTOR, database, make_operator, make_organizations, run
+from tests.consent.calling import by_key, by_session
+from tests.consent.jobbing import Team
+from tests.consent.operating import url
+
+pytestmark = pytest.mark.django_db
+SECOND = ("--actor", "frigg@provider.example")
+
+
+@pytest.fixture
+def team() -> Team:
+    return Team()
+
+
+@pytest.fixture
+def halls(team: Team) -> list[Organization]:
+    """acct-1 and another."""
+    found = team.organizations(2)
+    from consent.services import organizations
+
+    organizations.update_organization(organization=found[0], external_id="acct-1", actor=team.actor, source="admin")
+    return found
+
+
+def holder() -> Organization | None:
+    return Organization.objects.identified_by("external:acct-1").first()
+
+
+def body(hall: Organization, **more: Any) -> dict[str, Any]:
+    return {"rebind": [{"external_id": "acct-1", "organization": str(hall.pk)}], "reason": "Merged"} | more
+
+
+# --- API -------------------------------------------------------------------------------------------------------------
+
+
+def test_api__previewed_run_approved_and_undone(team: Team, halls: list[Organization]) -> None:
+    author, second = by_session(team.author), by_session(team.second)
+    answer = author.post("bulk-jobs/", body(halls[1]))
+    assert answer.status_code == 202, answer.content
+    job = answer.json()
+    assert (job["kind"], job["loosens"], job["changed"], job["reason"]) == ("rebind", True, 1, "Merged")
+    (sample,) = job["sample"]
+    assert (sample["external_id"], sample["before"], sample["after"]) == ("acct-1", "Hall 0", "Hall 1")
+    assert holder() == halls[0]
+    job = author.post("bulk-jobs/", {"dry_run": False, "digest": job["digest"]}).json()
+    assert job["status"] == "awaiting_approval"
+    path = f"bulk-jobs/{job['id']}/"
+    assert author.post(f"{path}approve/", {}).status_code == 403
+    assert holder() == halls[0]
+    assert second.post(f"{path}approve/", {}).status_code == 200
+    work_once()
+    assert holder() == halls[1]
+    (row,) = second.get(f"{path}rows/").json()["results"]
+    told = {name: row[name] for name in ("organization", "member", "external_id", "before", "after", "refusal")}
+    assert told == {
+        "organization": str(halls[1].pk), "member": None, "external_id": "acct-1", "before": "Hall 0",
+        "after": "Hall 1", "refusal": None,
+    }  # fmt: skip
+    assert second.get(f"{path}rows/?refused=true").json()["results"] == []
+    assert author.post(f"{path}undo/", {}).status_code == 400  # what loosens has a reason
+    undo = author.post(f"{path}undo/", {"reason": "Wrong"}).json()
+    assert (undo["kind"], undo["undoes"], undo["changed"]) == ("rebind", job["id"], 1)
+    assert verification.verify().problems == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "pointer"),
+    [
+        ({"reason": " "}, 400, "#/reason"),
+        ({"rebind": []}, 400, "#/rebind"),
+        ({"rebind": [{"external_id": "acct-1"}]}, 400, "#/rebind/0/organization"),
+        ({"rebind": [{"external_id": "acct-1", "organization": "external:no"}]}, 400, "#/rebind"),
+        ({"rebind": [{"external_id": "a\u200b", "organization": "external:acct-1"}]}, 400, "#/rebind"),
+        ({"surface": "le_chat_console"}, 400, "#/surface"),
+    ],
+)
+def test_api__what_cannot_be_meant__400_and_nothing_kept(
+    changes: dict[str, Any], status: int, pointer: str, team: Team, halls: list[Organization]
+) -> None:
+    author = by_session(team.author)
+    before = database()
+    answer = author.post("bulk-jobs/", body(halls[1], **changes))
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (status, [pointer])
+    assert database() == before
+
+
+def test_api__key_without_the_right_to_give_ids__403(team: Team, halls: list[Organization]) -> None:
+    caller = by_key("consent:write", issued_by=team.author)
+    answer = caller.post("bulk-jobs/", body(halls[1]))
+    assert answer.status_code == 403
+    assert not BulkJob.objects.exists()
+
+
+# --- The operators' site ---------------------------------------------------------------------------------------------
+
+
+def signed_in(person: Any) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def upload(hall: Organization, text: str = "") -> dict[str, Any]:
+    text = text or f"external_id,organization\nacct-1,{hall.pk}\n"
+    return {"rebind": "true", "file": SimpleUploadedFile("ids.csv", text.encode()), "reason": "Merged"}
+
+
+def test_site__previewed_run_and_approved(team: Team, halls: list[Organization]) -> None:
+    author, second = signed_in(team.author), signed_in(team.second)
+    response = author.post(url("bulk"), upload(halls[1]))
+    job = BulkJob.objects.get()
+    assert (response.status_code, response["Location"]) == (302, url("consent_bulkjob_change", job.pk))
+    page = author.get(response["Location"]).content.decode()
+    assert "External ids to other subjects" in page and "acct-1" in page and "Hall 0" in page
+    assert author.post(url("consent_bulkjob_run", job.pk), {"digest": job.digest}).status_code == 302
+    assert holder() == halls[0]
+    assert second.post(url("consent_bulkjob_verb", job.pk, "approve")).status_code == 302
+    work_once()
+    assert holder() == halls[1]
+    assert second.get(url("consent_bulkjob_change", job.pk)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,organization\nacct-1,x\n", "no column external_id"),
+        ("external_id,organization\nacct-1,external:nobody\n", "row 2, column organization"),
+    ],
+)
+def test_site__bad_file__told_and_nothing_kept(text: str, told: str, team: Team, halls: list[Organization]) -> None:
+    author = signed_in(team.author)
+    before = database()
+    response = author.post(url("bulk"), upload(halls[1], text))
+    assert response.status_code == 400
+    assert told in response.content.decode()
+    assert database() == before
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def test_command__asked_approved_run_and_undone(tmp_path: Path) -> None:
+    from accounts.models import User
+
+    User.objects.create_user(SECOND[1], None, is_staff=True)
+    make_organizations(make_operator(), "le_chat_free", "acct-1", "acct-2")
+    file = tmp_path / "ids.csv"
+    file.write_text("external_id,organization\nacct-1,external:acct-2\n")
+    arguments = (str(file), "--reason", "Merged", *ACTOR)
+    before = database()
+    result = run("rebind_external_ids", *arguments)
+    assert (result.code, "Say so with --yes" in result.err) == (2, True)
+    result = run("rebind_external_ids", *arguments, "--yes", "--format", "json")
+    assert (result.code, result.json["status"], result.json["kind"]) == (0, "awaiting_approval", "rebind")
+    assert {**database(), "consent_bulkjob": [], "consent_rebindrow": []} == {
+        **before, "consent_bulkjob": [], "consent_rebindrow": [],
+    }  # fmt: skip
+    job = result.json["job"]
+    assert run("job", "approve", job, *SECOND).code == 0
+    assert run("job", "run", job).code == 0
+    (named,) = Organization.objects.filter(external_id="acct-1")
+    assert named == holder() and Organization.objects.identified_by("external:acct-2").get() == named
+    assert run("undo_job", job, *ACTOR, "--yes", "--format", "json").code == 1  # a reason is needed
+    result = run("undo_job", job, *ACTOR, "--yes", "--reason", "Wrong", "--format", "json")
+    assert (result.code, result.json["status"]) == (0, "awaiting_approval")
+
+
+def test_command__bad_rows__exit_1_naming_them_and_nothing_kept(tmp_path: Path) -> None:
+    make_organizations(make_operator(), "le_chat_free", "acct-1")
+    file = tmp_path / "ids.csv"
+    file.write_text("external_id,organization\nacct-1,external:nobody\n,external:acct-1\n")
+    before = database()
+    result = run("rebind_external_ids", str(file), "--reason", "Merged", *ACTOR, "--yes")
+    assert result.code == 1
+    assert "row 2, column organization" in result.err and "row 3, column external_id" in result.err
+    assert database() == before
