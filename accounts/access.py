@@ -100,7 +100,7 @@ class Act(StrEnum):
     KEY_TAKE_OVER = auto()
     WEBHOOK_SECRET = auto()  # shown when a webhook is created, rotated or taken over
     # What makes an authority:
-    ROLE_GIVE = auto()  # a role of MANAGING_ROLES, to a member or by an invitation
+    ROLE_GIVE = auto()  # a role of MANAGING_ROLES: to a member, by an invitation, to a new owner, by an import
     OPERATOR_MAKE = auto()  # or give an operator, or anybody, a new way in
 
 

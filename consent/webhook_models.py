@@ -47,6 +47,8 @@ class WebhookEndpoint(models.Model):
     paused_because = models.CharField(
         _("paused because"), max_length=10, choices=PausedBecause.choices, blank=True, default=""
     )
+    # Why it was paused already when it was suspended: taken over, it stays so.
+    paused_before = models.CharField(max_length=10, choices=PausedBecause.choices, blank=True, default="")
     # The last event that it has got, or that was not for it.
     position = models.BigIntegerField(_("position"), default=0)
     # Its signing secret is derived from this key and number: see `webhooks.secrets`.
@@ -57,6 +59,7 @@ class WebhookEndpoint(models.Model):
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     next_attempt_at = InstantField(_("next attempt"), null=True)
     created_at = InstantField(_("created"))
+    # Who answers for it (R18): whoever made it, or since then chose its address, got its secret or took it over.
     created_by = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("created by")
     )

@@ -11,10 +11,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from accounts.access import Act, Actor, Permission, require
-from accounts.models import Organization, Plan
+from accounts.access import MANAGING_ROLES, Act, Actor, Permission, require
+from accounts.models import Organization, OrganizationKind, Plan
 
 from .. import ledger
+from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import Source
 from ..rules import Choice
@@ -201,7 +202,7 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     """Let a previewed job run: queued, or awaiting approval where it loosens.
 
     Raises Invalid where the digest is not the preview's; Refused where the selection has drifted since, unless told to
-    go on with the rows as previewed.
+    go on with the rows as previewed; ConfirmationRequired where an import makes owners or admins.
     """
     submitter = answering_person(actor)
     job = _locked(job, JobStatus.PREVIEWED)
@@ -209,10 +210,20 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
     if not accept_drift and _has_drifted(job):
         raise Refused("drifted", _("The organizations selected, or their settings, have changed since the preview."))
+    if _gives_authority(job):
+        layers.require_confirmed(actor, Act.ROLE_GIVE)
     job.submitter, job.submitter_key, job.submitted_at = submitter, actor.key, ledger.clock()
     job.status = JobStatus.AWAITING_APPROVAL if job.loosens else JobStatus.QUEUED
     job.save(update_fields=["status", "submitter", "submitter_key", "submitted_at"])
     return job
+
+
+def _gives_authority(job: BulkJob) -> bool:
+    """Whether it is an import that makes owners or admins: the owners of personal organizations, too."""
+    if job.kind != JobKind.IMPORT:
+        return False
+    personal = job.table == ImportTable.ORGANIZATIONS and job.selection["kind"] == OrganizationKind.PERSONAL
+    return personal or job.import_rows.filter(role__in=MANAGING_ROLES, outcome="").exists()
 
 
 def _has_drifted(job: BulkJob) -> bool:

@@ -48,7 +48,7 @@ def issue_key(
     One with a scope of INSTALLATION_SCOPES outlives its maker, so on a screen it is made by two operators: it waits,
     suspended, until another one takes it over. Raises Forbidden (a key makes no keys), Invalid, ConfirmationRequired.
     """
-    _hold_rights(actor, organization)
+    _require_manager(layers.hold_rights(actor, organization), organization)
     granted = _checked_scopes(scopes, organization)
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid("expired", _("This is in the past."), "expires_at")
@@ -89,7 +89,7 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     One of the installation takes two people: who made it and, as it waits, who takes it over. Raises Forbidden,
     ConfirmationRequired, and Refused where the key has ended, or is the installation's and this is not that.
     """
-    _hold_rights(actor, key.organization)
+    _require_manager(layers.hold_rights(actor, key.organization), key.organization)
     held = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
     if held.has_ended(timezone.now()):
         raise Refused("ended", _("This key has ended. Make another one."))
@@ -120,21 +120,6 @@ def _require_manager(actor: Actor, organization: Organization | None) -> None:
     if actor.type != ActorType.USER:
         raise Forbidden(Permission.KEYS_MANAGE)
     require(actor, Permission.KEYS_MANAGE, organization)
-
-
-def _hold_rights(actor: Actor, organization: Organization | None) -> None:
-    """As `_require_manager`, with what the right comes from held: nobody takes it away between this and the commit.
-
-    Else a key could be made just after those of somebody who leaves were looked through. An operator's row, and the
-    organization's, are what those who take rights away lock too.
-    """
-    if organization is not None:
-        layers.lock_organization(organization)
-    if actor.type == ActorType.USER and actor.user is not None:
-        User.objects.select_for_update(no_key=True).filter(pk=actor.user.pk).first()
-        person = User.objects.get(pk=actor.user.pk)
-        actor = dataclasses.replace(actor, user=person)
-    _require_manager(actor, organization)
 
 
 def _checked_scopes(scopes: Iterable[str], organization: Organization | None) -> list[str]:
@@ -180,9 +165,10 @@ def suspend_for(
         _note(EventKind.ACCESS_KEY_SUSPENDED, key, actor, source)
     for hook in lost_hooks:
         # Whoever delivers to it just now loses the lease, so that its position is what has arrived.
+        hook.paused_before = hook.paused_because
         hook.status, hook.paused_because, hook.leased_until = EndpointStatus.PAUSED, PausedBecause.SUSPENDED, None
         hook.fence += 1
-        hook.save(update_fields=["status", "paused_because", "leased_until", "fence"])
+        hook.save(update_fields=["paused_before", "status", "paused_because", "leased_until", "fence"])
         kind, organization_of = EventKind.ACCESS_WEBHOOK_SUSPENDED, hook.organization
         trail.note(kind, organization=organization_of, actor=actor, source=source, target=hook.pk)
     suspended = Suspended(lost_keys, lost_hooks)

@@ -124,20 +124,22 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
         raise Refused("ended", _("This invitation has ended. Ask for another.")) from None
     if user is None:
         _first_password(member.user, name, password)
-    # It is they who accept; that they join is the inviter's act, and told beside.
     _note(EventKind.ACCESS_INVITATION_ACCEPTED, locked, Actor.from_user(member.user), Source.CONSOLE)
     locked.delete()
     return member
 
 
 def _inviter(invitation: Invitation) -> Actor:
-    """The person, as they may act now; or a key without one, while it is valid. Raises Forbidden."""
-    if invitation.invited_by is not None:
-        return Actor.from_user(invitation.invited_by)
+    """Whoever invited, as they may act now: a person, or a key, which is worth nothing once it has ended (R18).
+
+    Raises Forbidden.
+    """
     key = invitation.invited_by_key
-    if key is None or not key.is_live(timezone.now()):
+    if key is not None and key.is_live(timezone.now()):
+        return Actor.from_key(key)
+    if key is not None or invitation.invited_by is None:
         raise Forbidden(Permission.MEMBERS_MANAGE)
-    return Actor.from_key(key)
+    return Actor.from_user(invitation.invited_by)
 
 
 def _first_password(user: User, name: str, password: str) -> None:

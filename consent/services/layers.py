@@ -1,16 +1,18 @@
 """What every service starts with: a transaction, the subject's row locked and read after the lock, and the origin."""
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable
 
 from django.db import connection
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.access import Act, Actor, Permission, acts_as_operator, require
+from accounts.access import Act, Actor, Forbidden, Permission, acts_as_operator, require
 from accounts.catalogue import Product
 from accounts.fields import line_break_in
-from accounts.models import Member, Organization, Plan
+from accounts.models import ApiKey, Member, Organization, Plan, User
 
 from .. import ledger
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
@@ -75,6 +77,27 @@ def require_confirmed(actor: Actor, act: Act | None) -> None:
     """Raise ConfirmationRequired for a signed-in person who has not shown lately who they are; None asks nobody."""
     if act is not None and actor.needs_confirmation:
         raise ConfirmationRequired(act)
+
+
+def hold_rights(actor: Actor, organization: Organization | None) -> Actor:
+    """The actor as stored now, with what their rights come from held until the end of the transaction.
+
+    For what makes a credential, or gives one to somebody: else it could be made just after those of somebody who
+    leaves were looked through. What is locked here, in this order, is what those who take rights away lock too.
+    Raises Forbidden for a key that has ended.
+    """
+    if organization is not None:
+        lock_organization(organization)
+    if actor.person is not None:
+        User.objects.select_for_update(no_key=True).get(pk=actor.person.pk)
+    if actor.key is not None:
+        key = ApiKey.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.key.pk)
+        if not key.is_live(timezone.now()):
+            raise Forbidden("key")
+        return Actor.from_key(key)
+    if actor.user is not None:
+        return dataclasses.replace(actor, user=User.objects.get(pk=actor.user.pk))
+    return actor
 
 
 def lock_organization(organization: Organization) -> Organization:

@@ -65,35 +65,34 @@ def add_member(
         raise Forbidden(Permission.MEMBERS_MANAGE)
     wanted_role = clean_role(role)
     layers.require_confirmed(actor, act_of_giving(wanted_role))
-    return _let_in(organization, (email, name), wanted_role, external_id, origin)
+    external_id = clean_external_id(external_id)
+    if external_id is not None:
+        require(actor, Permission.EXTERNAL_IDS, organization)
+    user = get_or_create_user(clean_email(email), layers.clean_text(name, "name", length=200))
+    return _let_in(organization, user, wanted_role, external_id, origin)
 
 
 @transaction.atomic
 def join_invited(
     *, organization: Organization, email: str, name: str, role: str, inviter: Actor, source: str
 ) -> Member:
-    """Let somebody join who accepted an invitation; raises like `add_member`, as the inviter's right is now."""
-    origin = layers.origin(inviter, source, Permission.MEMBERS_MANAGE, organization)
-    return _let_in(organization, (email, name), clean_role(role), None, origin)
+    """Let somebody join who accepted an invitation: their own act (R19), by the right that the inviter has now.
+
+    Raises like `add_member`.
+    """
+    require(inviter, Permission.MEMBERS_MANAGE, organization)
+    user = get_or_create_user(clean_email(email), layers.clean_text(name, "name", length=200))
+    origin = ledger.Origin(actor=Actor.from_user(user), source=source)
+    return _let_in(organization, user, clean_role(role), None, origin)
 
 
 def _let_in(
-    organization: Organization,
-    person: tuple[str, str],
-    wanted_role: MemberRole,
-    external_id: str | None,
-    origin: ledger.Origin,
+    organization: Organization, user: User, wanted_role: MemberRole, external_id: str | None, origin: ledger.Origin
 ) -> Member:
-    """`person`: e-mail and name."""
-    actor, (email, name) = origin.actor, person
-    address, external_id = clean_email(email), clean_external_id(external_id)
-    if external_id is not None:
-        require(actor, Permission.EXTERNAL_IDS, organization)
     organization = layers.lock_organization(organization)
     _refuse_closed(organization)
     if organization.kind == Organization.Kind.PERSONAL:
         raise Refused("personal", _("A personal organization has its owner and nobody else."))
-    user = get_or_create_user(address, layers.clean_text(name, "name", length=200))
     member = Member.objects.select_for_update(no_key=True).filter(organization=organization, user=user).first()
     if member is None:
         if external_id and Binding.objects.ever(external_id, organization.pk).exists():

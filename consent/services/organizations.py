@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission
+from accounts.access import Act, Actor, Permission
 from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
@@ -86,7 +86,7 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
 
 
 def create_organization(*, draft: OrganizationDraft, actor: Actor, source: str) -> Organization:
-    """Create one; raises Forbidden, Invalid, or Refused where the external id is taken."""
+    """Create one; raises Forbidden, Invalid, Refused where the external id is taken, ConfirmationRequired."""
     return create_organizations([draft], actor=actor, source=source)[0]
 
 
@@ -94,10 +94,13 @@ def create_organization(*, draft: OrganizationDraft, actor: Actor, source: str) 
 def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, source: str) -> list[Organization]:
     """Create all or none, with owners, opt-outs and subscriptions, in that order: no window opens in between.
 
-    A fixed number of statements for any number of team organizations; a personal one's owner costs a few more.
+    A fixed number of statements for any number of team organizations; a personal one's owner costs a few more. Naming
+    an owner gives authority: it asks who is there.
     """
     origin = layers.origin(actor, source, Permission.ORGANIZATION_CREATE, None)
     drafts = [clean_draft(draft) for draft in drafts]
+    if any(draft.owner for draft in drafts):
+        layers.require_confirmed(actor, Act.ROLE_GIVE)
     external_ids.refuse_taken([draft.external_id for draft in drafts if draft.external_id])
     at = ledger.clock()
     with external_ids.taken_meanwhile():

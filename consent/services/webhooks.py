@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from accounts.access import Act, Actor, ActorType, Forbidden, Permission, require
+from accounts.access import Act, Actor, ActorType, Forbidden, NotFound, Permission, require
 from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
@@ -43,12 +43,14 @@ def create_endpoint(
     require(actor, Permission.WEBHOOKS_MANAGE, organization)
     text = layers.clean_text(description, "description", length=200)
     address, wanted = checked_url(url), _checked_kinds(kinds)
-    there = WebhookEndpoint.objects.filter(organization=organization).count()
-    if there >= settings.WEBHOOKS_PER_ORGANIZATION:
-        raise Refused("too_many", _("There are %s webhooks already; delete one first.") % there)
     layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
     ledger.sequence()
     with transaction.atomic():
+        actor = layers.hold_rights(actor, organization)
+        require(actor, Permission.WEBHOOKS_MANAGE, organization)
+        there = WebhookEndpoint.objects.filter(organization=organization).count()
+        if there >= settings.WEBHOOKS_PER_ORGANIZATION:
+            raise Refused("too_many", _("There are %s webhooks already; delete one first.") % there)
         endpoint = WebhookEndpoint.objects.create(
             organization=organization,
             key_id=current_key(),
@@ -66,6 +68,7 @@ def create_endpoint(
 def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, **changes: Any) -> WebhookEndpoint:
     """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped.
 
+    Whoever chooses its address answers for it from now on: what is sent there ends with their right (R18).
     Raises Forbidden, Invalid, and Refused where one that is suspended is to go on, or to count as merely paused.
     """
     with _held(endpoint, actor) as held:
@@ -79,6 +82,8 @@ def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, **c
         if changes.get("status") == EndpointStatus.ACTIVE:
             _refuse_suspended(held)
         if changed := [name for name in _DETAILS if getattr(held, name) != before[name]]:
+            if "url" in changed:
+                held.created_by = actor.person
             _note(EventKind.ACCESS_WEBHOOK_CHANGED, held, actor, source, after=", ".join(changed))
         if "status" in changes and changes["status"] != held.status:
             held.status = EndpointStatus(changes["status"])
@@ -116,13 +121,14 @@ def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor, source: str) 
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
-    """Another secret signs from now on, and for a day the one before it too.
+    """Another secret signs from now on, and for a day the one before it too; whoever gets it answers for it (R18).
 
     Raises Forbidden, ConfirmationRequired, and Refused where it is suspended.
     """
     with _held(endpoint, actor) as held:
         _refuse_suspended(held)
         layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
+        held.created_by = actor.person
         _rotate(held)
         _note(EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, held, actor, source)
     return held
@@ -131,7 +137,8 @@ def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> We
 def take_over(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
     """Answer for a webhook from now on: it goes on at its position, signed with another secret alone.
 
-    Raises Forbidden (a key takes nothing over), ConfirmationRequired.
+    One that was paused already when it was suspended stays so. Raises Forbidden (a key takes nothing over),
+    ConfirmationRequired.
     """
     if actor.type == ActorType.API_KEY:
         raise Forbidden(Permission.WEBHOOKS_MANAGE)
@@ -140,7 +147,8 @@ def take_over(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> Webhoo
         held.created_by = actor.user
         held.failures, held.next_attempt_at = 0, None
         if held.paused_because == PausedBecause.SUSPENDED:
-            held.status, held.paused_because = EndpointStatus.ACTIVE, ""
+            held.status = EndpointStatus.PAUSED if held.paused_before else EndpointStatus.ACTIVE
+            held.paused_because, held.paused_before = held.paused_before, ""
         _rotate(held, overlap=False)
         _note(EventKind.ACCESS_WEBHOOK_TAKEN_OVER, held, actor, source)
     return held
@@ -199,19 +207,20 @@ def request_test(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookAttempt:
 
     Raises Forbidden, and Refused while the webhook is suspended or another test of the same organization waits.
     """
-    require(actor, Permission.WEBHOOKS_MANAGE, endpoint.organization)
-    _refuse_suspended(endpoint)
-    try:
-        with transaction.atomic():
-            return WebhookAttempt.objects.create(
-                endpoint=endpoint,
-                at=ledger.clock(),
-                delivered=False,
-                latency_ms=0,
-                waiting_for=endpoint.organization_id or _PROVIDER,
-            )
-    except IntegrityError:
-        raise Refused("test_waiting", _("A test is waiting already; one goes after the other.")) from None
+    with transaction.atomic():
+        held = _locked(endpoint, actor)
+        _refuse_suspended(held)
+        try:
+            with transaction.atomic():
+                return WebhookAttempt.objects.create(
+                    endpoint=held,
+                    at=ledger.clock(),
+                    delivered=False,
+                    latency_ms=0,
+                    waiting_for=held.organization_id or _PROVIDER,
+                )
+        except IntegrityError:
+            raise Refused("test_waiting", _("A test is waiting already; one goes after the other.")) from None
 
 
 def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str, *, after: str = "") -> None:
@@ -222,12 +231,20 @@ def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str,
 def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
     """The endpoint, locked, its lease taken away: whoever delivers to it just now stops, and nothing is skipped."""
     with transaction.atomic():
-        held = (
-            WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization").get(pk=endpoint.pk)
-        )
-        require(actor, Permission.WEBHOOKS_MANAGE, held.organization)
+        held = _locked(endpoint, actor)
         _take_away(held)
         yield held
+
+
+def _locked(endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
+    """As it is now, with the actor's rights of now. Raises Forbidden, and NotFound where it has been deleted."""
+    actor = layers.hold_rights(actor, endpoint.organization)
+    rows = WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization")
+    held = rows.filter(pk=endpoint.pk).first()
+    if held is None:
+        raise NotFound("webhook")
+    require(actor, Permission.WEBHOOKS_MANAGE, held.organization)
+    return held
 
 
 def _take_away(held: WebhookEndpoint) -> None:

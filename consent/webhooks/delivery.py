@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from accounts import keys
 from accounts.access import Actor
@@ -128,7 +128,9 @@ class _Turn:
         return json.dumps(told, ensure_ascii=False)
 
     def _deliver(self, event: ConsentEvent) -> bool:
-        """Whether it has arrived, and the next may go."""
+        """Whether it has arrived, and the next may go. Raises _Lost: nothing is sent once somebody stopped it (R18)."""
+        if not self._mine().exists():
+            raise _Lost
         answer = send(self.endpoint, self.sender, self._body(event), f"evt_{event.pk}")
         position = event.placed.position
         self._attempts.append(_attempt(self.endpoint, answer, position))
@@ -140,6 +142,9 @@ class _Turn:
             self._note()
         return True
 
+    def _mine(self) -> QuerySet[WebhookEndpoint]:
+        return WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
+
     def _note(self, failed: Answer | None = None) -> None:
         """How far it has got, with the attempts, and what is to become of a failure; raises _Lost."""
         changes: dict[str, Any] = {"position": self._position, "leased_until": ledger.clock() + LEASE}
@@ -148,8 +153,7 @@ class _Turn:
         elif any(each.delivered for each in self._attempts):
             changes |= {"failures": 0, "next_attempt_at": None}
         with transaction.atomic():
-            mine = WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
-            if not mine.update(**changes):
+            if not self._mine().update(**changes):
                 raise _Lost
             if changes.get("status") == EndpointStatus.PAUSED:
                 trail.note(
@@ -203,18 +207,27 @@ def send_next_test(sender: Sender) -> WebhookAttempt | None:
     ).order_by("pk")
     for pk in waiting.values_list("pk", flat=True)[:10]:
         if waiting.filter(pk=pk).update(leased_until=now + LEASE):
-            test = WebhookAttempt.objects.select_related("endpoint__organization").get(pk=pk)
+            test = WebhookAttempt.objects.select_related("endpoint__organization", "endpoint__created_by").get(pk=pk)
             break
     else:
         return None
-    body = json.dumps({"kind": "test", "id": None, "position": None})
-    answer = send(test.endpoint, sender, body, f"test_{test.pk}")
+    answer = _send_test(test, sender)
     for name, value in _outcome(answer).items():
         setattr(test, name, value)
     test.waiting_for = test.leased_until = None
     # An update of what is there: the webhook may have been deleted meanwhile, and its attempts with it.
     WebhookAttempt.objects.filter(pk=test.pk).update(**_outcome(answer), waiting_for=None, leased_until=None)
     return test
+
+
+def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
+    endpoint = test.endpoint
+    person = endpoint.created_by
+    suspended = endpoint.paused_because == PausedBecause.SUSPENDED
+    if suspended or (person is not None and not credentials.may_answer(person, endpoint)):
+        return Answer(None, "not sent: the webhook is suspended", 0, "")
+    body = json.dumps({"kind": "test", "id": None, "position": None})
+    return send(endpoint, sender, body, f"test_{test.pk}")
 
 
 def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:

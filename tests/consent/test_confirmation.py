@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.access import Act, Actor
-from accounts.models import ApiKey, Invitation, Member
+from accounts.models import ApiKey, Invitation, Member, User
 from consent.bulk import jobs
+from consent.bulk.imports import jobs as imports
+from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
 from consent.models import PrivacySetting
-from consent.services import choices, credentials, invitations, locks, members, webhooks
+from consent.services import choices, credentials, invitations, locks, members, organizations, webhooks
 from consent.services.errors import ConfirmationRequired
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
@@ -128,6 +131,7 @@ SETTINGS = "organizations/{labs}/privacy-settings/"
 IN = {"choice": "opted_in", "reason": "By letter."}
 NEW_KEY = {"name": "New", "scopes": ["decisions:read"]}
 NEW_HOOK = {"url": "https://new.example.com/"}
+PERSONAL = {"name": "P", "kind": "personal", "owner_email": "p@p.example", "owner_name": "P"}
 INVITED = {"email": "new@kvasir.example"}
 USER = "accounts_user_"
 # (who, what, how it is sent, whether it is asked)
@@ -185,6 +189,12 @@ CASES: list[tuple[str, str, Send, bool]] = [
      admin("accounts_organization_members", labs, role="member", name="", **INVITED), False),
     ("operator", "admin: make somebody admin",
      admin("accounts_member_change", lambda w: w.cast.labs_member.pk, role="admin", external_id=""), True),
+    ("operator", "admin: personal organization", admin("accounts_organization_add", **PERSONAL), True),
+    ("operator", "admin: team", admin("accounts_organization_add", name="T", kind="team"), False),
+    ("operator", "API: personal organization",
+     api("POST", "organizations/", {"name": "P", "kind": "personal", "owner": {"email": "p@p.example", "name": "P"}}),
+     True),
+    ("operator", "API: team", api("POST", "organizations/", {"name": "T", "kind": "team"}), False),
     ("owner", "API: invite an admin", api("POST", "organizations/{labs}/members/", {"role": "admin", **INVITED}), True),
     ("owner", "API: invite an auditor",
      api("POST", "organizations/{labs}/members/", {"role": "auditor", **INVITED}), False),
@@ -213,6 +223,43 @@ def test_face__signed_in_long_ago__asked_and_nothing_changed_then_done(
     assert not answer.headers.get("Location", "").startswith("/account/confirm/")
 
 
+# --- Imports: what a file gives, not which page it comes by ---
+
+PEOPLE = ImportPlan("members", {"organization": "org", "email": "email", "role": "role"})
+PERSONS = ImportPlan(
+    "organizations", {"name": "name", "external_id": "id", "owner_email": "email"}, ("le_chat_free",), "personal"
+)
+IMPORTS = [
+    (PEOPLE, "org,email,role\n{labs},new@kvasir.example,owner\n", True),
+    (PEOPLE, "org,email,role\n{labs},new@kvasir.example,admin\n", True),
+    (PEOPLE, "org,email,role\n{labs},new@kvasir.example,auditor\n{labs},x@kvasir.example,\n", False),
+    (PEOPLE, "org,email,role\n{labs},ada@kvasir.example,owner\n{labs},x@kvasir.example,\n", False),
+    (PERSONS, "name,id,email\nIda,i-1,ida@ida.example\n", True),
+]
+
+
+@pytest.mark.parametrize(("plan", "text", "asked"), IMPORTS, ids=range(len(IMPORTS)))
+def test_import__that_makes_owners_or_admins__asks_whoever_runs_it(
+    world: World, plan: ImportPlan, text: str, asked: bool, tmp_path: Path
+) -> None:
+    author = Actor.from_user(User.objects.get(email="second@provider.example"))
+    job = imports.prepare(plan=plan, actor=author, source="admin", name="file.csv")
+    imports.take(job)
+    file = tmp_path / "file.csv"
+    file.write_text(text.replace("{labs}", world.labs))
+    job = imports.read(job, str(file))
+    client, path = by_session(world.cast.operator).client, reverse("admin:consent_bulkjob_run", args=[job.pk])
+    if asked:
+        with changes_nothing():
+            assert client.post(path, {"digest": job.digest})["Location"].startswith("/account/confirm/")
+        with changes_nothing(), pytest.raises(ConfirmationRequired):
+            jobs.submit(job=job, actor=Actor.from_user(world.cast.operator), digest=job.digest)
+        assert BulkJob.objects.get(pk=job.pk).status == "previewed"
+        client.post("/account/confirm/", {"password": PASSWORD})
+    client.post(path, {"digest": job.digest})
+    assert BulkJob.objects.get(pk=job.pk).status == "queued"
+
+
 # --- Services, keys and commands --------------------------------------------------------------------------------------
 
 
@@ -237,10 +284,12 @@ def acts(world: World, actor: Actor) -> dict[str, Callable[[], Any]]:
 def operators_acts(world: World, actor: Actor) -> dict[str, Callable[[], Any]]:
     cast, by = world.cast, {"actor": actor, "source": "admin"}
     wanted: dict[str, Any] = {"organization": cast.labs, "choice": "opted_in", "reason": "x", "version_required": False}
+    draft = organizations.OrganizationDraft(name="P", kind="personal", owner=("p@p.example", "P"))
     return acts(world, actor) | {
         "opt in for a customer": lambda: choices.choose(surface=LE_CHAT_CONSOLE, **wanted, **by),
         "lift": lambda: locks.lift_lock(organization=cast.brage, product="le_chat", reason="x", **by),
         "approve": lambda: jobs.approve(job=world.job, actor=actor),
+        "create for an owner": lambda: organizations.create_organization(draft=draft, **by),
         "add": lambda: members.add_member(organization=cast.labs, email="n@kvasir.example", role="owner", **by),
     }
 

@@ -55,7 +55,9 @@ def test_accept__new_person__has_an_account_is_signed_in_and_belongs(cast: Cast)
     assert (member.user.name, member.role, member.organization) == ("Nils Ny", "admin", cast.labs)
     assert client.get(f"/o/{cast.labs.pk}/").status_code == 200
     event = ConsentEvent.objects.filter(kind="member.joined").latest("pk")
-    assert (event.actor_id, event.member_id) == (str(cast.owner.pk), member.pk)
+    # Joining is the person's own act (R19); who invited stands with the invitation.
+    assert (event.actor_type, event.actor_id, event.by_operator) == ("user", str(member.user_id), False)
+    assert event.member_id == member.pk
     told = ConsentEvent.objects.filter(pk__gt=event.pk).order_by("pk")
     assert [(each.kind, each.organization, each.actor_id) for each in told] == [
         ("access.password_set", None, str(member.user_id)),
