@@ -239,7 +239,7 @@ class ApiKey(models.Model):
         _("the installation's own"),
         default=False,
         editable=False,
-        help_text=_("Made on the machine, or for the mobile app's backend: nobody's leaving ends it."),
+        help_text=_("Made by a command, or for the mobile app's backend: it keeps working when a person leaves."),
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

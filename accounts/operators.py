@@ -45,13 +45,13 @@ def require_second_person(user: User, *, asked_at: dt.datetime | None, involved:
     if not (user.is_active and user.is_staff):
         raise Forbidden("approve")
     if user.pk in involved:
-        text = _("You wrote, submitted or asked for this, or it is about you: another operator approves it.")
+        text = _("You wrote, submitted or asked for this, or it is about you: another operator has to approve it.")
         raise Forbidden("approve", text)
     known = unchanged_since(user)
     if asked_at is None or known is None or known >= asked_at:
         text = _(
             "You became an operator, or your password, second factor or address was set, only after this was "
-            "submitted: another operator approves it."
+            "submitted: another operator has to approve it."
         )
         raise Forbidden("approve", text)
     return user

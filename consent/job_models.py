@@ -16,7 +16,7 @@ class JobKind(models.TextChoices):
     PLAN_DEFAULT = "plan_default", _("Default of a plan")
     UNDO = "undo", _("Undo")
     IMPORT = "import", _("Import")
-    REBIND = "rebind", _("External ids to other subjects")
+    REBIND = "rebind", _("External ids moved to others")
 
 
 class JobStatus(models.TextChoices):

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
             field=models.BooleanField(
                 default=False,
                 editable=False,
-                help_text="Made on the machine, or for the mobile app's backend: nobody's leaving ends it.",
+                help_text="Made by a command, or for the mobile app's backend: it keeps working when a person leaves.",
                 verbose_name="the installation's own",
             ),
         ),

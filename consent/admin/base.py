@@ -92,7 +92,9 @@ class OperatorAdmin(ModelAdmin):
 
     def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         if any(parse_id(ident) is None for ident in request.POST.getlist(ACTION_CHECKBOX_NAME)):
-            return HttpResponse(_("The selection has an id that is none."), status=400, content_type="text/plain")
+            return HttpResponse(
+                _("The selection contains an id that is not valid."), status=400, content_type="text/plain"
+            )
         return super().response_action(request, queryset, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:

@@ -251,7 +251,7 @@ def title_of(job: BulkJob) -> str:
         case JobKind.PLAN_DEFAULT:
             return gettext("Default of %(default)s: opted out") % words
         case JobKind.REBIND:
-            return gettext("External ids to other subjects")
+            return gettext("External ids moved to others")
         case JobKind.IMPORT:
             return gettext("Import of %(file)s") % words
     product = SURFACES[job.surface].product.label
@@ -276,7 +276,7 @@ def _listed(value: Any) -> list[Any]:
 
 _REASONS: dict[str, Any] = dict(ReasonCode.choices) | {
     shapes.CHANGED_SINCE: _("changed since the preview"),
-    approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer"),
+    approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer do so"),
 }
 
 

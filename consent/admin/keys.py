@@ -78,7 +78,7 @@ class ApiKeyAdmin(OperatorAdmin):
     def _made(self, request: HttpRequest, issued: Issued) -> HttpResponse:
         """The one time that its text is shown; without one it waits for another operator."""
         if issued.text is None:
-            words = gettext("The key waits: another operator has to take it over, and is shown its text.")
+            words = gettext("The key doesn't work yet: another operator has to take it over, and will be shown it.")
             messages.warning(request, words)
             return redirect("admin:accounts_apikey_change", issued.key.pk)
         context = {"key": issued.key, "text": issued.text}

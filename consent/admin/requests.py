@@ -28,9 +28,9 @@ class AskForm(OperatorForm):
     person = forms.EmailField(
         label=_("Whom it is about"), help_text=_("The address that this person signs in with, or a new operator's.")
     )
-    name = forms.CharField(label=_("Name, of somebody new"), max_length=200, required=False)
-    new_address = forms.EmailField(label=_("The new address, where that is asked for"), required=False)
-    reason = reason_field(required=True, help_text=_("What the other operator goes by."))
+    name = forms.CharField(label=_("Name (of a new person)"), max_length=200, required=False)
+    new_address = forms.EmailField(label=_("New address (if it is to change)"), required=False)
+    reason = reason_field(required=True, help_text=_("What the other operator needs to know to decide."))
 
 
 @admin.register(OperatorRequest)
@@ -111,9 +111,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         except ServiceError as error:
             return self._page(request, self.request_of(object_id), str(error), error.http_status)
         except Forbidden as error:
-            return self._page(
-                request, self.request_of(object_id), error.detail or gettext("This is not yours to do."), 403
-            )
+            return self._page(request, self.request_of(object_id), error.detail or gettext("You may not do this."), 403)
 
     def _done(self, request: HttpRequest, asked: OperatorRequest, verb: str) -> HttpResponse:
         actor = actor_of(request)
@@ -122,7 +120,7 @@ class OperatorRequestAdmin(OperatorAdmin):
             messages.success(request, gettext("Confirmed, and done."))
         else:
             service.decline(request=asked, actor=actor)
-            messages.success(request, gettext("The request is over: nothing is changed."))
+            messages.success(request, gettext("The request is closed. Nothing has changed."))
         return redirect("admin:consent_operatorrequest_change", asked.pk)
 
     def get_urls(self) -> list[Any]:

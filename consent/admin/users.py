@@ -59,7 +59,7 @@ class NewUserForm(OperatorForm):
 
 
 class ReasonForm(OperatorForm):
-    reason = reason_field(required=True, help_text=_("What the other operator goes by."))
+    reason = reason_field(required=True, help_text=_("What the other operator needs to know to decide."))
 
 
 def password_link(request: HttpRequest) -> people.PasswordLink:
@@ -145,7 +145,7 @@ class UserAdmin(OperatorAdmin):
             status = made.status
         ask = f"{reverse('admin:consent_operatorrequest_add')}?kind={RequestKind.OPERATOR}"
         lead = format_html(
-            '{} <a href="{}">{}</a>', gettext("Somebody who is no operator."), ask, gettext("Ask for an operator")
+            '{} <a href="{}">{}</a>', gettext("The new person is not an operator."), ask, gettext("Ask for an operator")
         )
         context = {"form": form, "submit": gettext("Add the person"), "lead": lead}
         return self.screen(request, "admin/form.html", context, title=gettext("New person"), status=status)

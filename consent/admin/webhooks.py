@@ -37,7 +37,8 @@ class EndpointForm(OperatorForm):
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text=_(
-            "None: all that tell how data may be used. Events about access are sent only where they are chosen."
+            "Choose none to receive everything about how data may be used. Events about access are sent only if you "
+            "choose them."
         ),
     )
 
@@ -159,7 +160,7 @@ class WebhookAdmin(OperatorAdmin):
         except Refused as error:
             messages.warning(request, str(error))
         else:
-            messages.success(request, gettext("The test is on its way; its result will stand below."))
+            messages.success(request, gettext("The test is on its way; its result will appear below."))
 
     @posted
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -95,7 +95,7 @@ class BulkJobs(JobView):
             beside += [name for name in ("surface", "choice", "select") if name in values]
         needed = () if "rebind" in values else ("surface", "choice", "select")
         missing = [name for name in needed if name not in values]
-        faults = [fault(body_pointer(name), _("This does not go with the rest.")) for name in beside]
+        faults = [fault(body_pointer(name), _("This can't be given together with the rest.")) for name in beside]
         faults += [fault(body_pointer(name), _("This field is required.")) for name in missing]
         if faults:
             raise invalid(faults)

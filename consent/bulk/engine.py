@@ -38,7 +38,7 @@ SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
 _NOT_SET = {
     shapes.CHANGED_SINCE: gettext_lazy("The plan's default was changed after the preview, so it stays as it is."),
     AUTHORITY_ENDED: gettext_lazy(
-        "Somebody who wrote, submitted or approved this may no longer, so the plan's default stays as it is."
+        "The plan's default stays as it is: somebody who wrote, submitted or approved this may no longer do so."
     ),
 }
 

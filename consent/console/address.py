@@ -68,7 +68,7 @@ def confirm(request: HttpRequest, secret: str) -> HttpResponse:
         text = (
             gettext("Your address is changed.")
             if done
-            else gettext("Confirmed. Now open the link at the other address.")
+            else gettext("Confirmed. Now open the link that was sent to the other address.")
         )
         messages.success(request, text)
         return redirect("account_email")

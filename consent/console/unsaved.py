@@ -37,9 +37,9 @@ def keep(request: HttpRequest) -> None:
     person = _person(request)
     if person is not None and _is_opt_out(request.path, request.POST.get("choice", "")):
         request.session[_KEY] = {"person": person, "path": request.path}
-        messages.warning(request, _("You were signed out. Your change was not saved yet: sign in, and it will be."))
+        messages.warning(request, _("You were signed out. Your change is not saved yet: it will be when you sign in."))
     else:
-        messages.warning(request, _("You were signed out. Nothing was saved: sign in, and do it again."))
+        messages.warning(request, _("You were signed out. Nothing was saved: sign in and try again."))
 
 
 def page_of(request: HttpRequest) -> str:
@@ -69,7 +69,7 @@ def resume(request: HttpRequest) -> HttpResponse | None:
     try:
         response: HttpResponse = match.func(again, *match.args, **match.kwargs)
     except (Http404, PermissionDenied):
-        messages.error(request, _("Your change could not be saved: the page is no longer there for you."))
+        messages.error(request, _("Your change could not be saved: you no longer have access to that page."))
         return None
     leads_here = urlsplit(response.headers.get("Location", "")).path == request.path
     return None if leads_here else response  # the page that was asked for says that it is saved

@@ -93,7 +93,7 @@ def _test(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None
     except Refused as error:
         messages.warning(request, str(error))
     else:
-        messages.success(request, gettext("The test is on its way; its result will stand below."))
+        messages.success(request, gettext("The test is on its way; its result will appear below."))
 
 
 def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:

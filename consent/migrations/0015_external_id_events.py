@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                     ("plan_default", "Default of a plan"),
                     ("undo", "Undo"),
                     ("import", "Import"),
-                    ("rebind", "External ids to other subjects"),
+                    ("rebind", "External ids moved to others"),
                 ],
                 max_length=20,
                 verbose_name="kind",

@@ -36,11 +36,11 @@ def ask(*, user: User, email: str, link: Callable[[str], str]) -> AddressChange:
     if address == user.email:
         raise Invalid("same", _("This is your address already."), "email")
     if user.no_links_until is not None and user.no_links_until > ledger.clock():
-        raise Refused("new_address", _("Your address was changed by operators lately. Try again in some days."))
+        raise Refused("new_address", _("Operators changed your address recently. Try again in a few days."))
     try:
         limits.count(f"address:{user.pk}", limit=PER_HOUR, seconds=3600)
     except limits.TooMany:
-        raise Refused("too_many", _("These are many changes in one hour. Try again later.")) from None
+        raise Refused("too_many", _("Too many changes in one hour. Try again later.")) from None
     old, new = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     change, _made = AddressChange.objects.update_or_create(
         user=user,

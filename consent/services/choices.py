@@ -123,7 +123,7 @@ def _choose_for_organization(
         return _store(setting, wish, rules.opt_out(before, at), origin, at)
     _check_opt_in(before)
     if owner is not None and wish.actor.type == ActorType.API_KEY and one_person.is_out(owner, setting):
-        raise Refused("person_opted_out", _("The person whose organization this is has opted out; only they opt in."))
+        raise Refused("person_opted_out", _("The owner of this personal account has opted out; only they can opt in."))
     _check_reason(wish, before, origin)
     after = rules.opt_in(before, at)
     _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)

@@ -97,7 +97,7 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     if outlives and actor.type == ActorType.USER and actor.user is not None:
         # One that works waits for nobody's yes: whoever took it over would have its text alone.
         if held.suspended_at is None or actor.user.pk == held.issued_by_id:
-            text = _("A key of the installation itself takes two operators: ask another one.")
+            text = _("A key of the installation itself needs two operators: ask another one.")
             raise Refused("second_operator", text)
         require_second_person(actor.user, asked_at=held.suspended_at, involved=(held.issued_by_id,))
     layers.require_confirmed(actor, Act.KEY_TAKE_OVER)

@@ -57,7 +57,7 @@ def clean_external_id(external_id: str | None) -> str | None:
         text = external_ids.normalize(external_id)
     except external_ids.Unusable as error:
         if not error.character:
-            raise Invalid("invalid", _("An external id is more than quotation marks."), FIELD) from None
+            raise Invalid("invalid", _("An external id can't be made of quotation marks alone."), FIELD) from None
         told = _("There is a character in it that can't be seen or kept: %(character)s. Remove it.")
         raise Invalid("invalid", told % {"character": error.code_point}, FIELD) from None
     layers.clean_text(text, FIELD, length=external_ids.LENGTH)

@@ -47,7 +47,7 @@ def invite(
     try:
         limits.count(f"invite:{organization.pk}", limit=PER_HOUR, seconds=3600)
     except limits.TooMany:
-        raise Refused("too_many", _("These are many invitations in one hour. Try again later.")) from None
+        raise Refused("too_many", _("Too many invitations in one hour. Try again later.")) from None
     secret = secrets.token_urlsafe(32)
     until = timezone.now() + dt.timedelta(days=settings.INVITATION_DAYS)
     invitation, _made = Invitation.objects.update_or_create(

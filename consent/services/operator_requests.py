@@ -52,7 +52,7 @@ def ask(
         waiting = OperatorRequest.objects.filter(kind=kind, status=RequestStatus.WAITING, expires_at__gt=now)
         same = waiting.filter(subject=subject) if subject else waiting.filter(details=details)
         if same.exists():
-            raise Refused("asked", _("This is asked for already, and waits for another operator."))
+            raise Refused("asked", _("Somebody has asked for this already: it waits for another operator."))
         request = OperatorRequest.objects.create(
             kind=kind,
             subject=subject,
@@ -223,7 +223,7 @@ def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> 
     if kind == RequestKind.OPERATOR and operator:
         raise Refused("status", _("This person is an operator already."))
     if kind in (RequestKind.LINK, RequestKind.SECOND_FACTORS) and not operator:
-        raise Refused("status", _("This person is no operator: one operator is enough."))
+        raise Refused("status", _("This person is not an operator: you can do this alone, on their page."))
     if kind == RequestKind.LINK:
         people.check_link(subject)
     return subject, {}
@@ -251,7 +251,7 @@ def _still_open(request: OperatorRequest) -> None:
 def _still_asker(request: OperatorRequest) -> None:
     asker = User.objects.select_for_update().get(pk=request.asked_by_id)
     if not is_operator_since(asker, request.asked_at):
-        raise Refused("asker", _("Who asked for this is no operator any more."))
+        raise Refused("asker", _("The person who asked for this is no longer an operator."))
 
 
 def _decide(request: OperatorRequest, person: User, status: RequestStatus) -> None:

@@ -41,7 +41,7 @@ class OrganizationDraft:
 def clean_name(name: str) -> str:
     text = layers.clean_text(name, "name", required=True, length=200)
     if not any(character.isprintable() and not character.isspace() for character in text):
-        raise Invalid("invalid", _("A name has something to see."), "name")
+        raise Invalid("invalid", _("A name needs at least one visible character."), "name")
     return text
 
 

@@ -27,7 +27,7 @@ from .errors import Refused
 PasswordLink = Callable[[User], str]
 # An address that operators gave somebody gets no link for so long: its true owner has time to object.
 NO_LINKS = dt.timedelta(days=7)
-NEEDS_SECOND = gettext_lazy("For an operator this takes a second operator: ask for it, and another one confirms.")
+NEEDS_SECOND = gettext_lazy("For an operator this needs a second operator: ask for it, and another one confirms it.")
 
 
 def in_person(actor: Actor) -> User:
@@ -157,7 +157,7 @@ def create_operator(*, email: str, name: str, remove_factors: bool = False) -> U
     trail.note(kind, organization=None, actor=machine, source=Source.COMMAND, target=person.pk)
     if remove_factors:
         take_second_factors(person, machine, Source.COMMAND)
-    tell_operators(person, by=_("from the machine itself"))
+    tell_operators(person, by=_("by a command on the server"))
     return person
 
 

@@ -220,7 +220,7 @@ def request_test(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookAttempt:
                     waiting_for=held.organization_id or _PROVIDER,
                 )
         except IntegrityError:
-            raise Refused("test_waiting", _("A test is waiting already; one goes after the other.")) from None
+            raise Refused("test_waiting", _("A test is waiting already: wait until it has been sent.")) from None
 
 
 def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str, *, after: str = "") -> None:

@@ -17,7 +17,7 @@ from .conftest import PHONE
 from .test_console import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
-UNSAVED = "You were signed out. Your change was not saved yet: sign in, and it will be."
+UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."
 
 
 @pytest.fixture

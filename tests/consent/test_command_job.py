@@ -89,7 +89,7 @@ def test_job_approve__its_author__exits_1_and_nothing_changed() -> None:
     before = database()
     result = job("approve", of, *ACTOR)
     assert (result.code, result.out) == (1, "")
-    assert "another operator approves it" in result.err
+    assert "another operator has to approve it" in result.err
     assert database() == before
 
 

@@ -15,8 +15,8 @@ from tests.cast import PASSWORD, Cast
 
 from .guarded import changes_nothing
 
-UNSAVED = "You were signed out. Your change was not saved yet: sign in, and it will be."
-NOTHING = "You were signed out. Nothing was saved: sign in, and do it again."
+UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."
+NOTHING = "You were signed out. Nothing was saved: sign in and try again."
 
 
 @pytest.fixture

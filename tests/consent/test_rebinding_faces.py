@@ -124,7 +124,7 @@ def test_site__previewed_run_and_approved(team: Team, halls: list[Organization])
     job = BulkJob.objects.get()
     assert (response.status_code, response["Location"]) == (302, url("consent_bulkjob_change", job.pk))
     page = author.get(response["Location"]).content.decode()
-    assert "External ids to other subjects" in page and "acct-1" in page and "Hall 0" in page
+    assert "External ids moved to others" in page and "acct-1" in page and "Hall 0" in page
     assert author.post(url("consent_bulkjob_run", job.pk), {"digest": job.digest}).status_code == 302
     assert holder() == halls[0]
     assert second.post(url("consent_bulkjob_verb", job.pk, "approve")).status_code == 302

@@ -189,7 +189,7 @@ def test_import__its_preview__names_what_loosens_to_the_second_operator(operator
     page = answer.content.decode()
     assert "a Ltd" in page and "Letters" in page and 'id="job-approve"' in page
     own = cast.signed_in(ACTOR[1]).get(f"/admin/consent/bulkjob/{result.json['job']}/change/").content.decode()
-    assert 'id="job-approve"' not in own and "another operator approves it" in own
+    assert 'id="job-approve"' not in own and "another operator has to approve it" in own
 
 
 def test_close__account_closed_since__is_refused_by_its_own_reason(operator: Actor, tmp_path: Path) -> None:

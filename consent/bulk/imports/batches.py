@@ -38,7 +38,7 @@ _SAID = {
     Reason.NO_SUBSCRIPTION: "It has no subscription for this product any more.",
     "personal": "A personal organization has its owner and nobody else.",
     CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
-    AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer.",
+    AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer do so.",
     "unapproved": "It would loosen by now, and nobody has approved that. Import the row again.",
     "known": "It was not used for a while after that start: an earlier start can't be attested over that.",
 }  # fmt: skip
