@@ -159,8 +159,8 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everythi
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect what is to be translated, and compile what is (needs gettext)
-	@$(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i tests -i benchmarks -i scripts -i staticfiles
-	@$(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools
+	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i tests -i benchmarks -i scripts -i staticfiles
+	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## look for barriers on every page in every language, colour scheme and width (CI takes a quarter)
