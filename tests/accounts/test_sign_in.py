@@ -1,5 +1,6 @@
 """Signing in: passwords, second factors, resets, and what ends it."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from django.core.mail import send_mail
 from django.test import Client, override_settings
 
 from accounts import outbox
+from accounts.access import Actor
 from accounts.models import ApiKey, OutgoingMessage, User
+from consent.services import operator_requests
 from tests import cast as casting
-from tests.cast import PASSWORD, Cast
+from tests.cast import PASSWORD, Cast, user
 from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
@@ -194,13 +197,15 @@ def test_reset__then_a_second_factor__can_be_set_up(cast: Cast) -> None:
     assert Authenticator.objects.filter(user=cast.owner, type="totp").exists()
 
 
-def test_address__changed_by_an_operator__the_old_one_opens_nothing(cast: Cast) -> None:
+def test_address__changed_by_two_operators__the_old_one_opens_nothing(cast: Cast) -> None:
     old, new = cast.owner.email, "another password of nobody in particular"
     reset(old, new)
-    operator = Client()
-    operator.force_login(cast.operator)
-    details = {"email": "ada@elsewhere.example", "name": cast.owner.name, "is_active": "on"}
-    assert operator.post(f"/admin/accounts/user/{cast.owner.pk}/change/", details).status_code == 302
+    asker = dataclasses.replace(cast.provider, confirmed=True)
+    other = Actor.from_user(user("tyr@provider.example", "Tyr Holm", is_staff=True), confirmed=True)
+    asked = operator_requests.ask(
+        kind="address", subject=cast.owner, email="ada@elsewhere.example", reason="Married", actor=asker, source="admin"
+    )
+    operator_requests.confirm(request=asked, actor=other, password_link=lambda user: str(user.pk))
     client, messages = Client(), OutgoingMessage.objects.count()
     sign_in(client, old, new)
     Client().post("/account/reset/", {"email": old})

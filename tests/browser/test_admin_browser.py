@@ -110,7 +110,7 @@ def pages(cast: Cast) -> list[str]:
         organization_page(cast),
         *(reverse(f"admin:accounts_organization_{name}", args=[cast.labs.pk]) for name in ("members", "history")),
         reverse("admin:accounts_member_change", args=[cast.labs_member.pk]),
-        *(reverse(f"admin:accounts_user_{name}", args=[cast.owner.pk]) for name in ("change", "password", "history")),
+        *(reverse(f"admin:accounts_user_{name}", args=[cast.owner.pk]) for name in ("change", "history")),
         reverse("admin:consent_consentevent_change", args=[event]),
     ]
 
