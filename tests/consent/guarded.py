@@ -8,14 +8,14 @@ import pytest
 from django.db import connection
 from django.db.models import Model
 
-from accounts.models import ApiKey, Invitation, Member, Organization, OutgoingMessage, Subscription, User
+from accounts.models import ApiKey, Binding, Invitation, Member, Organization, OutgoingMessage, Subscription, User
 from consent import triggers
 from consent.models import ConsentEvent, EventPosition, Lock, PendingEvent, PrivacySetting
 from tests.conftest import lift_triggers
 
 TABLES = (
     Organization, User, Member, Subscription, Lock, PrivacySetting, ConsentEvent, PendingEvent, EventPosition,
-    ApiKey, Invitation, OutgoingMessage,
+    ApiKey, Binding, Invitation, OutgoingMessage,
 )  # fmt: skip
 
 

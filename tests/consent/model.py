@@ -1,4 +1,4 @@
-"""A second, slower telling of R1–R10, to hold the portal against: it keeps what happened and reads the rules off that.
+"""A second, slower telling of R1–R10 and R16: it keeps what happened and reads the rules off that.
 
 Nothing of `consent.rules` is in here. There is no state, no carry, no dropped choice and no `since`: whether data was
 usable at an instant follows from everything that had happened by then, and "without a break" (R6) is what the words
@@ -7,8 +7,10 @@ about.
 """
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+
+from .naming import Names
 
 IN, OUT = "opted_in", "opted_out"
 LE_CHAT, AI_STUDIO = "le_chat", "ai_studio"
@@ -52,7 +54,10 @@ class Person:
 
     def stayed(self, first: dt.datetime, last: dt.datetime) -> bool:
         """Was a member at `first`, and has not joined anew until `last`: leaving takes nothing back."""
-        return self.here(first) and not any(f.what == "joined" and first < f.at <= last for f in self.facts)
+        said = _attested(self.facts, first, last)
+        since = said.at if said else first
+        here = said is not None or self.here(first)
+        return here and not any(f.what == "joined" and since < f.at <= last for f in self.facts)
 
 
 @dataclass
@@ -151,6 +156,10 @@ class Account:
             return False, "carried_over"
         return True, "plan_default"
 
+    def used(self, product: str, instant: dt.datetime, moment: dt.datetime) -> bool:
+        """Whether data was used at that instant, as is known by `moment`: by then somebody may have answered for it."""
+        return self.word(product, instant)[0] or _attested(self.products[product], instant, moment) is not None
+
     def owner(self, moment: dt.datetime) -> str:
         """The one person of a personal organization; '' before they joined."""
         return next((name for name, person in self.people.items() if person.here(moment)), "")
@@ -169,8 +178,23 @@ class Asked:
 @dataclass
 class World:
     accounts: dict[str, Account] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
 
     def answer(self, asked: Asked, now: dt.datetime) -> Verdict:
+        """By external ids: about whom they meant at the instant asked about, of data of since they have meant them."""
+        moment = asked.at or FOREVER
+        organization, since = self.names.found(asked.organization, "", moment)
+        member, member_since = asked.member, None
+        if member is not None:
+            member, member_since = self.names.found(member, organization, moment)
+        meant = replace(asked, organization=organization, member=member)
+        allowed, reason = self._answer(meant, now)
+        starts = [start for start in (since, member_since) if start is not None]
+        if allowed and asked.collected_at is not None and any(asked.collected_at < start for start in starts):
+            return False, "collected_before_allowed"
+        return allowed, reason
+
+    def _answer(self, asked: Asked, now: dt.datetime) -> Verdict:
         account = self.accounts.get(asked.organization)
         if account is None:
             return False, "unknown_organization"
@@ -202,7 +226,7 @@ def _organization_only(account: Account, asked: Asked, moment: dt.datetime) -> V
         return allowed, reason
     happened = [*account.whole, *account.products[asked.product]]
     for instant in _instants(happened, asked.collected_at, moment):
-        if not account.word(asked.product, instant)[0]:
+        if not account.used(asked.product, instant, moment):
             return False, "collected_before_allowed"
     return True, reason
 
@@ -223,7 +247,7 @@ def _with_member(account: Account, person: Person, asked: Asked, moment: dt.date
         return False, "collected_before_allowed"
     happened = [*account.whole, *account.products[asked.product], *person.facts]
     for instant in _instants(happened, asked.collected_at, moment):
-        if not account.word(asked.product, instant)[0] or (listens and person.choice(instant) == OUT):
+        if not account.used(asked.product, instant, moment) or (listens and person.choice(instant) == OUT):
             return False, "collected_before_allowed"
     return True, reason
 
@@ -231,6 +255,12 @@ def _with_member(account: Account, person: Person, asked: Asked, moment: dt.date
 def _instants(happened: list[Fact], first: dt.datetime, last: dt.datetime) -> set[dt.datetime]:
     """Where anything can have changed from `first` to `last`; a change governs from its own instant on (R7)."""
     return {first} | {fact.at for fact in happened if first < fact.at <= last}
+
+
+def _attested(facts: list[Fact], instant: dt.datetime, moment: dt.datetime) -> Fact | None:
+    """What somebody answered for by then, where that instant is within: from a start until they said so."""
+    said = (fact for fact in facts if fact.what == "attested" and instant < fact.at <= moment)
+    return next((fact for fact in said if dt.datetime.fromisoformat(fact.value) <= instant), None)
 
 
 def _until(facts: list[Fact], moment: dt.datetime) -> list[Fact]:

@@ -1,4 +1,4 @@
-"""Random histories through the real services, held against the small model of R1–R10 in model.py.
+"""Random histories through the real services, held against the small model of R1–R10 and R16 in model.py.
 
 A personal organization's one person says one thing in both layers (R17), and a team that had others stays one.
 
@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accounts.access import Actor, Forbidden
 from accounts.catalogue import MAY_DEFAULT_IN
-from accounts.models import Member, Organization, Plan, Subscription, User
+from accounts.models import Binding, Member, Organization, Plan, Subscription, User
 from consent import decisions, ledger, verification
 from consent.bulk import engine
 from consent.models import ConsentEvent, Lock, PrivacySetting
@@ -30,6 +30,7 @@ from consent.services import choices, locks, members, organizations, plans
 from consent.services.errors import Invalid, Refused
 from consent.surfaces import LE_CHAT_MOBILE, organization_surface
 
+from .machine_bindings import Bindings, spelled, texts
 from .machine_jobs import Jobs
 from .model import AI_STUDIO, DATA_KINDS, IN, LE_CHAT, OUT, Account, Asked, Fact, Person, World
 
@@ -51,7 +52,7 @@ absolute = st.sampled_from([IN, OUT])
 reasons = st.sampled_from(["as agreed", "as agreed", ""])
 
 
-class Portal(Jobs, RuleBasedStateMachine):
+class Portal(Bindings, Jobs, RuleBasedStateMachine):
     """Organizations and people by number; everything that happens is done to the portal and told to the model."""
 
     def __init__(self) -> None:
@@ -118,7 +119,7 @@ class Portal(Jobs, RuleBasedStateMachine):
     def everything(self) -> list[list[tuple[Any, ...]]]:
         """All that a call can change; a setting's row of version 0 is there to be locked, and says nothing yet."""
         rows = [PrivacySetting.objects.filter(version__gt=0)]
-        rows += [model._default_manager.all() for model in (Organization, Member, Subscription, Lock)]
+        rows += [model._default_manager.all() for model in (Organization, Member, Subscription, Lock, Binding)]
         return [[(self.last_event(),)], *(list(found.order_by("pk").values_list()) for found in rows)]
 
     def at(self, n: int) -> tuple[Organization, Account]:
@@ -147,13 +148,14 @@ class Portal(Jobs, RuleBasedStateMachine):
             self.join(0, 0, "owner")
             self.join(0, 1, "member")
 
-    @rule(personal=st.booleans(), keys=st.sets(plan_keys, max_size=3), opted_out=st.sets(products))
-    def create(self, personal: bool, keys: set[str], opted_out: set[str]) -> None:
+    @rule(personal=st.booleans(), keys=st.sets(plan_keys, max_size=3), opted_out=st.sets(products), text=texts)
+    def create(self, personal: bool, keys: set[str], opted_out: set[str], text: str | None = None) -> None:
         if len(self.organizations) == ORGANIZATIONS:
             return
         held = {key.rsplit("_", 1)[0]: key for key in sorted(keys)}
         draft = organizations.OrganizationDraft(
             name="Somebody",
+            external_id=text and spelled(text, len(keys)),
             kind="personal" if personal else "team",
             owner=(self.users[0].email, "") if personal else None,
             subscriptions=[Plan.objects.get(key=key) for key in held.values()],
@@ -162,13 +164,19 @@ class Portal(Jobs, RuleBasedStateMachine):
         kinds = ["organization.created", *["member.joined"] * personal]
         kinds += [*["choice.opted_out"] * len(opted_out), *["subscription.started"] * len(held)]
         made: list[Organization] = []
-        events = self.happens(
-            lambda: made.append(organizations.create_organization(draft=draft, actor=self.operator, source="admin")),
-            *kinds,
-        )
+
+        def call() -> None:
+            made.append(organizations.create_organization(draft=draft, actor=self.operator, source="admin"))
+
+        if text and self.world.names.ever(("", text)):
+            self.refused(call, Refused, "exists")
+            return
+        events = self.happens(call, *kinds)
         account = Account(events[0].recorded_at, whole=[Fact(events[0].recorded_at, "kind", draft.kind)])
         self.organizations.append(made[0])
         self.world.accounts[str(made[0].pk)] = account
+        if text:
+            self.world.names.given(("", text), str(made[0].pk), account.created_at)
         for event in events[1:]:
             if event.member_id:
                 self.told_joined(len(self.organizations) - 1, 0, event)
@@ -497,9 +505,9 @@ class Portal(Jobs, RuleBasedStateMachine):
         product = pick([LE_CHAT] * 5 + [AI_STUDIO] * 3 + ["le_chaton"] * (self.random.random() < 0.1))
         future = ledger.clock() + dt.timedelta(days=1)
         return Asked(
-            organization=account if self.random.random() < 0.97 else str(uuid.UUID(int=1)),
+            organization=self.named(account, "") if self.random.random() < 0.97 else str(uuid.UUID(int=1)),
             product=product,
-            member=pick([None, *own * 3, *everybody, str(uuid.UUID(int=2))]),
+            member=self.named(pick([None, *own * 3, *everybody, str(uuid.UUID(int=2))]), account),
             data_kind=pick([None, None, *sorted(DATA_KINDS.get(product, {"document"})), "output"]),
             collected_at=self.instant() if self.random.random() < 0.97 else future,
             at=pick([None, self.instant()]) if self.random.random() < 0.97 else future,
@@ -518,6 +526,10 @@ class Portal(Jobs, RuleBasedStateMachine):
         for each, question in list(zip(asked, questions, strict=True))[:3]:
             one = decisions.decide(question, self.operator)
             assert (one.decision.allowed, one.decision.reason) == self.world.answer(each, one.decided_at), each
+
+    @invariant()
+    def nothing_becomes_used_by_an_id(self) -> None:
+        self.compare_probes()
 
     @invariant()
     def the_ledger_tells_the_same(self) -> None:
