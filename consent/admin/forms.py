@@ -1,6 +1,7 @@
 """What operators send: shape is checked here, the rules in the services."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -76,6 +77,19 @@ class LiftForm(OperatorForm):
 
     def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
         super().__init__(*args, auto_id=f"lift-{product}-%s", **kwargs)
+
+
+class WithdrawForm(OperatorForm):
+    """One of the external ids that an organization or a member has, to mean nobody from now on."""
+
+    external_id = forms.ChoiceField(label=_("External id"))
+    reason = reason_field(
+        required=True, help_text=_("From then on nobody is found by it; only a bulk job gives it to another.")
+    )
+
+    def __init__(self, *args: Any, live: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="withdraw-%s", **kwargs)
+        self.fields["external_id"].choices = [(value, value) for value in live]  # type: ignore[attr-defined]
 
 
 class StatusForm(OperatorForm):

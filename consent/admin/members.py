@@ -18,7 +18,8 @@ from ..services import choices, members
 from ..services.errors import ServiceError
 from ..surfaces import LE_CHAT_MOBILE
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
-from .forms import MemberForm
+from .external_ids import ids_of, withdraw
+from .forms import MemberForm, WithdrawForm
 from .organization_page import SOURCE
 
 
@@ -58,6 +59,7 @@ class MemberAdmin(OperatorAdmin):
     def get_urls(self) -> list[Any]:
         wrap, name = self.admin_site.admin_view, "accounts_member"
         return [
+            path("<str:object_id>/external-ids/withdraw/", wrap(self.withdraw_view), name=f"{name}_withdraw_id"),
             path("<str:object_id>/leave/", wrap(self.leave_view), name=f"{name}_leave"),
             path("<str:object_id>/opt-out/", wrap(self.opt_out_view), name=f"{name}_opt_out"),
             *super().get_urls(),
@@ -84,7 +86,12 @@ class MemberAdmin(OperatorAdmin):
         return redirect("admin:accounts_member_change", member.pk)
 
     def _page(
-        self, request: HttpRequest, member: Member, form: MemberForm | None = None, status: int = 200
+        self,
+        request: HttpRequest,
+        member: Member,
+        form: MemberForm | None = None,
+        status: int = 200,
+        withdrawal: WithdrawForm | None = None,
     ) -> HttpResponse:
         details = {"role": member.role, "external_id": member.external_id}
         context = {
@@ -92,8 +99,18 @@ class MemberAdmin(OperatorAdmin):
             "setting": shown.member_setting(member, LE_CHAT_MOBILE, actor_of(request)),
             "surface": LE_CHAT_MOBILE,
             "form": form or MemberForm(initial=details),
+            **ids_of(member.organization, member, withdrawal),
         }
         return self.screen(request, "admin/member.html", context, title=str(member.user), status=status)
+
+    @posted
+    def withdraw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        member = self._member(object_id)
+        form, done = withdraw(request, member.organization, member)
+        if not done.done:
+            return self._page(request, member, withdrawal=form, status=done.status)
+        messages.success(request, gettext("The external id is withdrawn: nobody is found by it."))
+        return redirect("admin:accounts_member_change", member.pk)
 
     @posted
     def leave_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -25,6 +25,7 @@ from ..rules import Choice
 from ..services import choices, locks, organizations, plans
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
 from .base import OperatorAdmin, actor_of, attempt, posted
+from .external_ids import ids_of, withdraw
 from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
 
 SOURCE = Source.ADMIN.value
@@ -86,6 +87,7 @@ class OrganizationPage(OperatorAdmin):
             "members": _member_counts(organization),
             "details_form": sent.get("details") or DetailsForm(initial=details, auto_id="details-%s"),
             "status_form": sent.get("status") or StatusForm(auto_id="status-%s"),
+            **ids_of(organization, sent=sent.get("withdraw")),
         }
         return self.screen(request, "admin/organization/page.html", context, title=organization.name, status=status)
 
@@ -220,6 +222,15 @@ class OrganizationPage(OperatorAdmin):
             locks.lift_lock(organization=organization, product=product, actor=actor, source=SOURCE, **data)
 
         return self.apply(request, organization, f"lift-{product}", form, run=run, saved=_("The lock is lifted."))
+
+    @posted
+    def withdraw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        organization = self.organization(object_id)
+        form, done = withdraw(request, organization)
+        if not done.done:
+            return self.page(request, organization, {"withdraw": form}, done.status)
+        messages.success(request, _("The external id is withdrawn: nobody is found by it."))
+        return redirect(page_url(organization))
 
     @posted
     def close_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -137,6 +137,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
             path(f"{one}/plans/<str:product>/end/", wrap(self.end_view), name=f"{name}_end"),
             path(f"{one}/locks/<str:product>/", wrap(self.lock_view), name=f"{name}_lock"),
             path(f"{one}/locks/<str:product>/lift/", wrap(self.lift_view), name=f"{name}_lift"),
+            path(f"{one}/external-ids/withdraw/", wrap(self.withdraw_view), name=f"{name}_withdraw_id"),
             path(f"{one}/close/", wrap(self.close_view), name=f"{name}_close"),
             path(f"{one}/reopen/", wrap(self.reopen_view), name=f"{name}_reopen"),
             path(f"{one}/members/", wrap(self.members_view), name=f"{name}_members"),

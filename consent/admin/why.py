@@ -38,7 +38,7 @@ def _question(data: dict[str, Any]) -> Question:
 
 
 def _layers(answer: Answer) -> list[dict[str, Any]]:
-    names = {"organization": _("Organization"), "member": _("Member")}
+    names = {"organization": _("Organization"), "member": _("Member"), "external_id": _("External id")}
     reasons = dict(ReasonCode.choices)
     return [
         {

@@ -4,8 +4,9 @@ import pytest
 
 from accounts.access import Actor, Forbidden
 from accounts.models import Organization
+from consent import ledger
 from consent.models import ConsentEvent
-from consent.services import choices, members
+from consent.services import choices, members, organizations
 from consent.services.plans import get_plan, subscribe
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import Run, database, make_operator, make_organizations, run
@@ -137,3 +138,17 @@ def test_system_actor__any_change__forbidden(acme: Organization) -> None:
     with pytest.raises(Forbidden):
         subscribe(organization=acme, plan=get_plan("le_chat_free"), actor=Actor.system(), source="command")
     assert database() == before
+
+
+def test_explain__by_ids_withdrawn_since__the_layer_as_of_an_instant_and_nobody_now(
+    acme: Organization, operator: Actor
+) -> None:
+    at = ledger.clock()
+    organizations.update_organization(organization=acme, external_id=None, actor=operator, source="api")
+    asked = ("external: acme", "le_chat", "--member", "external:ada", "--format", "json")
+    assert explain(*asked).json["reason"] == "unknown_organization"
+    then = explain(*asked, "--at", at.isoformat()).json
+    assert (then["allowed"], [each["layer"] for each in then["layers"]]) == (
+        True, ["organization", "member", "external_id"],
+    )  # fmt: skip
+    assert "external_id" in explain("external:acme", "le_chat", "--member", "external:ada", "--at", at.isoformat()).out
