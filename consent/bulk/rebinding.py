@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -24,8 +25,8 @@ from ..job_models import BulkJob, RebindRow
 from ..models import EventKind, PrivacySetting, Source
 from ..rules import Choice
 from ..services import external_ids, layers
-from ..services.errors import Invalid
-from ..services.external_ids import Subject
+from ..services.errors import Invalid, Refused
+from ..services.external_ids import TAKEN, Subject
 from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen
 from .csv_files import MissingColumn, open_table
@@ -90,7 +91,8 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
     """Back to whom each id meant before; to nobody where that was nobody. Dated, like any rebinding, from then."""
     made = 0
-    done = undone.rebind_rows.filter(outcome=CHANGE).select_related("seen", "made").order_by("number")
+    done = undone.rebind_rows.filter(outcome=CHANGE).exclude(external_id="")  # '' is an id that was erased since
+    done = done.select_related("seen", "made").order_by("number")
     for row in done.iterator(_PAGE):
         made += 1
         before = row.seen
@@ -214,8 +216,8 @@ def _judged(page: Sequence[RebindRow]) -> Iterator[tuple[RebindRow, str]]:
         seen = row.seen
         if row.outcome:
             yield row, row.outcome
-        elif last.get(_key(row)) != row.seen_id:
-            yield row, CHANGED_SINCE
+        elif not row.external_id or last.get(_key(row)) != row.seen_id:
+            yield row, CHANGED_SINCE  # an id that was erased too
         elif row.member is not None and row.member.has_left:
             yield row, LEFT
         elif row.withdraws:
@@ -286,10 +288,10 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     for page in _pages(job, job.cursor, last):
         subjects = _locked(page)
         for row, found in _judged(page):
-            row.outcome = outcome = AUTHORITY_ENDED if ended and found == CHANGE else found
-            if outcome == CHANGE:
-                _change(row, subjects, origin)
-            outcomes[outcome] += 1
+            row.outcome = AUTHORITY_ENDED if ended and found == CHANGE else found
+            if row.outcome == CHANGE and not _changed(row, subjects, origin):
+                row.outcome = CHANGED_SINCE
+            outcomes[row.outcome] += 1
         RebindRow.objects.bulk_update(page, ["outcome", "made"], batch_size=500)
     return outcomes
 
@@ -320,6 +322,21 @@ def _locked(page: Sequence[RebindRow]) -> _Subjects:
     for row in page:  # as they are now, not as they were before the lock
         row.member = people[row.member_id] if row.member_id else None
     return subjects
+
+
+def _changed(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> bool:
+    """Whether it could be done: an id that meant nobody may be given to somebody at this very moment.
+
+    One that means somebody can't be: whom it means is locked. So nothing else has been done of the row by then.
+    """
+    try:
+        with transaction.atomic():
+            _change(row, subjects, origin)
+    except Refused as error:
+        if error.code != TAKEN:
+            raise
+        return False
+    return True
 
 
 def _change(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> None:

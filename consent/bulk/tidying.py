@@ -19,7 +19,7 @@ from accounts.models import Invitation, RateCount
 from .. import ledger
 from ..api_models import IdempotencyKey
 from ..import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
-from ..job_models import BulkJob, BulkJobRow, JobStatus
+from ..job_models import BulkJob, BulkJobRow, JobStatus, RebindRow
 from ..webhook_models import WebhookAttempt
 
 _PAGE = 5_000  # rows in one transaction
@@ -48,7 +48,7 @@ def _all() -> Iterator[None]:
     """A transaction at a time."""
     _give_up_old_previews()
     for job in BulkJob.objects.filter(status=JobStatus.CANCELLED, digest=_DISCARDED):
-        for rows in (BulkJobRow.objects, ImportRow.objects, ImportProblem.objects):
+        for rows in (BulkJobRow.objects, RebindRow.objects, ImportRow.objects, ImportProblem.objects):
             yield from _delete(rows.filter(job=job))
         job.delete()
         yield

@@ -1,7 +1,9 @@
 """Erasing a person: names, addresses and sessions go; the opt-out and the proof stay, by ids that name nobody (R14)."""
 
 import dataclasses
-from collections.abc import Iterable
+import json
+import uuid
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,10 +19,11 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from accounts import keys
-from accounts.access import Actor, Forbidden, Permission, require
+from accounts.access import Actor, Forbidden, Permission, require, split_ident
 from accounts.models import (
     AddressChange,
     ApiKey,
+    Binding,
     Invitation,
     Member,
     MemberRole,
@@ -32,7 +35,7 @@ from accounts.models import (
 
 from ..api_models import IdempotencyKey
 from ..import_models import ImportFile, ImportProblem, ImportRow
-from ..job_models import JobStatus
+from ..job_models import BulkJob, JobStatus, RebindRow
 from ..models import ConsentEvent, EventKind, Source
 from ..operator_models import OperatorRequest
 from ..rules import Choice
@@ -76,13 +79,16 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
     if actor.user is not None and actor.user.pk == person.pk:
         raise Refused("self", _("Nobody erases themselves; ask another operator."))
     words = _Words.of(person)
-    _refuse_imports(words)
     own = list(Member.objects.filter(user=person).select_related("organization", "user").order_by("pk"))
+    ids = _ids_of(own, words)
+    _refuse_imports(words, ids)
     _refuse_last_owner(own)
+    _forget_selections(ids)
     for member in own:
         _leave(member, words, actor, source)
     sessions = _end_sessions(person)
     _forget(person, words)
+    _forget_ids(own, ids, words)
     trail.note(EventKind.ACCESS_ACCOUNT_ERASED, organization=None, actor=actor, source=source, target=person.pk)
     # What is left of the provider's own; an organization's went with the membership.
     credentials.suspend_for(person, actor=actor, source=source)
@@ -121,8 +127,20 @@ class _Words:
         return bool(told) and any(len(part) > 2 and part.casefold() in told for part in parts)
 
 
-def _refuse_imports(words: _Words) -> None:
-    rows = ImportRow.objects.exclude(job__status__in=_OVER).filter(words.within("email", "name"))
+def _ids_of(own: Iterable[Member], words: _Words) -> frozenset[str]:
+    """The external ids that will be erased, as they are kept and as they had been spelled."""
+    bindings = Binding.objects.filter(Q(member__in=own) | Q(member=None, organization__in=_personal(own)))
+    texts = {text for pair in bindings.values_list("value", "spelled") for text in pair}
+    return frozenset(text for text in texts if words.are_in(text))
+
+
+def _personal(own: Iterable[Member]) -> list[uuid.UUID]:
+    return [each.organization_id for each in own if each.organization.kind == Organization.Kind.PERSONAL]
+
+
+def _refuse_imports(words: _Words, ids: frozenset[str]) -> None:
+    named = words.within("email", "name") | Q(external_id__in=ids)
+    rows = ImportRow.objects.exclude(job__status__in=_OVER).filter(named)
     if ImportFile.objects.exists() or rows.exists():
         raise Refused(
             "importing",
@@ -189,6 +207,44 @@ def _forget_messages(words: _Words) -> None:
             OutgoingMessage.objects.filter(pk=pk).delete()
 
 
+def _forget_answers(texts: Iterable[str]) -> None:
+    """Stored answers of the API with any of these in them: as it is, or as JSON spells what is not ASCII."""
+    found = Q(pk=None)
+    for text in texts:
+        if len(text) > 2:
+            found |= Q(text__icontains=text) | Q(text__icontains=json.dumps(text)[1:-1]) | Q(location__icontains=text)
+    IdempotencyKey.objects.alias(text=Cast("body", TextField())).filter(found).delete()
+
+
+def _forget_ids(own: Sequence[Member], ids: frozenset[str], words: _Words) -> None:
+    """The erased ids wherever else they stand, and what jobs that rebind were told of this person.
+
+    Of a row without its id nothing is done any more: it is refused where it was still to be run.
+    """
+    rows = Q(member__in=own) | Q(seen__member__in=own) | words.within("external_id") | Q(external_id__in=ids)
+    rows |= Q(organization__in=_personal(own)) | Q(seen__organization__in=_personal(own))
+    told = RebindRow.objects.filter(rows).exclude(external_id="").values_list("pk", "external_id")
+    named = [pk for pk, text in told if text in ids or words.are_in(text)]
+    RebindRow.objects.filter(pk__in=named).update(external_id="")
+    ImportRow.objects.filter(external_id__in=ids).delete()
+    spelled = [form.format(text) for text in ids for form in ("{}", "external:{}")]
+    ImportProblem.objects.filter(value__in=spelled).update(value="…")
+    for text in ids:
+        ImportProblem.objects.filter(remedy__contains=f"“{text}”").update(remedy="…")
+        BulkJob.objects.filter(error__contains=text).update(error="…")
+    _forget_answers(ids)
+
+
+def _forget_selections(ids: frozenset[str]) -> None:
+    """A selection that named an organization by such an id names it by its own id from now on."""
+    meant = dict(Binding.objects.of_organizations().filter(value__in=ids).values_list("value", "organization_id"))
+    for job in BulkJob.objects.filter(selection__has_key="organizations"):
+        named = job.selection["organizations"]
+        kept = [str(meant.get(split_ident(ident)[1] or "", ident)) for ident in named]
+        if kept != named:
+            BulkJob.objects.filter(pk=job.pk).update(selection=job.selection | {"organizations": kept})
+
+
 def _forget(person: User, words: _Words) -> None:
     """Everything outside the ledger that holds the address or the name."""
     EmailAddress.objects.filter(user=person).delete()
@@ -203,8 +259,7 @@ def _forget(person: User, words: _Words) -> None:
     RateCount.objects.filter(subject__icontains=words.email).delete()
     ImportRow.objects.filter(words.within("email", "name")).delete()
     ImportProblem.objects.filter(words.within("value")).update(value="…")
-    answers = IdempotencyKey.objects.alias(text=Cast("body", TextField()))
-    answers.filter(words.within("text")).delete()
+    _forget_answers([words.email, words.name])
     WebhookAttempt.objects.filter(words.within("answer")).update(answer="…")
     LogEntry.objects.filter(words.within("object_repr", "change_message")).update(object_repr="…", change_message="")
     person.email, person.name = f"erased-{person.pk}@erased.invalid", ""

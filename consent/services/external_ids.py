@@ -25,6 +25,7 @@ from . import layers
 from .errors import Invalid, Refused
 
 FIELD = "external_id"
+TAKEN = "exists"  # the code of a refusal
 
 
 class Subject(NamedTuple):
@@ -75,7 +76,7 @@ def taken(value: str) -> Refused:
         "The external id “%(value)s” is taken: it means or has meant another. An id means one subject for good;"
         " only a bulk job of the kind “rebind”, which a second operator approves, gives it to another."
     )
-    return Refused("exists", told % {"value": value}, FIELD)
+    return Refused(TAKEN, told % {"value": value}, FIELD)
 
 
 @contextlib.contextmanager
@@ -87,7 +88,7 @@ def taken_meanwhile() -> Iterator[None]:
     except IntegrityError as error:
         if "binding" not in str(error) and FIELD not in str(error):
             raise
-        raise Refused("exists", _("The external id has just been taken."), FIELD) from error
+        raise Refused(TAKEN, _("The external id has just been taken."), FIELD) from error
 
 
 def refuse_taken(values: Sequence[str]) -> None:
