@@ -309,6 +309,18 @@ def acts_as_operator(actor: Actor, permission: Permission, organization: Organiz
     return actor.is_operator and not (role and permission in ROLE_PERMISSIONS[role])
 
 
+def speaks_for_provider(actor: Actor, permission: Permission, organization: Organization) -> bool:
+    """Whether what is done so is the provider's act: an operator's, or by an organization's key that one answers for.
+
+    What an operator could not say in the organization's name, they don't say by a key that they made for it either.
+    """
+    key, answering = actor.key, actor.responsible
+    if key is None or key.organization_id is None:
+        return acts_as_operator(actor, permission, organization)
+    own = answering.role is not None and permission in ROLE_PERMISSIONS[answering.role]
+    return answering.is_operator and not own and not key.installation
+
+
 def get_organization(actor: Actor, ident: str, permission: Permission) -> Organization:
     """The organization with this id (or `external:` id), if the actor may see it and has the permission.
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.access import Act, Actor, Forbidden, Permission, acts_as_operator, require
+from accounts.access import Act, Actor, Forbidden, Permission, require, speaks_for_provider
 from accounts.catalogue import Product
 from accounts.fields import line_break_in
 from accounts.models import ApiKey, Member, Organization, Plan, User
@@ -65,10 +65,9 @@ def origin(
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
     # On the operators' site and by command it is always the provider who acts, whatever else that person is.
-    by_operator = actor.is_operator and (
-        organization is None
-        or source in (Source.ADMIN, Source.COMMAND)
-        or acts_as_operator(actor, permission, organization)
+    always = organization is None or source in (Source.ADMIN, Source.COMMAND)
+    by_operator = (actor.is_operator and always) or (
+        organization is not None and speaks_for_provider(actor, permission, organization)
     )
     return ledger.Origin(actor=actor, source=source, by_operator=by_operator, reason=reason, reference=reference)
 

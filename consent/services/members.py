@@ -61,7 +61,7 @@ def add_member(
     closed account, an external id that ever meant another).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
-    if not origin.by_operator:
+    if not (actor.is_operator and origin.by_operator):
         raise Forbidden(Permission.MEMBERS_MANAGE)
     wanted_role = clean_role(role)
     layers.require_confirmed(actor, act_of_giving(wanted_role))

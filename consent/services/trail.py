@@ -6,7 +6,7 @@ no addresses (R14), no secrets and no hashes, and nothing that a member chose (R
 
 import re
 
-from accounts.access import Actor, ActorType, role_of
+from accounts.access import Actor, ActorType, Permission, role_of, speaks_for_provider
 from accounts.models import Organization
 
 from .. import ledger
@@ -71,6 +71,8 @@ def _for_provider(actor: Actor, source: str, organization: Organization | None) 
     """Whether it was the provider who acted: staff who belong to the organization act for it, but on its own pages."""
     if actor.type in (ActorType.COMMAND, ActorType.SYSTEM):
         return True
+    if actor.key is not None and organization is not None:
+        return speaks_for_provider(actor, Permission.KEYS_MANAGE, organization)
     if not actor.is_operator:
         return False
     return organization is None or source == Source.ADMIN or role_of(actor, organization) is None

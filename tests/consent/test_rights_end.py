@@ -5,18 +5,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, User
-from consent import ledger
+from consent import ledger, shown
+from consent.models import ConsentEvent
 from consent.services import credentials, invitations, members, webhooks
 from consent.services.errors import Refused
+from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.delivery import deliver_next, send_next_test
 from consent.webhooks.sending import Answer
 from tests import cast as casting
 from tests.cast import Cast
+from tests.consent.calling import ORGANIZATION_SCOPES, Caller, assert_problem
 from tests.consent.guarded import changes_nothing, refusal
 from tests.keys import issue_key
 
@@ -181,6 +185,55 @@ def test_delivery__right_lost_during_a_turn__nothing_more_is_sent(cast: Cast) ->
     assert len(receiver.got) == 1
     hook.refresh_from_db()
     assert hook.paused_because == "suspended"
+
+
+# --- In whose name ----------------------------------------------------------------------------------------------------
+
+
+LE_CHAT = "organizations/{labs}/privacy-settings/le_chat_console/"
+
+
+def by_key_of(cast: Cast, person: User | None) -> Caller:
+    text = issue_key("Sync", ORGANIZATION_SCOPES, organization=cast.labs, issued_by=person)[1]
+    return Caller(Client(), {"Authorization": f"Bearer {text}"})
+
+
+@pytest.mark.parametrize("standing", ["no role there", "auditor there", "member there"])
+def test_key_of_a_customer__that_an_operator_answers_for__speaks_as_the_provider(cast: Cast, standing: str) -> None:
+    """Else one operator alone could write into the history that the customer had agreed."""
+    if standing != "no role there":
+        casting.join(cast.labs, cast.operator, standing.partition(" ")[0], cast.provider)
+    key, path = by_key_of(cast, cast.operator), LE_CHAT.replace("{labs}", str(cast.labs.pk))
+    key.put(path, {"choice": "opted_out"})
+    with changes_nothing():
+        assert_problem(key.put(path, {"choice": "opted_in"}, if_match='"2"'), 400, "required", "#/reason")
+    assert key.put(path, {"choice": "opted_in", "reason": "By letter."}, if_match='"2"').status_code == 200
+    event = ConsentEvent.objects.filter(kind="choice.opted_in").get()
+    assert (event.actor_type, event.by_operator, event.reason) == ("api_key", True, "By letter.")
+    seen = shown.organization_setting(cast.labs, LE_CHAT_CONSOLE, Actor.from_user(cast.owner))
+    assert seen.set_by_operator
+
+
+@pytest.mark.parametrize("person", ["owner", "admin", "operator who is admin there", "nobody"])
+def test_key_of_a_customer__that_its_own_people_answer_for__speaks_for_it(cast: Cast, person: str) -> None:
+    if person.startswith("operator"):
+        casting.join(cast.labs, cast.operator, "admin", cast.provider)
+    who = {"nobody": None, "operator who is admin there": cast.operator}.get(person) if person not in (
+        "owner", "admin") else getattr(cast, person)  # fmt: skip
+    key, path = by_key_of(cast, who), LE_CHAT.replace("{labs}", str(cast.labs.pk))
+    key.put(path, {"choice": "opted_out"})
+    assert key.put(path, {"choice": "opted_in"}, if_match='"2"').status_code == 200
+    assert not ConsentEvent.objects.filter(kind__startswith="choice.", by_operator=True).exists()
+
+
+def test_key_of_a_customer__that_an_operator_answers_for__invites_like_its_other_keys(cast: Cast) -> None:
+    key, path = by_key_of(cast, cast.operator), f"organizations/{cast.labs.pk}/members/"
+    assert key.post(path, {"email": "new@kvasir.example", "name": "N", "role": "owner"}).status_code == 202
+    actor = Actor.from_key(ApiKey.objects.get(name="Sync"))
+    with pytest.raises(Forbidden), changes_nothing():
+        members.add_member(organization=cast.labs, email="x@kvasir.example", actor=actor, source="api")
+    event = ConsentEvent.objects.get(kind="access.invitation_sent")
+    assert (event.actor_type, event.by_operator) == ("api_key", True)
 
 
 # --- Invitations ------------------------------------------------------------------------------------------------------
