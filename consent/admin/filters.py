@@ -49,7 +49,7 @@ def there_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[ad
 class AboutFilter(admin.SimpleListFilter):
     """Events about access, or about the use of data."""
 
-    title = _("about")
+    title = _("topic")
     parameter_name = "about"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:

@@ -174,7 +174,7 @@ class KeyForm(OperatorForm):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
-        choices=[(scope.value, f"{scope.value} – {scope.label}") for scope in ApiKey.Scope],
+        choices=lambda: [(scope.value, f"{scope.value} – {scope.label}") for scope in ApiKey.Scope],
         widget=forms.CheckboxSelectMultiple,
     )
     expires_at = forms.DateTimeField(

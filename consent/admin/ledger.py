@@ -90,7 +90,7 @@ def name_events(events: Sequence[Any], viewer: Actor) -> None:
         values = (event.before, event.after)
         # What an event about access says is ids and words of ours; elsewhere the very value is what operators look for.
         told = [about.words(value) if event.kind in ACCESS_KINDS else value for value in values if value]
-        event.change_words = ": ".join(part for part in (event.target_name, " → ".join(told)) if part)
+        event.change_words = str(_(": ")).join(part for part in (event.target_name, " → ".join(told)) if part)
 
 
 @admin.register(ConsentEvent)
