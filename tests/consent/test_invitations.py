@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.access import Actor, Forbidden
@@ -15,8 +17,10 @@ from consent.services import invitations, members, organizations
 from consent.services.errors import Invalid, Refused
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
+from tests.consent.calling import Caller
 from tests.consent.guarded import changes_nothing, refusal
 from tests.consent.looking import signed_in
+from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 NEW = "new@kvasir.example"
@@ -214,6 +218,66 @@ def test_accept__service__other_persons_and_weak(cast: Cast) -> None:
     with refusal(Refused, "not_yours"), changes_nothing():
         invitations.accept(invitation=invitation, user=cast.outsider)
     assert invitations.account_of(invitation) is None
+
+
+# --- Whether somebody is known --------------------------------------------------------------------------------------
+
+
+def nobody(_cast: Cast, _email: str) -> None:
+    pass
+
+
+def elsewhere(cast: Cast, email: str) -> None:
+    person = casting.user(email, "Nils Ny")
+    casting.join(cast.brage, person, "admin", cast.provider)
+
+
+def imported(cast: Cast, email: str) -> None:
+    members.add_member(organization=cast.brage, email=email, name="Nils", actor=cast.provider, source="admin")
+
+
+def operator(_cast: Cast, email: str) -> None:
+    casting.user(email, "Nils Ny", is_staff=True)
+
+
+def deactivated(_cast: Cast, email: str) -> None:
+    casting.user(email, "Nils Ny", is_active=False)
+
+
+def left(cast: Cast, email: str) -> None:
+    person = casting.user(email, "Nils Ny")
+    member = casting.join(cast.labs, person, "member", cast.provider)
+    members.remove_member(member=member, actor=cast.provider, source="admin")
+
+
+@pytest.mark.parametrize("known", [elsewhere, imported, operator, deactivated, left])
+@pytest.mark.parametrize("by", ["owner's page", "owner's API", "key"])
+def test_invite__whoever_has_an_account__same_answer_same_work_same_mail(cast: Cast, known: Any, by: str) -> None:
+    """The same number of statements too: no path is longer for those who are known."""
+    text = issue_key("Sync", ["organizations:write"], organization=cast.labs, issued_by=cast.admin)[1]
+    clients = {
+        "key": Caller(Client(), {"Authorization": f"Bearer {text}"}),
+        "owner's API": Caller(signed_in(cast, "owner")),
+    }
+    told: list[tuple[Any, ...]] = []
+    # The first warms what is looked up once in a process.
+    for standing, email in ((nobody, "one@mail.example"), (nobody, "two@mail.example"), (known, "six@mail.example")):
+        standing(cast, email)
+        OutgoingMessage.objects.all().delete()
+        with CaptureQueriesContext(connection) as queries:
+            if by in clients:
+                sent = {"email": email, "name": "N", "role": "member"}
+                answer = clients[by].post(f"organizations/{cast.labs.pk}/members/", sent)
+            else:
+                form = {"do": "invite", "email": email, "role": "member"}
+                answer = signed_in(cast, "owner").post(f"/o/{cast.labs.pk}/members/", form)
+        shown = answer.content.decode()
+        for each in (*Invitation.objects.filter(email=email).values_list("pk", flat=True), email):
+            shown = shown.replace(str(each), "…")
+        mails = [(each.recipient == email, each.subject) for each in OutgoingMessage.objects.all()]
+        instants = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", shown)
+        told.append((answer.status_code, instants, mails, len(queries)))
+    assert told[1] == told[2]
 
 
 # --- Members on their page ------------------------------------------------------------------------------------------

@@ -21,7 +21,20 @@ from consent.bulk.selection import Selection
 from consent.console import recorded
 from consent.event_kinds import ACCESS_KINDS
 from consent.models import ConsentEvent, EventKind
-from consent.services import credentials, erasure, exports, invitations, members, sign_in, trail, webhooks
+from consent.operator_models import OperatorRequest
+from consent.services import (
+    addresses,
+    credentials,
+    erasure,
+    exports,
+    invitations,
+    members,
+    operator_requests,
+    people,
+    sign_in,
+    trail,
+    webhooks,
+)
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
 from consent.webhooks import delivery
@@ -299,6 +312,88 @@ def accepts(cast: Cast, _path: Path) -> Callable[[], Any]:
     return lambda: invitations.accept(invitation=invitation, user=person)
 
 
+# --- Operators, people and their addresses ---
+
+
+def another_operator(name: str) -> User:
+    return casting.long_standing(casting.user(f"{name}@provider.example", name.title(), is_staff=True))
+
+
+def request(cast: Cast, kind: str, **about: Any) -> OperatorRequest:
+    """Asked by another than the operator of the cast, who may confirm it."""
+    casting.long_standing(cast.operator)
+    asker = sure(another_operator("frigg"))
+    return operator_requests.ask(kind=kind, actor=asker, reason="as agreed", **about)
+
+
+def link(_user: User) -> str:
+    return "a link"
+
+
+def confirms(kind: str, about: Callable[[Cast], dict[str, Any]]) -> Callable[[Cast, Path], Callable[[], Any]]:
+    def prepare(cast: Cast, _path: Path) -> Callable[[], Any]:
+        asked = request(cast, kind, **about(cast))
+        return lambda: operator_requests.confirm(request=asked, actor=sure(cast.operator), password_link=link)
+
+    return prepare
+
+
+def asks(cast: Cast, _path: Path) -> Callable[[], Any]:
+    wish = {"kind": "operator", "email": "new@provider.example", "reason": "as agreed"}
+    return lambda: operator_requests.ask(actor=sure(cast.operator), **wish)
+
+
+def declines(cast: Cast, _path: Path) -> Callable[[], Any]:
+    asked = request(cast, "link", subject=another_operator("tyr"))
+    return lambda: operator_requests.decline(request=asked, actor=sure(cast.operator))
+
+
+def with_a_factor(person: User) -> User:
+    TOTP.activate(person, SECRET)
+    return person
+
+
+def former_operator() -> User:
+    person = another_operator("loki")
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    return User.objects.get(pk=person.pk)
+
+
+def person_service(
+    do: Callable[..., Any], whom: Callable[[Cast], User], **more: Any
+) -> Callable[[Cast, Path], Callable[[], Any]]:
+    def prepare(cast: Cast, _path: Path) -> Callable[[], Any]:
+        person = whom(cast)
+        return lambda: do(person=person, actor=sure(cast.operator), **more)
+
+    return prepare
+
+
+def person_added(cast: Cast, _path: Path) -> Callable[[], Any]:
+    wish = {"email": "new@kvasir.example", "name": "Nils Ny", "password_link": link}
+    return lambda: people.create_person(actor=sure(cast.operator), **wish)
+
+
+def person_back(cast: Cast, _path: Path) -> Callable[[], Any]:
+    User.objects.filter(pk=cast.member.pk).update(is_active=False)
+    return lambda: people.reactivate(person=cast.member, actor=sure(cast.operator))
+
+
+def own_address(cast: Cast, _path: Path) -> Callable[[], Any]:
+    secrets: list[str] = []
+    addresses.ask(
+        user=cast.member, email="dag@other.example",
+        link=lambda secret: secrets.append(secret) or "a link",  # type: ignore[func-returns-value]
+    )  # fmt: skip
+    return lambda: [addresses.confirm(user=cast.member, secret=secret) for secret in secrets]
+
+
+def operator_by_command(_cast: Cast, _path: Path) -> Callable[[], Any]:
+    return lambda: run("create_operator", "new@provider.example")
+
+
+REQUEST, PERSON, OPERATOR = "access.request_", "access.account_", "access.operator_"
+LINKED = ("access.password_link_sent", "", "")
 EXPORTED = "access.data_exported"
 ADDED, REMOVED = "access.second_factor_added", "access.second_factor_removed"
 HOOK, INVITATION, HERE = "access.webhook_", "access.invitation_", "https://other.example/"
@@ -368,8 +463,54 @@ ACTS: dict[str, Act] = {
     "passkey removed": Act(passkey_removed, ((REMOVED, "webauthn", ""),), None, "member", "member"),
     "password changed": Act(password_changed, (("access.password_changed", "", ""),), None, "auditor", "auditor"),
     "first password set": Act(password_set, (("access.password_set", "", ""),), None, "auditor", "auditor"),
+    "operator asked for": Act(asks, ((f"{REQUEST}made", "", "operator"),), None, "operator"),
+    "operator made": Act(
+        confirms("operator", lambda _cast: {"email": "new@provider.example"}),
+        ((f"{OPERATOR}made", "", ""), LINKED, (f"{REQUEST}confirmed", "", "operator")), None, "operator",
+    ),
+    "operator made again": Act(
+        confirms("operator", lambda _cast: {"subject": former_operator()}),
+        ((f"{OPERATOR}reactivated", "", ""), (f"{REQUEST}confirmed", "", "operator")), None, "operator",
+    ),
+    "link for an operator": Act(
+        confirms("link", lambda _cast: {"subject": another_operator("tyr")}),
+        (LINKED, (f"{REQUEST}confirmed", "", "link")), None, "operator",
+    ),
+    "second factors of an operator": Act(
+        confirms("second_factors", lambda _cast: {"subject": with_a_factor(another_operator("tyr"))}),
+        ((REMOVED, "totp", ""), (f"{REQUEST}confirmed", "", "second_factors")), None, "operator",
+    ),
+    "address that operators give": Act(
+        confirms("address", lambda cast: {"subject": cast.member, "email": "dag@other.example"}),
+        (("access.address_changed", "", ""), (f"{REQUEST}confirmed", "", "address")), None, "operator", "member",
+    ),
+    "request declined": Act(declines, ((f"{REQUEST}declined", "", "link"),), None, "operator"),
+    "operator ended": Act(
+        person_service(people.end_operator, lambda _cast: another_operator("tyr")),
+        ((f"{OPERATOR}ended", "", ""),), None, "operator",
+    ),
+    "operator made on the machine": Act(operator_by_command, ((f"{OPERATOR}made", "", ""),), kind="command"),
+    "person added": Act(person_added, ((f"{PERSON}created", "", ""),), None, "operator"),
+    "person deactivated": Act(
+        person_service(people.deactivate, lambda cast: cast.member),
+        ((f"{PERSON}deactivated", "", ""),), None, "operator", "member",
+    ),
+    "person reactivated": Act(person_back, ((f"{PERSON}reactivated", "", ""),), None, "operator", "member"),
+    "link for a person": Act(
+        person_service(people.mail_link, lambda cast: cast.member, password_link=link),
+        (LINKED,), None, "operator", "member",
+    ),
+    "second factors of a person": Act(
+        person_service(people.remove_second_factors, lambda cast: with_a_factor(cast.member)),
+        ((REMOVED, "totp", ""),), None, "operator", "member",
+    ),
+    "own address changed": Act(own_address, (("access.address_changed", "", ""),), None, "member", "member"),
     "password reset by link": Act(password_reset, (("access.password_reset", "", ""),), None, "member", "member"),
 }  # fmt: skip
+
+
+def test_acts__every_kind_of_access_event__is_left_by_one_of_them() -> None:
+    assert {kind for act in ACTS.values() for kind, _before, _after in act.leaves} == set(ACCESS_KINDS)
 
 
 def access_events() -> list[ConsentEvent]:
