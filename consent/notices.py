@@ -1,5 +1,6 @@
 """An e-mail to an organization's owners whenever its data came to be used for training, whoever did it."""
 
+import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +14,11 @@ from django.utils.translation import gettext as _
 
 from accounts.access import Actor, ActorType
 from accounts.catalogue import Product
-from accounts.models import Member, MemberRole, Organization, Subscription
+from accounts.models import Member, MemberRole, Organization, OrganizationKind, Subscription
 
 from . import actors
 from .models import ConsentEvent, EventKind
+from .surfaces import WITH_MEMBERS
 
 # By which use can begin after it had not been so.
 _KINDS = frozenset(
@@ -35,14 +37,13 @@ _READER = Actor(ActorType.USER, "")
 
 
 def loosened(event: ConsentEvent) -> bool:
-    """Whether an organization's data came to be used by this very event: `since` says so (R6)."""
-    began = event.allowed and event.since == event.recorded_at
-    return began and event.member_id is None and EventKind(event.kind) in _KINDS
+    """Whether a layer came to allow by this very event: `since` says so (R6)."""
+    return event.allowed and event.since == event.recorded_at and EventKind(event.kind) in _KINDS
 
 
 def notify_owners(events: Sequence[ConsentEvent]) -> None:
     """One message per event and owner, in the outbox, in this transaction."""
-    found = _without_first([event for event in events if loosened(event)])
+    found = _in_use(_without_first([event for event in events if loosened(event)]))
     if not found:
         return
     ids: set[Any] = {event.organization_id for event in found}
@@ -65,6 +66,31 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
         body = render_to_string("emails/loosened.txt", words)
         for email in owners[event.organization_id]:
             send_mail(subject, body, None, [email])
+
+
+def _in_use(events: list[ConsentEvent]) -> list[ConsentEvent]:
+    """Those by which an organization's data came to be used: a personal one's by what both of its layers say (R17)."""
+    ids = {event.organization_id for event in events}
+    people = Member.objects.filter(organization__in=ids, organization__kind=OrganizationKind.PERSONAL)
+    owners = dict(people.values_list("organization_id", "pk"))
+    return [e for e in events if _decided(e, owners.get(e.organization_id) if e.organization_id else None)]
+
+
+def _decided(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
+    """Whether by this event, and not by another of the same act. `owner`: a personal organization's.
+
+    What a member of a team chose is told to nobody (R4).
+    """
+    layers = ConsentEvent.objects.filter(product=event.product)
+    if event.member_id is None:
+        if owner is None or event.product not in WITH_MEMBERS:
+            return True
+        own = layers.filter(member=owner).as_of(event.recorded_at)
+        return own is None or own.allowed
+    if event.member_id != owner:
+        return False
+    above = layers.filter(organization=event.organization_id, member=None).as_of(event.recorded_at)
+    return above is not None and above.allowed and above.since != event.recorded_at
 
 
 def _without_first(events: list[ConsentEvent]) -> list[ConsentEvent]:
