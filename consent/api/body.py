@@ -1,15 +1,15 @@
 """JSON bodies, read strictly and to a limit: what can't be read is a 400 (or 413, 415) that says why."""
 
 import datetime as dt
-import json
 import re
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser
 
+from config import strict_json
 from config.problems import Problem, body_pointer, fault
 
 LIMIT = 1_000_000
@@ -55,11 +55,7 @@ def _decode(stream: Any, limit: int) -> Any:
     if len(raw) > limit:
         raise Problem(413, "too_large", _("The body is larger than %(limit)s bytes.") % {"limit": limit})
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(raw.decode("utf-8"))
+    except ValueError as error:
         detail = _("The body is not JSON: %(error)s") % {"error": error}
         raise Problem(400, "malformed", detail, [fault(body_pointer(), detail)]) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.conf import settings
 
+from config import strict_json
+
 from .encodings import find_encoding
 from .files import BadFile, open_file
 
@@ -172,7 +174,8 @@ class JsonLinesFile(TableFile):
         super().__init__(path, encoding)
         first = next(self._objects(), None)
         if first is None or not isinstance(first[1], dict):
-            raise BadFile("The first line is no JSON object. Write one object a line.")
+            problem = first[2] if first and first[2] else "is no JSON object"
+            raise BadFile(f"The first line {problem}. Write one object a line.")
         self.columns = list(first[1])
 
     def __iter__(self) -> Iterator[Record]:
@@ -201,7 +204,7 @@ class JsonLinesFile(TableFile):
                 lines.next_row()
                 if line.strip():
                     try:
-                        yield row, json.loads(line), ""
+                        yield row, strict_json.loads(line), ""
                     except ValueError as error:
                         yield row, None, f"is no JSON: {error}"
 

@@ -19,6 +19,7 @@ from django.core.management.color import no_style
 from django.db import connection, models, transaction
 
 from accounts.models import Plan
+from config import strict_json
 
 from .. import verification
 from ..models import ConsentEvent, PendingEvent
@@ -224,8 +225,8 @@ class StateFile:
 
     def _parse(self, line: bytes, number: int) -> Any:
         try:
-            return json.loads(line)
-        except (ValueError, RecursionError) as error:
+            return strict_json.loads(line)
+        except ValueError as error:
             raise self._bad(number, "is not JSON") from error
 
     def _row(self, line: bytes, number: int, model: Model) -> list[Any]:
