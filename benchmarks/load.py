@@ -36,6 +36,9 @@ _JOINED = f"""{_EVENTS} 'member.joined', joined_at, organization_id, id, '', '',
 _SUBSCRIPTIONS = f"""
 INSERT INTO accounts_subscription (organization_id, product, plan_id, started_at)
 SELECT id, '{PRODUCT}', '{PLAN}', created_at + 1 FROM accounts_organization ORDER BY id"""
+_BINDINGS = """
+INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled)
+SELECT id, external_id, '', 1, created_at, created_at, FALSE, '' FROM accounts_organization ORDER BY id"""
 _SETTINGS = """
 INSERT INTO consent_privacysetting (organization_id, product, plan, subscribed, applied_default, choice, carry, locked,
     closed, allowed, reason_code, since, version, changed_at, last_event_id)
@@ -62,8 +65,11 @@ def load(count: int, members: int = 0) -> None:
         made = list(_organizations(count, to_micros(ledger.clock())))
         _load("accounts_organization", _ORGANIZATION, made)
         cursor.execute(_SUBSCRIPTIONS)
+        cursor.execute(_BINDINGS)
         if members:
             _load_members([(row[0], row[-1]) for row in made], members)
+        if members > 1:
+            cursor.execute("UPDATE accounts_organization SET had_others = TRUE")
         for statement in (_CREATED, _STARTED, _JOINED) if members else (_CREATED, _STARTED):
             cursor.execute(statement, [operator])
         cursor.execute(_SETTINGS)

@@ -169,7 +169,7 @@ API_ROWS = [
     Row("PATCH", HOOK, HOOKS, {"status": "paused"}),
     Row("DELETE", HOOK, HOOKS.replace("200", "204")),
     Row("GET", f"{HOOK}attempts/", HOOKS),
-    Row("POST", f"{HOOK}test/", HOOKS, {}),
+    Row("POST", f"{HOOK}test/", HOOKS.replace("200", "202"), {}),
     Row("POST", f"{HOOK}replay/", HOOKS, {"after": 0}),
     Row("POST", f"{HOOK}rotate-secret/", HOOKS, {}),
     Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),

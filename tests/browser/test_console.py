@@ -139,7 +139,7 @@ def test_opt_out_everywhere__one_tap__all_cards_off(cast: Cast, phone: Page) -> 
     casting.join(cast.brage, cast.member, "member", cast.provider)
     sign_in(phone, cast.member.email)
     phone.get_by_role("button", name="Opt out everywhere").tap()
-    expect(phone.get_by_role("status")).to_contain_text("none of your data is used")
+    expect(phone.get_by_role("status")).to_contain_text("none of your Le Chat data is used")
     assert PrivacySetting.objects.filter(member__user=cast.member, choice="opted_out").count() == 2
     expect(phone.get_by_text("Chosen", exact=True)).to_have_count(2)
 

@@ -245,8 +245,8 @@ def test_member__source_in_a_session__400(mobile: str, world: World) -> None:
 
 def test_member__opted_in_by_anybody_else__403(mobile: str, world: World) -> None:
     world.member.put(mobile, OUT)
-    before = state()
     writer = by_key("consent:write", "consent:read")
+    before = state()
     for caller in (world.operator, world.owner, writer, world.key):
         answer = caller.put(mobile, {**IN, "source": "ios"} if caller.headers else IN, if_match='"1"')
         assert_problem(answer, 403, "forbidden")

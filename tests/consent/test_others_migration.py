@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.models import Organization
-from consent import ledger, verification
+from consent import ledger, triggers, verification
 from consent.models import ConsentEvent
 from consent.services import members, organizations
 from consent.services.organizations import OrganizationDraft
@@ -27,6 +27,7 @@ def migrate_back_and_forth(while_old: Any) -> None:
     try:
         executor = MigrationExecutor(connection)
         executor.migrate(BEFORE)
+        triggers.install(connection)  # as `manage.py migrate` does, whichever way it goes
         while_old(MigrationExecutor(connection).loader.project_state(BEFORE).apps)
     finally:
         call_command("migrate", verbosity=0)

@@ -44,9 +44,14 @@ def test_migrate__back_and_forth_without_access_events__ledger_and_guards_as_bef
     assert triggers.problems(connection) == [] and verification.verify().problems == []
     if connection.vendor == "postgresql":
         assert rows("SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
-    with connection.cursor() as cursor:
-        checks = connection.introspection.get_constraints(cursor, triggers.LEDGER)
-    assert {"event_access_of_no_layer", "event_kind_known", "event_source_known"} <= set(checks)
+    assert all(each in checks() for each in ("event_access_of_no_layer", "event_kind_known", "event_source_known"))
+
+
+def checks() -> str:
+    """Their names, within the text that the database keeps: of SQLite's, Django's introspection overlooks the last."""
+    if connection.vendor == "sqlite":
+        return str(rows(f"SELECT sql FROM sqlite_master WHERE name = '{triggers.LEDGER}'"))
+    return str(rows(f"SELECT conname FROM pg_constraint WHERE conrelid = '{triggers.LEDGER}'::regclass"))
 
 
 def columns() -> list[tuple[Any, ...]]:

@@ -186,7 +186,7 @@ def test_upload__large_in_parts__reaches_the_page(server: Server) -> None:
 
 
 def test_sigterm__while_a_body_arrives__it_is_answered_first() -> None:
-    with served() as server:
+    with served(REQUEST_SECONDS="20") as server:
         with server.open(server.opting_out(f"Content-Length: {len(OUT)}"), OUT[:5]) as connection:
             assert server.healthy()
             server.process.send_signal(signal.SIGTERM)
