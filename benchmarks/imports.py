@@ -23,7 +23,13 @@ from .load import OPERATORS
 from .tables import Line, run, show
 
 GOAL, MEMORY_GOAL = 3.0, 300  # ×, MiB
-TABLES = ("accounts_organization", "accounts_subscription", "consent_consentevent", "consent_privacysetting")
+TABLES = (
+    "accounts_organization",
+    "accounts_binding",
+    "accounts_subscription",
+    "consent_consentevent",
+    "consent_privacysetting",
+)
 COUNTRIES = ("FR", "DE", "ES", "IT", "PL", "")
 OPTIONS = ("--map", "name=Company", "--map", "external_id=Account", "--map", "country=Country", "--map")
 

@@ -36,6 +36,7 @@ _WORDS: dict[str, Any] = {
     "members": gettext_lazy("members"),
     "subscriptions": gettext_lazy("subscriptions"),
     "choices": gettext_lazy("choices"),
+    "external_ids": gettext_lazy("external ids"),
     "state": gettext_lazy("the whole installation"),
     "own_choices": gettext_lazy("one's own choices"),
     "job_rows": gettext_lazy("rows of a job"),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from django.db import models
 
-from accounts.models import Member, Organization, Subscription
+from accounts.models import Binding, Member, Organization, Subscription
 
 from ..models import PrivacySetting
 
@@ -52,6 +52,12 @@ TABLES: dict[str, tuple[type[models.Model], dict[str, str]]] = {
         | {"product": "product", "plan": "plan", "choice": "choice", "carried_over_from": "carry"}
         | {"locked": "locked", "closed": "closed", "allowed": "allowed", "reason": "reason_code"}
         | _same("since", "version", "changed_at"),
+    ),
+    # All that ids of organizations and of members have meant, those withdrawn too; an erased one is ''.
+    "external_ids": (
+        Binding,
+        {"external_id": "value", "organization": "organization_id", "member": "member_id"}
+        | {"given_at": "recorded_at", "since": "since", "withdrawn_at": "withdrawn_at"},
     ),
 }
 

@@ -76,11 +76,12 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
     while page := list(islice(iterator, _PAGE)):
         rows: list[RebindRow] = []
         for line, row in _looked_up(job, page, faults):
-            subject = (row.organization_id, row.member_id)
-            if known.setdefault(_key(row), subject) != subject:
-                faults.add(_fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
-            elif not any(_key(row) == _key(each) for each in rows if each.external_id == row.external_id):
+            key, subject = _key(row), (row.organization_id, row.member_id)
+            if key not in known:
+                known[key] = subject
                 rows.append(row)
+            elif known[key] != subject:
+                faults.add(_fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
         _number_and_keep(rows, made)
         made += len(rows)
     if faults.count:

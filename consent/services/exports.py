@@ -20,6 +20,7 @@ class Export(StrEnum):
     MEMBERS = "members"
     SUBSCRIPTIONS = "subscriptions"
     CHOICES = "choices"
+    EXTERNAL_IDS = "external_ids"
     STATE = "state"  # the whole installation
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Organization
-from consent.services import choices, organizations
+from consent.services import choices, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast
@@ -17,12 +17,13 @@ from tests.cast import Cast
 from tests.commands import database, run
 
 pytestmark = pytest.mark.django_db
-TABLES = ("organizations", "members", "subscriptions", "choices")
+TABLES = ("organizations", "members", "subscriptions", "choices", "external_ids")
 
 
 @pytest.fixture
 def made() -> Cast:
     made = cast.make()
+    members.update_member(member=made.labs_member, external_id="dag", actor=made.provider, source="api")
     for surface, member, actor in (
         (LE_CHAT_CONSOLE, None, made.admin),
         (LE_CHAT_MOBILE, made.labs_member, made.member),
@@ -51,6 +52,19 @@ def test_export__organizations__all_in_order_with_their_values(made: Cast) -> No
     assert (one["id"], one["name"], one["kind"], one["status"]) == (str(made.labs.pk), "Kvasir Labs", "team", "active")
     assert one["created_at"].endswith("Z")
     assert (one["external_id"], two["name"]) == ("", "Brage Skaldskap")
+
+
+def test_export__external_ids__all_that_they_meant(made: Cast) -> None:
+    by: dict[str, Any] = {"actor": made.provider, "source": "api"}
+    for external_id in ("labs-1", None, "labs-2"):
+        organizations.update_organization(organization=made.labs, external_id=external_id, **by)
+    dag, first, second = _rows("external_ids", "--format", "jsonl")
+    assert [(each["external_id"], each["organization"], each["member"]) for each in (dag, first, second)] == [
+        ("dag", str(made.labs.pk), str(made.labs_member.pk)),
+        ("labs-1", str(made.labs.pk), None), ("labs-2", str(made.labs.pk), None),
+    ]  # fmt: skip
+    assert first["withdrawn_at"].endswith("Z") and second["withdrawn_at"] is None
+    assert second["given_at"] == second["since"] > first["withdrawn_at"]
 
 
 def test_export__members__with_address_and_organization(made: Cast) -> None:

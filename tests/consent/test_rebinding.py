@@ -208,6 +208,15 @@ def test_preview__id_for_two__bad(team: Team) -> None:
     assert "stands in the file before" in error.value.problems[0]
 
 
+def test_preview__row_twice_pages_apart__is_one(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebinding, "_PAGE", 2)
+    make(team, "acct-1")
+    other = str(make(team).pk)
+    job = previewed(team, ("acct-1", other), ("new-1", other), ("acct-1", other), ("new-2", other), ("new-1", other))
+    assert (job.matched, job.preview) == (3, {"change": 3})
+    assert done(team, job).changed == 3
+
+
 def test_preview__without_a_reason__invalid(team: Team) -> None:
     with pytest.raises(Invalid):
         jobs.preview_rebind(wishes=[], actor=team.actor, source="admin", reason=" ")

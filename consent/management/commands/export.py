@@ -1,4 +1,4 @@
-"""Organizations, members, subscriptions or choices as a file for other programs."""
+"""Organizations, members, subscriptions, choices or external ids as a file for other programs."""
 
 import io
 from typing import Any
@@ -16,7 +16,8 @@ from consent.services.exports import note_export
 
 class Command(ConsentCommand):
     help = (
-        "Write all organizations, members, subscriptions or choices, as they are at one moment, as CSV or JSON Lines. "
+        "Write all organizations, members, subscriptions, choices or external ids (those withdrawn too), as they are "
+        "at one moment, as CSV or JSON Lines. "
         "In CSV a value that a spreadsheet would take for a formula gets an apostrophe in front. Only its owner can "
         "read the file; to move an installation use export_state."
     )
