@@ -1,10 +1,12 @@
 """An opt-out that was pressed after the session had ended: kept, and done once the same person has signed in.
 
-Opt-outs alone: what loosens is asked anew. It is kept only from a form that this portal made for a person, and that
-passed the check against forgery; whoever else signs in in that browser makes it void.
+Opt-outs alone, and for an hour: what loosens is asked anew, and a later visit is another one. It is kept only from a
+form that this portal made for a person, and that passed the check against forgery; whoever else signs in in that
+browser makes it void.
 """
 
 import copy
+import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +23,7 @@ from accounts.models import User
 from ..rules import Choice
 
 _KEY = "unsaved_opt_out"
+_KEPT = 3600  # seconds
 _EVERYWHERE = "console:opt-out-everywhere"
 _PLACES = frozenset({"console:le-chat", "console:privacy", "console:data-sharing", _EVERYWHERE})
 
@@ -36,7 +39,7 @@ def keep(request: HttpRequest) -> None:
         return
     person = _person(request)
     if person is not None and _is_opt_out(request.path, request.POST.get("choice", "")):
-        request.session[_KEY] = {"person": person, "path": request.path}
+        request.session[_KEY] = {"person": person, "path": request.path, "at": int(time.time())}
         messages.warning(request, _("You were signed out. Your change is not saved yet: it will be when you sign in."))
     else:
         messages.warning(request, _("You were signed out. Nothing was saved: sign in and try again."))
@@ -60,6 +63,9 @@ def resume(request: HttpRequest) -> HttpResponse | None:
         return None
     kept: dict[str, Any] | None = request.session.pop(_KEY)
     if kept is None or kept["person"] != str(request.user.pk):
+        return None
+    if time.time() - kept.get("at", 0) > _KEPT:  # they may have chosen again since, on another device
+        messages.warning(request, _("You were signed out. Nothing was saved: sign in, and do it again."))
         return None
     match = resolve(kept["path"])
     again = copy.copy(request)

@@ -103,6 +103,21 @@ def test_opt_out__another_person_signs_in__not_done_for_them_nor_later(cast: Cas
     assert events_since(last) == []
 
 
+def test_opt_out__signed_in_only_much_later__said_and_not_done(cast: Cast) -> None:
+    """They may have opted in meanwhile, on another device: an old press does not undo it."""
+    page, url = PLACES["le-chat"](cast)
+    browser = Browser(cast.owner, page)
+    last = ConsentEvent.objects.latest("pk").pk
+    answer = browser.press(url, choice="opted_out")
+    session = browser.client.session
+    session["unsaved_opt_out"] = {**session["unsaved_opt_out"], "at": session["unsaved_opt_out"]["at"] - 3601}
+    session.save()
+    after = browser.sign_in(answer, cast.owner)
+    assert "Nothing was saved" in after and "Saved. From now on" not in after
+    browser.client.get(page)
+    assert events_since(last) == []
+
+
 @pytest.mark.parametrize("place", ["le-chat", "data-sharing"])
 def test_opt_in__session_has_ended__asked_anew(cast: Cast, place: str) -> None:
     page, url = PLACES[place](cast)
