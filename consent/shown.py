@@ -18,7 +18,7 @@ from accounts.models import Member, Organization, Plan
 from . import actors, rules, sentences
 from .models import ConsentEvent, PrivacySetting
 from .rules import MEMBER_START, Choice, Decision, Reason, State
-from .services.one_person import is_own_word
+from .services.one_person import is_own_word, version_of
 from .surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
 
 
@@ -276,7 +276,7 @@ def _show_one_person(
     counted = not on_member and Permission.MEMBER_CONSENT_VIEW in granted
     may_opt_in = theirs or (others in granted and not on_member)
     facts = _common(chosen, row, organization, above, reader)
-    versions = [each.version for each in (above, own) if each is not None]
+    version = version_of(each for each in (above, own) if each is not None)
     return ShownSetting(
         surface=surface,
         organization=owner.organization,
@@ -292,7 +292,7 @@ def _show_one_person(
         opt_in_needs_reason=rules.opt_in_needs_reason(organization),
         word=reader.word(telling, owner),
         personal=True,
-        **(facts | {"version": sum(versions)} if theirs else facts),  # type: ignore[arg-type]
+        **(facts | {"version": version} if theirs else facts),  # type: ignore[arg-type]
     )
 
 

@@ -6,7 +6,7 @@ taken in the order organization, its setting, member, its setting.
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from accounts.access import ActorType
 from accounts.models import Member, Organization
@@ -18,6 +18,7 @@ from ..surfaces import MEMBER_SURFACES, WITH_MEMBERS, Surface, member_surface, o
 from . import layers
 
 _APPS = frozenset(source for surface in MEMBER_SURFACES for source in surface.sources)
+_COUNTED_FROM = 500_000_000  # more than any setting changes; nine digits, as an ETag has at most
 SPREAD = "Opted out before this became a personal account: one person, one choice."
 
 
@@ -34,12 +35,19 @@ class Layers:
 
     @property
     def version(self) -> int:
-        """Grows with every change of either: what the person decided on is both."""
-        return sum(setting.version for setting in self)
+        return version_of(self)
 
     def clock(self) -> dt.datetime:
         """One instant for an event in either layer."""
         return ledger.clock(self.organization.created_at, *(setting.changed_at for setting in self))
+
+
+def version_of(settings: Iterable[PrivacySetting]) -> int:
+    """Grows with every change of either layer: what the person decided on is both.
+
+    No version of a team's setting is one of these: what was seen before the kind changed is not what is there now.
+    """
+    return _COUNTED_FROM + sum(setting.version for setting in settings)
 
 
 def lock(organization: Organization, product: str) -> Member | None:

@@ -293,3 +293,16 @@ def test_personal__nobody_else_gets_in__by_any_way(one: One) -> None:
         source="console",
         version_required=False,
     )
+
+
+def test_version__seen_before_it_became_a_team__is_stale_whatever_came_since(one: One) -> None:
+    one.choose(OUT)
+    seen = one.version("console")
+    organization = organizations.update_organization(
+        organization=one.organization, kind="team", actor=one.cast.provider, source="admin"
+    )
+    for plan in ("le_chat_free", "le_chat_pro") * 3:
+        with pytest.raises(VersionMismatch):
+            one.choose(IN, expected_version=seen)
+        plans.subscribe(organization=organization, plan=plans.get_plan(plan), actor=one.cast.provider, source="admin")
+    assert one.layers() == [OUT, OUT]
