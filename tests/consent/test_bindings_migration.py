@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from accounts.models import Binding, Member, Organization
+from accounts.models import Binding, Member, Organization, OutgoingMessage
 from consent import decisions, ledger, verification
 from consent.decisions import Question
 from consent.models import ConsentEvent
@@ -164,3 +164,25 @@ def test_migrate__back_with_changes_since__refused(cast: Cast) -> None:
         organization=cast.labs, email="n@kvasir.example", external_id="n", actor=cast.provider, source="api"
     )
     assert verification.verify().problems == []
+
+
+def test_migrate__ids_that_become_one__operators_are_told_which(cast: Cast) -> None:
+    acme, other, plain = make(cast), make(cast), make(cast)
+    one, two = list(Member.objects.filter(organization=cast.labs).order_by("pk")[:2])
+
+    def old(apps: Any) -> None:
+        OutgoingMessage.objects.all().delete()
+        for subject, text in ((acme, "acct-1 "), (other, "acct-1"), (plain, "acct-2")):
+            apps.get_model("accounts", "Organization").objects.filter(pk=subject.pk).update(external_id=text)
+        for member, text in ((one, "ada\u200b"), (two, "ada")):
+            apps.get_model("accounts", "Member").objects.filter(pk=member.pk).update(external_id=text)
+
+    migrate_back_and_forth(old)
+    message = OutgoingMessage.objects.get()
+    assert message.recipient == cast.operator.email
+    assert {line for line in message.body.splitlines() if line.startswith("-")} == {
+        f"- “acct-1 ” of organization {acme.pk}",
+        f"- “acct-1” of organization {other.pk}",
+        f"- “ada\\u200b” of organization {cast.labs.pk}, its member {one.pk}",
+        f"- “ada” of organization {cast.labs.pk}, its member {two.pk}",
+    }
