@@ -264,6 +264,11 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
 
+    @property
+    def scope_labels(self) -> list[str]:
+        """What it may do, in words."""
+        return [str(KeyScope(scope).label) for scope in self.scopes]
+
     def has_ended(self, now: dt.datetime) -> bool:
         """Revoked or expired: for good."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
