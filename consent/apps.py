@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,7 +8,8 @@ class ConsentConfig(AppConfig):
     verbose_name = _("Consent")
 
     def ready(self) -> None:
-        from . import triggers
+        from . import going_back, triggers
 
         # After every migrate, not in a migration: SQLite's AlterField rebuilds a table and drops its triggers silently.
         post_migrate.connect(triggers.install_after_migrate, sender=self, dispatch_uid="consent.triggers")
+        pre_migrate.connect(going_back.refuse_before_the_first_step, sender=self, dispatch_uid="consent.going_back")

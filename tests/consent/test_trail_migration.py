@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 from consent import ledger, triggers, verification
 from consent.models import ConsentEvent, EventKind
@@ -67,3 +68,16 @@ def test_migrate__back_with_access_events__refused_and_none_lost(cast: Cast) -> 
         MigrationExecutor(connection).migrate(BEFORE)
     call_command("migrate", verbosity=0)
     assert held() == before and verification.verify().problems == []
+
+
+@pytest.mark.parametrize("target", [("consent", "0005"), ("accounts", "zero")], ids=" ".join)
+def test_migrate_command__back_with_access_events__refused_before_the_first_step(
+    target: tuple[str, str], cast: Cast
+) -> None:
+    with transaction.atomic():
+        trail.note(EventKind.ACCESS_DATA_EXPORTED, organization=None, actor=cast.provider, source="admin")
+    applied = MigrationRecorder(connection).applied_migrations()
+    with pytest.raises(CommandError, match="Nothing was changed: the ledger has access events"):
+        call_command("migrate", *target, verbosity=0)
+    assert MigrationRecorder(connection).applied_migrations() == applied
+    assert triggers.problems(connection) == [] and verification.verify().problems == []
