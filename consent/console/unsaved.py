@@ -65,7 +65,7 @@ def resume(request: HttpRequest) -> HttpResponse | None:
     if kept is None or kept["person"] != str(request.user.pk):
         return None
     if time.time() - kept.get("at", 0) > _KEPT:  # they may have chosen again since, on another device
-        messages.warning(request, _("You were signed out. Nothing was saved: sign in, and do it again."))
+        messages.warning(request, _("Nothing was saved: your choice is more than an hour old. Choose again."))
         return None
     match = resolve(kept["path"])
     again = copy.copy(request)
