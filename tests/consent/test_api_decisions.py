@@ -165,11 +165,6 @@ def test_decide__organization_asks_about_a_member__is_not_told_what_they_chose(c
     ] * 2
 
 
-def test_decide__key_given_twice__the_last_one_counts(world: World) -> None:
-    body = json.dumps(question(world)).replace("{", '{"product": "le_dog", ', 1)
-    assert ask(world.operator_key, body.encode()).json()["allowed"] is True
-
-
 @pytest.mark.parametrize(("query", "pointers"), [("?explain=1", ["?explain"]), ("?explain=true&why=x", ["?why"])])
 def test_decide__bad_parameter__400_naming_it(query: str, pointers: list[str], world: World) -> None:
     assert_problem(ask(world.key, question(world), query), 400, "invalid", *pointers)
