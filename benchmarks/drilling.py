@@ -112,7 +112,7 @@ class Drill:
 
     def _undone(self, job: BulkJob) -> BulkJob:
         job.refresh_from_db()
-        return self._queued(jobs.preview_undo(job=job, actor=self.author, source="command"))
+        return self._queued(jobs.preview_undo(job=job, actor=self.author, source="command", reason="drill"))
 
     def _choice(self, choice: str = "", **what: object) -> BulkJob:
         wish = {"surface": LE_CHAT_CONSOLE, "actor": self.author, "source": "command", "reason": "drill"}

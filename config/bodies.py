@@ -126,16 +126,16 @@ class _Deadlines:
         if self._timer is None:
             self._timer = task.get_loop().call_later(_LOOK_SECONDS, self._look, task.get_loop())
 
-    def remove(self, task: asyncio.Task[Any]) -> bool:
-        """Whether it was still there: not late."""
-        return self._at.pop(task, None) is not None
+    def remove(self, task: asyncio.Task[Any], now: float) -> bool:
+        """Whether it was in time."""
+        return self._at.pop(task, now) > now
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for task in [task for task, at in self._at.items() if at <= now]:
-            del self._at[task]
-            task.cancel()
+        # The next look comes whatever this one meets, and cancels again whoever has not noticed.
         self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop) if self._at else None
+        for task in [task for task, at in self._at.items() if at <= now]:
+            task.cancel()
 
 
 _deadlines = _Deadlines()
@@ -158,14 +158,15 @@ async def _fill(body: Body, receive: Receive, limit: int) -> None:
                 return
             _deadlines.set(task, begun + settings.REQUEST_SECONDS + body.size / RATE)
     except asyncio.CancelledError:
-        if _deadlines.remove(task):  # somebody else's doing: the server is ending
+        if _deadlines.remove(task, task.get_loop().time()):  # somebody else's doing: the server is ending
             raise
-        task.uncancel()
+        while task.uncancel():
+            pass
         raise Refusal(*TOO_SLOW) from None
     except Full:
         raise Refusal(*BUSY, retry_after=settings.REQUEST_SECONDS) from None
     finally:
-        _deadlines.remove(task)
+        _deadlines.remove(task, begun)
 
 
 async def _discard(receive: Receive) -> None:

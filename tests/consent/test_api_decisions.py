@@ -1,7 +1,6 @@
 """Questions through the API: 200 with an answer, 400 where malformed, 503 in trouble, and in doubt no."""
 
 import datetime as dt
-import json
 import logging
 from collections.abc import Iterator
 

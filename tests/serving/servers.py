@@ -56,8 +56,9 @@ class Server:
 
 
 def received(connection: socket.socket) -> bytes:
+    """Until the connection is closed; what came until then, where that takes too long."""
     answer = b""
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionResetError, TimeoutError):
         while piece := connection.recv(1 << 16):
             answer += piece
     return answer
