@@ -19,7 +19,7 @@ from accounts.models import Plan
 from consent.bulk import engine, jobs
 from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, PrivacySetting
 from consent.services.errors import Refused
 from consent.surfaces import organization_surface
 
@@ -44,6 +44,7 @@ class Known:
     plan: str = ""
     undoes: dict[str, dt.datetime] = dataclasses.field(default_factory=dict)
     changed: dict[str, dt.datetime] = dataclasses.field(default_factory=dict)
+    seen: dict[str, int] = dataclasses.field(default_factory=dict)  # the versions that were previewed
 
     @property
     def is_default(self) -> bool:
@@ -72,6 +73,31 @@ class Jobs:
 
     def outcome(self, known: Known, pk: str) -> str:
         """What the job does with this organization as things stand: "change", "same", or why not."""
+        found = self.wished(known, pk)
+        if found == "change" and known.seen.get(pk) != self.version(known, pk) and self.loosens(known, pk):
+            return "changed_since"
+        return found
+
+    @staticmethod
+    def version(known: Known, pk: str) -> int:
+        rows = PrivacySetting.objects.of_organizations().filter(organization=pk, product=known.product)
+        return rows.values_list("version", flat=True).first() or 0
+
+    def loosens(self, known: Known, pk: str) -> bool:
+        """Whether it could let data be used that is not, now or once nothing else is in the way (R13)."""
+        if known.is_default or not known.is_undo:
+            return not known.is_default and known.wanted[pk] == IN
+        row = known.job.rows.select_related("event").get(organization=pk)
+        setting = PrivacySetting.objects.of_organizations().get(organization=pk, product=known.product)
+
+        def usable(choice: str, carry: str) -> bool:
+            return choice == IN or (choice != OUT and setting.applied_default in ("", IN) and not carry)
+
+        now, then = setting.choice, row.event.before
+        return usable(then, row.carry) > usable(now, setting.carry) or then == IN != now
+
+    def wished(self, known: Known, pk: str) -> str:
+        """As `outcome`, whatever has changed since the preview."""
         account, product = self.world.accounts[pk], known.product
         if known.is_undo:
             return "change" if account.is_as_left(product, known.undoes[pk]) else "changed_since"
@@ -187,6 +213,7 @@ class Jobs:
     def prepare(self, known: Known, *, soon: bool, pause: bool) -> None:
         """Rows and counts of the preview are the model's; then run it at once, or when other things have happened."""
         assert self.rows_of(known.job) == known.rows
+        known.seen = {pk: self.version(known, pk) for pk in known.rows}
         assert known.job.preview == Counter(self.outcome(known, pk) for pk in known.rows)
         self.known = known
         if soon:
