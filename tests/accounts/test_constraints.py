@@ -251,7 +251,10 @@ CASES: dict[str, tuple[Callable[[Cast], Callable[[], object]], str]] = {
         lambda cast: again(Lock(organization=cast.labs, product="le_chat", reference="x", placed_at=LATER)),
         "lock_says_why",
     ),
-    "key without a name": (lambda cast: lambda: ApiKey.objects.create(prefix="p", hash="h"), "api_key_name_not_empty"),
+    "key without a name": (
+        lambda cast: lambda: ApiKey.objects.create(prefix="p", hash="h", installation=True),
+        "api_key_name_not_empty",
+    ),
 }
 
 

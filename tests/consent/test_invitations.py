@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -260,23 +261,28 @@ def test_invite__whoever_has_an_account__same_answer_same_work_same_mail(cast: C
         "owner's API": Caller(signed_in(cast, "owner")),
     }
     told: list[tuple[Any, ...]] = []
-    # The first warms what is looked up once in a process.
-    for standing, email in ((nobody, "one@mail.example"), (nobody, "two@mail.example"), (known, "six@mail.example")):
-        standing(cast, email)
-        OutgoingMessage.objects.all().delete()
-        with CaptureQueriesContext(connection) as queries:
-            if by in clients:
-                sent = {"email": email, "name": "N", "role": "member"}
-                answer = clients[by].post(f"organizations/{cast.labs.pk}/members/", sent)
-            else:
-                form = {"do": "invite", "email": email, "role": "member"}
-                answer = signed_in(cast, "owner").post(f"/o/{cast.labs.pk}/members/", form)
-        shown = answer.content.decode()
-        for each in (*Invitation.objects.filter(email=email).values_list("pk", flat=True), email):
-            shown = shown.replace(str(each), "…")
-        mails = [(each.recipient == email, each.subject) for each in OutgoingMessage.objects.all()]
-        instants = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", shown)
-        told.append((answer.status_code, instants, mails, len(queries)))
+    with time_machine.travel(timezone.now(), tick=False):  # the first write of a window of time costs more
+        # The first warms what is looked up once in a process.
+        for standing, email in (
+            (nobody, "one@mail.example"),
+            (nobody, "two@mail.example"),
+            (known, "six@mail.example"),
+        ):
+            standing(cast, email)
+            OutgoingMessage.objects.all().delete()
+            with CaptureQueriesContext(connection) as queries:
+                if by in clients:
+                    sent = {"email": email, "name": "N", "role": "member"}
+                    answer = clients[by].post(f"organizations/{cast.labs.pk}/members/", sent)
+                else:
+                    form = {"do": "invite", "email": email, "role": "member"}
+                    answer = signed_in(cast, "owner").post(f"/o/{cast.labs.pk}/members/", form)
+            shown = answer.content.decode()
+            for each in (*Invitation.objects.filter(email=email).values_list("pk", flat=True), email):
+                shown = shown.replace(str(each), "…")
+            mails = [(each.recipient == email, each.subject) for each in OutgoingMessage.objects.all()]
+            instants = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", shown)
+            told.append((answer.status_code, instants, mails, len(queries)))
     assert told[1] == told[2]
 
 
