@@ -137,7 +137,7 @@ class Jobs:
             some = [pk for n, pk in enumerate(accounts) if (number >> n) % 2]
             some = some or [next(iter(accounts))]
             return None if part == "wishes" else Selection(organizations=tuple(some)), some
-        now = self.instants[-1]
+        now = max(self.instants)  # the last one noted may be a start in the past
         says = {
             "plan": lambda account: account.plan(product),
             "choice": lambda account: account.choice(product) or "default",
