@@ -179,6 +179,15 @@ def test_raw_sql__that_writes__stands_in_the_ledger_alone() -> None:
                 assert not re.search(r"^\s*(INSERT INTO|UPDATE \w+|DELETE FROM|TRUNCATE)\s", node.value), name(path)
 
 
+def test_csv__is_written_by_one_writer_that_guards_against_formulas() -> None:
+    writing = [
+        name(path)
+        for path in sources(*PACKAGES)
+        if re.search(r"csv\.(Dict)?[wW]riter", path.read_text(encoding="utf-8"))
+    ]
+    assert writing == ["consent/bulk/exports.py"]
+
+
 def test_signals__change_nothing__only_migrate_has_a_receiver() -> None:
     for path in sources("accounts", "config", "consent"):
         text = path.read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from config import strict_json
 
 from .encodings import find_encoding
 from .files import BadFile, open_file
+from .formulas import unguarded
 
 _SEPARATORS = ",;\t|"
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?")
@@ -125,7 +126,7 @@ class CsvFile(TableFile):
                 raise BadFile(_unreadable(row, error)) from error
 
     def _record(self, row: int, cells: list[str]) -> Record:
-        values = [cell.strip() for cell in cells]
+        values = [unguarded(cell.strip()).strip() for cell in cells]
         width = len(self.columns)
         if len(values) != width and (any(values[width:]) or len(values) < width):
             problem = f"has {len(values)} values, but there are {width} columns; put values with a separator in quotes"

@@ -3,7 +3,6 @@
 import csv
 import datetime as dt
 import json
-import unicodedata
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -13,16 +12,10 @@ from django.db import models
 from accounts.models import Binding, Member, Organization, Subscription
 
 from ..models import PrivacySetting
+from .formulas import guarded
 
 CSV, JSON_LINES = "csv", "jsonl"
 _BATCH = 2_000
-# What a spreadsheet would run as a formula instead of showing it.
-_FORMULA = frozenset("=+-@")
-# Categories of Unicode that nobody sees, and letters that are none: a spreadsheet looks past some of them.
-_INVISIBLE, _FILLERS = (
-    frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"}),
-    "\u115f\u1160\u2800\u3164\uffa0",
-)
 _OF_ORGANIZATION = {"organization": "organization_id", "organization_external_id": "organization__external_id"}
 
 
@@ -98,19 +91,7 @@ def csv_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = "" if value is None else str(value)
-    return f"'{text}" if is_formula(text) else text
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet might run it: by its first visible character, in whatever width it is written."""
-    if not text or (text[0].isascii() and text[0].isalnum()):
-        return False
-    if text[0] in "\t\r":
-        return True
-    visible = (each for each in text if unicodedata.category(each) not in _INVISIBLE and each not in _FILLERS)
-    first = next(visible, "")
-    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA and bool(first)
+    return guarded("" if value is None else str(value))
 
 
 def json_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:

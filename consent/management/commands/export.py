@@ -17,8 +17,8 @@ from consent.services.exports import note_export
 class Command(ConsentCommand):
     help = (
         "Write all organizations, members, subscriptions, choices or external ids (those withdrawn too), as they are "
-        "at one moment, as CSV or JSON Lines. "
-        "In CSV a value that a spreadsheet would take for a formula gets an apostrophe in front. Only its owner can "
+        "at one moment, as CSV or JSON Lines. In CSV a value that a spreadsheet would take for a formula, or that "
+        "begins with an apostrophe, gets one in front; who imports such a file gets the value. Only its owner can "
         "read the file; to move an installation use export_state."
     )
     examples = """
