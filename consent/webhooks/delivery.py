@@ -131,11 +131,12 @@ class _Turn:
         """Whether it has arrived, and the next may go. Raises _Lost: nothing is sent once somebody stopped it (R18)."""
         if not self._mine().exists():
             raise _Lost
-        answer = send(self.endpoint, self.sender, self._body(event), f"evt_{event.pk}")
+        message_id = f"evt_{event.pk}"
+        answer = send(self.endpoint, self.sender, self._body(event), message_id)
         position = event.placed.position
         self._attempts.append(_attempt(self.endpoint, answer, position))
         if not answer.delivered:
-            self._note(answer)
+            self._note(_after_failure(self.endpoint, message_id, answer))
             return False
         self._position = position
         if len(self._attempts) >= _NOTED or time.monotonic() - self._noted_at > 1:
@@ -145,11 +146,11 @@ class _Turn:
     def _mine(self) -> QuerySet[WebhookEndpoint]:
         return WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
 
-    def _note(self, failed: Answer | None = None) -> None:
+    def _note(self, after_failure: dict[str, Any] | None = None) -> None:
         """How far it has got, with the attempts, and what is to become of a failure; raises _Lost."""
         changes: dict[str, Any] = {"position": self._position, "leased_until": ledger.clock() + LEASE}
-        if failed is not None:
-            changes |= _after_failure(self.endpoint.failures + 1, failed)
+        if after_failure is not None:
+            changes |= after_failure
         elif any(each.delivered for each in self._attempts):
             changes |= {"failures": 0, "next_attempt_at": None}
         with transaction.atomic():
@@ -172,13 +173,20 @@ class _Turn:
             logger.warning("webhook %s is paused: %s", self.endpoint.pk, changes["paused_because"])
 
 
-def _after_failure(failures: int, answer: Answer) -> dict[str, Any]:
+def _after_failure(endpoint: WebhookEndpoint, message_id: str, answer: Answer) -> dict[str, Any]:
+    failures = endpoint.failures + 1
     if answer.status == _GONE:
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.GONE}
     if failures > len(BACK_OFF):
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.FAILING}
-    seconds = BACK_OFF[failures - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  spreads load, no secret
+    seconds = BACK_OFF[failures - 1] * _jitter(endpoint, message_id, failures)
     return {"failures": failures, "next_attempt_at": ledger.clock() + dt.timedelta(seconds=seconds)}
+
+
+def _jitter(endpoint: WebhookEndpoint, message_id: str, failures: int) -> float:
+    """A factor around 1 that spreads load; always the same for the same failure, whatever else draws numbers."""
+    chance = random.Random(f"{endpoint.pk}:{message_id}:{failures}")  # noqa: S311  guards nothing
+    return chance.uniform(1 - JITTER, 1 + JITTER)
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import random
 import signal
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 import trustme
 from django.test import override_settings
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -224,6 +226,20 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
     webhooks.update_endpoint(source="admin", endpoint=endpoint, actor=cast.provider, status="active")
     deliver()
     assert len(there.got) == 8 and WebhookEndpoint.objects.get().position == ledger.head()
+
+
+def test_jitter__other_draws_in_between__the_same_for_the_same_failure_and_different_for_others() -> None:
+    endpoint, other = WebhookEndpoint(), WebhookEndpoint()
+    failed = sending.Answer(500, "", 1, "")
+    with time_machine.travel(dt.datetime(2026, 11, 2, tzinfo=dt.UTC), tick=False):
+        first = delivery._after_failure(endpoint, "evt_1", failed)
+        random.random()  # noqa: S311  as another thread may
+        assert delivery._after_failure(endpoint, "evt_1", failed) == first
+        for another in (
+            delivery._after_failure(endpoint, "evt_2", failed),
+            delivery._after_failure(other, "evt_1", failed),
+        ):
+            assert another["next_attempt_at"] != first["next_attempt_at"]
 
 
 def test_receiver__gone__paused_at_once(cast: Cast, there: Receiver) -> None:
