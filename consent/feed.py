@@ -5,6 +5,11 @@ from typing import Any
 from .models import ConsentEvent
 
 
+def payload(told: dict[str, Any]) -> dict[str, Any]:
+    """The body of a webhook: the event, its kind and instant also by the names that Standard Webhooks gives them."""
+    return {"type": told["kind"], "timestamp": told["recorded_at"], **told}
+
+
 def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, Any]:
     """A placed event as JSON; `label` names who acted. `allowed` is null where no layer was touched."""
     # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.

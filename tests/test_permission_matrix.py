@@ -91,6 +91,7 @@ API_ROWS = [
     Row("GET", f"{API}products/", SIGNED_IN),
     Row("GET", f"{API}plans/", SIGNED_IN),
     Row("GET", f"{API}surfaces/", SIGNED_IN),
+    Row("GET", f"{API}event-kinds/", SIGNED_IN),
     Row("GET", f"{API}organizations/", "401 200 200 200 200 200 200 200 200 200 403"),
     Row("POST", f"{API}organizations/", "401 403 403 403 403 403 201 403 403 201 403", {"name": "N", "kind": "team"}),
     Row("GET", ORGANIZATION, "401 200 200 200 200 404 200 200 404 200 403"),

@@ -10,9 +10,10 @@ from accounts.catalogue import Product
 from accounts.models import Plan
 from config.paging import WholeList
 
+from .. import event_catalogue
 from ..surfaces import SURFACES
 from .base import ApiView
-from .serializers import PlanOutput, ProductOutput, SurfaceOutput
+from .serializers import EventKindOutput, PlanOutput, ProductOutput, SurfaceOutput
 
 
 class WholeView(ApiView):
@@ -36,3 +37,8 @@ class Plans(WholeView):
 class Surfaces(WholeView):
     def get(self, request: Request) -> Response:
         return self.listed(request, list(SURFACES.values()), SurfaceOutput)
+
+
+class EventKinds(WholeView):
+    def get(self, request: Request) -> Response:
+        return self.listed(request, event_catalogue.catalogue(), EventKindOutput)

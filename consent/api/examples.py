@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ..event_catalogue import catalogue
+
 _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
 _AT = "2026-11-20T09:30:00Z"
 _DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
@@ -16,6 +18,7 @@ EXAMPLES: dict[str, Any] = {
         "path": ["Manage", "Le Chat", "Privacy"],
         "label": "Allow your interactions to be used to train our models", "covers": "All Le Chat data",
     },
+    "EventKindOutput": next(each for each in catalogue() if each["kind"] == "choice.opted_out"),
     "OrganizationOutput": {
         "id": _ID, "external_id": "acme", "name": "Acme", "kind": "team", "country": "FR", "status": "active",
         "subscriptions": {"le_chat": "le_chat_free", "ai_studio": None}, "created_at": _AT,

@@ -113,6 +113,8 @@ OPERATIONS = [
     O(catalogue.Products, "get", "listProducts", "The products there are", (), shapes.ProductOutput),
     O(catalogue.Plans, "get", "listPlans", "The plans there are", (), shapes.PlanOutput),
     O(catalogue.Surfaces, "get", "listSurfaces", "Where choices are made", (), shapes.SurfaceOutput),
+    O(catalogue.EventKinds, "get", "listEventKinds", "The kinds of events, with an example of what webhooks send", (),
+      shapes.EventKindOutput),
     O(organizations.Organizations, "get", "listOrganizations", "Organizations, newest first", _ORGANIZATIONS,
       shapes.OrganizationOutput),
     O(organizations.Organizations, "post", "createOrganization", "Create an organization", _MEMBERS,

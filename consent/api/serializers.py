@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from accounts.catalogue import Product
@@ -123,6 +124,16 @@ class EventOutput(serializers.Serializer[Any]):
 
     def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
         return feed.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
+
+
+class EventKindOutput(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    label = serializers.CharField(help_text=_("What happened, in words."))  # type: ignore[assignment]
+    before = serializers.CharField(allow_null=True, help_text=_("What the event's “before” holds; null: nothing."))
+    after = serializers.CharField(allow_null=True, help_text=_("What the event's “after” holds; null: nothing."))
+    target = serializers.CharField(allow_null=True, help_text=_("What the event's “target” holds; null: nothing."))
+    operators_only = serializers.BooleanField(help_text=_("No organization is told of such events."))
+    example = serializers.DictField(help_text=_("What a webhook sends of such an event."))
 
 
 # --- Taken ----------------------------------------------------------------------------------------------------------

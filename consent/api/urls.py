@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     path("products/", catalogue.Products.as_view(), name="products"),
     path("plans/", catalogue.Plans.as_view(), name="plans"),
     path("surfaces/", catalogue.Surfaces.as_view(), name="surfaces"),
+    path("event-kinds/", catalogue.EventKinds.as_view(), name="event-kinds"),
     path("organizations/", organizations.Organizations.as_view(), name="organizations"),
     path(_ORGANIZATION, organizations.OrganizationDetail.as_view(), name="organization"),
     path(

@@ -125,7 +125,7 @@ class _Turn:
 
     def _body(self, event: ConsentEvent) -> str:
         told = feed.told(event, self._labels[event.pk], for_operator=self._viewer.is_operator)
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(feed.payload(told), ensure_ascii=False)
 
     def _deliver(self, event: ConsentEvent) -> bool:
         """Whether it has arrived, and the next may go. Raises _Lost: nothing is sent once somebody stopped it (R18)."""

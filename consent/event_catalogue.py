@@ -1,0 +1,180 @@
+"""The catalogue of events: for each kind what its payload says, with an example of what a webhook sends.
+
+The one table that the API (`event-kinds/`) and docs/events.md are made of. Payloads of all kinds have the same fields:
+those of `feed.told`, with `type` and `timestamp`. What `before`, `after` and `target` hold depends on the kind.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from .event_kinds import TOLD_TO_ORGANIZATIONS, EventKind
+
+Words = str | Promise
+
+TEST = "test"  # the kind of a message that is no event
+_ORGANIZATION, _MEMBER, _PERSON, _OTHER = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b", "8c"))
+_AT = "2026-11-20T09:30:00Z"
+_PROVIDER = {"type": "user", "id": None, "label": "The provider"}
+_COMMAND = {"actor": _PROVIDER | {"type": "command"}, "source": "command", "request_id": ""}
+_SYSTEM = {"actor": _PROVIDER | {"type": "system"}, "source": "command", "request_id": ""}
+
+
+class Held(NamedTuple):
+    """What a field of the payload holds, in words, and one such value."""
+
+    words: Words
+    value: str
+
+
+def _holds(words: Words) -> Callable[[str], Held]:
+    return lambda value: Held(words, value)
+
+
+_STATUS, _ROLE, _PLAN = _holds(_("status of the account")), _holds(_("role")), _holds(_("key of the plan"))
+_CHOICE, _LOCK = _holds(_("choice")), _holds(_("locked or not"))
+_DEFAULT, _ORGANIZATION_KIND = _holds(_("default of the plan")), _holds(_("kind of organization"))
+_FIELDS = _holds(_("names of the fields that changed"))
+_BINDING = _holds(_("number that stands for the external id"))
+_SCOPES, _FACTOR = _holds(_("scopes")), _holds(_("sort of second factor"))
+_WHY, _REQUESTED, _DATA = _holds(_("why")), _holds(_("what was asked for")), _holds(_("which data"))
+_KEY, _WEBHOOK = Held(_("id of the key"), _OTHER), Held(_("id of the webhook"), _OTHER)
+_INVITATION, _PERSON_ID = Held(_("id of the invitation"), _OTHER), Held(_("id of the person"), _PERSON)
+_REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One kind; `before`, `after` and `target` are None where the payload's are null."""
+
+    before: Held | None = None
+    after: Held | None = None
+    target: Held | None = None
+    differs: dict[str, Any] = dataclasses.field(default_factory=dict)  # from the usual example
+
+
+def _organization(before: Held | None, after: Held | None, **differs: Any) -> Entry:
+    return Entry(before, after, None, {"source": "api"} | differs)
+
+
+def _member(before: Held | None, after: Held | None, **differs: Any) -> Entry:
+    return Entry(before, after, None, {"member": _MEMBER, "allowed": True} | differs)
+
+
+def _product(before: Held | None, after: Held | None, **differs: Any) -> Entry:
+    return Entry(before, after, None, {"product": "le_chat", "actor": _PROVIDER, "source": "admin"} | differs)
+
+
+def _choice(before: str, after: str, **differs: Any) -> Entry:
+    return Entry(_CHOICE(before), _CHOICE(after), None, {"product": "le_chat", "surface": "le_chat_console"} | differs)
+
+
+def _access(target: Held, after: Held | None = None, **differs: Any) -> Entry:
+    return Entry(None, after, target, differs)
+
+
+def _person(before: Held | None = None, after: Held | None = None) -> Entry:
+    return Entry(before, after, _PERSON_ID, {"organization": None, "source": "account"})
+
+
+def _operators(target: Held = _PERSON_ID, after: Held | None = None) -> Entry:
+    return Entry(None, after, target, {"organization": None, "source": "admin"})
+
+
+ENTRIES: dict[EventKind, Entry] = {
+    EventKind.ORGANIZATION_CREATED: _organization(None, _ORGANIZATION_KIND("team")),
+    EventKind.ORGANIZATION_UPDATED: _organization(None, _FIELDS("country, name")),
+    EventKind.ORGANIZATION_KIND_CHANGED: _organization(_ORGANIZATION_KIND("personal"), _ORGANIZATION_KIND("team")),
+    EventKind.ORGANIZATION_CLOSED: _product(_STATUS("active"), _STATUS("closed"), allowed=False, reason="Cancelled"),
+    EventKind.ORGANIZATION_REOPENED: _product(_STATUS("closed"), _STATUS("active"), allowed=True, reason="Came back"),
+    EventKind.MEMBER_JOINED: _member(None, _ROLE("member")),
+    EventKind.MEMBER_UPDATED: _member(None, _FIELDS("name")),
+    EventKind.MEMBER_ROLE_CHANGED: _member(_ROLE("member"), _ROLE("admin")),
+    EventKind.MEMBER_LEFT: _member(_ROLE("member"), None, allowed=False),
+    EventKind.SUBSCRIPTION_STARTED: _product(None, _PLAN("le_chat_free"), allowed=True),
+    EventKind.SUBSCRIPTION_ENDED: _product(_PLAN("le_chat_free"), None, allowed=False, reason="Ended by the customer"),
+    EventKind.PLAN_CHANGED: _product(_PLAN("le_chat_free"), _PLAN("le_chat_teams"), allowed=False, reason="Upgraded"),
+    EventKind.PLAN_DEFAULT_CHANGED: _product(
+        _DEFAULT("opted_in"), _DEFAULT("opted_out"), **_COMMAND, allowed=False, reason="Terms of December"
+    ),
+    EventKind.CHOICE_OPTED_OUT: _choice("default", "opted_out", allowed=False),
+    EventKind.CHOICE_OPTED_IN: _choice("opted_out", "opted_in", allowed=True, reason="The board decided it"),
+    EventKind.CHOICE_CONFIRMED: _choice("opted_out", "opted_out", allowed=False),
+    EventKind.CHOICE_RESTORED: _product(
+        _CHOICE("opted_out"), _CHOICE("default"), **_COMMAND, allowed=True, reason="Taken back: the wrong list"
+    ),
+    EventKind.LOCK_PLACED: _product(_LOCK("unlocked"), _LOCK("locked"), allowed=False, reason="Contract 7"),
+    EventKind.LOCK_LIFTED: _product(_LOCK("locked"), _LOCK("unlocked"), allowed=True, reason="The contract ended"),
+    EventKind.SINCE_ATTESTED: _product(None, None, allowed=True, source="import", reason="Import of November"),
+    EventKind.EXTERNAL_ID_GIVEN: _organization(None, _BINDING("17")),
+    EventKind.EXTERNAL_ID_WITHDRAWN: _organization(_BINDING("17"), None, reason="Given by mistake"),
+    EventKind.EXTERNAL_ID_REBOUND: _organization(_BINDING("17"), _BINDING("21"), reason="Two accounts merged"),
+    EventKind.ACCESS_KEY_CREATED: _access(_KEY, _SCOPES("consent:read, decisions:read")),
+    EventKind.ACCESS_KEY_TAKEN_OVER: _access(_KEY),
+    EventKind.ACCESS_KEY_SUSPENDED: _access(_KEY),
+    EventKind.ACCESS_KEY_REVOKED: _access(_KEY),
+    EventKind.ACCESS_WEBHOOK_CREATED: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_CHANGED: _access(_WEBHOOK, _FIELDS("kinds, url")),
+    EventKind.ACCESS_WEBHOOK_PAUSED: _access(_WEBHOOK, _WHY("failing"), **_SYSTEM),
+    EventKind.ACCESS_WEBHOOK_RESUMED: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_SUSPENDED: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_TAKEN_OVER: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_REPLAYED: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_SECRET_ROTATED: _access(_WEBHOOK),
+    EventKind.ACCESS_WEBHOOK_DELETED: _access(_WEBHOOK),
+    EventKind.ACCESS_INVITATION_SENT: _access(_INVITATION, _ROLE("member")),
+    EventKind.ACCESS_INVITATION_WITHDRAWN: _access(_INVITATION),
+    EventKind.ACCESS_INVITATION_ACCEPTED: _access(_INVITATION),
+    EventKind.ACCESS_SECOND_FACTOR_ADDED: _person(after=_FACTOR("totp")),
+    EventKind.ACCESS_SECOND_FACTOR_REMOVED: _person(before=_FACTOR("webauthn")),
+    EventKind.ACCESS_PASSWORD_SET: _person(),
+    EventKind.ACCESS_PASSWORD_CHANGED: _person(),
+    EventKind.ACCESS_PASSWORD_RESET: _person(),
+    EventKind.ACCESS_PASSWORD_LINK_SENT: _operators(),
+    EventKind.ACCESS_ADDRESS_CHANGED: _person(),
+    EventKind.ACCESS_ACCOUNT_CREATED: _operators(),
+    EventKind.ACCESS_ACCOUNT_DEACTIVATED: _operators(),
+    EventKind.ACCESS_ACCOUNT_REACTIVATED: _operators(),
+    EventKind.ACCESS_ACCOUNT_ERASED: _operators(),
+    EventKind.ACCESS_OPERATOR_MADE: _operators(),
+    EventKind.ACCESS_OPERATOR_ENDED: _operators(),
+    EventKind.ACCESS_OPERATOR_REACTIVATED: _operators(),
+    EventKind.ACCESS_REQUEST_MADE: _operators(_REQUEST, _REQUESTED("operator")),
+    EventKind.ACCESS_REQUEST_CONFIRMED: _operators(_REQUEST, _REQUESTED("operator")),
+    EventKind.ACCESS_REQUEST_DECLINED: _operators(_REQUEST, _REQUESTED("operator")),
+    EventKind.ACCESS_DATA_EXPORTED: _access(_JOB, _DATA("job_rows")),
+}
+
+
+def example(kind: EventKind) -> dict[str, Any]:
+    """What a webhook sends of such an event; every kind has the same fields."""
+    entry = ENTRIES[kind]
+    usual: dict[str, Any] = {
+        "type": str(kind), "timestamp": _AT, "id": "42", "position": 41, "recorded_at": _AT, "kind": str(kind),
+        "organization": _ORGANIZATION, "member": None, "product": None, "surface": None, "before": None,
+        "after": None, "target": None, "allowed": None,
+        "actor": {"type": "user", "id": _PERSON, "label": "Ada Lindqvist"},
+        "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
+    }  # fmt: skip
+    held = {name: getattr(entry, name) for name in ("before", "after", "target")}
+    return usual | {name: each.value for name, each in held.items() if each is not None} | entry.differs
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every kind, in the order of `EventKind`: `kind`, `label`, `before`, `after`, `target` (words or None),
+    `operators_only` (no organization is told) and `example`.
+    """
+    return [
+        {
+            "kind": str(kind),
+            "label": str(kind.label),
+            **{name: str(held.words) if (held := getattr(entry, name)) else None
+               for name in ("before", "after", "target")},
+            "operators_only": kind not in TOLD_TO_ORGANIZATIONS,
+            "example": example(kind),
+        }
+        for kind, entry in ENTRIES.items()
+    ]  # fmt: skip
