@@ -59,6 +59,8 @@ class ImportRow(models.Model):
     organization = models.UUIDField(null=True)
     member = models.UUIDField(null=True)
     external_id = models.CharField(max_length=200, blank=True, default="")
+    kind = models.CharField(max_length=10, blank=True, default="")
+    status = models.CharField(max_length=10, blank=True, default="")
     name = models.CharField(max_length=200, blank=True, default="")
     country = models.CharField(max_length=2, blank=True, default="")
     email = models.CharField(max_length=254, blank=True, default="")

@@ -18,6 +18,7 @@ from accounts.models import Plan
 from ..bulk import approval, engine, jobs, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
 from ..bulk.imports.known import OPT_OUT
+from ..bulk.imports.looking import PAST
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.staging import BAD, DUPLICATE
 from ..job_models import BulkJob, JobKind, JobStatus
@@ -276,6 +277,7 @@ def _listed(value: Any) -> list[Any]:
 
 _REASONS: dict[str, Any] = dict(ReasonCode.choices) | {
     shapes.CHANGED_SINCE: _("changed since the preview"),
+    PAST: _("of the past: it has ended, left or closed"),
     approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer do so"),
 }
 

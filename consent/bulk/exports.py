@@ -32,11 +32,14 @@ TABLES: dict[str, tuple[type[models.Model], dict[str, str]]] = {
     "members": (
         Member,
         {"id": "id", **_OF_ORGANIZATION, "external_id": "external_id", "email": "user__email", "name": "user__name"}
-        | _same("role", "status", "joined_at", "left_at"),
+        | _same("role", "status", "joined_at", "left_at")
+        | {"organization_status": "organization__status"},
     ),
     "subscriptions": (
         Subscription,
-        {**_OF_ORGANIZATION, "product": "product", "plan": "plan_id"} | _same("started_at", "ended_at"),
+        {**_OF_ORGANIZATION, "product": "product", "plan": "plan_id"}
+        | _same("started_at", "ended_at")
+        | {"organization_status": "organization__status"},
     ),
     # An organization's settings, and among them those that members made for themselves.
     "choices": (

@@ -17,7 +17,8 @@ from consent.bulk.csv_files import MissingColumn, open_table
 from consent.bulk.exports import CSV, JSON_LINES
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns
+from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
+from consent.bulk.imports.looking import PAST
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import BAD, DUPLICATE
 from consent.import_models import ImportTable, ProblemKind
@@ -44,6 +45,10 @@ class ImportCommand(JobCommand):
             "--map", action="append", default=[], metavar="FIELD=COLUMN",
             help="which column holds what; without any, those named like the fields but since; fields: "
             + ", ".join(field.name for field in fields),
+        )  # fmt: skip
+        parser.add_argument(
+            "--ignore", action="append", default=[], metavar="COLUMN",
+            help="don't read this column, though it is named like a field that says what has ended, left or closed",
         )  # fmt: skip
         self.add_table_arguments(parser)
         parser.add_argument("--reason", default="", help="kept in the ledger; needed where the file opts in")
@@ -87,7 +92,9 @@ class ImportCommand(JobCommand):
         given = _columns(options["map"], self.table)
         try:
             file = open_table(path, wanted=given.values(), encoding=options["encoding"])
-            columns = given or guess_columns(self.table, file.columns)
+            file.require(*options["ignore"])
+            there = [column for column in file.columns if column not in options["ignore"]]
+            columns = self._completed(given, there)
             file.require(*columns.values())
         except MissingColumn as error:
             raise Misuse(f"--map: {error}") from error
@@ -119,6 +126,15 @@ class ImportCommand(JobCommand):
             if isinstance(error, Invalid):
                 raise Misuse(f"--{error.field}: {error} Nothing was written.") from error
             raise
+
+    def _completed(self, given: dict[str, str], there: list[str]) -> dict[str, str]:
+        """Those that were given, and besides, by their names, those that say what is over; else all by their names."""
+        if not given:
+            return guess_columns(self.table, there)
+        standing = standing_columns(self.table, there, given)
+        for name, column in standing.items():
+            self.note(f"The column “{column}” is read too, as {name}; --ignore leaves it out.")
+        return given | standing
 
     @staticmethod
     def _checked(plan: ImportPlan) -> ImportPlan:
@@ -159,7 +175,7 @@ class ImportCommand(JobCommand):
         """What came, or would come, of the rows; by what this table calls it."""
         found = job.preview if job.started_at is None else {shapes.CHANGE: job.changed, shapes.SAME: job.unchanged}
         refusals = job.preview if job.started_at is None else job.refusals
-        known = (shapes.CHANGE, shapes.SAME, BAD, DUPLICATE, "differing")
+        known = (shapes.CHANGE, shapes.SAME, BAD, DUPLICATE, PAST, "differing")
         refused = sum(count for name, count in refusals.items() if name not in known)
         return {
             self.made: found.get(shapes.CHANGE, 0),
@@ -173,8 +189,12 @@ class ImportCommand(JobCommand):
             f"{kind.value}_rows": [str(problem) for problem in job.problems.filter(kind=kind)[:_LISTED]]
             for kind in ProblemKind
         }
-        found = self.outcome(job) | {"duplicates": job.preview.get(DUPLICATE, 0), "bad": job.preview.get(BAD, 0)}
-        lines: list[tuple[str, object]] = [(name.replace("_", " "), f"{count:,}") for name, count in found.items()]
+        found = self.outcome(job) | {
+            name: job.preview.get(outcome, 0)
+            for name, outcome in (("past", PAST), ("duplicates", DUPLICATE), ("bad", BAD))
+        }
+        shown = {name: count for name, count in found.items() if count or name != "past"}
+        lines: list[tuple[str, object]] = [(name.replace("_", " "), f"{count:,}") for name, count in shown.items()]
         waits = job.status in (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED)
         lines.append(("written", "not yet" if waits else "yes" if written else "no"))
         data = {**found, "written": written and not waits, "loosens": job.loosens, **lists}

@@ -16,13 +16,17 @@ from ...services.errors import Invalid
 
 
 class Field(NamedTuple):
-    """`or_else`: the field that can be there instead of a required one."""
+    """`or_else`: the field that can be there instead of a required one.
+
+    `standing`: it says that a row is of the past, or kept out; a file's column of that name is read unless ignored.
+    """
 
     name: str
     label: str | Promise
     help: str | Promise
     required: bool = False
     or_else: str = ""
+    standing: bool = False
 
 
 _SINCE = Field(
@@ -43,6 +47,12 @@ _ORGANIZATION = (
     ),
     Field("organization_external_id", gettext_lazy("Organization's external id"), gettext_lazy("The provider's own.")),
 )
+_OF_CLOSED = Field(
+    "organization_status",
+    gettext_lazy("Organization's status"),
+    gettext_lazy("active or closed. Nothing starts at a closed one."),
+    standing=True,
+)
 FIELDS: Mapping[str, Sequence[Field]] = {
     ImportTable.ORGANIZATIONS: (
         Field("name", gettext_lazy("Name"), gettext_lazy("Up to 200 characters."), required=True),
@@ -55,6 +65,11 @@ FIELDS: Mapping[str, Sequence[Field]] = {
         Field("country", gettext_lazy("Country"), gettext_lazy("Two letters, like FR.")),
         Field("choice", gettext_lazy("Choice"), gettext_lazy("opted_out, opted_in, or empty where nobody chose.")),
         Field("owner_email", gettext_lazy("Owner's e-mail"), gettext_lazy("Of a personal organization.")),
+        Field("id", gettext_lazy("Id here"), gettext_lazy("Its id here, where it has no external id.")),
+        Field("kind", gettext_lazy("Kind of each"), gettext_lazy("team or personal, where the file has both.")),
+        Field(
+            "status", gettext_lazy("Status"), gettext_lazy("active or closed. None is created closed."), standing=True
+        ),
         _SINCE,
     ),
     ImportTable.MEMBERS: (
@@ -63,11 +78,19 @@ FIELDS: Mapping[str, Sequence[Field]] = {
         Field("name", gettext_lazy("Name"), gettext_lazy("Kept where the person is new.")),
         Field("role", gettext_lazy("Role"), gettext_lazy("owner, admin, member (where empty) or auditor.")),
         Field("external_id", gettext_lazy("External id"), gettext_lazy("The provider's own, in the organization.")),
+        Field(
+            "status", gettext_lazy("Status"), gettext_lazy("active or left. Who has left does not join."), standing=True
+        ),
+        Field("left_at", gettext_lazy("Left"), gettext_lazy("When, of those who have left."), standing=True),
+        _OF_CLOSED,
         _SINCE,
     ),
     ImportTable.SUBSCRIPTIONS: (
         *_ORGANIZATION,
         Field("plan", gettext_lazy("Plan"), gettext_lazy("Its key, like le_chat_teams."), required=True),
+        Field("product", gettext_lazy("Product"), gettext_lazy("The plan's, to be sure.")),
+        Field("ended_at", gettext_lazy("Ended"), gettext_lazy("When. What has ended does not start."), standing=True),
+        _OF_CLOSED,
         _SINCE,
     ),
     ImportTable.CHOICES: (
@@ -80,6 +103,14 @@ FIELDS: Mapping[str, Sequence[Field]] = {
             gettext_lazy("Choice"),
             gettext_lazy("opted_out or opted_in; default says nothing."),
             required=True,
+        ),
+        *(
+            Field(name, label, gettext_lazy("Where it is so and not here, the row says so."), standing=True)
+            for name, label in (
+                ("closed", gettext_lazy("Account closed")),
+                ("locked", gettext_lazy("Locked")),
+                ("carried_over_from", gettext_lazy("Carried over from")),
+            )
         ),
         _SINCE,
     ),
@@ -146,6 +177,14 @@ class ImportPlan:
             if key not in found:
                 raise Invalid("unknown_plan", _("There is no plan “%s”.") % key, "plans")
         return [found[key] for key in self.plans]
+
+
+def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Of the columns that nobody gave, those that say what is over: left out, an ended subscription would start."""
+    taken = set(given.values())
+    found = guess_columns(table, [column for column in columns if column not in taken])
+    standing = {field.name for field in FIELDS[table] if field.standing}
+    return {name: column for name, column in found.items() if name in standing and name not in given}
 
 
 def guess_columns(table: str, columns: Sequence[str]) -> dict[str, str]:

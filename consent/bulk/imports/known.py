@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
-from accounts.models import Binding, Organization, Plan
+from accounts.models import Binding, Organization, OrganizationStatus, Plan
 
 from ...import_models import ImportRow, ProblemKind
 from ...job_models import BulkJob
 from ...models import PrivacySetting
 from ...rules import Choice
 from .fields import ImportPlan
-from .looking import DIFFERING, GIVEN_BEFORE, SAME, settings_of
+from .looking import DIFFERING, GIVEN_BEFORE, PAST, SAME, settings_of
 from .parsing import Problem, shown
-from .staging import keep_problems
+from .staging import BAD, keep_problems
 
 # Known, and not opted out yet for some product of the plans.
 OPT_OUT = "opt_out"
@@ -22,15 +22,37 @@ _PAGE = 2_000
 
 def settle_known(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
     """Find the rows whose external id is known, and say what each comes to; `on_page` is called after some of them."""
-    plans, last = plan.plan_rows(), 0
+    plans = plan.plan_rows()
     given = Exists(Binding.objects.filter(member=None, value__gt="", value=OuterRef("external_id")))
-    while True:
-        known = list(job.import_rows.filter(given, outcome="", number__gt=last).order_by("number")[:_PAGE])
-        if not known:
-            return
-        last = known[-1].number
-        settle(job, plan, plans, known, ProblemKind.BAD)
+    for condition in (Q(given), Q(external_id="")):
+        rows, last = job.import_rows.filter(condition, outcome="").order_by("number"), 0
+        while known := list(rows.filter(number__gt=last)[:_PAGE]):
+            last = known[-1].number
+            settle(job, plan, plans, known, ProblemKind.BAD)
+            on_page()
+    _settle_others(job, plan, on_page)
+
+
+def _settle_others(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
+    """Of those that are new none is created closed, or of another kind than the import's."""
+    new = job.import_rows.filter(outcome="").order_by("number")
+    while closed := list(new.filter(status=OrganizationStatus.CLOSED)[:_PAGE]):
+        out = [row for row in closed if row.choice == Choice.OPTED_OUT]
+        keep_problems(job, [_told(row, plan, "status", _NOBODY, ProblemKind.DIFFERING) for row in out])
+        job.import_rows.filter(pk__in=[row.pk for row in closed]).update(outcome=PAST)
         on_page()
+    remedy = f"This import creates those of the kind “{plan.kind}”. Import the others apart."
+    while others := list(new.exclude(kind__in=("", plan.kind))[:_PAGE]):
+        keep_problems(job, [_told(row, plan, "kind", remedy, ProblemKind.BAD) for row in others])
+        job.import_rows.filter(pk__in=[row.pk for row in others]).update(outcome=BAD)
+        on_page()
+
+
+_NOBODY = "Not here, and closed by what the file says: nothing is created, and its opt-out is filed with nobody."
+
+
+def _told(row: ImportRow, plan: ImportPlan, field: str, remedy: str, kind: ProblemKind) -> Problem:
+    return Problem(row.line, plan.columns[field], getattr(row, field), remedy, kind.value)
 
 
 def settle(
@@ -41,12 +63,13 @@ def settle(
     `missing`: what a row is whose external id means nobody any more.
     """
     named = Binding.objects.organizations_named({row.external_id for row in rows})
-    found = Organization.objects.in_bulk(set(named.values()))
+    by_id = {row.organization for row in rows if not row.external_id}
+    found = Organization.objects.in_bulk({*named.values(), *by_id})
     here = {value: found[pk] for value, pk in named.items()}
-    settings = settings_of([(each.pk, "") for each in here.values()])
+    settings = settings_of([(pk, "") for pk in found])
     problems = []
     for row in rows:
-        organization = here.get(row.external_id)
+        organization = here.get(row.external_id) if row.external_id else found.get(row.organization)
         if organization is None:
             row.outcome = missing.value
             column = plan.columns["external_id"]
@@ -70,9 +93,11 @@ def settle(
 
 def _details(organization: Organization, row: ImportRow, plan: ImportPlan) -> list[str]:
     """What the file says otherwise; an empty country says nothing."""
-    pairs = [("name", organization.name, row.name), ("kind", organization.kind, plan.kind)]
+    pairs = [("name", organization.name, row.name), ("kind", organization.kind, row.kind or plan.kind)]
     if row.country:
         pairs.append(("country", organization.country, row.country))
+    if row.status:
+        pairs.append(("status", organization.status, row.status))
     return [f"{what} “{here}”, not “{there}”" for what, here, there in pairs if here != there]
 
 

@@ -12,8 +12,8 @@ from django.db.models import Sum
 
 from accounts.access import split_ident
 from accounts.external_ids import erased_hash
-from accounts.fields import from_micros
-from accounts.models import Binding, Member, Organization, Plan
+from accounts.fields import from_micros, parse_id
+from accounts.models import Binding, Member, Organization, Plan, Subscription
 
 from ... import ledger, rules
 from ...import_models import ImportTable, ProblemKind
@@ -21,7 +21,8 @@ from ...models import PrivacySetting
 from ...rules import Choice, State
 from .parsing import Parser, Problem, Row, shown
 
-SAME, DIFFERING = "same", "differing"
+# PAST: the row tells of what is over, and makes nothing.
+SAME, DIFFERING, PAST = "same", "differing", "past"
 REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
 GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 
@@ -42,12 +43,7 @@ class Looked(NamedTuple):
 def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | Problem]:
     """The rows of one page, in their order; a Problem where a row can't be meant."""
     if table == ImportTable.ORGANIZATIONS:
-        erased = erased_ids({row.external_id for row in rows})
-        for row in rows:
-            if row.external_id in erased:
-                yield Problem(row.line, parser.column("external_id"), shown(row.external_id), GIVEN_BEFORE)
-            else:
-                yield Looked(row, loosens=row.choice == Choice.OPTED_IN or row.since is not None)
+        yield from _new_organizations(rows, parser)
         return
     organizations = _organizations({row.ident for row in rows})
     look_at = {
@@ -58,12 +54,34 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | P
     known: list[tuple[Row, Organization]] = []
     for row in rows:
         organization = organizations.get(row.ident)
-        if organization is None:
+        if organization is None and _is_past(row):
+            yield Looked(row, PAST)
+        elif organization is None:
             column = parser.column("organization")
             yield Problem(row.line, column, shown(row.ident), "There is no such organization. Import it first.")
         else:
             known.append((row._replace(organization=organization.pk), organization))
     yield from look_at(known, parser)
+
+
+def _is_past(row: Row) -> bool:
+    """Whether it makes nothing where its organization is unknown. An opt-out always wants somebody to be filed with."""
+    return bool(row.past) or ("closed" in row.held and row.choice != Choice.OPTED_OUT)
+
+
+def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[Looked | Problem]:
+    """New as far as one sees here: which of the external ids are known is asked once all rows are there."""
+    erased = erased_ids({row.external_id for row in rows})
+    by_id = Organization.objects.only("pk").in_bulk([row.ident for row in rows if row.ident])
+    for row in rows:
+        if row.external_id in erased:
+            yield Problem(row.line, parser.column("external_id"), shown(row.external_id), GIVEN_BEFORE)
+        elif row.ident and (pk := parse_id(row.ident)) not in by_id:
+            remedy = "It has no external id, and there is no organization with this id. Give it an external id."
+            yield Problem(row.line, parser.column("id"), row.ident, remedy)
+        else:
+            found = row._replace(organization=pk) if row.ident else row
+            yield Looked(found, loosens=row.choice == Choice.OPTED_IN or row.since is not None)
 
 
 def erased_ids(values: Collection[str]) -> set[str]:
@@ -116,7 +134,12 @@ def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
     versions = versions_of(organization.pk for _row, organization in pairs)
     for row, organization in pairs:
         member = known.get((organization.pk, row.email))
-        if member is not None:
+        if member is not None and row.past in _LEFT and not member.has_left:
+            told = f"is here as {member.role}, and has left by what the file says"
+            yield Looked(row, PAST, _differs(row, parser.column("email"), row.email, told))
+        elif member is None and row.past:
+            yield Looked(row, PAST)
+        elif member is not None:
             has = named.get((organization.pk, row.external_id)) == member.pk
             yield _known_member(row, member, parser, has_id=has or not row.external_id)
         elif organization.is_closed:
@@ -131,6 +154,9 @@ def _members(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
             yield Looked(row, loosens=row.since is not None, version=versions.get(organization.pk, 0))
 
 
+_LEFT = ("status", "left_at")  # fields that say so
+
+
 def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Of each the sum of its settings' versions: another one once anything about its own side has changed."""
     rows = PrivacySetting.objects.of_organizations().filter(organization__in=set(organizations))
@@ -139,7 +165,7 @@ def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
 
 def _known_member(row: Row, member: Member, parser: Parser, *, has_id: bool) -> Looked:
     differences = []
-    if member.has_left:
+    if member.has_left and row.past not in _LEFT:
         differences.append("has left the organization")
     elif member.role != row.role:
         differences.append(f"is here as {member.role}")
@@ -167,11 +193,18 @@ def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) ->
     settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
     defaults = dict(Plan.objects.values_list("key", "training_default"))
     denied = _denied(pairs, parser)
+    started = _started({organization.pk for row, organization in pairs if row.past})
     for row, organization in pairs:
         setting = settings.get((organization.pk, row.product))
         state = setting.state if setting else State()
-        if state.subscribed and state.plan == row.plan:
+        if row.ended is not None:
+            start = started.get((organization.pk, row.plan))
+            here = start is not None and start < from_micros(row.ended)
+            yield Looked(row, PAST, _differs(row, parser.column("plan"), row.plan, _GOES_ON) if here else None)
+        elif state.subscribed and state.plan == row.plan:
             yield Looked(row, SAME)
+        elif row.past:
+            yield Looked(row, PAST)
         elif organization.is_closed:
             yield _closed(row, parser)
         else:
@@ -182,6 +215,15 @@ def _subscriptions(pairs: Sequence[tuple[Row, Organization]], parser: Parser) ->
             again = bool(state.plan) and after.allowed > state.allowed
             loosens = again or (row.since is not None and after.allowed)
             yield Looked(row, loosens=loosens, version=setting.version if setting else 0)
+
+
+_GOES_ON = "goes on here, and has ended by what the file says"
+
+
+def _started(organizations: Collection[uuid.UUID]) -> dict[tuple[uuid.UUID, str], dt.datetime]:
+    """When the live subscriptions of these began."""
+    live = Subscription.objects.filter(organization__in=organizations, ended_at=None)
+    return {(each.organization_id, each.plan_id): each.started_at for each in live}
 
 
 def _denied(
@@ -215,22 +257,57 @@ def _known_since(row: Row, parser: Parser) -> Problem:
 def _choices(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Iterator[Looked | Problem]:
     settings = settings_of([(organization.pk, row.product) for row, organization in pairs])
     members = _find_members(pairs)
-    out = _opted_out_members({member.pk for member in members.values()})
+    chosen = _choices_of_members({member.pk for member in members.values()})
     denied = _denied(pairs, parser)
     for row, organization in pairs:
-        if not row.choice:
-            yield Looked(row, SAME)
-        elif row.member_ident:
+        if row.member_ident:
             member = members.get((organization.pk, row.member_ident))
-            if member is None:
-                remedy = "The organization has no such member. Import the member first."
-                yield Problem(row.line, parser.column("member"), shown(row.member_ident), remedy)
-            else:
-                done = (member.pk, row.product) in out
-                yield Looked(row._replace(member=member.pk), SAME if done else "")
+            yield _member_choice(row, member, chosen, parser)
+            continue
+        setting = settings.get((organization.pk, row.product))
+        if (unlike := _held_otherwise(row, setting.state if setting else State())) and row.choice != Choice.OPTED_OUT:
+            yield Problem(row.line, parser.column(unlike), "true", _NOT_HELD)
+        elif not row.choice:
+            yield Looked(row, SAME)
         else:
             spans = denied.get((organization.pk, row.product), ())
-            yield _choice(row, settings.get((organization.pk, row.product)), parser, spans)
+            found = _choice(row, setting, parser, spans)
+            if unlike and isinstance(found, Looked):
+                found = found._replace(problem=_differs(row, parser.column(unlike), "true", _NOT_SO))
+            yield found
+
+
+_NOT_SO = "is not so here"
+_NOT_HELD = (
+    "By what the file says this keeps the organization out, and here it is not so. See to that here first, or write "
+    "opted_out as its choice."
+)
+
+
+def _held_otherwise(row: Row, state: State) -> str:
+    """The first field by which the file says that the organization is kept out, where that is not so here; or ''.
+
+    A carry is over once somebody has chosen.
+    """
+    here = {"closed": state.closed, "locked": state.locked}
+    here["carried_over_from"] = bool(state.carry) or state.choice == Choice.OPTED_OUT
+    return next((field for field in row.held if not here[field]), "")
+
+
+_Chosen = Mapping[tuple[uuid.UUID | None, str], str]
+
+
+def _member_choice(row: Row, member: Member | None, chosen: _Chosen, parser: Parser) -> Looked | Problem:
+    if not row.choice:
+        return Looked(row, SAME)
+    if member is None:
+        remedy = "The organization has no such member. Import the member first."
+        return Problem(row.line, parser.column("member"), shown(row.member_ident), remedy)
+    here = chosen.get((member.pk, row.product))
+    if row.choice == Choice.OPTED_IN != here:
+        text = "Only the member opts in. Remove the row: who has not opted out goes with the organization."
+        return Problem(row.line, parser.column("choice"), row.choice, text)
+    return Looked(row._replace(member=member.pk), SAME if here == row.choice else "")
 
 
 def _choice(row: Row, setting: PrivacySetting | None, parser: Parser, denied: Iterable[rules.Span]) -> Looked | Problem:
@@ -282,6 +359,6 @@ def _named_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid
     return {key: members[pk] for key, pk in meant.items() if pk is not None}
 
 
-def _opted_out_members(members: Iterable[uuid.UUID]) -> set[tuple[uuid.UUID | None, str]]:
-    rows = PrivacySetting.objects.of_members().filter(member__in=members, choice=Choice.OPTED_OUT)
-    return set(rows.values_list("member_id", "product"))
+def _choices_of_members(members: Iterable[uuid.UUID]) -> _Chosen:
+    rows = PrivacySetting.objects.of_members().filter(member__in=members)
+    return {(pk, product): choice for pk, product, choice in rows.values_list("member_id", "product", "choice")}

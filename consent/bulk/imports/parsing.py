@@ -2,13 +2,13 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
-from accounts.fields import new_id, squeezed, to_micros
-from accounts.models import MemberRole, OrganizationKind, Plan
+from accounts.fields import new_id, parse_id, squeezed, to_micros
+from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
 from ...import_models import ImportTable
 from ...rules import Choice
@@ -23,15 +23,27 @@ _CHOICES = {
 }  # fmt: skip
 
 
+_FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
+
+
 class Row(NamedTuple):
-    """The columns of an ImportRow that come from the file; `ident` and `member_ident` are still to be looked up."""
+    """The columns of an ImportRow that come from the file, and before them what is looked at and not kept.
+
+    `ident` and `member_ident` are still to be looked up. `past`: the field that says that this is over (since `ended`,
+    microseconds); `held`: those that say what keeps an organization out besides its choice.
+    """
 
     line: int
     ident: str = ""
     member_ident: str = ""
+    past: str = ""
+    ended: int | None = None
+    held: tuple[str, ...] = ()
     organization: uuid.UUID | None = None
     member: uuid.UUID | None = None
     external_id: str = ""
+    kind: str = ""
+    status: str = ""
     name: str = ""
     country: str = ""
     email: str = ""
@@ -40,6 +52,9 @@ class Row(NamedTuple):
     plan: str = ""
     choice: str = ""
     since: int | None = None
+
+
+KEPT = Row._fields[Row._fields.index("organization") :]  # besides the line
 
 
 class Problem(NamedTuple):
@@ -98,16 +113,21 @@ class Parser:
     # --- Tables ---
 
     def _organization(self, line: int, values: Values) -> Row:
-        external_id = self._external_id(values["external_id"])
+        external_id, ident = self._external_id(values["external_id"]), ""
         if not external_id:
-            raise Invalid("required", "Every organization needs its external id.", "external_id")
+            ident = str(parse_id(values.get("id", "")) or "")
+            if not ident:
+                raise Invalid("required", "Every organization needs its external id.", "external_id")
         email = ""
         if self._plan.kind == OrganizationKind.PERSONAL:
             email = self._email(values["owner_email"], "owner_email")
         return Row(
             line,
+            ident=ident,
             organization=new_id(),
             external_id=external_id,
+            kind=self._one_of(values, "kind", OrganizationKind.values),
+            status=self._one_of(values, "status", OrganizationStatus.values),
             name=organizations.clean_name(squeezed(values["name"])),
             country=organizations.clean_country(values.get("country", "")),
             email=email,
@@ -116,9 +136,15 @@ class Parser:
         )
 
     def _member(self, line: int, values: Values) -> Row:
+        left = self._one_of(values, "status", MemberStatus.values) == MemberStatus.LEFT
+        ended = self._past(values, "left_at")
+        if ended is not None and values.get("status") and not left:
+            raise Invalid("invalid", "It is active, and has left: say which.", "left_at")
         return Row(
             line,
             ident=self._ident(values, "organization"),
+            past="status" if left else "left_at" if ended is not None else self._closed(values),
+            ended=ended,
             email=self._email(values["email"], "email"),
             name=layers.clean_text(squeezed(values.get("name", "")), "name", length=200),
             role=members.clean_role(values.get("role", "").lower() or MemberRole.MEMBER).value,
@@ -131,8 +157,19 @@ class Parser:
         if key not in self._known_plans:
             known = ", ".join(self._known_plans)
             raise Invalid("unknown_plan", f"There is no such plan. The plans: {known}.", "plan")
-        ident = self._ident(values, "organization")
-        return Row(line, ident=ident, plan=key, product=self._known_plans[key], since=self._since(values))
+        product = self._known_plans[key]
+        if values.get("product", product).lower() not in ("", product):
+            raise Invalid("product", f"The plan {key} is one of {product}. Mend the plan or the product.", "product")
+        ended = self._past(values, "ended_at")
+        return Row(
+            line,
+            ident=self._ident(values, "organization"),
+            past="ended_at" if ended is not None else self._closed(values),
+            ended=ended,
+            plan=key,
+            product=product,
+            since=self._since(values),
+        )
 
     def _choice_row(self, line: int, values: Values) -> Row:
         product = values["product"].lower()
@@ -143,14 +180,14 @@ class Parser:
         choice = self._choice(values["choice"])
         if member and product != Product.LE_CHAT:
             raise Invalid("product", "Members choose for le_chat only. Remove the row, or its member.", "product")
-        if member and choice == Choice.OPTED_IN:
-            text = "Only the member opts in. Remove the row: who has not opted out goes with the organization."
-            raise Invalid("opted_in", text, "choice")
+        held = self._held(values)
+        if member and held:
+            raise Invalid("member", "This is said of an organization, not of a member. Remove one of the two.", held[0])
         since = self._since(values)
         if member and since:
             since = None  # an opt-out reaches back for good
         ident = self._ident(values, "organization")
-        return Row(line, ident=ident, member_ident=member, product=product, choice=choice, since=since)
+        return Row(line, ident=ident, member_ident=member, held=held, product=product, choice=choice, since=since)
 
     # --- Values ---
 
@@ -184,8 +221,34 @@ class Parser:
             raise Invalid("unknown_choice", text, "choice")
         return choice
 
+    @staticmethod
+    def _one_of(values: Values, field: str, known: Sequence[str]) -> str:
+        text = values.get(field, "").lower()
+        if text and text not in known:
+            raise Invalid(f"unknown_{field}", f"Write {' or '.join(known)}, or leave the column out.", field)
+        return text
+
+    def _closed(self, values: Values) -> str:
+        """The field that says that the organization is closed, '' where none does."""
+        status = self._one_of(values, "organization_status", OrganizationStatus.values)
+        return "organization_status" if status == OrganizationStatus.CLOSED else ""
+
+    def _held(self, values: Values) -> tuple[str, ...]:
+        """The fields that say what keeps the organization out besides its choice."""
+        found = []
+        for field in ("closed", "locked"):
+            text = values.get(field, "").lower()
+            if text not in _FLAGS:
+                raise Invalid("invalid", "Write true or false.", field)
+            if _FLAGS[text]:
+                found.append(field)
+        return (*found, "carried_over_from") if values.get("carried_over_from") else tuple(found)
+
     def _since(self, values: Values) -> int | None:
-        text = values.get("since", "")
+        return self._past(values, "since")
+
+    def _past(self, values: Values, field: str) -> int | None:
+        text = values.get(field, "")
         if not text:
             return None
         try:
@@ -193,7 +256,7 @@ class Parser:
             micros = to_micros(instant)
         except (ValueError, OverflowError):
             remedy = "Write an instant with its time zone, like 2025-03-01T00:00:00Z."
-            raise Invalid("invalid", remedy, "since") from None
+            raise Invalid("invalid", remedy, field) from None
         if micros >= self._now:
-            raise Invalid("future", "It lies in the future. Write an instant that has passed.", "since")
+            raise Invalid("future", "It lies in the future. Write an instant that has passed.", field)
         return micros

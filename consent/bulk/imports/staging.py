@@ -19,13 +19,12 @@ from .. import rows as job_rows
 from ..csv_files import TableFile
 from ..loading import Value, load
 from .fields import ImportPlan
-from .looking import Looked, look
-from .parsing import Parser, Problem, Row, shown
+from .looking import PAST, Looked, look
+from .parsing import KEPT, Parser, Problem, Row, shown
 
 _PAGE = 5_000
 DUPLICATE, BAD = "duplicate", "bad"
-_ROW_COLUMNS = ("job_id", "number", *(name for name in Row._fields if not name.endswith("ident")), "outcome")
-_ROW_COLUMNS += ("loosens", "version")
+_ROW_COLUMNS = ("job_id", "number", "line", *KEPT, "outcome", "loosens", "version")
 _PROBLEM_COLUMNS = ("job_id", *Problem._fields)
 
 
@@ -41,7 +40,9 @@ class _Same:
 
 _SAME = {
     ImportTable.ORGANIZATIONS: [
-        _Same(("external_id",), ("name", "country", "choice", "email", "since"), "choice", "external_id")
+        _Same(
+            ("external_id",), ("name", "country", "choice", "email", "since", "kind", "status"), "choice", "external_id"
+        )
     ],
     ImportTable.MEMBERS: [
         _Same(("organization", "email"), ("name", "role", "external_id", "since"), "", "email"),
@@ -96,7 +97,7 @@ def drop_rows(job: BulkJob) -> None:
 
 def _rows(job: BulkJob, looked: Sequence[Looked], before: int) -> Iterator[tuple[Any, ...]]:
     for number, (row, outcome, _problem, loosens, version) in enumerate(looked, start=before + 1):
-        yield (job.pk, number, row[0], *row[3:], outcome, loosens, version)
+        yield (job.pk, number, row.line, *row[-len(KEPT) :], outcome, loosens, version)
 
 
 # --- Rows about the same ----------------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ def _find_duplicates(job: BulkJob, same: _Same, plan: ImportPlan) -> None:
     sql = f"""
 SELECT r.id, r.line, f.id, f.line, r.{"external_id" if same.named == "external_id" else "email"}, {values}
 FROM (SELECT id, FIRST_VALUE(id) OVER (PARTITION BY {key} ORDER BY number) AS first_id
-      FROM consent_importrow WHERE job_id = %s AND outcome NOT IN ('{DUPLICATE}', '{BAD}') {given}) AS k
+      FROM consent_importrow WHERE job_id = %s AND outcome NOT IN ('{DUPLICATE}', '{BAD}', '{PAST}') {given}) AS k
 JOIN consent_importrow AS r ON r.id = k.id JOIN consent_importrow AS f ON f.id = k.first_id
 WHERE k.id <> k.first_id ORDER BY r.number"""
     disputed: set[int] = set()
