@@ -61,7 +61,7 @@ class Problem(exceptions.APIException):
             "code": self.code,
             "detail": str(self.detail),
             "errors": self.errors,
-            "request_id": request_id.current(),
+            "request_id": request_id.given(),
             **self.extensions,
         }
         headers = {"Cache-Control": "no-store", **self.headers}
@@ -160,7 +160,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if _for_program(request):
         return Problem(500, "error", _("Something went wrong here; it has been noted.")).response()
-    words = {"request_id": request_id.current()}
+    words = {"request_id": request_id.given()}
     try:  # whatever failed may fail again, and the page's own style sheets may be what is missing
         return HttpResponseServerError(render_to_string("500.html", words))
     except Exception:
@@ -178,7 +178,7 @@ def refused(
         with translation.override(None):
             return Problem(status, code, str(detail), headers=headers).response()
     with translation.override(translation.get_language_from_request(request)):
-        words = {"detail": detail, "title": HTTPStatus(status).phrase, "request_id": request_id.current()}
+        words = {"detail": detail, "title": HTTPStatus(status).phrase, "request_id": request_id.given()}
         return HttpResponse(render_to_string("refused.html", words), status=status, headers=headers)
 
 

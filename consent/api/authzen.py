@@ -1,15 +1,21 @@
 """The same questions by the OpenID Authorization API 1.0 (AuthZEN): may this subject's data train, of this product?
 
-A subject is a `member`, by id, or an `organization`; the action is `train`; the resource is a `product`, by key, whose
-properties may say `data_kind` and `collected_at`. What is well-formed and unknown is denied with a reason; `context` is
-not looked at.
+A subject is a `member`, by id, or by `external:` id with its `organization` among the properties; or it is an
+`organization`. The action is `train`; the resource is a `product`, by key, whose properties may say `data_kind` and
+`collected_at`. What is well-formed and unknown is denied with a reason; other properties and `context` are ignored.
 """
 
 import dataclasses
+import difflib
+import hashlib
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
@@ -30,6 +36,9 @@ _PARTS = ("subject", "action", "resource")
 _SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 _ACTION, _RESOURCE, _SUBJECTS = "train", "product", ("member", "organization")
 _PROPERTIES = ("data_kind", "collected_at")
+# Of a name without its separators: one letter wrong, missing or too many, and no less alike.
+_ALIKE = 0.87
+_FRESH_SECONDS = 3600  # for so long nobody need ask again where the endpoints are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +63,11 @@ def evaluations(request: HttpRequest, asker: Asker) -> HttpResponse:
     """Many at once; each takes what it leaves out from the top. Without any it is one evaluation."""
     actor = asker.actor()
     body = _body(request)
-    listed = body.get("evaluations")
-    if listed is None or listed == []:
+    listed = body.get("evaluations", [])
+    if listed == []:
         return _one(body, actor)
+    if faults := _object_faults(body, "context"):
+        raise invalid(faults)
     semantic = _semantic(body)
     if not isinstance(listed, list) or len(listed) > MAX_ITEMS:
         detail = _("Give a list of at most %(limit)s evaluations.") % {"limit": MAX_ITEMS}
@@ -120,12 +131,31 @@ def _asked(item: Any, *path: object) -> _Asked:
         value = item[part].get(name)
         if not (isinstance(value, str) and value and storable(value)):
             faults.append(fault(body_pointer(*path, part, name), _("Not a valid string.")))
-    properties = resource.get("properties", {})
-    if not isinstance(properties, dict):
-        faults.append(fault(body_pointer(*path, "resource", "properties"), _("Not an object.")))
-    else:
-        faults += _property_faults(properties, *path, "resource", "properties")
-    return _Asked(faults=faults) if faults else _read(subject, action, resource, properties)
+    faults += _object_faults(item, "context", *path)
+    for part in _PARTS:
+        faults += _object_faults(item[part], "properties", *path, part)
+    if not faults:
+        faults = _property_faults(resource.get("properties", {}), *path, "resource", "properties")
+        faults += _organization_faults(subject, *path, "subject", "properties")
+    return _Asked(faults=faults) if faults else _read(subject, action, resource)
+
+
+def _object_faults(holder: dict[str, Any], name: str, *path: object) -> list[dict[str, str]]:
+    """Of something optional; null is no object either."""
+    if isinstance(holder.get(name, {}), dict):
+        return []
+    return [fault(body_pointer(*path, name), _("Not an object."))]
+
+
+def _organization_faults(subject: dict[str, Any], *path: object) -> list[dict[str, str]]:
+    organization = subject.get("properties", {}).get("organization", "")
+    if not _by_external_id(subject) or (isinstance(organization, str) and storable(organization)):
+        return []
+    return [fault(body_pointer(*path, "organization"), _("Not a valid string."))]
+
+
+def _by_external_id(subject: dict[str, Any]) -> bool:
+    return subject["type"] == "member" and str(subject["id"]).startswith("external:")
 
 
 def _property_faults(properties: dict[str, Any], *path: object) -> list[dict[str, str]]:
@@ -139,19 +169,31 @@ def _property_faults(properties: dict[str, Any], *path: object) -> list[dict[str
     return faults
 
 
-def _read(subject: Any, action: Any, resource: Any, properties: dict[str, Any]) -> _Asked:
+def _is_misspelt(name: str) -> bool:
+    """Whether it is one of ours in another spelling: collectedAt, Collected-At, data kinds, colected_at."""
+    decomposed = unicodedata.normalize("NFKD", name).casefold()
+    letters = "".join(character for character in decomposed if character.isalnum())
+    known = [each.replace("_", "") for each in _PROPERTIES]
+    return bool(difflib.get_close_matches(letters, known, n=1, cutoff=_ALIKE))
+
+
+def _read(subject: Any, action: Any, resource: Any) -> _Asked:
+    properties = resource.get("properties", {})
     if subject["type"] not in _SUBJECTS:
         return _Asked(denied="unknown_subject_type")
     if action["name"] != _ACTION:
         return _Asked(denied="unknown_action")
     if resource["type"] != _RESOURCE:
         return _Asked(denied="unknown_resource_type")
-    if set(properties) - set(_PROPERTIES):
+    if any(_is_misspelt(name) for name in properties if name not in _PROPERTIES):
         return _Asked(denied="unknown_property")
     by_member = subject["type"] == "member"
     collected_at = parse_instant(properties["collected_at"]) if "collected_at" in properties else None
+    organization = subject["id"]
+    if by_member:  # of a plain id the organization follows
+        organization = subject.get("properties", {}).get("organization", "") if _by_external_id(subject) else ""
     question = Question(
-        organization="" if by_member else subject["id"],
+        organization=organization,
         member=subject["id"] if by_member else None,
         product=resource["id"],
         data_kind=properties.get("data_kind"),
@@ -161,14 +203,14 @@ def _read(subject: Any, action: Any, resource: Any, properties: dict[str, Any]) 
 
 
 def _with_organizations(asked: Sequence[_Asked]) -> list[_Asked]:
-    """A member's id says whose they are: one query for all of them."""
+    """A member's plain id says whose they are: one query for all of them."""
     ids = {pk for each in asked if each.by_member and each.question and (pk := parse_id(each.question.member))}
     found = dict(Member.objects.filter(pk__in=ids).values_list("pk", "organization_id")) if ids else {}
     named = []
     for each in asked:
-        if each.by_member and each.question is not None:
-            organization = found.get(parse_id(each.question.member))  # type: ignore[arg-type]  # None is nobody's id
-            question = dataclasses.replace(each.question, organization=str(organization or ""))
+        pk = parse_id(each.question.member) if each.by_member and each.question else None
+        if pk is not None and each.question is not None:
+            question = dataclasses.replace(each.question, organization=str(found.get(pk) or ""))
             named.append(dataclasses.replace(each, question=question))
         else:
             named.append(each)
@@ -201,15 +243,19 @@ def _answer(asked: _Asked, decision: Any) -> dict[str, Any]:
 
 
 @csrf_exempt  # a POST is refused as what it is
-def configuration(request: HttpRequest) -> HttpResponse:
+def configuration(request: HttpRequest) -> HttpResponseBase:
     """Where the endpoints are, for whoever asks."""
     if request.method not in ("GET", "HEAD"):
         return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
     base = request.build_absolute_uri("/").rstrip("/")
-    return JsonResponse(
+    response = JsonResponse(
         {
             "policy_decision_point": base,
             "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
             "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
-        }
+        },
+        headers={"Cache-Control": f"public, max-age={_FRESH_SECONDS}"},
     )
+    etag = quote_etag(hashlib.sha256(response.content).hexdigest()[:32])
+    response.headers["ETag"] = etag
+    return get_conditional_response(request, etag=etag, response=response) or response

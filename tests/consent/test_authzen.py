@@ -1,5 +1,6 @@
 """The OpenID Authorization API 1.0: the specification's examples, in our words."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from consent.services import choices
+from consent.models import ConsentEvent
+from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.consent.calling import World, assert_problem, make_world
 
@@ -58,7 +60,7 @@ def test_evaluation__member__decided_like_any_question(world: World) -> None:
         ({"action": {"name": "read"}}, "unknown_action"),
         ({"resource": {"type": "book", "id": "le_chat"}}, "unknown_resource_type"),
         ({"resource": {"type": "product", "id": "gold"}}, "unknown_product"),
-        ({"resource": resource(colour="red")}, "unknown_property"),
+        ({"resource": resource(collectedAt="2026-11-20T00:00:00Z")}, "unknown_property"),
         ({"resource": resource(data_kind="mood")}, "unknown_data_kind"),
         ({"resource": resource(collected_at="2020-01-01T00:00:00Z")}, "collected_before_allowed"),
         ({"resource": resource(collected_at="2999-01-01T00:00:00Z")}, "not_yet_known"),
@@ -67,6 +69,58 @@ def test_evaluation__member__decided_like_any_question(world: World) -> None:
 def test_evaluation__unknown_or_not_so__false_with_the_reason(world: World, changes: Any, reason: str) -> None:
     answer = world.operator_key.post(ONE, asked(world, **changes))
     assert (answer.status_code, answer.json()) == (200, {"decision": False, "context": {"reason": reason}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "collectedAt", "collected-at", "Collected_At", "COLLECTED_AT", "collected at", " collected_at", "collected_at ",
+        "collected.at", "collectedat", "collected__at", "collected_ats", "colected_at", "collected_ta",
+        "col\u200blected_at", "\uff43ollected_at", "cöllected_at", "\u0441ollected_at", "dataKind", "data-kind",
+        "DataKind", "data kind", "datakind", "DATA_KIND", "data_kinds", "dataKinds", "data_knd", "data_kind\u200d",
+        "d\u0430ta_kind", "data/kind", "$data_kind",
+    ],
+)  # fmt: skip
+def test_evaluation__property_of_ours_misspelt__false(world: World, name: str) -> None:
+    properties = {"colour": "red", name: "2026-11-20T00:00:00Z"}
+    answer = world.operator_key.post(ONE, asked(world, resource=resource(**properties)))
+    assert (answer.status_code, answer.json()) == (200, {"decision": False, "context": {"reason": "unknown_property"}})
+
+
+UNKNOWN_PROPERTIES: dict[str, Any] = {
+    "colour": "red", "library_record": {"isbn": [1]}, "created_at": "x", "collected_by": 7, "corrected_at": None,
+    "data": {}, "kind": "book", "data_id": "4", "metadata": [], "": 0, "x" * 1000: 1,
+}  # fmt: skip
+
+
+def test_evaluation__properties_that_are_none_of_ours__ignored(world: World) -> None:
+    body = asked(world, resource=resource(**UNKNOWN_PROPERTIES))
+    body["subject"]["properties"] = {"collectedAt": "now", "organization": 7}
+    answer = world.operator_key.post(ONE, body)
+    assert (answer.status_code, answer.json()["decision"]) == (200, True)
+
+
+def test_evaluation__member_by_external_id__with_the_organization(world: World) -> None:
+    cast = world.cast
+    by: dict[str, Any] = {"actor": cast.provider, "source": "admin"}
+    organizations.update_organization(organization=cast.labs, external_id="kvasir", **by)
+    members.update_member(member=cast.labs_member, external_id="ada", **by)
+
+    def reason(**properties: Any) -> str:
+        subject = {"type": "member", "id": "external:ada", "properties": properties}
+        return str(world.operator_key.post(ONE, asked(world, subject=subject)).json()["context"]["reason"])
+
+    assert [reason(organization=each) for each in ("external:kvasir", str(cast.labs.pk))] == ["plan_default"] * 2
+    for other in ({}, {"organization": str(cast.brage.pk)}, {"organization": "external:nobody"}, {"organization": ""}):
+        assert reason(**other) == "unknown_member"
+    subject = {"type": "member", "id": "external:ada", "properties": {"organization": 7}}
+    refused = world.operator_key.post(ONE, asked(world, subject=subject))
+    assert_problem(refused, 400, "invalid", "#/subject/properties/organization")
+    subject["properties"] = {"organization": "external:kvasir"}
+    items = [{"resource": {"type": "product", "id": each}} for each in ("le_chat", "gold")]
+    answer = world.operator_key.post(MANY, asked(world, subject=subject) | {"evaluations": items}).json()
+    assert [each["context"]["reason"] for each in answer["evaluations"]] == ["plan_default", "unknown_product"]
+    assert world.foreign_key.post(ONE, asked(world, subject=subject)).json()["context"] == {"reason": "unknown_member"}
 
 
 def test_evaluation__organization__asked_about_as_a_whole(world: World) -> None:
@@ -105,6 +159,12 @@ def test_evaluation__context_and_properties_of_subject_and_action__not_looked_at
         ({"resource": resource(collected_at="2020-01-01T00:00:00")}, "#/resource/properties/collected_at"),
         ({"resource": resource(data_kind=7)}, "#/resource/properties/data_kind"),
         ({"resource": {"type": "product", "id": "x", "properties": []}}, "#/resource/properties"),
+        ({"resource": {"type": "product", "id": "x", "properties": None}}, "#/resource/properties"),
+        ({"subject": {"type": "member", "id": "x", "properties": "y"}}, "#/subject/properties"),
+        ({"action": {"name": "train", "properties": 7}}, "#/action/properties"),
+        ({"context": None}, "#/context"),
+        ({"context": []}, "#/context"),
+        ({"context": "x"}, "#/context"),
     ],
 )
 def test_evaluation__malformed__400_names_it(world: World, changes: Any, pointer: str) -> None:
@@ -145,9 +205,17 @@ def test_evaluations__semantics__end_where_it_is_settled(world: World, semantic:
 
 
 def test_evaluations__one_malformed__its_own_error_and_the_others_answered(world: World) -> None:
-    items: list[Any] = [{}, {"resource": {"type": "product"}}, 7]
+    items: list[Any] = [
+        {},
+        {"resource": {"type": "product"}},
+        7,
+        {"context": None},
+        {"action": TRAIN | {"properties": 1}},
+    ]
     answers = world.operator_key.post(MANY, asked(world) | {"evaluations": items}).json()["evaluations"]
-    assert [each["decision"] for each in answers] == [True, False, False]
+    assert [each["decision"] for each in answers] == [True, False, False, False, False]
+    assert answers[3]["context"]["error"]["errors"][0]["pointer"] == "#/evaluations/3/context"
+    assert answers[4]["context"]["error"]["errors"][0]["pointer"] == "#/evaluations/4/action/properties"
     assert answers[1]["context"]["error"]["status"] == 400
     assert answers[1]["context"]["error"]["errors"][0]["pointer"] == "#/evaluations/1/resource/id"
 
@@ -163,6 +231,9 @@ def test_evaluations__none__one_evaluation(world: World, items: Any) -> None:
     ("body", "pointer"),
     [
         ({"evaluations": {}}, "#/evaluations"),
+        ({"evaluations": None}, "#/evaluations"),
+        ({"evaluations": [{}], "context": []}, "#/context"),
+        ({"evaluations": [{}], "options": None}, "#/options/evaluations_semantic"),
         ({"evaluations": [{}], "options": {"evaluations_semantic": "any"}}, "#/options/evaluations_semantic"),
         ({"evaluations": [{}], "options": 7}, "#/options/evaluations_semantic"),
         ({"evaluations": [{}] * 10_001}, "#/evaluations"),
@@ -188,3 +259,41 @@ def test_configuration__names_the_endpoints_to_anybody() -> None:
         "access_evaluations_endpoint": f"http://testserver{MANY}",
     }
     assert_problem(Client().post("/.well-known/authzen-configuration"), 405, "method_not_allowed")
+
+
+def test_configuration__unchanged__304_and_may_be_kept() -> None:
+    address = "/.well-known/authzen-configuration"
+    first = Client().get(address)
+    assert first["Cache-Control"] == "public, max-age=3600"
+    for tags in (first["ETag"], "*", f'"another", {first["ETag"]}', f"W/{first['ETag']}"):
+        again = Client().get(address, headers={"If-None-Match": tags})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    assert Client().get(address, headers={"If-None-Match": '"another"'}).status_code == 200
+    elsewhere = Client().get(address, headers={"Host": "localhost"})
+    assert elsewhere["ETag"] != first["ETag"] and Client().head(address)["ETag"] == first["ETag"]
+
+
+# --- The caller's request identifier ----------------------------------------------------------------------------------
+
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+@pytest.mark.parametrize(
+    "given", ["req-1", PRINTABLE, "Root=1-67891233-abcdef; Sampled=1", "a b", "x" * 200, "<script>", "%0d%0a", '"q"']
+)
+def test_request_identifier__any_printable_one__comes_back_as_it_is_and_is_kept_tamed(world: World, given: str) -> None:
+    assert world.operator_key.post(ONE, asked(world), x_request_id=given)["X-Request-ID"] == given
+    assert_problem(
+        world.operator_key.post(ONE, asked(world, context=[]), x_request_id=given), 400, "invalid", "#/context"
+    )
+    assert_problem(world.anonymous.get("/api/v1/me/", x_request_id=given), 401, "not_authenticated")
+    made = world.operator_key.post("organizations/", {"name": "New", "kind": "team"}, x_request_id=given)
+    assert (made.status_code, made["X-Request-ID"]) == (201, given)
+    kept = ConsentEvent.objects.latest("pk").request_id
+    assert re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", kept) and (kept == given or given != "req-1")
+
+
+@pytest.mark.parametrize("given", ["", "x" * 201, "é", "\u200b", "a\x00b", "a\tb", "a\x7fb"])
+def test_request_identifier__that_no_header_should_hold__another_is_given(world: World, given: str) -> None:
+    came = world.operator_key.post(ONE, asked(world), x_request_id=given)["X-Request-ID"]
+    assert came != given and re.fullmatch(r"[0-9a-f]{32}", came)
