@@ -1,11 +1,11 @@
 """Every error of the API in one shape: application/problem+json (RFC 9457), whichever layer it comes from.
 
 `errors` names what to mend: `pointer` is a JSON pointer into the body (`#/choice`), or `?name` for a query parameter.
-`code` is for programs. Pages get Django's own error pages.
+`code` is for programs. Pages for people get error pages.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.views import defaults
+from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.settings import api_settings
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 # Paths that programs ask; all others are pages for people.
-_FOR_PROGRAMS = ("/api/", "/access/", "/.well-known/", "/healthz", "/readyz", "/metrics")
+_FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics")
 
 Fault = dict[str, str]
 
@@ -134,32 +134,34 @@ def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[Fault]:
 
 # --- What Django answers itself: before a view, after one, or where there is none -----------------------------------
 
+_STATUSES = {
+    400: ("bad_request", gettext_lazy("The request could not be understood.")),
+    403: ("forbidden", gettext_lazy("This is not allowed.")),
+    404: ("not_found", gettext_lazy("There is nothing at this path. Paths of the API end in a slash.")),
+    500: ("error", gettext_lazy("Something went wrong here; it has been noted.")),
+}
+
 
 def _for_program(request: HttpRequest) -> bool:
     return request.path.startswith(_FOR_PROGRAMS)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _for_program(request):
-        return Problem(400, "bad_request", _("The request could not be understood.")).response()
-    return defaults.bad_request(request, exception)
+class ProblemMiddleware:
+    """Gives programs each error as a problem, where Django answers with a page: with DEBUG and without it alike."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not _for_program(request) or "json" in response.get("Content-Type", ""):
+            return response
+        code, detail = _STATUSES.get(response.status_code, ("error", HTTPStatus(response.status_code).description))
+        headers = {name: response[name] for name in ("Allow",) if name in response}
+        return Problem(response.status_code, code, str(detail), headers=headers).response()
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _for_program(request):
-        return Problem(403, "forbidden", _("This is not allowed.")).response()
-    return defaults.permission_denied(request, exception)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _for_program(request):
-        return no_such_path(request)
-    return defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    if _for_program(request):
-        return Problem(500, "error", _("Something went wrong here; it has been noted.")).response()
+def server_error(_request: HttpRequest) -> HttpResponse:
     words = {"request_id": request_id.given()}
     try:  # whatever failed may fail again, and the page's own style sheets may be what is missing
         return HttpResponseServerError(render_to_string("500.html", words))
@@ -185,4 +187,5 @@ def refused(
 @csrf_exempt  # there is nothing to protect, and 404 says what is wrong
 def no_such_path(_request: HttpRequest, **_path: str) -> HttpResponse:
     """For every path below /api/ that is none: a redirect to add a slash would lose a POST's body."""
-    return Problem(404, "not_found", _("There is nothing at this path. Paths of the API end in a slash.")).response()
+    code, detail = _STATUSES[404]
+    return Problem(404, code, str(detail)).response()

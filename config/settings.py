@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_id.RequestIdMiddleware",
+    "config.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.refusals.RefusalMiddleware",
     "config.short_way.ShortWayMiddleware",

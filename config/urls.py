@@ -12,9 +12,6 @@ from consent.console.invitations import invitation
 
 from . import problems
 
-handler400 = "config.problems.bad_request"
-handler403 = "config.problems.permission_denied"
-handler404 = "config.problems.page_not_found"
 handler500 = "config.problems.server_error"
 
 urlpatterns = [
@@ -27,6 +24,7 @@ urlpatterns = [
     path("api/v1/", include("consent.api.urls")),
     path("api/schema/", openapi.Schema.as_view(), name="schema"),
     path("api/docs/", openapi.Docs.as_view(), name="docs"),
+    path("api", problems.no_such_path),
     path("api/", problems.no_such_path),
     path("api/<path:_path>", problems.no_such_path),
     path("access/v1/evaluation", authzen.evaluation, name="authzen-evaluation"),

@@ -31,7 +31,7 @@ from tests.keys import issue_key
 pytestmark = pytest.mark.django_db
 
 # Routes that start so have to be in a table.
-COVERED = ("api/", "access/", ".well-known/", "metrics", "healthz", "readyz")
+COVERED = ("api", "access/", ".well-known/", "metrics", "healthz", "readyz")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ROLES = (
     "anonymous", "owner", "admin", "auditor", "member", "outsider", "operator",
@@ -182,6 +182,7 @@ API_ROWS = [
     Row("GET", "metrics", "200 200 200 200 200 200 200 403 403 200 200"),
     Row("GET", "healthz", ANYBODY),
     Row("GET", "readyz", ANYBODY),
+    Row("GET", "api", NOWHERE),
     Row("GET", "api/", NOWHERE),
     Row("GET", "api/<path:_path>", NOWHERE),
 ]
