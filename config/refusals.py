@@ -1,15 +1,17 @@
 """What the server refused to read is answered here, in the shape of every other answer."""
 
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from .bodies import LENGTH_REQUIRED, REFUSAL, Refusal
+from .bodies import CODED, LENGTH_REQUIRED, REFUSAL, Refusal
 from .problems import refused
 
 
 class RefusalMiddleware:
-    """Answers requests that the server refused to read, and bodies of unknown length.
+    """Answers requests that the server refused to read, and bodies of unknown length or in a coding.
 
     No Content-Length: servers that can't skip the rest of the request then close the connection, as they must.
     """
@@ -18,10 +20,19 @@ class RefusalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        refusal: Refusal | None = request.META.get(REFUSAL)
+        refusal = _refusal(request.META)
         if refusal is None:
-            if "HTTP_TRANSFER_ENCODING" not in request.META:
-                return self.get_response(request)
-            refusal = Refusal(*LENGTH_REQUIRED)
+            return self.get_response(request)
         headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+        if refusal.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            headers["Accept-Encoding"] = "identity"
         return refused(request, refusal.status, refusal.code, refusal.detail, headers)
+
+
+def _refusal(headers: dict[str, Any]) -> Refusal | None:
+    refusal: Refusal | None = headers.get(REFUSAL)
+    if refusal is None and "HTTP_TRANSFER_ENCODING" in headers:
+        return Refusal(*LENGTH_REQUIRED)
+    if refusal is None and headers.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
+        return Refusal(*CODED)
+    return refusal

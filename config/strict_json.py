@@ -1,29 +1,70 @@
 """JSON that can be read in one way only.
 
 Of a name that an object has twice, readers keep the last value, or the first: `{"choice": "opted_out", "choice":
-"opted_in"}` says both, so it is refused.
+"opted_in"}` says both, so it is refused. What is wrong is said in our own words, not in those of Python's reader.
 """
 
 import json
+import math
 from collections import Counter
 from typing import Any, NoReturn
 
+from django.utils.translation import gettext as _
+
+
+class NotJson(ValueError):
+    """Why a text can't be read, for people."""
+
 
 def loads(text: str | bytes) -> Any:
-    """Raises ValueError for what is no JSON, is nested too deep, or has a name twice in one object."""
+    """Raises NotJson for what is no JSON in UTF-8, is nested too deep, or has a name twice in one object."""
+    decoded = _decoded(text) if isinstance(text, bytes) else text
+    if decoded.startswith("\ufeff"):
+        raise NotJson(_("it begins with a byte order mark; leave that out"))
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        return json.loads(decoded, parse_constant=_refuse_constant, parse_float=_float, object_pairs_hook=_object)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise NotJson(_("it is nested too deep")) from None
+    except json.JSONDecodeError as error:
+        raise NotJson(_where(error, decoded)) from None
+    except NotJson:
+        raise
+    except ValueError:  # the only other one of the standard library: more digits than it makes a number of
+        raise NotJson(_("it has a number with too many digits")) from None
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(_("it is not in UTF-8, at byte %s") % (error.start + 1)) from None
+
+
+def _where(error: json.JSONDecodeError, text: str) -> str:
+    if not text.strip():
+        return _("it is empty")
+    if error.pos >= len(text.rstrip()):
+        return _("it ends too early")
+    return _("it can't be read from line %(line)s, column %(column)s on") % {
+        "line": error.lineno,
+        "column": error.colno,
+    }
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         ((name, _times),) = Counter(name for name, _value in pairs).most_common(1)
-        raise ValueError(f"the name {json.dumps(name)} is there twice")
+        raise NotJson(_("the name %s is there twice") % json.dumps(name))
     return found
 
 
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotJson(_("it has a number that is too large"))
+    return number
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise NotJson(_("%s is not JSON") % name)

@@ -1,6 +1,7 @@
 """What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError
@@ -8,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.authentication import CSRFCheck, SessionAuthentication
 from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,7 +23,7 @@ from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
 
 from ..services.errors import ConfirmationRequired, ServiceError
-from .body import JSONParser
+from .body import JSONParser, check_type
 from .fields import Input
 
 logger = logging.getLogger(__name__)
@@ -66,13 +68,22 @@ class SessionWithToken(SessionAuthentication):
         check_csrf(request._request)
 
 
+class Negotiation(DefaultContentNegotiation):
+    """Each body goes to the one parser, which says itself what it does not take."""
+
+    def select_parser(self, _request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+
 class ApiView(APIView):
-    """`query_class` reads the parameters of a GET; other methods have none."""
+    """`query_class` reads the parameters of a GET; a DELETE takes its body's as parameters too; other methods none."""
 
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     authentication_classes = [ApiKeyAuthentication, SessionWithToken]
     parser_classes = [JSONParser]
+    content_negotiation_class = Negotiation
     query_class: type[Input] = Input
+    delete_class: type[Input] = Input
     paginator: CursorPagination | None = None
     params: dict[str, Any]
     actor: Actor
@@ -92,11 +103,33 @@ class ApiView(APIView):
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def body(self, serializer_class: type[Input], *, partial: bool = False) -> dict[str, Any]:
-        """The body's values; raises ValidationError naming every fault."""
-        serializer = serializer_class(data=self.request.data, partial=partial)
+    def body(self, serializer_class: type[Input]) -> dict[str, Any]:
+        """The body's values; raises Problem or ValidationError naming every fault.
+
+        A PUT or PATCH without a body, and a PATCH that names nothing to change, is one: whoever sent it meant more, and
+        would take the unchanged answer for theirs. A DELETE may say the same as parameters, for bodies get lost there.
+        """
+        method, length = self.request.method, int(self.request.META.get("CONTENT_LENGTH") or 0)
+        if length:  # else a form, which looking for a token has read already, would be taken for nothing
+            check_type(self.request.META.get("CONTENT_TYPE", ""))
+        elif method in ("PUT", "PATCH"):
+            detail = _("There is no body, and so nothing to change.")
+            raise Problem(400, "empty_body", detail, [fault(body_pointer(), detail)])
+        data = self.request.data
+        if not isinstance(data, Mapping):
+            raise invalid([fault(body_pointer(), _("Send an object."))])
+        serializer = serializer_class(data=self._with_parameters(data) if method == "DELETE" else data)
         serializer.is_valid(raise_exception=True)
+        if method == "PATCH" and not serializer.validated_data.keys() - {"reason"}:
+            raise invalid([fault(body_pointer(), _("Name what is to change."))])
         return serializer.validated_data  # type: ignore[no-any-return]
+
+    def _with_parameters(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises Problem where body and parameters differ, or a parameter is there that could not be in the body."""
+        for name, value in self.params.items():
+            if name in body and (not isinstance(body[name], str) or body[name].strip() != value):
+                raise invalid([fault(f"?{name}", _("The body says something else."))])
+        return {**body, **self.params}
 
     def created(self, data: object, *path: object) -> Response:
         """201, with the address of what was made below this one."""
@@ -104,13 +137,16 @@ class ApiView(APIView):
         return Response(data, status=201, headers={"Location": location})
 
     def _read_query(self, request: Request) -> dict[str, Any]:
-        serializer_class = self.query_class if request.method in ("GET", "HEAD") else Input
+        serializer_class = self.delete_class if request.method == "DELETE" else Input
+        if request.method in ("GET", "HEAD"):
+            serializer_class = self.query_class
         known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
         given = {name: values for name, values in request.query_params.lists() if name not in known}
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
         if repeated:
             raise invalid([fault(f"?{name}", _("Give this once.")) for name in repeated])
-        serializer = serializer_class(data={name: values[0] for name, values in given.items()})
+        data = {name: values[0] for name, values in given.items()}
+        serializer = serializer_class(data=data, partial=request.method == "DELETE")
         try:
             serializer.is_valid(raise_exception=True)
         except ValidationError as error:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.http import HttpRequest
+from django.utils.http import parse_header_parameters
 from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser
 
 from config import strict_json
 from config.problems import Problem, body_pointer, fault
 
+JSON = "application/json"
 LIMIT = 1_000_000
 # Dates, the T and the zone are all needed; `fromisoformat` alone would take much more.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
@@ -34,28 +36,37 @@ def storable(text: str) -> bool:
 
 def read_json(request: HttpRequest, limit: int = LIMIT) -> Any:
     """The body of a plain view; raises Problem."""
-    if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", _("Send application/json."))
-    return _decode(request, limit)
+    return _decode(request, request.META.get("CONTENT_TYPE", ""), limit)
 
 
 class JSONParser(BaseParser):
     """For DRF's views."""
 
-    media_type = "application/json"
+    media_type = JSON
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        return _decode(stream, LIMIT)
+        return _decode(stream, media_type or "", LIMIT)
 
 
-def _decode(stream: Any, limit: int) -> Any:
+def _decode(stream: Any, content_type: str, limit: int) -> Any:
+    if content_type != JSON:
+        check_type(content_type)
     raw = stream.read(limit + 1)
     if len(raw) > limit:
         raise Problem(413, "too_large", _("The body is larger than %(limit)s bytes.") % {"limit": limit})
     try:
-        return strict_json.loads(raw.decode("utf-8"))
-    except ValueError as error:
-        detail = _("The body is not JSON: %(error)s") % {"error": error}
+        return strict_json.loads(raw)
+    except strict_json.NotJson as error:
+        detail = _("The body is not JSON: %(error)s.") % {"error": error}
         raise Problem(400, "malformed", detail, [fault(body_pointer(), detail)]) from None
+
+
+def check_type(content_type: str) -> None:
+    """JSON is UTF-8 (RFC 8259): a body that says otherwise would not be read as its sender meant it."""
+    name, parameters = parse_header_parameters(content_type)
+    if name != JSON:
+        raise Problem(415, "unsupported_media_type", _("Send application/json."))
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem(415, "unsupported_media_type", _("Send JSON in UTF-8."))

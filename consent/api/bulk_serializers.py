@@ -9,7 +9,7 @@ from ..bulk.reports import ListedRow, SampleRow, numbers
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..rules import Choice
 from ..surfaces import SURFACES
-from .fields import Input, Instant, OneOf, Text
+from .fields import Input, Instant, Json, OneOf, Text
 
 
 class RebindingInput(Input):
@@ -186,7 +186,7 @@ class BulkJobInput(Input):
     surface = OneOf(choices=list(SURFACES), required=False)
     choice = OneOf(choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value], required=False)
     reason = Text(required=False, allow_blank=True)
-    select = serializers.JSONField(required=False)
+    select = Json(required=False)
     rebind = RebindingInput(many=True, required=False, allow_empty=False)
     dry_run = serializers.BooleanField(required=False, default=True)
     digest = Text(required=False)

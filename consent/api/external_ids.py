@@ -12,18 +12,22 @@ from .serializers import WithdrawalInput
 
 
 class OrganizationExternalId(ApiView):
+    delete_class = WithdrawalInput
+
     def delete(self, _request: Request, organization: str, value: str) -> Response:
         found = get_organization(self.actor, organization, Permission.EXTERNAL_IDS)
-        reason = self.body(WithdrawalInput)["reason"]
+        reason = self.body(self.delete_class)["reason"]
         withdraw_external_id(organization=found, external_id=value, actor=self.actor, source=Source.API, reason=reason)
         return Response(status=204)
 
 
 class MemberExternalId(ApiView):
+    delete_class = WithdrawalInput
+
     def delete(self, _request: Request, organization: str, member: str, value: str) -> Response:
         found = get_organization(self.actor, organization, Permission.EXTERNAL_IDS)
         person = get_member(self.actor, found, member)
-        reason = self.body(WithdrawalInput)["reason"]
+        reason = self.body(self.delete_class)["reason"]
         withdraw_external_id(
             organization=found, member=person, external_id=value, actor=self.actor, source=Source.API, reason=reason
         )

@@ -1,14 +1,17 @@
 """Input, read strictly: no number for a text, no unknown field, no instant without its zone."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from .body import parse_instant
+from .body import parse_instant, storable
+
+_NO_OBJECT, _NO_LIST = gettext_lazy("Send an object."), gettext_lazy("Give a list.")
+_SHOWN = 80  # characters of a wrong value that are repeated
 
 
 class Text(serializers.CharField):
@@ -27,12 +30,47 @@ class Email(serializers.EmailField, Text):
 class OneOf(serializers.ChoiceField):
     """One of a closed set of strings."""
 
-    default_error_messages = {"one_of": gettext_lazy("“{input}” is none of: {known}.")}
+    default_error_messages = {
+        "one_of": gettext_lazy("“{input}” is none of: {known}."),
+        "no_text": gettext_lazy("Give one of: {known}."),
+    }
 
     def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, str) or data not in self.choices:
-            self.fail("one_of", input=data, known=", ".join(map(str, self.choices)))
+        known = ", ".join(map(str, self.choices))
+        if not isinstance(data, str):
+            self.fail("no_text", known=known)
+        if data not in self.choices:
+            self.fail("one_of", input=data[:_SHOWN], known=known)
         return data
+
+
+class ListOf(serializers.ListField):
+    default_error_messages = {"not_a_list": _NO_LIST}
+
+
+class MapOf(serializers.DictField):
+    default_error_messages = {"not_a_dict": _NO_OBJECT}
+
+
+class Json(serializers.JSONField):
+    """Any JSON that a database can hold."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not all(map(storable, _texts(data))):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield name
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 class Instant(serializers.Field[dt.datetime, Any, str, Any]):
@@ -54,6 +92,12 @@ def rfc3339(instant: dt.datetime) -> str:
 
 class Input(serializers.Serializer[Any]):
     """A body, or the query parameters; names it does not know are errors."""
+
+    default_error_messages = {"invalid": _NO_OBJECT}
+
+    @classmethod
+    def many_init(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().many_init(*args, **{"error_messages": {"not_a_list": _NO_LIST}, **kwargs})
 
     def to_internal_value(self, data: Any) -> Any:
         errors: dict[Any, Any] = {}

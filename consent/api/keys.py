@@ -18,7 +18,7 @@ from ..services import credentials
 from ..services.credentials import Issued
 from .base import ApiView
 from .bulk_serializers import NothingInput
-from .fields import Input, Instant, OneOf, Text
+from .fields import Input, Instant, ListOf, OneOf, Text
 
 
 class ApiKeyOutput(serializers.Serializer[Any]):
@@ -48,7 +48,7 @@ class ApiKeyWithText(ApiKeyOutput):
 
 class ApiKeyInput(Input):
     name = Text()
-    scopes = serializers.ListField(child=OneOf(choices=KeyScope.values), allow_empty=False, max_length=20)
+    scopes = ListOf(child=OneOf(choices=KeyScope.values), allow_empty=False, max_length=20)
     organization = Text(required=False, allow_null=True)
     expires_at = Instant(required=False, allow_null=True)
 
@@ -152,7 +152,9 @@ class ApiKeyDetail(KeyView):
 
     def delete(self, _request: Request, key: str) -> Response:
         """Revoked, for good; the row stays, because events name it."""
-        credentials.revoke_key(key=self.key(key), actor=self.actor, source=Source.API)
+        found = self.key(key)
+        self.body(self.delete_class)
+        credentials.revoke_key(key=found, actor=self.actor, source=Source.API)
         return Response(status=204)
 
 

@@ -74,6 +74,7 @@ class InvitationDetail(ApiView):
 
     def delete(self, _request: Request, organization: str, invitation: str) -> Response:
         found = self._invitation(organization, invitation, Permission.MEMBERS_MANAGE)
+        self.body(self.delete_class)
         invitations.withdraw(source=Source.API, invitation=found, actor=self.actor)
         return Response(status=204)
 
@@ -97,6 +98,7 @@ class MemberDetail(ApiView):
 
     def delete(self, _request: Request, organization: str, member: str) -> Response:
         found = self._member(organization, member, Permission.MEMBERS_MANAGE)
+        self.body(self.delete_class)
         remove_member(member=found, actor=self.actor, source=Source.API)
         return Response(status=204)
 

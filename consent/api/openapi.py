@@ -95,11 +95,10 @@ def _operation(result: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _body_of_delete(shape: type[Any]) -> dict[str, Any]:
-    """The framework leaves it out; ours say why."""
-    needed = [name for name, field in shape().fields.items() if field.required]
-    schema = {"type": "object", "properties": {"reason": _TEXT}, "required": needed, "additionalProperties": False}
+    """The framework leaves it out; ours say why, unless a parameter does."""
+    schema = {"type": "object", "properties": {"reason": _TEXT}, "additionalProperties": False}
     content = {JSON: {"schema": schema, "examples": _example(EXAMPLES[shape.__name__])}}
-    return {"required": bool(needed), "content": content}
+    return {"required": False, "content": content}
 
 
 def _spell_null(part: Any) -> None:

@@ -41,7 +41,7 @@ WORDS = {
     409: "The rules say no, as things stand; or somebody else wrote at the same time.",
     412: "The setting has changed since the version that was named.",
     413: "The body is too large.",
-    415: "The body is no JSON.",
+    415: "The body is no JSON in UTF-8, or has a Content-Encoding.",
     422: "The idempotency key was sent with another request before.",
     428: "This loosens: say by If-Match which version of the setting it was decided on.",
     429: "Too many requests; Retry-After says when to come back.",
@@ -98,6 +98,9 @@ _IF_MATCH = OpenApiParameter(
 )
 _KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again within a day, the first answer comes back."
+)
+_REASON = OpenApiParameter(
+    "reason", str, OpenApiParameter.QUERY, description="Why: here, or in the body; in both only if it is the same."
 )
 _ORGANIZATIONS, _MEMBERS = ("organizations:read",), ("organizations:write",)
 _READ, _WRITE = ("consent:read",), ("consent:write",)
@@ -186,13 +189,13 @@ OPERATIONS = [
     O(webhooks.WebhookAttempts, "get", "listAttempts", "What came of its deliveries, newest first", _HOOKS,
       webhooks.AttemptOutput),
     O(webhooks.WebhookTest, "post", "testWebhook", "Have a test sent; what came of it stands among the attempts", _HOOKS,
-      webhooks.AttemptOutput, webhooks.NothingInput, 202, (409,)),
+      webhooks.AttemptOutput, bulk.NothingInput, 202, (409,)),
     O(webhooks.WebhookReplay, "post", "replayWebhook", "Send everything after a position once more", _HOOKS,
       webhooks.EndpointOutput, webhooks.ReplayInput),
     O(webhooks.WebhookRotation, "post", "rotateSecret", "Another signing secret; for a day both sign", _HOOKS,
-      webhooks.EndpointWithSecret, webhooks.NothingInput),
+      webhooks.EndpointWithSecret, bulk.NothingInput),
     O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for it from now on, with a new secret alone", _PEOPLE,
-      webhooks.EndpointWithSecret, webhooks.NothingInput),
+      webhooks.EndpointWithSecret, bulk.NothingInput),
 ]  # fmt: skip
 # One view class with four addresses: described where its URLs are.
 VERBS = {
@@ -212,6 +215,8 @@ def _described(operation: Operation) -> Any:
         if query is not None and query().fields:
             parameters.append(query)
         parameters += _paging(paginator)
+    if operation.method == "delete" and "reason" in operation.view.delete_class().fields:  # type: ignore[attr-defined]
+        parameters.append(_REASON)
     answer = operation.answer
     shown = EXAMPLES[answer.__name__] if answer else None
     scopes = f"Scope: {' or '.join(operation.scopes)}." if operation.scopes else "Any scope."

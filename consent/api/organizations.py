@@ -135,6 +135,8 @@ class OrganizationDetail(ApiView):
 
 
 class SubscriptionDetail(ApiView):
+    delete_class = ReasonInput
+
     def put(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.SUBSCRIPTIONS_MANAGE)
         key = known_product(product)
@@ -151,6 +153,6 @@ class SubscriptionDetail(ApiView):
     def delete(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.SUBSCRIPTIONS_MANAGE)
         key = known_product(product)
-        reason = self.body(ReasonInput).get("reason", "")
+        reason = self.body(self.delete_class).get("reason", "")
         end_subscription(organization=found, product=key, actor=self.actor, source=Source.API, reason=reason)
         return Response(status=204)

@@ -144,6 +144,8 @@ class MemberSetting(ApiView):
 
 
 class LockDetail(ApiView):
+    delete_class = LiftInput
+
     def put(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
         key = known_product(product)
@@ -153,5 +155,5 @@ class LockDetail(ApiView):
     def delete(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
         key = known_product(product)
-        lift_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(LiftInput))
+        lift_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(self.delete_class))
         return Response(status=204)

@@ -12,7 +12,7 @@ from .. import feed
 from ..models import ConsentEvent, EventKind
 from ..rules import Choice
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, SURFACES
-from .fields import Email, Input, Instant, OneOf, Text
+from .fields import Email, Input, Instant, MapOf, OneOf, Text
 
 APP_SOURCES = sorted({source for surface in MEMBER_SURFACES for source in surface.sources})
 
@@ -149,7 +149,7 @@ class OrganizationInput(Input):
     kind = OneOf(choices=Organization.Kind.values)
     external_id = Text(required=False, allow_null=True)
     country = Text(required=False, allow_null=True, allow_blank=True)
-    subscriptions = serializers.DictField(child=Text(allow_null=True), required=False)
+    subscriptions = MapOf(child=Text(allow_null=True), required=False)
     owner = OwnerInput(required=False)
 
 

@@ -20,7 +20,8 @@ from ..webhook_models import EndpointStatus, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.secrets import secret_of
 from .base import ApiView
-from .fields import Input, Instant, OneOf, Text
+from .bulk_serializers import NothingInput
+from .fields import Input, Instant, ListOf, OneOf, Text
 
 
 class EndpointOutput(serializers.Serializer[Any]):
@@ -66,22 +67,18 @@ class EndpointInput(Input):
     url = Text()
     organization = Text(required=False, allow_null=True)
     description = Text(required=False, allow_blank=True)
-    kinds = serializers.ListField(child=OneOf(choices=EventKind.values), required=False, max_length=100)
+    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100)
 
 
 class EndpointChange(Input):
     url = Text(required=False)
     description = Text(required=False, allow_blank=True)
-    kinds = serializers.ListField(child=OneOf(choices=EventKind.values), required=False, max_length=100)
+    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100)
     status = OneOf(choices=EndpointStatus.values, required=False)
 
 
 class ReplayInput(Input):
     after = serializers.IntegerField(min_value=0, max_value=2**63 - 1)
-
-
-class NothingInput(Input):
-    """A verb that takes nothing."""
 
 
 class WebhookView(ApiView):
@@ -143,7 +140,9 @@ class WebhookDetail(WebhookView):
         return Response(self.shown(changed)[0])
 
     def delete(self, request: Request, webhook: str) -> Response:
-        webhooks.delete_endpoint(source=Source.API, endpoint=self.endpoint(webhook), actor=self.actor)
+        endpoint = self.endpoint(webhook)
+        self.body(self.delete_class)
+        webhooks.delete_endpoint(source=Source.API, endpoint=endpoint, actor=self.actor)
         return Response(status=204)
 
 

@@ -120,12 +120,15 @@ def _clean(name: str, value: object) -> Any:
 
 
 def _instant(value: object, name: str) -> dt.datetime:
+    where = f"select/{name}"
+    if not isinstance(value, str):
+        raise Invalid("invalid", _("Give an instant with its time zone, like 2026-11-20T09:30:00Z."), where)
     try:
-        instant = dt.datetime.fromisoformat(str(value))
+        instant = dt.datetime.fromisoformat(value)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise Invalid("invalid", _("“%s” is not an instant with a time zone.") % value, f"select/{name}")
+        raise Invalid("invalid", _("“%s” is not an instant with a time zone.") % value[:80], where)
     return instant
 
 

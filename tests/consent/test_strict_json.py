@@ -83,10 +83,17 @@ def test_import__row_with_a_name_twice__is_a_bad_row(tmp_path: Path) -> None:
         ('[{"a": 1}, {"": 1, "": 2}]', 'the name "" is there twice'),
         ("NaN", "NaN is not JSON"),
         ("[" * 100_000, "nested too deep"),
-        ("{", "Expecting"),
+        ("{", "ends too early"),
+        ("{\n x}", "from line 2, column 2 on"),
+        ("", "is empty"),
+        (b"\xff{}", "not in UTF-8, at byte 1"),
+        ("{}".encode("utf-16"), "not in UTF-8"),
+        ("\ufeff{}", "byte order mark"),
+        ("1" * 5000, "too many digits"),
+        ("[1e999]", "too large"),
     ],
 )
-def test_loads__not_read_in_one_way_only__refused(text: str, why: str) -> None:
+def test_loads__not_read_in_one_way_only__refused(text: str | bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         strict_json.loads(text)
 

@@ -23,7 +23,10 @@ def main() -> None:
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = people.operator.get_session_auth_hash()
     session.save()
-    _key, text = issue_key("tests", ["consent:read", "consent:write", "decisions:read", "events:read"])
+    _key, text = issue_key(
+        "tests",
+        ["consent:read", "consent:write", "decisions:read", "events:read", "organizations:read", "organizations:write"],
+    )
     print(
         json.dumps(
             {"key": text, "labs": str(people.labs.pk), "brage": str(people.brage.pk), "session": session.session_key}

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+import httpcore
 import pytest
 
 from tests.serving.servers import SECONDS, Server, body, received, served, status
@@ -156,6 +157,65 @@ def test_body__chunked__reaches_the_application(server: Server) -> None:
     assert (status(answer), json.loads(body(answer))["choice"]) == (200, "opted_out")
 
 
+def country(server: Server) -> str | None:
+    answer = server.exchange(server.head("GET", f"/api/v1/organizations/{server.labs}/", "Connection: close"))
+    return json.loads(body(answer))["country"]  # type: ignore[no-any-return]
+
+
+def streamed(server: Server, *pieces: bytes) -> httpcore.Response:
+    """A PATCH as clients send a stream: in chunks, of a length that nobody knows before."""
+    return httpcore.request(
+        "PATCH", f"http://127.0.0.1:{server.port}/api/v1/organizations/{server.labs}/", content=iter(pieces),
+        headers={"Host": "localhost", "Authorization": f"Bearer {server.key}", "Content-Type": "application/json"},
+    )  # fmt: skip
+
+
+# What a client says of a body that it never sends, or sends too late for anybody to know.
+UNSENT = [
+    pytest.param("HTTP/1.1", ("Content-Length: 0",), b"", id="of length 0"),
+    pytest.param("HTTP/1.1", (), b"", id="of no length"),
+    pytest.param("HTTP/1.0", (), b'{"country": "SE"}', id="HTTP/1.0, of no length"),
+    pytest.param("HTTP/1.1", ("Transfer-Encoding: chunked",), b"0\r\n\r\n", id="in no chunks"),
+]
+
+
+def unsent(server: Server, version: str, headers: tuple[str, ...], content: bytes) -> bytes:
+    path = f"/api/v1/organizations/{server.labs}/"
+    head = server.head("PATCH", path, "Connection: close", *headers).replace(b"HTTP/1.1", version.encode(), 1)
+    return server.exchange(head, content)
+
+
+def expecting(server: Server) -> bytes:
+    """Sends the body once the server says that it will read it."""
+    sent = b'{"country": "DK"}'
+    more = (f"Content-Length: {len(sent)}", "Expect: 100-continue", "Connection: close")
+    with server.open(server.head("PATCH", f"/api/v1/organizations/{server.labs}/", *more)) as connection:
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        connection.sendall(sent)
+        return received(connection)
+
+
+def test_patch__as_a_stream__changes_what_it_says(server: Server) -> None:
+    answer = streamed(server, b'{"coun', b'try": "FR"}')
+    assert (answer.status, country(server)) == (200, "FR")
+    assert streamed(server, b'{"country"', b": null}").status == 200
+    assert country(server) is None
+
+
+@pytest.mark.parametrize(("version", "headers", "content"), UNSENT)
+def test_patch__body_never_sent__400_and_never_200(
+    server: Server, version: str, headers: tuple[str, ...], content: bytes
+) -> None:
+    answer = unsent(server, version, headers, content)
+    assert (status(answer), json.loads(body(answer))["code"]) == (400, "empty_body")
+    assert country(server) is None
+
+
+def test_body__that_waits_to_be_asked_for__is_read(server: Server) -> None:
+    assert (status(expecting(server)), country(server)) == (200, "DK")
+    assert streamed(server, b'{"country": null}').status == 200
+
+
 def test_body__slow_but_whole_in_time__is_answered(server: Server) -> None:
     asked = json.dumps({"organization": server.brage, "product": "ai_studio"}).encode()
     head = server.head("POST", "/api/v1/decisions/", f"Content-Length: {len(asked)}", "Connection: close")
@@ -208,3 +268,9 @@ def test_development__slow_and_chunked__others_are_answered_and_nothing_changes(
         assert (status(answer), json.loads(body(answer))["code"]) == (411, "length_required")
         assert b"hidden" not in answer.lower()
         assert server.healthy() and server.setting() == "default"
+        assert streamed(server, b'{"country"', b': "FR"}').status == 411
+        for case in UNSENT:
+            answer = unsent(server, *case.values)
+            assert status(answer) == (411 if "Transfer-Encoding: chunked" in case.values[1] else 400), case.id
+        assert country(server) is None
+        assert (status(expecting(server)), country(server)) == (200, "DK")
