@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from . import attempts, clock, devices, keys, limits
+from . import attempts, clock, devices, email_addresses, keys, limits
 from .models import User
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Not to an address that operators gave this person lately: its true owner has time to object (R19)."""
         if user.no_links_until is None or user.no_links_until <= clock.now():
             super().send_password_reset_mail(user, email, context)
+
+    def clean_email(self, email: str) -> str:
+        return email_addresses.asked(email)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Only this host's own: the pages have no other."""

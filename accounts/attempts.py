@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from . import devices, limits
+from . import devices, email_addresses, limits
 from .models import User
 
 
@@ -98,12 +98,12 @@ def _person(request: HttpRequest, email: str) -> User | None:
     """Looked for only where a cookie or a session may tell that it is theirs."""
     if settings.DEVICE_COOKIE_NAME not in request.COOKIES and not request.user.is_authenticated:
         return None
-    return User.objects.filter(email=_plain(email)).first()
+    return User.objects.filter(email=email).first()
 
 
 def _plain(email: str) -> str:
-    """One spelling of what may be looked up as the same address."""
-    return unicodedata.normalize("NFKC", email.strip()).casefold()
+    """One spelling of what may be looked up as the same address, and of what is none."""
+    return unicodedata.normalize("NFKC", email_addresses.asked(email)).casefold()
 
 
 def _target(email: str) -> str:

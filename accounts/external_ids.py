@@ -13,6 +13,8 @@ import uuid
 
 from django.conf import settings
 
+from .characters import Unusable, refuse_unseen
+
 LENGTH = 200
 _QUOTES = {
     '"': '"',
@@ -27,28 +29,9 @@ _QUOTES = {
     "‹": "›",
     "›": "‹",
 }
-# Controls, formats, surrogates, private use, unassigned, and separators of lines and paragraphs.
-_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Letters, marks and symbols that no font draws, or that only choose how another character is drawn.
-_UNSEEN = re.compile(
-    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
-)
 _SPACE = " \t\r\n\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 # What nearly every id is made of: it is its own normal form.
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[\x20-\x7e]*[A-Za-z0-9])?")
-
-
-class Unusable(ValueError):
-    """No id can be spelled so; `character` is what stands in the way, '' where nothing is left of the text."""
-
-    def __init__(self, character: str = "") -> None:
-        super().__init__(f"U+{ord(character):04X}" if character else "empty")
-        self.character = character
-
-    @property
-    def code_point(self) -> str:
-        """Like `U+200B ZERO WIDTH SPACE`."""
-        return f"U+{ord(self.character):04X} {unicodedata.name(self.character, '')}".rstrip() if self.character else ""
 
 
 def normalize(text: str) -> str:
@@ -60,19 +43,10 @@ def normalize(text: str) -> str:
         before, text = text, unicodedata.normalize("NFC", text).strip(_SPACE)
         if len(text) > 1 and text[-1] in _QUOTES.get(text[0], ""):
             text = text[1:-1]
-    for character in text:
-        if is_unseen(character):
-            raise Unusable(character)
+    refuse_unseen(text)
     if not text:
         raise Unusable
     return text
-
-
-def is_unseen(character: str) -> bool:
-    """Whether it can't be seen, or not be told from a plain space."""
-    category = unicodedata.category(character)
-    unseen = category in _UNSEEN_CATEGORIES or (category == "Zs" and character != " ")
-    return unseen or _UNSEEN.match(character) is not None
 
 
 def asked(text: str) -> str | None:

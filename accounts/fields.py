@@ -6,12 +6,14 @@ import uuid
 from typing import Any
 
 import uuid_utils.compat
+from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
-from . import keys
+from . import email_addresses, keys
+from .characters import Unusable
 
 
 def one_of(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
@@ -33,6 +35,14 @@ def one_line(text: str) -> None:
     """Raises ValidationError for a text that is to have one line, and has more."""
     if code := line_break_in(text):
         raise ValidationError(_("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code})
+
+
+def validate_address(text: str) -> None:
+    """Raises ValidationError for what is no e-mail address, naming what can't be seen in it."""
+    try:
+        email_addresses.normalize(text)
+    except Unusable as error:
+        raise ValidationError(error.told or _("Write an e-mail address.")) from None
 
 
 def squeezed(text: str) -> str:
@@ -112,6 +122,22 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
     def value_to_string(self, obj: models.Model) -> str:
         value = self.value_from_object(obj)
         return "" if value is None else value.isoformat()
+
+
+class AddressField(models.EmailField):  # type: ignore[type-arg]  # not generic at run time
+    """An e-mail address in its one spelling, whoever writes it and whoever asks for it."""
+
+    default_validators = [validate_address]
+
+    def formfield(self, **options: Any) -> Any:
+        return super().formfield(**{"form_class": AddressFormField, **options})
+
+    def get_prep_value(self, value: Any) -> Any:
+        return email_addresses.asked(value) if isinstance(value, str) else super().get_prep_value(value)
+
+
+class AddressFormField(forms.EmailField):
+    default_validators = [validate_address]
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at run time

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.account.forms import LoginForm as AccountLoginForm
 from allauth.account.forms import ResetPasswordForm as AccountResetPasswordForm
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm as MfaAuthenticateForm
@@ -10,7 +11,7 @@ from allauth.mfa.base.forms import BaseAuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as MfaReauthenticateForm
 from django.http import HttpRequest
 
-from . import attempts, limits
+from . import attempts, email_addresses, limits
 
 
 class _Counted(BaseAuthenticateForm):  # type: ignore[misc]  # allauth has no types
@@ -31,7 +32,19 @@ class ReauthenticateForm(_Counted, MfaReauthenticateForm):  # type: ignore[misc]
     """Who is there, asked once more."""
 
 
+class LoginForm(AccountLoginForm):  # type: ignore[misc]
+    def clean_login(self) -> str:
+        """However it is spelled: allauth compares letters."""
+        return email_addresses.asked(self.cleaned_data["login"])
+
+
 class ResetPasswordForm(AccountResetPasswordForm):  # type: ignore[misc]
+    def clean_email(self) -> str:
+        """The link goes to the address that is kept, not to what was typed."""
+        self.cleaned_data["email"] = email_addresses.asked(self.cleaned_data["email"])
+        email: str = super().clean_email()
+        return email
+
     def save(self, request: HttpRequest, **more: Any) -> str:
         """Beyond the bound nothing is sent, and the answer is the same: the links that were sent are still good."""
         email: str = self.cleaned_data["email"]

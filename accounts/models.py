@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .binding_models import Binding as Binding  # noqa: PLC0414  a model of this app, in a file of its own
 from .catalogue import MAY_DEFAULT_IN, Product, TrainingDefault
-from .fields import EncryptedTextField, InstantField, new_id, one_of
+from .fields import AddressField, EncryptedTextField, InstantField, new_id, one_of
 from .querysets import ApiKeyQuerySet, InvitationQuerySet, MemberQuerySet, OrganizationQuerySet
 from .user_models import AddressChange as AddressChange  # noqa: PLC0414  so that others take it from here
 from .user_models import User as User  # noqa: PLC0414  so that others take it from here
@@ -300,7 +300,7 @@ class Invitation(models.Model):
     organization = models.ForeignKey(
         Organization, models.PROTECT, related_name="invitations", verbose_name=_("organization")
     )
-    email = models.EmailField(_("e-mail"))
+    email = AddressField(_("e-mail"))
     role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
     hash = models.CharField(max_length=64, unique=True, editable=False)
     # Whose right to invite is judged once more when it is accepted: the person's, else that of the key without one.

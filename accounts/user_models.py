@@ -12,8 +12,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import clock
-from .fields import InstantField, new_id, one_line
+from . import clock, email_addresses
+from .fields import AddressField, InstantField, new_id, one_line
 
 # What signs a person in, and what makes an operator of them: see `User.save`.
 _CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
@@ -44,7 +44,7 @@ class UserManager(BaseUserManager["User"]):
         return UserQuerySet(self.model, using=self._db)
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        user = self.model(email=email.strip().lower(), **fields)
+        user = self.model(email=email_addresses.asked(email), **fields)
         user.set_password(password)
         user.save()
         return user
@@ -53,14 +53,14 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=(username or "").strip().lower())
+        return self.get(email=username or "")
 
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person who signs in by e-mail. Staff users are the provider's operators."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    email = models.EmailField(_("e-mail"), help_text=_("What this person signs in with."))
+    email = AddressField(_("e-mail"), help_text=_("What this person signs in with."))
     name = models.CharField(_("name"), max_length=200, blank=True)
     is_active = models.BooleanField(
         _("active"),
@@ -97,7 +97,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
     def clean(self) -> None:
-        self.email = self.email.strip().lower()
+        self.email = email_addresses.asked(self.email)
         try:
             one_line(self.name)
         except ValidationError as error:
@@ -157,7 +157,7 @@ class AddressChange(models.Model):
     """A person's own wish for another address: it comes true once a link at the old and one at the new were used."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="address_change")
-    email = models.EmailField(_("new e-mail"))
+    email = AddressField(_("new e-mail"))
     # Of the links' secrets, which are sent once and stored nowhere.
     old_hash = models.CharField(max_length=64, unique=True)
     new_hash = models.CharField(max_length=64, unique=True)

@@ -125,7 +125,7 @@ class PortalCommand(BaseCommand):
 
     def actor(self, email: str) -> Actor:
         """The active operator with this address."""
-        user = User.objects.filter(email=email.strip().lower(), is_active=True, is_staff=True).first()
+        user = User.objects.filter(email=email, is_active=True, is_staff=True).first()
         if user is None:
             raise Misuse(f"--actor: there is no active operator “{printable(email)}”.")
         return Actor.from_command(user)

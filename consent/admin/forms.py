@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
-from accounts.fields import one_line
+from accounts.fields import AddressFormField, one_line
 from accounts.models import ApiKey, Member, Organization, Plan
 from config.uploads import is_too_large
 
@@ -109,7 +109,7 @@ class DetailsForm(OperatorForm):
 
 class NewOrganizationForm(DetailsForm):
     kind = forms.ChoiceField(label=_("Kind"), choices=Organization.Kind.choices, initial=Organization.Kind.TEAM)
-    owner_email = forms.EmailField(
+    owner_email = AddressFormField(
         label=_("Owner's e-mail"), required=False, help_text=_("For a personal organization: whose it is.")
     )
     owner_name = forms.CharField(label=_("Owner's name"), required=False, max_length=200)

@@ -49,12 +49,12 @@ class MemberAdmin(OperatorAdmin):
         if pk is not None:
             return queryset.filter(pk=pk) | queryset.filter(organization_id=pk), False
         if "@" in term:
-            return queryset.filter(user__email=term.lower()), False
+            return queryset.filter(user__email=term), False
         return queryset.with_external_id(term.removeprefix("external:")), False
 
     @admin.display(description=_("e-mail"))
     def email(self, member: Member) -> str:
-        return member.user.email
+        return str(member.user.email)
 
     def get_urls(self) -> list[Any]:
         wrap, name = self.admin_site.admin_view, "accounts_member"

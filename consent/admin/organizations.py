@@ -64,7 +64,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         elif external_id is not None:
             queryset = queryset.identified_by(term)
         elif "@" in term:
-            theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term.lower())
+            theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term)
             queryset = queryset.filter(Exists(theirs) | Q(pk__in=queryset.with_external_id(term).values("pk")))
         elif term:
             exactly = queryset.with_external_id(term)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
-from accounts.fields import parse_id
+from accounts.fields import AddressFormField, parse_id
 from accounts.models import User
 
 from ..operator_models import OperatorRequest, RequestKind
@@ -25,11 +25,11 @@ from .users import password_link
 
 class AskForm(OperatorForm):
     kind = forms.ChoiceField(label=_("What"), choices=RequestKind.choices, widget=forms.RadioSelect)
-    person = forms.EmailField(
+    person = AddressFormField(
         label=_("Whom it is about"), help_text=_("The address that this person signs in with, or a new operator's.")
     )
     name = forms.CharField(label=_("Name (of a new person)"), max_length=200, required=False)
-    new_address = forms.EmailField(label=_("New address (if it is to change)"), required=False)
+    new_address = AddressFormField(label=_("New address (if it is to change)"), required=False)
     reason = reason_field(required=True, help_text=_("What the other operator needs to know to decide."))
 
 

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import AddressFormField
 from accounts.models import User
 from accounts.password_links import password_path
 
@@ -54,7 +55,7 @@ class UserForm(BaseUserForm):
 
 
 class NewUserForm(OperatorForm):
-    email = forms.EmailField(label=_("E-mail"), help_text=_("A link to set a password is mailed there."))
+    email = AddressFormField(label=_("E-mail"), help_text=_("A link to set a password is mailed there."))
     name = forms.CharField(label=_("Name"), max_length=200, required=False)
 
 
@@ -91,7 +92,7 @@ class UserAdmin(OperatorAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(email=term.lower()) if "@" in term else queryset.filter(name__istartswith=term), False
+        return queryset.filter(email=term) if "@" in term else queryset.filter(name__istartswith=term), False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         """Each part by its service; the form has refused what takes a second operator."""

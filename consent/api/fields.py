@@ -4,9 +4,12 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.core.validators import EmailValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
+
+from accounts.fields import validate_address
 
 from .body import parse_instant, storable
 
@@ -24,7 +27,12 @@ class Text(serializers.CharField):
 
 
 class Email(serializers.EmailField, Text):
-    pass
+    """Judged as on every other face, in place of DRF's own way; the class is for the description."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        others = [each for each in self.validators if not isinstance(each, EmailValidator)]
+        self.validators = [*others, validate_address]
 
 
 class OneOf(serializers.ChoiceField):

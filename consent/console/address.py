@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from accounts.fields import AddressFormField
 from accounts.models import User
 from accounts.reauthentication import confirm_person, is_confirmed
 
@@ -24,7 +25,7 @@ _METHODS = ["GET", "HEAD", "POST"]
 
 
 class AddressForm(forms.Form):
-    email = forms.EmailField(label=_("New e-mail"), widget=forms.EmailInput({"autocomplete": "email"}))
+    email = AddressFormField(label=_("New e-mail"), widget=forms.EmailInput({"autocomplete": "email"}))
 
 
 @never_cache

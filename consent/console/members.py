@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, NotFound, Permission, get_member, permissions
-from accounts.fields import parse_id
+from accounts.fields import AddressFormField, parse_id
 from accounts.models import Invitation, Member, MemberRole, Organization
 
 from .. import shown
@@ -27,7 +27,7 @@ from .paging import page_of
 
 
 class InvitationForm(forms.Form):
-    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    email = AddressFormField(label=_("E-mail"), max_length=254)
     role = forms.ChoiceField(label=_("Role"), choices=MemberRole.choices, initial=MemberRole.MEMBER)
 
 

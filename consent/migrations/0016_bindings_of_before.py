@@ -11,7 +11,7 @@ from itertools import islice
 
 from django.db import migrations
 
-from accounts import external_ids
+from accounts import characters, external_ids
 from consent.large_tables import ValidateCheck
 
 _BATCH = 2_000
@@ -141,7 +141,7 @@ def visible(text):
     for seen in (text, "".join(map(_seen, text))):
         try:
             value = external_ids.normalize(seen)
-        except external_ids.Unusable:
+        except characters.Unusable:
             continue
         return value if len(value) <= external_ids.LENGTH else ""
     return ""
@@ -150,7 +150,7 @@ def visible(text):
 def _seen(character):
     if character.isspace():
         return " "
-    return "" if external_ids.is_unseen(character) else character
+    return "" if characters.is_unseen(character) else character
 
 
 def unbind(apps, _editor):

@@ -60,7 +60,7 @@ class Erased:
 
 def find_person(email: str) -> User:
     """Raises Invalid where nobody has this address."""
-    user: User | None = User.objects.filter(email=email.strip().lower()).first()
+    user: User | None = User.objects.filter(email=email).first()
     if user is None:
         raise Invalid("unknown_person", _("Nobody here has the address “%(value)s”.") % {"value": email}, "email")
     return user

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts import external_ids
 from accounts.access import Actor, NotFound, Permission, require
+from accounts.characters import Unusable
 from accounts.models import Binding, Member, Organization
 
 from .. import ledger
@@ -56,11 +57,10 @@ def clean_external_id(external_id: str | None) -> str | None:
         return None
     try:
         text = external_ids.normalize(external_id)
-    except external_ids.Unusable as error:
+    except Unusable as error:
         if not error.character:
             raise Invalid("invalid", _("An external id can't be made of quotation marks alone."), FIELD) from None
-        told = _("There is a character in it that can't be seen or kept: %(character)s. Remove it.")
-        raise Invalid("invalid", told % {"character": error.code_point}, FIELD) from None
+        raise Invalid("invalid", error.told, FIELD) from None
     layers.clean_text(text, FIELD, length=external_ids.LENGTH)
     if "/" in text:
         raise Invalid("invalid", _("An external id can't have a slash: it stands in the addresses of the API."), FIELD)

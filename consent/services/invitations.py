@@ -143,7 +143,7 @@ def _inviter(invitation: Invitation) -> Actor:
 
 
 def _first_password(user: User, name: str, password: str) -> None:
-    user.name = user.name or layers.clean_text(name, "name", length=200)
+    user.name = user.name or layers.clean_name(name)
     try:
         validate_password(password, user)
     except ValidationError as error:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import datetime as dt
-import re
 from collections.abc import Iterable
 
 from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import characters
 from accounts.access import Act, Actor, Forbidden, Permission, require, speaks_for_provider
 from accounts.catalogue import Product
 from accounts.fields import line_break_in
@@ -22,10 +22,7 @@ from .errors import ConfirmationRequired, Invalid
 
 REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
 REFERENCE_LENGTH = ConsentEvent._meta.get_field("reference").max_length or 0
-
-
-# What steers a terminal or turns the direction of text. Not all from 128 on: old files have quotation marks there.
-_DECEPTIVE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+NAME_LENGTH = Organization._meta.get_field("name").max_length or 0
 
 
 def clean_text(value: str, field: str, *, required: bool = False, length: int = REASON_LENGTH) -> str:
@@ -33,7 +30,10 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
 
     Raises Invalid where it is too long, empty though required, or holds what can't be seen.
     """
-    text = value.strip()
+    try:
+        text = characters.tidy(value.strip()).strip()
+    except characters.Unusable as error:
+        raise Invalid("invalid", error.told, field) from None
     if required and not text:
         raise Invalid("required", _("Give a value for %s.") % field, field)
     if len(text) > length:
@@ -46,8 +46,18 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
         raise Invalid(
             "line_break", _("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code}, field
         )
-    if _DECEPTIVE.search(text):
-        raise Invalid("invalid", _("Control characters, and those that turn the direction, can't be kept."), field)
+    return text
+
+
+def clean_name(name: str, *, required: bool = False) -> str:
+    """What somebody or something is called. Raises Invalid like `clean_text`, and where there is nothing to see."""
+    text = clean_text(name, "name", required=required, length=NAME_LENGTH)
+    try:
+        characters.refuse_hidden_in_name(text)
+    except characters.Unusable as error:
+        raise Invalid("invalid", error.told, "name") from None
+    if text and not characters.has_visible(text):
+        raise Invalid("invalid", _("A name needs at least one visible character."), "name")
     return text
 
 

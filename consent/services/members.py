@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
 from django.contrib.auth.hashers import make_password
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 
+from accounts import email_addresses
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
+from accounts.characters import Unusable
 from accounts.models import Binding, Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
@@ -27,14 +27,12 @@ from .external_ids import Subject, clean_external_id, give, start, taken, taken_
 
 
 def clean_email(email: str) -> str:
-    address = email.strip().lower()
+    """Its one spelling; raises Invalid naming what can't be seen."""
     try:
-        validate_email(address)
-    except ValidationError:
-        raise Invalid("invalid", _("“%(value)s” is not an e-mail address.") % {"value": email}, "email") from None
-    if len(address) > (User._meta.get_field("email").max_length or 0):
-        raise Invalid("too_long", _("This e-mail address is too long to be one."), "email")
-    return address
+        return email_addresses.normalize(email)
+    except Unusable as error:
+        told = error.told or _("“%(value)s” is not an e-mail address.") % {"value": email}
+        raise Invalid("invalid", told, "email") from None
 
 
 def clean_role(role: str) -> MemberRole:
@@ -68,7 +66,7 @@ def add_member(
     external_id = clean_external_id(external_id)
     if external_id is not None:
         require(actor, Permission.EXTERNAL_IDS, organization)
-    user = get_or_create_user(clean_email(email), layers.clean_text(name, "name", length=200))
+    user = get_or_create_user(clean_email(email), layers.clean_name(name))
     return _let_in(organization, user, wanted_role, external_id, origin)
 
 
@@ -81,7 +79,7 @@ def join_invited(
     Raises like `add_member`.
     """
     require(inviter, Permission.MEMBERS_MANAGE, organization)
-    user = get_or_create_user(clean_email(email), layers.clean_text(name, "name", length=200))
+    user = get_or_create_user(clean_email(email), layers.clean_name(name))
     origin = ledger.Origin(actor=Actor.from_user(user), source=source)
     return _let_in(organization, user, clean_role(role), None, origin)
 

@@ -214,7 +214,7 @@ def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> 
         address = members.clean_email(email)
         subject = User.objects.filter(email=address).first()
         if subject is None:
-            return None, {"email": address, "name": layers.clean_text(name, "name", length=200)}
+            return None, {"email": address, "name": layers.clean_name(name)}
     if subject is None:
         raise Invalid("required", _("Say whom it is about."), "subject")
     if kind == RequestKind.ADDRESS:

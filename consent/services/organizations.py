@@ -39,10 +39,7 @@ class OrganizationDraft:
 
 
 def clean_name(name: str) -> str:
-    text = layers.clean_text(name, "name", required=True, length=200)
-    if not any(character.isprintable() and not character.isspace() for character in text):
-        raise Invalid("invalid", _("A name needs at least one visible character."), "name")
-    return text
+    return layers.clean_name(name, required=True)
 
 
 def clean_country(country: str) -> str:
@@ -79,9 +76,7 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
         name=clean_name(draft.name),
         external_id=external_ids.clean_external_id(draft.external_id),
         country=clean_country(draft.country),
-        owner=(members.clean_email(draft.owner[0]), layers.clean_text(draft.owner[1], "name", length=200))
-        if draft.owner
-        else None,
+        owner=(members.clean_email(draft.owner[0]), layers.clean_name(draft.owner[1])) if draft.owner else None,
     )
 
 

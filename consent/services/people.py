@@ -43,7 +43,7 @@ def rename(*, person: User, name: str, actor: Actor) -> User:
     in_person(actor)
     person = User.objects.select_for_update().get(pk=person.pk)
     if name != person.name:
-        person.name = layers.clean_text(name, "name", length=200)
+        person.name = layers.clean_name(name)
         person.save(update_fields=["name"])
     return person
 
@@ -100,7 +100,7 @@ def create_person(
     """A person who is no operator; a link to set a password is mailed. Raises Forbidden, Invalid, Refused."""
     in_person(actor)
     address = free_address(email)
-    person = User.objects.create_user(address, None, name=layers.clean_text(name, "name", length=200))
+    person = User.objects.create_user(address, None, name=layers.clean_name(name))
     trail.note(EventKind.ACCESS_ACCOUNT_CREATED, organization=None, actor=actor, source=source, target=person.pk)
     send_link(person, password_link)
     return person
@@ -143,7 +143,7 @@ def create_operator(*, email: str, name: str, remove_factors: bool = False) -> U
     Their mark and credentials count from now, so what was submitted before is for others to approve. Raises Invalid.
     """
     address = members.clean_email(email)
-    name = layers.clean_text(name, "name", length=200)
+    name = layers.clean_name(name)
     person = User.objects.select_for_update().filter(email=address).first()
     kind = EventKind.ACCESS_OPERATOR_REACTIVATED if person else EventKind.ACCESS_OPERATOR_MADE
     if person is None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from accounts import external_ids
 from accounts.access import split_ident
-from accounts.external_ids import Unusable, asked, normalize
+from accounts.characters import Unusable, is_unseen
+from accounts.external_ids import asked, normalize
 
 SPELLINGS = [
     ("acct-1", "acct-1"),
@@ -63,5 +64,5 @@ def test_normalize__any_text__is_its_own_normal_form_and_holds_nothing_unseen(te
         return
     assert normalize(found) == found
     assert unicodedata.is_normalized("NFC", found)
-    assert not any(external_ids.is_unseen(each) for each in found)
+    assert not any(is_unseen(each) for each in found)
     assert asked(unicodedata.normalize("NFD", found)) == asked(f' "{found}" ') == found

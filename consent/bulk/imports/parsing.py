@@ -146,7 +146,7 @@ class Parser:
             past="status" if left else "left_at" if ended is not None else self._closed(values),
             ended=ended,
             email=self._email(values["email"], "email"),
-            name=layers.clean_text(squeezed(values.get("name", "")), "name", length=200),
+            name=layers.clean_name(squeezed(values.get("name", ""))),
             role=members.clean_role(values.get("role", "").lower() or MemberRole.MEMBER).value,
             external_id=self._external_id(values.get("external_id", "")),
             since=self._since(values),
