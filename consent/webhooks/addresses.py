@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import idna
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -21,7 +22,11 @@ _REFUSED = [
         "fec0::/10", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24",
     )
 ]  # fmt: skip
-_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]")
+_LONGEST_NAME = 253
+# As the hosts of certificates are spelled (RFC 1123): a shorter rule than what this or that library takes.
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# What makes a host a number to some readers, in whatever base, and never a name.
+_NUMBER = re.compile(r"\d+|0[Xx][0-9A-Fa-f]*")
 
 
 class Refused(Exception):
@@ -56,7 +61,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 def checked_url(text: str) -> str:
     """An address as it is kept. Raises Invalid; what a name resolves to is checked when connecting."""
-    url = text.strip()
+    url = text.strip(" ")
     if not url or len(url) > LENGTH or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise Invalid(
             "url", _("Give an address of at most %s characters, like https://example.com/hook.") % LENGTH, "url"
@@ -68,24 +73,40 @@ def checked_url(text: str) -> str:
         raise Invalid("url", _("This is no address."), "url") from None
     if parts.scheme != "https" and not (settings.DEBUG and parts.scheme == "http"):
         raise Invalid("url", _("The address begins with https://."), "url")
-    if parts.username is not None or parts.password is not None or parts.fragment or port == 0:
+    if parts.username is not None or parts.password is not None or "#" in url or port == 0:
         raise Invalid("url", _("An address without a user, a password and a fragment, please."), "url")
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
-    if not _HOST.fullmatch(host):
-        raise Invalid("url", _("The address names no host."), "url")
-    literal = _literal(host.strip("[]"))
+    literal = _literal(host)
+    if literal is None and not is_name(host):
+        raise Invalid("url", _("The address names no host that can be called."), "url")
     if literal is not None and not is_allowed(literal):
         raise Invalid("url", _("Webhooks are not sent to this network."), "url")
     return url
 
 
 def _literal(host: str) -> _Address | None:
-    """The address that a host spells, as the system reads it: 127.1 and 2130706433 too. None for a name."""
+    """The IP address that a host is, in its one plain spelling; None for anything else."""
     try:
-        return ipaddress.ip_address(host)
+        if host.startswith("[") and host.endswith("]"):
+            return ipaddress.IPv6Address(host[1:-1]) if "%" not in host else None
+        return ipaddress.IPv4Address(host)
     except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
         return None
+
+
+def is_name(host: str) -> bool:
+    """Whether every library takes it as a name: no number (127.1, 0x7f000001), and each label as IDNA has it."""
+    labels = host.split(".")
+    if len(host) > _LONGEST_NAME or _NUMBER.fullmatch(labels[-1]):
+        return False
+    return all(_LABEL.fullmatch(label) and _is_idna(label) for label in labels)
+
+
+def _is_idna(label: str) -> bool:
+    """Whether a label that says it is one of another script can be read, and is spelled as it would be written."""
+    if not label.lower().startswith("xn--"):
+        return True
+    try:
+        return bool(idna.ulabel(label))
+    except UnicodeError:
+        return False

@@ -25,7 +25,7 @@ from ..models import ConsentEvent, EventKind, Source
 from ..services import credentials, trail
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from .secrets import signatures
-from .sending import TOTAL, Answer, Sender
+from .sending import TOTAL, Answer, Sender, failed
 
 logger = logging.getLogger(__name__)
 # After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule.
@@ -197,6 +197,9 @@ def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) 
     except keys.UnknownKey as error:
         logger.error("webhook %s can't be signed: %s", endpoint.pk, error)
         return Answer(None, "its signing key is missing here: rotate its secret", 0, "")
+    except Exception as error:
+        logger.exception("webhook %s can't be signed", endpoint.pk)
+        return failed(error)
     headers = {
         "content-type": "application/json",
         "user-agent": "training-consent-portal",

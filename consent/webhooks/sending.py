@@ -84,7 +84,7 @@ class _Network(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         try:
             addresses = resolve(host, port)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # UnicodeError among the latter: a name that can't be asked for
             raise httpcore.ConnectError(f"{host} can't be found: {error}") from error
         failure: Exception = httpcore.ConnectError("no address")
         for address in addresses:
@@ -120,12 +120,8 @@ class Sender:
         self._deadline.at = begun + TOTAL
         try:
             status, start = self._exchange(url, headers, body)
-        except Refused as error:
-            return _failed(begun, str(error))
-        except httpcore.TimeoutException as error:
-            return _failed(begun, f"no answer in time: {error}".removesuffix(": "))
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ssl.SSLError) as error:
-            return _failed(begun, f"{type(error).__name__}: {error}")
+        except Exception as error:  # whatever it is, it is an attempt that failed, and its webhook's page says why
+            return failed(error, _since(begun))
         error_text = "it redirects, and redirects are not followed" if 300 <= status < 400 else ""
         return Answer(status, error_text, _since(begun), start)
 
@@ -138,8 +134,7 @@ class Sender:
                 read += piece
                 if len(read) >= LARGEST:  # closing in the middle drops the connection
                     break
-        text = bytes(read[: _KEPT * 4]).decode("utf-8", "replace").replace("\x00", "\ufffd")
-        return response.status, text[:_KEPT]
+        return response.status, _storable(bytes(read[: _KEPT * 4]).decode("utf-8", "replace"))
 
 
 def _ssl_context() -> ssl.SSLContext:
@@ -150,8 +145,21 @@ def _ssl_context() -> ssl.SSLContext:
     return context
 
 
-def _failed(begun: float, error: str) -> Answer:
-    return Answer(None, error[:_KEPT], _since(begun), "")
+def failed(error: Exception, latency_ms: int = 0) -> Answer:
+    """There was no answer, and this is why."""
+    match error:
+        case Refused():
+            text = str(error)
+        case httpcore.TimeoutException():
+            text = f"no answer in time: {error}".removesuffix(": ")
+        case _:
+            text = f"{type(error).__name__}: {error}"
+    return Answer(None, _storable(text), latency_ms, "")
+
+
+def _storable(text: str) -> str:
+    """Without what no database takes."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")[:_KEPT]
 
 
 def _since(begun: float) -> int:
