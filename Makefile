@@ -182,6 +182,7 @@ bench: $(VENV)/installed-dev ## every performance claim measured, both sides in 
 	@$(BENCH) benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.verifying
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.slow --pairs $(PAIRS)

@@ -47,8 +47,10 @@ SELECT organization_id, product, plan, subscribed, applied_default, choice, carr
 FROM consent_consentevent WHERE kind = 'subscription.started' ORDER BY organization_id"""
 
 
-def load(count: int, members: int = 0) -> None:
+def load(count: int, members: int = 0, *, place: bool = True) -> None:
     """`count` organizations of `members` each, the first of them the owner; with operators, and all events placed.
+
+    `place=False` leaves the events pending.
 
     Raises RuntimeError where organizations are there already.
     """
@@ -73,7 +75,8 @@ def load(count: int, members: int = 0) -> None:
         for statement in (_CREATED, _STARTED, _JOINED) if members else (_CREATED, _STARTED):
             cursor.execute(statement, [operator])
         cursor.execute(_SETTINGS)
-    ledger.sequence()
+    if place:
+        ledger.sequence()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 

@@ -138,10 +138,24 @@ def bare() -> dict[str, Any]:
     return {"run": seconds}
 
 
+def pending(events: str) -> dict[str, Any]:
+    """A migrated database with so many events that wait for a position: two an organization."""
+    from django.core.management import call_command
+
+    from consent import ledger
+
+    call_command("migrate", verbosity=0)
+    load(int(events) // 2, place=False)
+    return {"pending": ledger.pending()}
+
+
 def verify() -> dict[str, Any]:
     from consent import verification
 
-    return {"problems": verification.verify().problems}
+    begun = time.perf_counter()
+    report = verification.verify()
+    seconds = time.perf_counter() - begun
+    return {"problems": report.problems, "pending": report.pending, "seconds": seconds, "peak": peak()}
 
 
 def done() -> dict[str, Any]:
@@ -153,7 +167,7 @@ def done() -> dict[str, Any]:
     return {"problems": [] if whole else [f"the job is {job.status}: {job.changed} of {job.matched}; {job.error}"]}
 
 
-STEPS = {step.__name__: step for step in (loaded, empty, count, prepare, ours, bare, verify, done)}
+STEPS = {step.__name__: step for step in (loaded, empty, count, prepare, ours, bare, pending, verify, done)}
 
 if __name__ == "__main__":
     django.setup()

@@ -83,14 +83,14 @@ def _verify_order(report: Report) -> None:
             f"positions run from {order['first']} to {order['last']}, but there are {order['count']}"
         )
     events, pending = ConsentEvent.objects.order_by(), PendingEvent.objects.order_by()
+    waiting = Exists(PendingEvent.objects.filter(event=OuterRef("pk")))
+    placed = Exists(EventPosition.objects.filter(event=OuterRef("event_id")))
     there = Exists(ConsentEvent.objects.filter(pk=OuterRef("event_id")))
     told_alike = Q(organization_id=F("event__organization_id")) | Q(organization_id=None, event__organization_id=None)
     report.name(
         {
-            "event {} has no position and is not pending": events.filter(placed=None).exclude(
-                pk__in=pending.values("pk")
-            ),
-            "event {} has a position and is pending": pending.filter(pk__in=EventPosition.objects.values("event_id")),
+            "event {} has no position and is not pending": events.filter(placed=None).exclude(waiting),
+            "event {} has a position and is pending": pending.filter(placed),
             "position {} is that of no event": EventPosition.objects.exclude(there),
             "position {} is of another organization than its event": EventPosition.objects.filter(there).exclude(
                 told_alike
@@ -115,6 +115,8 @@ def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) ->
             if on_progress:
                 on_progress(report.events)
     _compare(replayed, report)
+    if on_progress:
+        on_progress(report.events)
     # A row is made before it is written to, and may stay as it was made.
     unwritten = Q(version=0, allowed=F("untouched"), choice="default", last_event=None)
     untouched = Case(When(member=None, then=False), default=True, output_field=models.BooleanField())

@@ -28,6 +28,10 @@ def test_bulk__tiny__both_sides_change_every_row() -> None:
     assert "opt out 300: job / bare SQL" in table and "memory of the job" in table
 
 
+def test_verifying__few_pending_events__found_whole() -> None:
+    assert "verify 300 pending events" in bench("verifying", "--pending", "300")
+
+
 @pytest.mark.only_on("postgresql", reason="SQLite has no COPY")
 def test_imports__tiny__both_sides_bring_in_every_row() -> None:
     assert "import 300: command / COPY" in bench("imports", "--rows", "300")

@@ -5,6 +5,7 @@ a line for each row, in order of table and key; the last line has the SHA-256 of
 are spelled alike whichever database they come from, so the same state always gives the same file.
 """
 
+import base64
 import dataclasses
 import datetime as dt
 import hashlib
@@ -156,6 +157,7 @@ def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
         "DateTimeField": _spell_instant,
         "DateField": str,
         "JSONField": lambda value: json.loads(value) if isinstance(value, str) else value,
+        "BinaryField": lambda value: base64.b64encode(value).decode(),
     }
     return spellings.get(_kind(field))
 
@@ -272,8 +274,10 @@ class StateFile:
 
 
 @transaction.atomic
-def load_state(file: StateFile, on_rows: OnRows | None = None, *, without_keys: bool = False) -> Moved:
-    """Fill this empty installation.
+def load_state(
+    file: StateFile, on_rows: OnRows | None = None, *, on_verified: OnRows | None = None, without_keys: bool = False
+) -> Moved:
+    """Fill this empty installation; `on_verified` is told how many of its events are verified.
 
     Raises NotEmpty, BadFile, NotVerified, and KeysMissing unless `without_keys`, having changed nothing.
     """
@@ -298,7 +302,9 @@ def load_state(file: StateFile, on_rows: OnRows | None = None, *, without_keys: 
         for model in tables()
         if (here := _count(model)) != (there := file.counts[(table := model._meta.db_table)])
     ]
-    problems += verification.verify().problems
+    if on_verified:
+        on_verified(0)
+    problems += verification.verify(on_verified).problems
     if problems:
         raise NotVerified(problems)
     lost = moved_secrets.lost(file.keys)
@@ -345,6 +351,7 @@ def _reading(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
         "DateField": dt.date.fromisoformat,
         "DateTimeField": lambda value: connection.ops.adapt_datetimefield_value(dt.datetime.fromisoformat(value)),
         "JSONField": lambda value: json.dumps(value, ensure_ascii=False),
+        "BinaryField": lambda value: base64.b64decode(value, validate=True),
     }.get(_kind(field))
 
 

@@ -1,12 +1,19 @@
 """A portal with a bit of everything to be moved, and one that is as empty as after `migrate`."""
 
-from django.db import connection
+import uuid
+from typing import Any
 
-from accounts.models import ApiKey, Plan
+from allauth.mfa.totp.internal.auth import TOTP
+from django.db import connection, models
+from django.utils import timezone
+
+from accounts.fields import InstantField
+from accounts.models import ApiKey, Invitation, Organization, Plan, User
 from consent import ledger, triggers
 from consent.bulk import jobs, transfer
+from consent.bulk.imports import jobs as imports
 from consent.bulk.selection import Selection
-from consent.services import choices, locks
+from consent.services import choices, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast
 from tests.conftest import lift_triggers
@@ -57,3 +64,51 @@ def empty() -> None:
                 cursor.execute(f"DELETE FROM {model._meta.db_table}")
     Plan.objects.filter(key="le_chat_free").update(training_default="opted_in")
     triggers.install(connection)
+
+
+def fill_all() -> None:
+    """`fill`, and whatever that left empty: a row in every table, with values that are hard to spell."""
+    fill()
+    operator = User.objects.get(is_staff=True)
+    owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")
+    by: dict[str, Any] = {"actor": cast.Actor.from_user(operator, confirmed=True), "source": "admin"}
+    organizations.update_organization(organization=organization, external_id="labs", **by)
+    webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
+    TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    data = bytes(range(256)) + "é\\x00\n".encode()
+    imports.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
+    for model in transfer.tables():
+        if not model._base_manager.exists():
+            values = {field.name: _value(field) for field in model._meta.local_concrete_fields}
+            model._base_manager.create(**values | ({"invited_by": owner} if model is Invitation else {}))
+    ledger.sequence()
+    choices.choose(
+        surface=LE_CHAT_CONSOLE,
+        organization=organization,
+        choice="opted_in",
+        reason="Agreed",
+        version_required=False,
+        **by,
+    )
+
+
+def _value(field: "models.Field[Any, Any]") -> Any:
+    if field.null:
+        return None
+    if isinstance(field, models.ForeignKey):
+        return field.related_model._base_manager.first()  # type: ignore[union-attr]
+    if isinstance(field, models.EmailField):
+        return "x@move.example"
+    if field.choices:
+        return next(iter(field.choices))[0]
+    now = timezone.now().replace(microsecond=120)
+    return {
+        "UUIDField": uuid.uuid4(),
+        "CharField": "Ünïcode \\N\t“x”"[: field.max_length],
+        "TextField": "two\nlines\\",
+        "BooleanField": False,
+        "DateField": now.date(),
+        "DateTimeField": now,
+        "JSONField": {"é": [None, 1.5, "\\"]},
+        "BinaryField": b"\x00\\\xff",
+    }.get(field.get_internal_type(), now if isinstance(field, InstantField) else 1)

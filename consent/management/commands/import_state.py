@@ -8,6 +8,7 @@ from accounts.management.base import Failed, printable, table
 from consent.bulk import transfer
 from consent.bulk.files import BadFile
 from consent.management.base import ConsentCommand
+from consent.models import ConsentEvent
 
 
 class Command(ConsentCommand):
@@ -34,8 +35,7 @@ class Command(ConsentCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         file = transfer.StateFile(options["file"])
         try:
-            with self.progress(sum(file.counts.values()), "rows") as progress:
-                moved = transfer.load_state(file, progress.reach, without_keys=options["without_keys"])
+            moved = self._load(file, without_keys=options["without_keys"])
         except transfer.NotVerified as error:
             for problem in error.problems:
                 self.note(problem)
@@ -53,3 +53,15 @@ class Command(ConsentCommand):
         self.result(
             {"rows": moved.rows, "tables": moved.tables, "verified": True, "lost": list(moved.lost)}, text, options
         )
+
+    def _load(self, file: transfer.StateFile, *, without_keys: bool) -> transfer.Moved:
+        """Each event is read, and then verified."""
+        rows, events = sum(file.counts.values()), file.counts[ConsentEvent._meta.db_table]
+        with self.progress(rows + events, "rows read and events verified") as progress:
+
+            def verified(done: int) -> None:
+                progress.reach(rows + done, "verifying")
+
+            moved = transfer.load_state(file, progress.reach, on_verified=verified, without_keys=without_keys)
+            progress.reach(rows + events)
+        return moved
