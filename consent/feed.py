@@ -1,8 +1,12 @@
 """An event as others are told of it: by the API, in streams, and by webhooks."""
 
+import datetime as dt
 from typing import Any
 
-from .models import ConsentEvent
+from django.utils.translation import gettext as _
+
+from .event_catalogue import TEST
+from .models import ActorType, ConsentEvent, Source
 
 
 def payload(told: dict[str, Any]) -> dict[str, Any]:
@@ -17,7 +21,7 @@ def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, An
     return {
         "id": str(event.pk),
         "position": event.placed.position,
-        "recorded_at": event.recorded_at.isoformat().replace("+00:00", "Z"),
+        "recorded_at": _instant(event.recorded_at),
         "kind": event.kind,
         "organization": str(event.organization_id) if event.organization_id else None,
         "member": str(event.member_id) if event.member_id else None,
@@ -32,3 +36,24 @@ def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, An
         "reason": event.reason,
         "request_id": event.request_id,
     }
+
+
+def told_of_test(ident: str, at: dt.datetime, position: int, organization: object) -> dict[str, Any]:
+    """A message that is no event, in the shape of one: whoever reads events can read it, and knows it by its kind."""
+    nothing = ("member", "product", "surface", "before", "after", "target", "allowed")
+    return {
+        "id": ident,
+        "position": position,
+        "recorded_at": _instant(at),
+        "kind": TEST,
+        "organization": str(organization) if organization else None,
+        **dict.fromkeys(nothing),
+        "actor": {"type": ActorType.SYSTEM.value, "id": None, "label": _("the system")},
+        "source": Source.COMMAND.value,
+        "reason": "",
+        "request_id": "",
+    }
+
+
+def _instant(at: dt.datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -197,12 +197,15 @@ def _tell(suspended: Suspended, former: User) -> None:
         words = {"organization": organization, "what": what, "provider": settings.PROVIDER_NAME}
         subject = _("API keys or webhooks have been suspended")
         body = render_to_string("emails/suspended.txt", words)
-        for email in _readers(organization, former):
+        for email in readers(organization, former):
             send_mail(subject, body, None, [email])
 
 
-def _readers(organization: Organization | None, former: User) -> list[str]:
-    people = User.objects.filter(is_active=True).exclude(pk=former.pk).order_by("pk")
+def readers(organization: Organization | None, former: User | None = None) -> list[str]:
+    """The addresses of the owners, without one of the operators; not that of `former`."""
+    people = User.objects.filter(is_active=True).order_by("pk")
+    if former is not None:
+        people = people.exclude(pk=former.pk)
     if organization is not None:
         owners = Member.objects.active().filter(organization=organization, role=MemberRole.OWNER)
         if found := list(people.filter(pk__in=owners.values("user_id")).values_list("email", flat=True)):

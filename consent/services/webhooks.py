@@ -21,6 +21,7 @@ from ..webhooks import positions
 from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import current_key, previous_until, rotated
 from . import layers, trail
+from .credentials import readers
 from .errors import Invalid, Refused
 
 _PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
@@ -194,6 +195,16 @@ def _tell_owners(endpoint: WebhookEndpoint) -> None:
     body = render_to_string("emails/secret_rotated.txt", words)
     for email in owners.order_by("pk").values_list("user__email", flat=True):
         send_mail(_("A webhook needs its new signing secret"), body, None, [email])
+
+
+def tell_paused(endpoint: WebhookEndpoint, because: str) -> None:
+    """By e-mail: who answers for it; else the owners, without one the operators. In the transaction that pauses it."""
+    person = endpoint.created_by
+    told = [person.email] if person is not None and person.is_active else readers(endpoint.organization)
+    words = {"endpoint": endpoint, "why": PausedBecause(because).label, "provider": settings.PROVIDER_NAME}
+    body = render_to_string("emails/webhook_paused.txt", words)
+    for email in told:
+        send_mail(_("A webhook is paused"), body, None, [email])
 
 
 def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:

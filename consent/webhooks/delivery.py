@@ -22,14 +22,17 @@ from accounts.models import ApiKey
 
 from .. import actors, feed, ledger
 from ..models import ConsentEvent, EventKind, Source
-from ..services import credentials, trail
+from ..querysets import ConsentEventQuerySet
+from ..services import credentials, trail, webhooks
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
+from . import positions
 from .secrets import signatures
 from .sending import TOTAL, Answer, Sender, failed
 
 logger = logging.getLogger(__name__)
-# After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule.
-BACK_OFF = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600)
+# After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule, which outlasts a
+# weekend. Jitter makes each wait a little longer, never shorter.
+BACK_OFF = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.1
 LEASE = dt.timedelta(seconds=TOTAL * 2)
 _PAGE = 100  # events read at a time
@@ -112,27 +115,18 @@ class _Turn:
         self._note()
 
     def _events(self, head: int) -> list[ConsentEvent]:
-        rows = ConsentEvent.objects.all().placed().filter(
-            placed__position__gt=self._position, placed__position__lte=head
-        )  # fmt: skip
-        endpoint = self.endpoint
-        if endpoint.organization_id is not None:
-            rows = rows.filter(placed__organization=endpoint.organization_id).without_member_choices()
-        rows = rows.filter(kind__in=endpoint.kinds) if endpoint.kinds else rows.without_access()
-        page = list(rows[:_PAGE])
+        rows = _events_for(self.endpoint)
+        page = list(rows.filter(placed__position__gt=self._position, placed__position__lte=head)[:_PAGE])
         self._labels = actors.labels(page, self._viewer)
         return page
-
-    def _body(self, event: ConsentEvent) -> str:
-        told = feed.told(event, self._labels[event.pk], for_operator=self._viewer.is_operator)
-        return json.dumps(feed.payload(told), ensure_ascii=False)
 
     def _deliver(self, event: ConsentEvent) -> bool:
         """Whether it has arrived, and the next may go. Raises _Lost: nothing is sent once somebody stopped it (R18)."""
         if not self._mine().exists():
             raise _Lost
-        message_id = f"evt_{event.pk}"
-        answer = send(self.endpoint, self.sender, self._body(event), message_id)
+        message_id = _message_id(event)
+        body = _body(event, self._labels[event.pk], self._viewer)
+        answer = send(self.endpoint, self.sender, body, message_id)
         position = event.placed.position
         self._attempts.append(_attempt(self.endpoint, answer, position))
         if not answer.delivered:
@@ -165,6 +159,7 @@ class _Turn:
                     target=self.endpoint.pk,
                     after=changes["paused_because"],
                 )
+                webhooks.tell_paused(self.endpoint, changes["paused_because"])
             WebhookAttempt.objects.bulk_create(self._attempts)
         for name, value in changes.items():
             setattr(self.endpoint, name, value)
@@ -179,14 +174,33 @@ def _after_failure(endpoint: WebhookEndpoint, message_id: str, answer: Answer) -
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.GONE}
     if failures > len(BACK_OFF):
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.FAILING}
-    seconds = BACK_OFF[failures - 1] * _jitter(endpoint, message_id, failures)
+    # Not before the receiver asked for, and not sooner for being asked: that would use up the attempts in minutes.
+    seconds = max(BACK_OFF[failures - 1] * _jitter(endpoint, message_id, failures), answer.retry_after)
     return {"failures": failures, "next_attempt_at": ledger.clock() + dt.timedelta(seconds=seconds)}
 
 
 def _jitter(endpoint: WebhookEndpoint, message_id: str, failures: int) -> float:
-    """A factor around 1 that spreads load; always the same for the same failure, whatever else draws numbers."""
+    """A factor that spreads load; always the same for the same failure, whatever else draws numbers."""
     chance = random.Random(f"{endpoint.pk}:{message_id}:{failures}")  # noqa: S311  guards nothing
-    return chance.uniform(1 - JITTER, 1 + JITTER)
+    return chance.uniform(1, 1 + JITTER)
+
+
+def _events_for(endpoint: WebhookEndpoint) -> ConsentEventQuerySet:
+    """Those that the endpoint is told of, in the order of their positions."""
+    rows = ConsentEvent.objects.all().placed()
+    if endpoint.organization_id is not None:
+        rows = rows.filter(placed__organization=endpoint.organization_id).without_member_choices()
+    return rows.filter(kind__in=endpoint.kinds) if endpoint.kinds else rows.without_access()
+
+
+def _message_id(event: ConsentEvent) -> str:
+    """The same however often it is sent; without a full stop, which parts it from the rest of what is signed."""
+    return f"evt_{event.pk}"
+
+
+def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:
+    told = feed.told(event, label, for_operator=viewer.is_operator)
+    return json.dumps(feed.payload(told), ensure_ascii=False)
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
@@ -237,8 +251,11 @@ def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
     suspended = endpoint.paused_because == PausedBecause.SUSPENDED
     if suspended or (person is not None and not credentials.may_answer(person, endpoint)):
         return Answer(None, "not sent: the webhook is suspended", 0, "")
-    body = json.dumps({"kind": "test", "id": None, "position": None})
-    return send(endpoint, sender, body, f"test_{test.pk}")
+    message_id = f"test_{test.pk}"
+    # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
+    position = positions.told([endpoint], _viewer(endpoint))[endpoint.pk]
+    told = feed.told_of_test(message_id, test.at, position, endpoint.organization_id)
+    return send(endpoint, sender, json.dumps(feed.payload(told), ensure_ascii=False), message_id)
 
 
 def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:

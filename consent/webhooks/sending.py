@@ -1,6 +1,7 @@
 """One request to somebody else's server: checked when connecting, bounded in time and size, no redirects followed."""
 
 import dataclasses
+import re
 import ssl
 import time
 from collections.abc import Iterable
@@ -8,22 +9,25 @@ from typing import Any
 
 import httpcore
 from django.conf import settings
+from django.utils.http import parse_http_date_safe
 
 from .addresses import Refused, resolve
 
 CONNECT, READ, TOTAL = 5.0, 10.0, 15.0  # seconds
 LARGEST = 64 * 1024  # bytes of an answer that are read
+LONGEST_WAIT = 24 * 3600  # seconds that a receiver may ask for
 _KEPT = 200  # characters of it that are kept
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """`status` None: there was no answer, and `error` says why."""
+    """`status` None: there was no answer, and `error` says why. `retry_after`: seconds that were asked for, or 0."""
 
     status: int | None
     error: str
     latency_ms: int
     start: str
+    retry_after: int = 0
 
     @property
     def delivered(self) -> bool:
@@ -119,13 +123,13 @@ class Sender:
         begun = time.monotonic()
         self._deadline.at = begun + TOTAL
         try:
-            status, start = self._exchange(url, headers, body)
+            status, start, retry_after = self._exchange(url, headers, body)
         except Exception as error:  # whatever it is, it is an attempt that failed, and its webhook's page says why
             return failed(error, _since(begun))
         error_text = "it redirects, and redirects are not followed" if 300 <= status < 400 else ""
-        return Answer(status, error_text, _since(begun), start)
+        return Answer(status, error_text, _since(begun), start, retry_after)
 
-    def _exchange(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
+    def _exchange(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str, int]:
         timeouts = {"connect": CONNECT, "read": READ, "write": READ, "pool": CONNECT}
         sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
         with self._pool.stream("POST", url, headers=sent, content=body, extensions={"timeout": timeouts}) as response:
@@ -134,7 +138,20 @@ class Sender:
                 read += piece
                 if len(read) >= LARGEST:  # closing in the middle drops the connection
                     break
-        return response.status, _storable(bytes(read[: _KEPT * 4]).decode("utf-8", "replace"))
+        start = _storable(bytes(read[: _KEPT * 4]).decode("utf-8", "replace"))
+        return response.status, start, _retry_after(response.headers)
+
+
+def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Seconds, at most LONGEST_WAIT, by either form of Retry-After; 0 where it says neither, or the past."""
+    for name, value in headers:
+        if name.lower() == b"retry-after":
+            text = value.decode("latin-1").strip()
+            if re.fullmatch(r"[0-9]+", text):
+                return min(int(text[:9]), LONGEST_WAIT)
+            at = parse_http_date_safe(text)
+            return 0 if at is None else max(0, min(at - round(time.time()), LONGEST_WAIT))
+    return 0
 
 
 def _ssl_context() -> ssl.SSLContext:

@@ -1,6 +1,7 @@
 """Tests of webhooks: a worker sends them, one at a time for an organization, and no request waits for a receiver."""
 
 import ast
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,10 @@ from django.db import connection
 
 from accounts.access import Forbidden
 from consent import ledger
-from consent.services import webhooks
+from consent.services import organizations, webhooks
 from consent.services.errors import Refused
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks.delivery import LEASE, send_next_test
+from consent.webhooks.delivery import LEASE, deliver_next, send_next_test
 from consent.webhooks.sending import Sender
 from consent.webhooks.workers import Deliverers
 from tests.cast import Cast, make
@@ -86,6 +87,28 @@ def test_test__worker_died_in_the_middle__another_sends_it_once_its_lease_is_ove
     assert send_next_test(Sender())
     test.refresh_from_db()
     assert test.delivered and not test.waiting
+
+
+@pytest.mark.parametrize("everybody", [True, False])
+def test_test__body__in_the_shape_of_an_event_and_of_no_position_to_come(
+    cast: Cast, there: Receiver, everybody: bool
+) -> None:
+    endpoint = endpoint_of(cast, None if everybody else cast.labs, there)
+    organizations.update_organization(organization=cast.labs, country="SE", actor=cast.provider, source="admin")
+    ledger.sequence()
+    deliver_next(Sender())
+    webhooks.request_test(endpoint=endpoint, actor=cast.provider)
+    send_next_test(Sender())
+    event, test = there.events[-2:]
+    assert {name: type(value) for name, value in test.items() if value is not None and name != "actor"} == {
+        name: type(event[name]) for name in test if test[name] is not None and name != "actor"
+    }
+    assert list(test) == list(event) and set(test["actor"]) == set(event["actor"])
+    assert test["type"] == test["kind"] == "test" and test["timestamp"] == test["recorded_at"]
+    assert (test["position"], test["organization"]) == (event["position"], None if everybody else str(cast.labs.pk))
+    ids = [headers["webhook-id"] for headers, _body in there.got]
+    assert all(re.fullmatch(r"(evt|test)_[0-9]+", each) for each in ids) and len(set(ids)) == len(ids)
+    assert test["id"] == ids[-1]
 
 
 def test_test__webhook_deleted_meanwhile__nothing_is_left(cast: Cast, there: Receiver) -> None:

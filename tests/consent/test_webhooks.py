@@ -18,6 +18,7 @@ import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts.access import Actor, Forbidden
+from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.models import ConsentEvent
 from consent.services import choices, organizations, webhooks
@@ -195,6 +196,7 @@ def test_receiver__down_then_up__tried_again_later_and_nothing_skipped(cast: Cas
     assert (len(there.got), endpoint.failures, endpoint.status) == (1, 1, "active")
     wait = endpoint.next_attempt_at - ledger.clock()
     assert dt.timedelta(seconds=3) < wait < dt.timedelta(seconds=6)
+    assert not OutgoingMessage.objects.exists()
     deliver()
     assert len(there.got) == 1  # not before its time
     there.behave = receiving.ok
@@ -216,14 +218,17 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
         endpoint.refresh_from_db()
         waits.append(endpoint.next_attempt_at and (endpoint.next_attempt_at - ledger.clock()).total_seconds())
         due_now(endpoint)
-    assert [round(wait / seconds) for wait, seconds in zip(waits, delivery.BACK_OFF, strict=False)] == [1] * 6
-    assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "failing", 7)
+    steps = len(delivery.BACK_OFF)
+    assert [round(wait / seconds) for wait, seconds in zip(waits, delivery.BACK_OFF, strict=False)] == [1] * steps
+    assert sum(delivery.BACK_OFF) > dt.timedelta(days=3).total_seconds()
+    assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "failing", steps + 1)
+    assert len({headers["webhook-id"] for headers, _body in there.got}) == 1
     there.behave = receiving.ok
     deliver()
-    assert len(there.got) == 7
+    assert len(there.got) == steps + 1
     webhooks.update_endpoint(source="admin", endpoint=endpoint, actor=cast.provider, status="active")
     deliver()
-    assert len(there.got) == 8 and WebhookEndpoint.objects.get().position == ledger.head()
+    assert len(there.got) == steps + 2 and WebhookEndpoint.objects.get().position == ledger.head()
 
 
 def test_jitter__other_draws_in_between__the_same_for_the_same_failure_and_different_for_others() -> None:
@@ -247,6 +252,64 @@ def test_receiver__gone__paused_at_once(cast: Cast, there: Receiver) -> None:
     deliver()
     endpoint.refresh_from_db()
     assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "gone", 1)
+
+
+NOW = dt.datetime(2026, 11, 27, 18, tzinfo=dt.UTC)
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("header", "waits"),
+    [
+        ("120", 120), (" 120 ", 120), ("0120", 120), ("86400", DAY), ("86401", DAY), ("9" * 12, DAY), ("9" * 5000, DAY),
+        ("Fri, 27 Nov 2026 18:02:00 GMT", 120), ("Friday, 27-Nov-26 18:02:00 GMT", 120),
+        ("Fri Nov 27 18:02:00 2026", 120),
+        ("Mon, 30 Nov 2026 09:00:00 GMT", DAY), ("Fri, 31 Dec 9999 23:59:59 GMT", DAY),
+        # Sooner than the schedule has it, or nothing that can be read: the schedule.
+        ("1", 5), ("0", 5), ("-120", 5), ("120.5", 5), ("1e3", 5), ("soon", 5), ("", 5), ("\xb2", 5), ("120, 240", 5),
+        ("Fri, 27 Nov 2026 17:00:00 GMT", 5), ("Thu, 01 Jan 1970 00:00:00 GMT", 5), ("2026-11-27T18:02:00Z", 5),
+    ],
+)  # fmt: skip
+def test_receiver__says_when_to_come_back__not_tried_before_nor_later_than_a_day(
+    cast: Cast, there: Receiver, header: str, waits: int
+) -> None:
+    endpoint = endpoint_for(cast, there)
+    there.behave = receiving.saying(503, Retry_After=header)
+    happen(cast)
+    with time_machine.travel(NOW, tick=False):
+        deliver(rounds=1)
+    endpoint.refresh_from_db()
+    assert waits <= (endpoint.next_attempt_at - NOW).total_seconds() <= waits * (1 + delivery.JITTER)
+    assert endpoint.failures == 1
+
+
+@pytest.mark.parametrize("status", [410, 500])
+@pytest.mark.parametrize("whose", ["a person's", "the machine's", "everybody's"])
+def test_receiver__paused__told_by_mail_to_who_answers_for_it(
+    cast: Cast, there: Receiver, status: int, whose: str
+) -> None:
+    by = cast.provider if whose == "everybody's" else Actor.from_user(cast.admin, confirmed=True)
+    endpoint = webhooks.create_endpoint(
+        organization=None if whose == "everybody's" else cast.labs, url=there.url, actor=by, source="admin"
+    )
+    if whose == "the machine's":
+        WebhookEndpoint.objects.update(created_by=None)
+    there.behave = receiving.saying(status)
+    happen(cast)
+    WebhookEndpoint.objects.update(failures=len(delivery.BACK_OFF))
+    OutgoingMessage.objects.all().delete()
+    deliver(rounds=1)
+    told = {"a person's": cast.admin, "the machine's": cast.owner, "everybody's": cast.operator}[whose]
+    mail = OutgoingMessage.objects.get()
+    endpoint.refresh_from_db()
+    assert (
+        mail.recipient == told.email
+        and endpoint.url in mail.body
+        and endpoint.get_paused_because_display() in mail.body
+    )
+    assert endpoint.status == "paused" and "Go on" in mail.body
+    deliver(rounds=1)
+    assert OutgoingMessage.objects.count() == 1
 
 
 BAD = {
