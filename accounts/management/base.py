@@ -6,8 +6,10 @@ Exit codes: 0 done, 1 failed or refused, 2 the command line is wrong or the chan
 import datetime as dt
 import io
 import json
+import os
 import re
 import shutil
+import stat
 import sys
 import textwrap
 import time
@@ -122,6 +124,19 @@ class PortalCommand(BaseCommand):
 
     def add_format(self, parser: CommandParser) -> None:
         parser.add_argument("--format", choices=["table", "json"], default="table", help="of the result on stdout")
+
+    def add_plain(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--plain", action="store_true", help="CSV for programs: no byte-order mark, whatever it is written into"
+        )
+
+    def for_spreadsheets(self, options: Mapping[str, Any]) -> bool:
+        """Whether a CSV on stdout is kept as a file, which people open; what a pipe takes is read by programs."""
+        try:
+            kept = stat.S_ISREG(os.fstat(self.stdout.fileno()).st_mode)
+        except (OSError, AttributeError):
+            kept = False
+        return kept and not options["plain"]
 
     def actor(self, email: str) -> Actor:
         """The active operator with this address."""

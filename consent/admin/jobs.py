@@ -55,7 +55,7 @@ _SAID = {
 _PEOPLE = ("author", "author_key", "submitter", "approver")
 # Until it runs, a page shows what a job would do: to who wrote it, and to who is asked to approve it.
 _SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
-_FORMS = {"csv": (CSV, "text/csv"), "jsonl": (JSON_LINES, "application/x-ndjson")}
+_FORMS = {"csv": (CSV, "text/csv; charset=utf-8"), "jsonl": (JSON_LINES, "application/x-ndjson")}
 
 
 @admin.register(BulkJob)

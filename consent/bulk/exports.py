@@ -2,19 +2,23 @@
 
 import csv
 import datetime as dt
+import io
 import json
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from django.db import models
+from django.utils.formats import get_format
 
 from accounts.models import Binding, Member, Organization, Subscription
 
 from ..models import PrivacySetting
 from .formulas import guarded
 
-CSV, JSON_LINES = "csv", "jsonl"
+# CSV is for spreadsheets; PLAIN is the same for programs, without the mark and always with commas.
+CSV, PLAIN, JSON_LINES = "csv", "plain", "jsonl"
+_MARK = "\ufeff"
 _BATCH = 2_000
 _OF_ORGANIZATION = {"organization": "organization_id", "organization_external_id": "organization__external_id"}
 
@@ -65,7 +69,7 @@ class Out(Protocol):
 def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None = None) -> int:
     """All rows of one of TABLES in order of id; returns how many. The caller's transaction makes them one moment's."""
     model, columns = TABLES[what]
-    put = csv_writer(out, list(columns)) if form == CSV else json_writer(out, list(columns))
+    put = WRITERS[form](out, list(columns))
     done = 0
     rows = model._default_manager.order_by("pk").values_list(*columns.values())
     for row in rows.iterator(_BATCH):
@@ -84,10 +88,15 @@ def _spell(value: Any) -> Any:
     return str(value) if isinstance(value, uuid.UUID) else value
 
 
-def csv_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:
+Put = Callable[[Sequence[Any]], None]
+
+
+def csv_writer(out: Out, columns: list[str], separator: str = ",", mark: str = "") -> Put:
     """Writes the header; the function returned writes a row, with nothing in it that a spreadsheet would run."""
-    writer = csv.writer(out)
-    writer.writerow(columns)
+    header = io.StringIO(newline="")
+    csv.writer(header, delimiter=separator).writerow(columns)
+    out.write(mark + header.getvalue())
+    writer = csv.writer(out, delimiter=separator)
     return lambda values: writer.writerow([_cell(value) for value in values])
 
 
@@ -97,10 +106,25 @@ def _cell(value: Any) -> str:
     return guarded("" if value is None else str(value))
 
 
-def json_writer(out: Out, columns: list[str]) -> Callable[[Sequence[Any]], None]:
+def spreadsheet_writer(out: Out, columns: list[str]) -> Put:
+    """Like `csv_writer`, as a spreadsheet in the reader's language opens it by a double click.
+
+    A mark says that it is UTF-8; where the comma is that of decimals, semicolons separate.
+    """
+    return csv_writer(out, columns, ";" if get_format("DECIMAL_SEPARATOR") == "," else ",", _MARK)
+
+
+def json_writer(out: Out, columns: list[str]) -> Put:
     """The function returned writes a row, as an object a line."""
 
     def put(values: Sequence[Any]) -> None:
         out.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
     return put
+
+
+WRITERS: dict[str, Callable[[Out, list[str]], Put]] = {
+    CSV: spreadsheet_writer,
+    PLAIN: csv_writer,
+    JSON_LINES: json_writer,
+}

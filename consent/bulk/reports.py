@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..job_models import BulkJob, JobKind
 from . import rebinding, shapes
 from . import rows as job_rows
-from .exports import CSV, Out, csv_writer, json_writer
+from .exports import WRITERS, Out
 from .imports.preview import before_and_after, rows_with_setting
 
 _BATCH = 5_000
@@ -173,6 +173,6 @@ def _rebound(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
 def write_rows(job: BulkJob, out: Out, form: str, *, refused: bool) -> None:
     """As CSV or JSON Lines; the CSV goes back into a list of organizations. Of refused rows only what, and why."""
     columns = list(ListedRow._fields[: _REFUSED_COLUMNS if refused else None])
-    put = csv_writer(out, columns) if form == CSV else json_writer(out, columns)
+    put = WRITERS[form](out, columns)
     for row in listed_rows(job, refused=refused):
         put(row[: len(columns)])

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import Actor, Permission
 from accounts.models import Organization
 
-from ..bulk.exports import csv_writer, json_writer
+from ..bulk.exports import CSV, JSON_LINES, WRITERS, Put
 from ..models import ConsentEvent, Source
 from ..services.exports import Export, note_export
 from .forms import HistoryFilter
@@ -18,7 +18,7 @@ from .history import events_of, rows_of
 from .pages import organization_page
 
 COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject")
-_FORMS = {"csv": (csv_writer, "text/csv; charset=utf-8"), "jsonl": (json_writer, "application/jsonl; charset=utf-8")}
+_FORMS = {CSV: "text/csv; charset=utf-8", JSON_LINES: "application/jsonl; charset=utf-8"}
 _BATCH = 500
 
 
@@ -40,8 +40,9 @@ def _export(request: HttpRequest, actor: Actor, organization: Organization, form
     if request.method == "GET":
         noted = note_export(Export.HISTORY, organization=organization, actor=actor, source=Source.CONSOLE)
         found = found.filter(pk__lt=noted.pk)
-    content_type = _FORMS[form][1]
-    response = StreamingHttpResponse(_lines(found, actor, form), content_type=content_type)
+    out = _Lines()
+    put = WRITERS[form](out, list(COLUMNS))  # here, where the reader's language is known
+    response = StreamingHttpResponse(_lines(found, actor, out, put), content_type=_FORMS[form])
     name = f"history-{organization.pk}-{timezone.now():%Y-%m-%d}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -59,10 +60,8 @@ class _Lines(list[str]):
         return text
 
 
-def _lines(found: Any, actor: Actor, form: str) -> Iterator[str]:
+def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
     """Newest first, in steps by id: what is written meanwhile has a higher one and is not in the file."""
-    out = _Lines()
-    put = _FORMS[form][0](out, list(COLUMNS))
     after: int | None = None
     while True:
         rows = found if after is None else found.filter(pk__lt=after)

@@ -14,7 +14,7 @@ from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
 from consent.bulk import shapes, tidying
 from consent.bulk.csv_files import MissingColumn, open_table
-from consent.bulk.exports import CSV, JSON_LINES
+from consent.bulk.exports import CSV, JSON_LINES, PLAIN
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
@@ -58,6 +58,7 @@ class ImportCommand(JobCommand):
         parser.add_argument(
             "--problems", metavar="PATH", help="write all that is wrong into this new file (.csv, .jsonl)"
         )
+        self.add_plain(parser)
         parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
         parser.add_argument("--background", action="store_true", help="leave it to a worker, once the file is read")
         self.add_actor(parser)
@@ -163,7 +164,7 @@ class ImportCommand(JobCommand):
         if more > 0 and not options["problems"]:
             self.note(f"… and {more:,} more: --problems FILE has all of them.")
         if options["problems"]:
-            form = JSON_LINES if options["problems"].endswith(".jsonl") else CSV
+            form = JSON_LINES if options["problems"].endswith(".jsonl") else PLAIN if options["plain"] else CSV
             with new_file(options["problems"]) as out:
                 text = TextIOWrapper(out, "utf-8", newline="", write_through=True)
                 write_problems(job, text, form)

@@ -93,7 +93,7 @@ def test_import__mistakes__each_told_and_the_rest_imported(operator: Client) -> 
     for told in ("perhaps", "Write opted_out or opted_in", "Import 1 row, leave the bad ones out", "2 remarks"):
         assert told in page
     file = operator.get(url("consent_bulkjob_file", job.pk, "problems", "csv"))
-    rows = list(csv.DictReader(io.StringIO(b"".join(file.streaming_content).decode())))
+    rows = list(csv.DictReader(io.StringIO(b"".join(file.streaming_content).decode("utf-8-sig"))))
     assert [(row["row"], row["column"], row["value"]) for row in rows] == [
         ("2", "Training", "perhaps"),
         ("3", "Name", ""),

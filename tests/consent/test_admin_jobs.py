@@ -177,7 +177,7 @@ def test_job__passed_over__as_csv_and_json_lines(team: Team, author: Client, sec
     worked(job)
     assert "Organization opted out" in text_of(author.get(url("consent_bulkjob_change", job.pk)))
     files = [author.get(url("consent_bulkjob_file", job.pk, "refused", form)) for form in ("csv", "jsonl")]
-    texts = [b"".join(file.streaming_content).decode() for file in files]
+    texts = [b"".join(file.streaming_content).decode("utf-8-sig") for file in files]
     expected = {"row": "1", "organization": str(halls[0].pk), "refusal": "organization_opted_out"}
     [row] = csv.DictReader(io.StringIO(texts[0]))
     assert {name: row[name] for name in expected} == expected

@@ -143,7 +143,7 @@ def test_export__to_a_file__private_and_never_over_another(made: Cast, tmp_path:
 
 def test_export__to_a_packed_file__unpacks_to_the_same(made: Cast, tmp_path: Path) -> None:
     path = tmp_path / "choices.csv.gz"
-    assert run("export", "choices", str(path)).code == 0
+    assert run("export", "choices", str(path), "--plain").code == 0
     assert gzip.decompress(path.read_bytes()).decode().splitlines() == run("export", "choices").out.splitlines()
 
 

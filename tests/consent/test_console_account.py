@@ -93,7 +93,7 @@ def test_key__of_another_organization__not_found(cast: Cast) -> None:
 def exported(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200 and "attachment" in answer["Content-Disposition"]
-    return b"".join(answer).decode()  # type: ignore[arg-type]
+    return b"".join(answer).decode("utf-8-sig")  # type: ignore[arg-type]
 
 
 def test_history_export__both_forms__every_event_newest_first(cast: Cast) -> None:

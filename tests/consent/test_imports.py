@@ -254,7 +254,7 @@ def test_import__a_mistake_of_each_kind_in_a_hundred_rows__each_named_and_the_re
     options += ["--reference", "None is attested", "--skip-bad", "--problems", str(problems), "--format", "json"]
     result = run("import_organizations", str(path), *options)
     assert (result.code, counts(result)) == (0, {"created": 4_950, "bad": 50})
-    told = list(csv.DictReader(problems.open(newline="")))
+    told = list(csv.DictReader(problems.open(newline="", encoding="utf-8-sig")))
     assert [int(each["row"]) for each in told] == [n + 2 for n in mistaken]
     assert all(each["remedy"] for each in told)
     assert {mistaken[int(each["row"]) - 2]: each["column"] for each in told} == {

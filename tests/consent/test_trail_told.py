@@ -108,7 +108,7 @@ def test_overview__tells_of_data__not_of_access(cast: Cast) -> None:
 def test_history_export__noted__and_not_in_its_own_file(cast: Cast) -> None:
     client = signed_in(cast, "auditor")
     first, second = (
-        list(csv.DictReader(io.StringIO(b"".join(client.get(url(cast, "history") + "csv/")).decode())))  # type: ignore[arg-type]
+        list(csv.DictReader(io.StringIO(b"".join(client.get(url(cast, "history") + "csv/")).decode("utf-8-sig"))))  # type: ignore[arg-type]
         for _turn in range(2)
     )
     assert "access.data_exported" not in {row["what"] for row in first}

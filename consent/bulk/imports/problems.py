@@ -1,14 +1,14 @@
 """What is wrong with the rows of an import, for people who mend the file: as CSV or JSON Lines, streamed."""
 
 from ...job_models import BulkJob
-from ..exports import CSV, Out, csv_writer, json_writer
+from ..exports import WRITERS, Out
 
 COLUMNS = ["row", "column", "value", "remedy", "kind"]
 
 
 def write_problems(job: BulkJob, out: Out, form: str) -> None:
     """All of them, in order of the file."""
-    put = csv_writer(out, COLUMNS) if form == CSV else json_writer(out, COLUMNS)
+    put = WRITERS[form](out, COLUMNS)
     found = job.problems.order_by("line", "pk").values_list("line", "column", "value", "remedy", "kind")
     for row in found.iterator(2_000):
         put(row)

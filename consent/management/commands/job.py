@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
 from consent.bulk import engine, jobs
-from consent.bulk.exports import CSV
+from consent.bulk.exports import CSV, PLAIN
 from consent.bulk.reports import listed_rows, write_rows
 from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand, job_data, what_it_would_do
@@ -54,6 +54,7 @@ class Command(JobCommand):
         listed.add_argument("id", metavar="ID")
         listed.add_argument("--refused", action="store_true", help="only those that were refused")
         listed.add_argument("--format", choices=["csv", "json"], default="csv")
+        self.add_plain(listed)
 
     def _add_verb(self, verbs: Any, name: str, words: str) -> CommandParser:
         parser: CommandParser = verbs.add_parser(name, help=words)
@@ -114,7 +115,8 @@ class Command(JobCommand):
             self.note(f"{job.cursor:,} of {job.matched:,} rows are done; refusals are known of those alone.")
         note_export(Export.JOB_ROWS, organization=None, actor=Actor.system(), source=Source.COMMAND, target=job.pk)
         if options["format"] == "csv":
-            write_rows(job, self.stdout, CSV, refused=options["refused"])
+            form = CSV if self.for_spreadsheets(options) else PLAIN
+            write_rows(job, self.stdout, form, refused=options["refused"])
             return
         between = "["
         for row in listed_rows(job, refused=options["refused"]):
