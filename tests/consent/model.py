@@ -32,7 +32,7 @@ class Fact:
 
 @dataclass
 class Person:
-    """A member: joinings, leavings, own choices."""
+    """A member: joinings, leavings, changes of role, own choices."""
 
     facts: list[Fact] = field(default_factory=list)
 
@@ -49,8 +49,8 @@ class Person:
         return said.value if said else ""
 
     def role(self) -> str:
-        joined = _last(self.facts, FOREVER, "joined")
-        return joined.value if joined else ""
+        given = _last(self.facts, FOREVER, "joined", "role")
+        return given.value if given else ""
 
     def stayed(self, first: dt.datetime, last: dt.datetime) -> bool:
         """Was a member at `first`, and has not joined anew until `last`: leaving takes nothing back."""
