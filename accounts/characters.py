@@ -19,6 +19,7 @@ _OF_NAMES = re.compile(r"[\u034f\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U00
 _ORDINARY_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 # What steers a terminal, turns the direction of text, or is half a character; beginnings of lines are named apart.
 _DECEPTIVE = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Unusable(ValueError):
@@ -66,6 +67,11 @@ def tidy(text: str) -> str:
 def refuse_hidden_in_name(text: str) -> None:
     """As `refuse_unseen`, but for what names are written with, spaces included. Raises Unusable."""
     _refuse(text, lambda each: is_unseen(each) and not each.isspace() and not _OF_NAMES.match(each))
+
+
+def storable(text: str) -> str:
+    """As databases and pages can hold it: half a character, and NUL, have a sign in their place."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def has_visible(text: str) -> bool:

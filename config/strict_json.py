@@ -7,6 +7,7 @@ Of a name that an object has twice, readers keep the last value, or the first: `
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
@@ -16,13 +17,22 @@ class NotJson(ValueError):
     """Why a text can't be read, for people."""
 
 
-def loads(text: str | bytes) -> Any:
-    """Raises NotJson for what is no JSON in UTF-8, is nested too deep, or has a name twice in one object."""
+def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> Any:
+    """Raises NotJson for what is no JSON in UTF-8, is nested too deep, or has a name twice in one object.
+
+    `number` makes something of each number as it is written, NaN and Infinity included; then none is refused here.
+    """
     decoded = _decoded(text) if isinstance(text, bytes) else text
     if decoded.startswith("\ufeff"):
         raise NotJson(_("it begins with a byte order mark; leave that out"))
     try:
-        return json.loads(decoded, parse_constant=_refuse_constant, parse_float=_float, object_pairs_hook=_object)
+        return json.loads(
+            decoded,
+            parse_int=number,
+            parse_float=number or _float,
+            parse_constant=number or _refuse_constant,
+            object_pairs_hook=_object,
+        )
     except RecursionError:
         raise NotJson(_("it is nested too deep")) from None
     except json.JSONDecodeError as error:

@@ -99,6 +99,9 @@ class PortalCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
+            for value in options.values():
+                if isinstance(value, str) and not os.path.lexists(value):  # names of files may be any bytes
+                    value.encode()
             return super().execute(*args, **options)
         except KeyboardInterrupt:
             raise Failed(f"Stopped. {self.done_so_far}") from None

@@ -10,12 +10,15 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.characters import storable
 from accounts.models import OrganizationKind, Plan
 
+from ..bulk import encodings
 from ..bulk.csv_files import TableFile
 from ..bulk.files import BadFile
 from ..bulk.imports import jobs as imports
 from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns
+from ..bulk.imports.parsing import shown
 from ..import_models import ImportFile, ImportTable
 from ..job_models import BulkJob
 from ..models import Source
@@ -24,23 +27,40 @@ from ..services.errors import Invalid
 from .base import actor_of, attempt
 from .forms import OperatorForm, reason_field, refuse_too_large
 
-_ENCODINGS = [("", _("As its bytes say")), ("utf-8", "UTF-8"), ("cp1252", "Windows-1252"), ("latin-1", "Latin-1")]
+_ENCODINGS = [("", _("As its bytes say")), *encodings.CHOICES.items()]
+_SEPARATORS = [
+    ("", _("As header and rows say")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
+]  # fmt: skip
 
 
 class UploadForm(OperatorForm):
     table = forms.ChoiceField(label=_("What it has"), choices=ImportTable.choices)
     file = forms.FileField(
         label=_("File"),
-        help_text=_("CSV (comma, semicolon or tab) or JSON Lines, packed by gzip too; of any size."),
+        help_text=_("CSV or JSON Lines, packed by gzip too; of any size. Separator and encoding can be chosen next."),
     )
+
+
+class ReadingForm(OperatorForm):
+    """How the file is read: what is guessed can be corrected here."""
+
+    encoding = forms.ChoiceField(label=_("Encoding"), choices=_ENCODINGS, required=False)
+    separator = forms.ChoiceField(label=_("Between the values"), choices=_SEPARATORS, required=False)
+
+    @classmethod
+    def chosen(cls, data: Any) -> tuple[str, str]:
+        """What of the data is a choice, '' for what is none."""
+        form = cls(data)
+        form.is_valid()
+        return form.cleaned_data.get("encoding", ""), form.cleaned_data.get("separator", "")
 
 
 class ColumnsForm(OperatorForm):
     """Which column holds what, and what holds for all rows."""
 
-    def __init__(self, data: Any, *, table: str, columns: list[str], guess: bool = True) -> None:
-        guessed = guess_columns(table, columns) if guess else {}
-        super().__init__(data, initial={f"column_{name}": column for name, column in guessed.items()})
+    def __init__(self, data: Any, *, table: str, columns: list[str], reading: tuple[str, str] = ("", "")) -> None:
+        guessed = {f"column_{name}": column for name, column in guess_columns(table, columns).items()}
+        super().__init__(data, initial=guessed | dict(zip(("encoding", "separator"), reading, strict=True)))
         choices = [("", _("None")), *((column, column) for column in columns)]
         for field in FIELDS[table]:
             label = _("%(field)s (needed)") % {"field": field.label} if field.required else field.label
@@ -55,7 +75,9 @@ class ColumnsForm(OperatorForm):
             max_length=200,
             help_text=_("Where an attested start can be looked up; needed with one."),
         )
-        self.fields["encoding"] = forms.ChoiceField(label=_("Encoding"), choices=_ENCODINGS, required=False)
+        for name, offered in (("encoding", _ENCODINGS), ("separator", _SEPARATORS)):
+            hidden = forms.HiddenInput()
+            self.fields[name] = forms.ChoiceField(choices=offered, required=False, widget=hidden)
 
     def _add_of_organizations(self) -> None:
         self.fields["plans"] = forms.MultipleChoiceField(
@@ -109,21 +131,22 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
     """Map the columns of an uploaded file, seeing its first rows; then a job reads it."""
     file = imports.uploaded_file(file_id, actor_of(request))
     sent = request.POST if request.method == "POST" else None
-    encoding = (sent or request.GET).get("encoding", "")
+    chosen = ReadingForm.chosen(sent or request.GET)
+    reading = ReadingForm(initial=dict(zip(ReadingForm.base_fields, chosen, strict=True)))
     try:
-        table, first = imports.peek(file, encoding if encoding in dict(_ENCODINGS) else "")
+        table, first = imports.peek(file, *chosen)
     except BadFile as error:
-        context = {"file": file, "bad": str(error)}
+        context = {"file": file, "bad": storable(str(error)), "reading": reading}
         return _screen(site, request, "admin/import/bad.html", context, title=gettext("Import"), status=400)
-    form = ColumnsForm(sent, table=file.table, columns=list(table.columns))
+    form = ColumnsForm(sent, table=file.table, columns=list(table.columns), reading=chosen)
     status = 200
     if sent is not None:
         made = attempt(form, lambda data: _prepared(request, form, file, table, data))
         if made.done:
             return redirect("admin:consent_bulkjob_change", made.result.pk)
         status = made.status
-    rows = [[row.get(column, "") for column in table.columns] for row in first]
-    context = {"form": form, "file": file, "columns": table.columns, "rows": rows}
+    rows = [([shown(each.values.get(column, "")) for column in table.columns], each.problem) for each in first]
+    context = {"form": form, "file": file, "columns": table.columns, "rows": rows, "reading": reading, "table": table}
     title = gettext("Import of %(file)s") % {"file": file.name}
     return _screen(site, request, "admin/import/columns.html", context, title=title, status=status)
 
@@ -138,7 +161,7 @@ def _prepared(
         name=file.name,
         reason=data["reason"],
         reference=data["reference"],
-        **{imports.ENCODING: data["encoding"] or table.encoding, imports.FILE: str(file.pk)},
+        **{imports.ENCODING: str(table.encoding), imports.SEPARATOR: table.separator, imports.FILE: str(file.pk)},
     )
 
 

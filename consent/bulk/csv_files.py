@@ -5,20 +5,27 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Collection, Iterator
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
 
+from accounts.characters import is_unseen
 from config import strict_json
 
-from .encodings import find_encoding
+from .encodings import Encoding, find_encoding
 from .files import BadFile, open_file
 from .formulas import unguarded
 
-_SEPARATORS = ",;\t|"
-_EXCEL_HINT = re.compile(r"sep=(.)\r?\n?")
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_EXCEL_HINT = re.compile(r'\ufeff?("?)[sS][eE][pP]=(.)\1[,;\t|]*\s*')
+_JSON_ARRAY = re.compile(r'\[\s*[\[{"\]]')
+# Rows that are looked at to tell the separator.
+_SAMPLE = 20
+_NO_TEXT = "It is no text. Write a text, a whole number, true or false."
 
 
 class MissingColumn(BadFile):
@@ -27,21 +34,38 @@ class MissingColumn(BadFile):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """`row` is the line of the file where it starts, a header's being 1; `problem` says why it has no values."""
+    """`row` is the line of the file where it starts, a header's being 1; `problem` says why it has no values.
+
+    `faults`: column → why just that value can't be read.
+    """
 
     row: int
     values: dict[str, str]
     problem: str = ""
+    faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def problem_with(self, *columns: str) -> str:
+        """Why the row can't be read, as far as these columns are asked for; '' where it can."""
+        return self.problem or next((f"“{name}”: {self.faults[name]}" for name in columns if name in self.faults), "")
+
+
+def column_name(text: str) -> str:
+    """What a column is called: as it looks, for files come with marks that nobody sees in their first line."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    seen = "".join(" " if each.isspace() else "" if is_unseen(each) else each for each in text)
+    return unicodedata.normalize("NFC", seen).strip()
 
 
 class TableFile:
     """A file read record by record, as often as wanted, values trimmed. Raises BadFile."""
 
     columns: list[str]
+    separator = ""
 
     def __init__(self, path: str, encoding: str | None) -> None:
         self._path = path
-        self.encoding = find_encoding(path, encoding)
+        self.encoding = encoding if isinstance(encoding, Encoding) else find_encoding(path, encoding)
 
     def require(self, *columns: str) -> None:
         """Raise MissingColumn for the first of these columns that the file doesn't have."""
@@ -59,11 +83,15 @@ class TableFile:
 
 
 class _Lines:
-    """The lines of a file, of which no row takes more than ROW_KB, whatever it is made of: it would fill the memory."""
+    """The lines of a file, of which no row takes more than ROW_KB, whatever it is made of: it would fill the memory.
+
+    `row` is the line that the present row starts at, and `taken` what has been read of it.
+    """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text, self._limit = text, settings.ROW_KB << 10
-        self._number, self._row, self._taken = 0, 1, 0
+        self._number, self.row = 0, 1
+        self._size, self.taken = 0, list[str]()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -75,90 +103,125 @@ class _Lines:
 
     def readline(self) -> str:
         """'' at the end. Raises BadFile."""
-        line = self._text.readline(self._limit - self._taken + 1)
+        line = self._text.readline(self._limit - self._size + 1)
         self._number += 1
-        self._taken += len(line)
-        if self._taken > self._limit:
+        self._size += len(line)
+        if self._size > self._limit:
             remedy = "Is a quote or a line end missing there?"
-            raise BadFile(f"row {self._row}: longer than {settings.ROW_KB} KiB. {remedy} ROW_KB allows more.")
+            raise BadFile(f"row {self.row}: longer than {settings.ROW_KB} KiB. {remedy} ROW_KB allows more.")
+        self.taken.append(line)
         return line
 
     def next_row(self) -> None:
         """What follows belongs to another row."""
-        self._row, self._taken = self._number + 1, 0
+        self.row, self._size = self._number + 1, 0
+        self.taken.clear()
 
 
-def open_table(path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> TableFile:
-    """JSON Lines where the first line is an object, else CSV. Raises BadFile."""
-    with open_file(path) as data:
-        start = data.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(b"{"):
-        return JsonLinesFile(path, encoding=encoding)
-    return CsvFile(path, wanted=wanted, encoding=encoding)
+def open_table(
+    path: str, *, wanted: Collection[str] = (), encoding: str | None = None, separator: str = ""
+) -> TableFile:
+    """JSON Lines where the file begins with an object, else CSV. `encoding`, `separator`: told from the file where
+    they are not given; `wanted` columns help with that. Raises BadFile.
+    """
+    found = find_encoding(path, encoding)
+    with open_file(path) as data, io.TextIOWrapper(data, found) as text:
+        start = text.read(1000).lstrip("\ufeff \t\r\n")
+    if not separator and start.startswith("{"):
+        return JsonLinesFile(path, encoding=found)
+    if not separator and _JSON_ARRAY.match(start):
+        raise BadFile("This is one JSON array. Write one object a line, without brackets or commas around them.")
+    return CsvFile(path, wanted=wanted, encoding=found, separator=separator)
+
+
+def parse_separator(text: str) -> str:
+    """The character that a name or a spelling of it means, '' for ''. Raises BadFile."""
+    named = {name: separator for separator, name in SEPARATORS.items()} | {"\\t": "\t", "": ""}
+    separator = named.get(text.lower(), text)
+    if separator and (len(separator) != 1 or separator in '"\r\n' or (is_unseen(separator) and separator != "\t")):
+        raise BadFile(f"“{text[:40]}” is no separator. Name comma, semicolon, tab, pipe, or one character.")
+    return separator
 
 
 class CsvFile(TableFile):
-    def __init__(self, path: str, *, wanted: Collection[str] = (), encoding: str | None = None) -> None:
+    def __init__(
+        self, path: str, *, wanted: Collection[str] = (), encoding: str | None = None, separator: str = ""
+    ) -> None:
         """`wanted` are columns that the file should have: they tell which separator it uses."""
         super().__init__(path, encoding)
         with self._open() as lines:
-            first = lines.readline()
-        hint = _EXCEL_HINT.fullmatch(first)
+            hint = _EXCEL_HINT.fullmatch(lines.readline())
         self._lines_before_header = 1 if hint else 0
-        self.separator = hint[1] if hint else self._guess_separator(wanted)
-        self.columns = self._header(self.separator)
+        self.separator = separator or (hint[2] if hint else self._guess_separator(wanted))
+        self.columns = _columns(next(self._rows(self.separator), (0, []))[1])
         self._check_columns()
 
     def __iter__(self) -> Iterator[Record]:
-        with self._open() as lines:
-            for _line in range(self._lines_before_header):
-                lines.readline()
-                lines.next_row()
-            reader = csv.reader(lines, delimiter=self.separator, strict=True)
-            row = 1 + self._lines_before_header
-            try:
-                for number, cells in enumerate(reader):
-                    lines.next_row()
-                    if number and any(map(str.strip, cells)):
-                        yield self._record(row, cells)
-                    row = reader.line_num + 1 + self._lines_before_header
-            except csv.Error as error:
-                raise BadFile(_unreadable(row, error)) from error
+        rows = self._rows(self.separator)
+        next(rows, None)
+        for row, cells in rows:
+            if any(map(str.strip, cells)):
+                yield self._record(row, cells)
 
     def _record(self, row: int, cells: list[str]) -> Record:
-        values = [unguarded(cell.strip()).strip() for cell in cells]
         width = len(self.columns)
+        if self.columns[0] in cells[0] and _columns(cells) == self.columns:
+            return Record(row, {}, "repeats the first line, which names the columns. Remove it")
+        values = [unguarded(cell.strip()).strip() for cell in cells]
         if len(values) != width and (any(values[width:]) or len(values) < width):
             problem = f"has {len(values)} values, but there are {width} columns; put values with a separator in quotes"
             return Record(row, {}, problem)
         return Record(row, dict(zip(self.columns, values, strict=False)))
 
-    def _header(self, separator: str) -> list[str]:
+    def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
+        """Each row with the line that it starts at, the header's first."""
         with self._open() as lines:
             for _line in range(self._lines_before_header):
                 lines.readline()
                 lines.next_row()
-            try:
-                cells = next(csv.reader(lines, delimiter=separator, strict=True), [])
-            except csv.Error as error:
-                raise BadFile(_unreadable(1 + self._lines_before_header, error)) from error
-        columns = [cell.strip() for cell in cells]
-        while columns and not columns[-1]:
-            columns.pop()  # a separator at the end of every line makes no column
-        return columns
+            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+            cells: list[str] | None
+            while True:
+                try:
+                    cells = next(reader, None)
+                except csv.Error as error:
+                    cells = _spaced_quotes(lines, separator)
+                    if cells is None:
+                        raise BadFile(_unreadable(lines.row, error)) from error
+                if cells is None:
+                    return
+                row = lines.row
+                lines.next_row()
+                yield row, cells
 
     def _guess_separator(self, wanted: Collection[str]) -> str:
-        """The one under which most of the wanted columns are there, then most columns at all."""
-        headers: dict[str, list[str]] = {}
+        """By the wanted columns; then by whether the rows have as many values as the header, and by how many."""
+        samples: dict[str, list[list[str]]] = {}
         failure: BadFile | None = None
-        for separator in _SEPARATORS:
+        for separator in SEPARATORS:
             try:
-                headers[separator] = self._header(separator)
+                samples[separator] = [cells for _row, cells in islice(self._rows(separator), 1)]
             except BadFile as error:
                 failure = failure or error
-        if failure and not headers:
+                continue
+            samples[separator] += self._sample(separator)
+        if failure and not samples:
             raise failure
-        return max(headers, key=lambda separator: (len({*wanted} & {*headers[separator]}), len(headers[separator])))
+        several = [separator for separator, sample in samples.items() if sample and len(_columns(sample[0])) > 1]
+        if not several:
+            return _told_by_rows(samples)
+        return max(several, key=lambda separator: _fitness(samples[separator], wanted))
+
+    def _sample(self, separator: str) -> list[list[str]]:
+        """The first rows after the header; an empty one stands for what can't be read so."""
+        found: list[list[str]] = []
+        try:
+            for _row, cells in islice(self._rows(separator), 1, _SAMPLE + 1):
+                if any(map(str.strip, cells)):
+                    found.append(cells)
+        except BadFile:
+            found.append([])
+        return found
 
     def _check_columns(self) -> None:
         if not self.columns:
@@ -168,46 +231,119 @@ class CsvFile(TableFile):
                 raise BadFile(f"Two columns are named “{column}”. Rename one.")
 
 
+def _columns(cells: Sequence[str]) -> list[str]:
+    columns = [column_name(cell) for cell in cells]
+    while columns and not columns[-1]:
+        columns.pop()  # a separator at the end of every line makes no column
+    return columns
+
+
+def _fitness(sample: Sequence[Sequence[str]], wanted: Collection[str]) -> tuple[int, float, int]:
+    header, *rows = sample
+    columns = _columns(header)
+    fitting = sum(len(row) >= len(columns) and not any(map(str.strip, row[len(columns) :])) for row in rows)
+    return len({*wanted} & {*columns}), fitting / len(rows) if rows else 1.0, len(columns)
+
+
+def _told_by_rows(samples: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """The header has one column, whatever the separator.
+
+    If rows agree on several values, it is a bad header, and each row is to be a bad one; else one that they don't have.
+    """
+    widths = {separator: {len(row) for row in sample[1:]} for separator, sample in samples.items()}
+    several = [each for each, found in widths.items() if len(found) == 1 and max(found) > 1]
+    single = [each for each, found in widths.items() if found <= {1}]
+    return [*several, *single, *widths][0]
+
+
+def _spaced_quotes(lines: _Lines, separator: str) -> list[str] | None:
+    """The row that the reader of Python could not read, with space around its quoted values; None if it isn't that."""
+    space = r"[^\S\r\n]" if separator != "\t" else r"[^\S\r\n\t]"
+    end = rf"(?={re.escape(separator)}|\r?\n?\Z|\r\Z)"
+    quoted = re.compile(rf'{space}*"([^"]*(?:""[^"]*)*)"{space}*{end}')
+    plain = re.compile(rf'({space}*(?!{space}|")[^\r\n{re.escape(separator)}]*){end}')
+    for _line in range(_SAMPLE):
+        text, cells, place = "".join(lines.taken), list[str](), 0
+        while found := quoted.match(text, place) or plain.match(text, place):
+            cells.append(found[1].replace('""', '"') if found.re is quoted else found[1])
+            place = found.end() + 1
+            if place > len(text.rstrip("\r\n")):
+                return cells
+        if text.count('"') % 2 == 0 or not lines.readline():
+            break
+    return None
+
+
 class JsonLinesFile(TableFile):
     """An object a line; its columns are the names in the first one, and a name left out is an empty value."""
 
     def __init__(self, path: str, *, encoding: str | None = None) -> None:
         super().__init__(path, encoding)
+        self._names: dict[str, str] = {}
         first = next(self._objects(), None)
         if first is None or not isinstance(first[1], dict):
             problem = first[2] if first and first[2] else "is no JSON object"
             raise BadFile(f"The first line {problem}. Write one object a line.")
-        self.columns = list(first[1])
+        self.columns = list(dict.fromkeys(map(column_name, first[1])))
+        if len(self.columns) < len(first[1]):
+            raise BadFile("The first line has two names that look the same. Rename one.")
 
     def __iter__(self) -> Iterator[Record]:
         known = set(self.columns)
         for row, found, problem in self._objects():
             if not isinstance(found, dict):
                 yield Record(row, {}, problem or "is no JSON object; write one object a line")
-            elif unknown := next((name for name in found if name not in known), None):
-                yield Record(row, {}, f"has a name “{unknown[:80]}”, which the first row has not")
+                continue
+            named = {self._name(name): value for name, value in found.items()}
+            if unknown := [name for name in named if name not in known]:
+                names = ", ".join(f"“{name[:80]}”" for name in unknown[:5])
+                yield Record(row, {}, f"has a name {names}, which the first row has not")
+            elif len(named) < len(found):
+                yield Record(row, {}, "has two names that look the same")
             else:
-                yield self._record(row, found)
+                yield self._record(row, named)
 
-    def _record(self, row: int, found: dict[str, Any]) -> Record:
-        values = {}
+    def _name(self, name: str) -> str:
+        """As the column is called; nearly all rows have the same names."""
+        if name not in self._names and len(self._names) < 1_000:
+            self._names[name] = column_name(name)
+        return self._names.get(name) or column_name(name)
+
+    def _record(self, row: int, found: Mapping[str, Any]) -> Record:
+        values, faults = {}, {}
         for column in self.columns:
             value = found.get(column)
-            if isinstance(value, dict | list | float):
-                return Record(row, {}, f"has in “{column}” what is no text; write texts, whole numbers, true or false")
-            values[column] = json.dumps(value) if isinstance(value, bool) else str("" if value is None else value)
-        return Record(row, {column: value.strip() for column, value in values.items()})
+            if isinstance(value, dict | list | _Number):
+                faults[column] = _NO_TEXT
+                value = value.text if isinstance(value, _Number) else "{…}" if isinstance(value, dict) else "[…]"
+            values[column] = (
+                json.dumps(value) if isinstance(value, bool) else str("" if value is None else value)
+            ).strip()
+        return Record(row, values, faults=faults)
 
     def _objects(self) -> Iterator[tuple[int, object, str]]:
         """Row, what its line says, and why that is no JSON where it is none."""
         with self._open() as lines:
             for row, line in enumerate(lines, start=1):
                 lines.next_row()
-                if line.strip():
+                if text := line.strip(" \t\r\n\ufeff"):
                     try:
-                        yield row, strict_json.loads(line), ""
+                        found = strict_json.loads(text, number=_number)
                     except ValueError as error:
                         yield row, None, f"is no JSON: {error}"
+                    else:
+                        yield row, found, ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Number:
+    """A number that is no whole one, as it is written: it has no one spelling that an id could have."""
+
+    text: str
+
+
+def _number(text: str) -> str | _Number:
+    return text if text.removeprefix("-").isdecimal() else _Number(text)
 
 
 def _unreadable(row: int, error: csv.Error) -> str:

@@ -55,8 +55,8 @@ def read_file(path: str) -> Iterator[Rebinding | Fault]:
         if column not in file.columns:
             raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
     for record in file:
-        if record.problem:
-            yield _fault(record.row, "", record.problem)
+        if problem := record.problem_with(*COLUMNS):
+            yield _fault(record.row, "", problem)
         else:
             yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
 

@@ -186,8 +186,9 @@ class ListFile:
 
     def _wish(self, record: Record) -> Wish | Fault:
         ident, choice = record.values.get(self._column, ""), ""
-        if not ident:
-            what = record.problem or _("is empty")
+        unread = record.problem_with(self._column, _CHOICE_COLUMN)
+        if not ident or unread:
+            what = unread or _("is empty")
             return self._fault(record, self._column, _("%(what)s. Mend or remove it.") % {"what": what})
         if self.has_choices:
             text = record.values[_CHOICE_COLUMN]

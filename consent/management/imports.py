@@ -13,7 +13,7 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
 from consent.bulk import shapes, tidying
-from consent.bulk.csv_files import MissingColumn, open_table
+from consent.bulk.csv_files import MissingColumn, column_name, open_table, parse_separator
 from consent.bulk.exports import CSV, JSON_LINES, PLAIN
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
@@ -53,7 +53,13 @@ class ImportCommand(JobCommand):
         self.add_table_arguments(parser)
         parser.add_argument("--reason", default="", help="kept in the ledger; needed where the file opts in")
         parser.add_argument("--reference", default="", help="where an attested since can be looked up")
-        parser.add_argument("--encoding", help="of the file, where it can't be told from its bytes")
+        parser.add_argument(
+            "--encoding", help="of the file, where it can't be told from its bytes: utf-16, cp1251, shift_jis, …"
+        )
+        parser.add_argument(
+            "--separator", default="", metavar="CHARACTER",
+            help="between the values of CSV: comma, semicolon, tab, pipe or the character; else header and rows tell",
+        )  # fmt: skip
         parser.add_argument("--skip-bad", action="store_true", help="import the good rows, though there are bad ones")
         parser.add_argument(
             "--problems", metavar="PATH", help="write all that is wrong into this new file (.csv, .jsonl)"
@@ -92,7 +98,8 @@ class ImportCommand(JobCommand):
     def _read(self, path: str, actor: Actor, options: dict[str, Any]) -> BulkJob:
         given = _columns(options["map"], self.table)
         try:
-            file = open_table(path, wanted=given.values(), encoding=options["encoding"])
+            separator = parse_separator(options["separator"])
+            file = open_table(path, wanted=given.values(), encoding=options["encoding"], separator=separator)
             file.require(*options["ignore"])
             there = [column for column in file.columns if column not in options["ignore"]]
             columns = self._completed(given, there)
@@ -101,9 +108,10 @@ class ImportCommand(JobCommand):
             raise Misuse(f"--map: {error}") from error
         except BadFile as error:
             raise Failed(f"{error} Nothing was written.") from error
-        if file.encoding == "cp1252":
-            self.note("The file is not UTF-8; it is read as Windows-1252 (--encoding names another).")
-        more = {imports.ENCODING: file.encoding}
+        if file.encoding.doubtful:
+            what = "is not UTF-8" if file.encoding == "cp1252" else "does not say its encoding"
+            self.note(f"The file {what}; it is read as {file.encoding.label} (--encoding names another).")
+        more = {imports.ENCODING: str(file.encoding), imports.SEPARATOR: file.separator}
         try:
             job = imports.prepare(
                 plan=self._checked(self.import_plan(columns, options)),
@@ -212,7 +220,7 @@ def _columns(pairs: list[str], which: ImportTable) -> dict[str, str]:
     known = [field.name for field in FIELDS[which]]
     columns: dict[str, str] = {}
     for pair in pairs:
-        field, equals, column = (part.strip() for part in pair.partition("="))
+        field, equals, column = (column_name(part) for part in pair.partition("="))
         if not (equals and column) or field not in known:
             raise Misuse(f"--map: “{pair}” is not FIELD=COLUMN; the fields are {', '.join(known)}.")
         if field in columns:

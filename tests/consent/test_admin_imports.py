@@ -243,3 +243,78 @@ def test_import__whoever_is_no_operator__kept_out(team: Team, operator: Client, 
     assert send(client, HALLS).status_code == client.get(place).status_code == expected
     assert client.post(place, MAPPED).status_code == expected
     assert database() == before
+
+
+# --- How a file is read: what is guessed can be corrected -------------------------------------------------------------
+
+SEPARATED = "Name, legal;Country, ISO;Id\nHall A;FR;a\nHall B;DE;b\n"
+IN_THREE = {"column_name": "Name, legal", "column_external_id": "Id", "plans": ["le_chat_free"], "kind": "team"}
+
+
+def test_columns__separator__told_from_the_rows_and_the_same_when_read(operator: Client) -> None:
+    page = operator.get(send(operator, SEPARATED)["Location"])
+    assert page.context["table"].columns == ["Name, legal", "Country, ISO", "Id"]
+    job = mapped(operator, SEPARATED, IN_THREE)
+    assert (job.preview, job.selection["separator"]) == ({"change": 2}, ";")
+
+
+def test_columns__another_separator_chosen__shown_and_read_so(operator: Client) -> None:
+    text = "Name,Id,Training\nHall A;x,a,\n"
+    place = send(operator, text)["Location"]
+    shown = operator.get(place, {"separator": ";"})
+    assert shown.context["table"].columns == ["Name,Id,Training"]
+    assert shown.context["form"]["separator"].value() == ";" and shown.context["reading"]["separator"].value() == ";"
+    assert operator.get(place, {"separator": "no", "encoding": "no"}).context["table"].columns[0] == "Name"
+    before = database()
+    assert operator.post(place, MAPPED | {"separator": "no"}).status_code == 400 and database() == before
+    job = mapped(operator, SEPARATED, {**MAPPED, "column_name": "Name", "column_external_id": "legal;Country",
+                                       "column_choice": "", "separator": ","})  # fmt: skip
+    assert job.selection["separator"] == "," and job.preview == {"bad": 2, "change": 0}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("cp1251", "Зал"), ("cp932", "髙島①"), ("utf-16-le", "Зал"), ("utf-16", "é"), ("koi8-r", "Зал"), ("cp1252", "é")],
+)
+def test_columns__encoding_chosen__names_as_they_are(operator: Client, encoding: str, name: str) -> None:
+    data = f"Name,Id,Training\n{name},a,\n".encode(encoding)
+    page = operator.get(send(operator, data)["Location"], {"encoding": encoding})
+    assert name in page.content.decode()
+    run(operator, mapped(operator, data, MAPPED | {"encoding": encoding}))
+    assert Organization.objects.get().name == name
+
+
+@pytest.mark.parametrize(("encoding", "doubtful"), [("cp1251", True), ("utf-8", False), ("utf-16", False)])
+def test_columns__doubtful_guess__said(operator: Client, encoding: str, doubtful: bool) -> None:
+    page = operator.get(send(operator, "Name,Id\nЗал,a\n".encode(encoding))["Location"]).content.decode()
+    assert ("say for certain which encoding" in page) == doubtful
+
+
+def test_columns__file_that_the_guess_can_not_read__encoding_can_be_chosen(operator: Client) -> None:
+    place = send(operator, "Name,Id\n髙、島,a\n".encode("cp932"))["Location"]
+    refused = operator.get(place)
+    assert refused.status_code == 400 and 'name="encoding"' in refused.content.decode()
+    assert "髙、島" in operator.get(place, {"encoding": "cp932"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"Name": "Half\\ud83d", "Id": "x"}',
+        '{"Name": "N\\u0000", "Id": "x"}',
+        '{"Name": ' + "[" * 10_000 + "]" * 10_000 + "}",
+        '{"Name": 1e400, "Id": "x"}',
+        '{"Name": "H\\ud83d\\ud83d", "Id": "\\udc00"}',
+        '{"Name": "A", "\\ud83d": "x"}',
+        "[1]",
+    ],
+    ids=lambda line: line[:30],
+)
+def test_import__value_that_is_no_text__bad_row_and_the_others_go_on(operator: Client, line: str) -> None:
+    for lines in (f'{{"Name": "Good", "Id": "g"}}\n{line}\n', f'{{"Name": "Good", "Id": "g"}}\n{line}'):
+        page = operator.get(send(operator, lines)["Location"])
+        assert page.status_code == 200 and "Good" in page.content.decode()
+        job = mapped(operator, lines, MAPPED | {"column_choice": ""})
+        assert (job.status, job.preview["bad"], job.preview["change"]) == ("previewed", 1, 1), job.error
+        assert job.problems.values_list("line", flat=True).distinct().get() == 2
+        assert page_of(operator, job)

@@ -85,7 +85,6 @@ def test_csv_file__named_encoding__used(make: Make) -> None:
         (b"A,A\n1,2\n", None, "Two columns are named “A”"),
         ("é\né\né\n".encode() + b"\xe9\n", None, "line 4, where there is a byte 0xe9"),
         (b"A\n\x81\n", None, "not cp1252"),
-        (b"A\n1\x002\n", None, "NUL"),
         (b"A\n1\n", "klingon", "no encoding “klingon”"),
         (b"A\n\xff\n", "utf-8", "The file is not utf-8"),
         (b'"A\n1\n', None, "row 1"),

@@ -7,6 +7,7 @@ import logging
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, NotFound, Permission, require
+from accounts.characters import storable
 from accounts.fields import parse_id
 from accounts.models import User
 
@@ -25,7 +27,7 @@ from ...rules import Choice
 from ...services import layers
 from ...services.errors import Invalid
 from .. import shapes
-from ..csv_files import TableFile, open_table
+from ..csv_files import Record, TableFile, open_table
 from ..engine import LostLease
 from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
@@ -44,7 +46,7 @@ _PART = 1 << 20
 _PEEKED = 4  # parts of a file that are looked at to choose columns by
 # Longer than the longest statement about a file of any size that people have.
 _LEASE = dt.timedelta(minutes=2)
-ENCODING, FILE = "encoding", "file"
+ENCODING, SEPARATOR, FILE = "encoding", "separator", "file"  # of the job's selection
 
 
 def prepare(
@@ -111,7 +113,12 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
         if on_rows:
             on_rows(rows)
 
-    file = open_table(path, wanted=plan.columns.values(), encoding=job.selection.get(ENCODING) or None)
+    file = open_table(
+        path,
+        wanted=plan.columns.values(),
+        encoding=job.selection.get(ENCODING) or None,
+        separator=job.selection.get(SEPARATOR) or "",
+    )
     loosens = stage(job, file, plan, reached)
     _keep(job)
     if plan.table == ImportTable.ORGANIZATIONS:
@@ -186,18 +193,13 @@ def as_path(file: ImportFile, into: str) -> str:
     return str(path)
 
 
-def peek(file: ImportFile, encoding: str = "") -> tuple[TableFile, list[dict[str, str]]]:
+def peek(file: ImportFile, encoding: str = "", separator: str = "") -> tuple[TableFile, list[Record]]:
     """The file's columns and its first rows, to choose by: from its beginning alone, however long. Raises BadFile."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beginning"
         path.write_bytes(_beginning(file))
-        table = open_table(str(path), encoding=encoding or None)
-        first = []
-        for record in table:
-            first.append(record.values)
-            if len(first) == 5:
-                break
-        return table, first
+        table = open_table(str(path), encoding=encoding or None, separator=separator)
+        return table, list(islice(table, 5))
 
 
 def _beginning(file: ImportFile) -> bytes:
@@ -256,7 +258,7 @@ def _file_of(job: BulkJob) -> ImportFile:
 def give_up(job: BulkJob, why: str) -> None:
     """The file can't be read: the job is over, and says so; unless another process reads it by now."""
     BulkJob.objects.filter(pk=job.pk, status=JobStatus.READING, fence=job.fence).update(
-        status=JobStatus.CANCELLED, error=why[:500], finished_at=ledger.clock(), leased_until=None
+        status=JobStatus.CANCELLED, error=storable(why)[:500], finished_at=ledger.clock(), leased_until=None
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
+from accounts.characters import storable
 from accounts.fields import new_id, parse_id, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
@@ -72,7 +73,7 @@ Values = Mapping[str, str]
 
 def shown(value: str) -> str:
     """As much of a value as a problem keeps of it."""
-    return value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    return storable(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
 
 
 class Parser:
@@ -94,6 +95,9 @@ class Parser:
         if record.problem:
             return Problem(record.row, "", "", record.problem[:500])
         found = record.values
+        for column, remedy in record.faults.items():
+            if column in self._plan.columns.values():
+                return Problem(record.row, column, shown(found[column]), remedy)
         try:
             return self._parse(record.row, {field: found[column] for field, column in self._columns})
         except Invalid as error:

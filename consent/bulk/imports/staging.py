@@ -12,6 +12,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Count
 
+from accounts.characters import storable
+
 from ... import ledger
 from ...import_models import ImportProblem, ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
@@ -155,14 +157,9 @@ def keep_problems(job: BulkJob, problems: Sequence[Problem]) -> None:
     """What there is to say about rows of the job."""
     if problems:
         kept: Iterator[tuple[Value, ...]] = (
-            (job.pk, each.line, *[_storable(text) for text in each[1:]]) for each in problems
+            (job.pk, each.line, *[storable(text) for text in each[1:]]) for each in problems
         )
         load(ImportProblem._meta.db_table, _PROBLEM_COLUMNS, kept)
-
-
-def _storable(text: str) -> str:
-    """As databases can hold it; what is longer is cut there to what each column holds anyway."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def counts(job: BulkJob) -> dict[str, int]:

@@ -19,7 +19,7 @@ class Command(ImportCommand):
     table = ImportTable.ORGANIZATIONS
     made = "created"
     help = (
-        "Create organizations from a file: CSV (comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252) or JSON Lines, "
+        "Create organizations from a file: CSV (any separator and encoding) or JSON Lines, "
         "of any size. Of organizations that are there already only opt-outs apply; other differences are reported. "
         "Safe to run again. Opt-ins, and starts that are attested, wait for a second operator."
     )
