@@ -270,7 +270,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "consent.api.openapi.Bodies",
     # `?format=` is an unknown parameter like any other.
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -278,17 +278,21 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Training Consent Portal",
-    "DESCRIPTION": "Whether data may be used to train models: asked, chosen, proven.",
+    "DESCRIPTION": "Whether data may be used to train models: asked, chosen, proven. It changes only by adding.",
     "VERSION": "1",
+    "LICENSE": {"name": "Internal use only", "identifier": "LicenseRef-Internal"},
+    "CONTACT": {"name": "The operators of this portal"},
+    "SERVERS": [{"url": "/", "description": "This portal."}],
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": False,
+    "COMPONENT_SPLIT_PATCH": False,
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "PREPROCESSING_HOOKS": ["consent.api.openapi.prepare"],
     "POSTPROCESSING_HOOKS": ["consent.api.openapi.finish"],
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
 LOGGING = {

@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from consent.api import authzen, metrics, openapi, service
+from consent.api import authzen, metrics, schema_views, service
 from consent.console.home import home, organizations
 from consent.console.invitations import invitation
 
@@ -22,8 +22,8 @@ urlpatterns = [
     path("", include("consent.console.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("consent.api.urls")),
-    path("api/schema/", openapi.Schema.as_view(), name="schema"),
-    path("api/docs/", openapi.Docs.as_view(), name="docs"),
+    path("api/schema/", schema_views.Schema.as_view(), name="schema"),
+    path("api/docs/", schema_views.Docs.as_view(), name="docs"),
     path("api", problems.no_such_path),
     path("api/", problems.no_such_path),
     path("api/<path:_path>", problems.no_such_path),

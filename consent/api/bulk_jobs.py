@@ -35,11 +35,6 @@ from .bulk_serializers import (
 from .idempotency import idempotent
 from .serializers import ReasonInput
 
-VERBS: dict[str, Callable[..., BulkJob]] = {
-    "pause": jobs.pause,
-    "resume": jobs.resume,
-    "cancel": jobs.cancel,
-}
 _PREVIEWED = ("surface", "choice", "reason", "select")
 
 
@@ -165,12 +160,26 @@ class BulkJobRows(JobView):
 
 
 class BulkJobVerb(JobView):
-    verb = ""  # of VERBS
+    """`act` takes a job and an actor, and returns the job."""
+
+    act: Callable[..., BulkJob]
 
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         self.body(NothingInput)
-        return Response(BulkJobOutput(VERBS[self.verb](job=of, actor=self.actor)).data)
+        return Response(BulkJobOutput(self.act(job=of, actor=self.actor)).data)
+
+
+class BulkJobPause(BulkJobVerb):
+    act = staticmethod(jobs.pause)
+
+
+class BulkJobResume(BulkJobVerb):
+    act = staticmethod(jobs.resume)
+
+
+class BulkJobCancel(BulkJobVerb):
+    act = staticmethod(jobs.cancel)
 
 
 class BulkJobApproval(JobView):

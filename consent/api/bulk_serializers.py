@@ -1,72 +1,140 @@
-"""What the API takes and shows of bulk jobs."""
+"""What the API takes and shows of bulk jobs, in its readers' words."""
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.external_ids import LENGTH
+from accounts.models import Organization, User
+
 from ..bulk import engine
-from ..bulk.reports import ListedRow, SampleRow, numbers
+from ..bulk.reports import numbers
+from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
-from ..rules import Choice
+from ..models import Choice, ReasonCode
 from ..surfaces import SURFACES
-from .fields import Input, Instant, Json, OneOf, Text
+from .fields import Input, Instant, Json, OneOf, OneOfOrNull, Output, Text, TextOrNull
+from .serializers import IDENT, PLAN_KEY, OptionalReason
+from .vocabularies import CONSENT
+
+DIGEST = "^[0-9a-f]{64}$"
+# More than a body of a megabyte can hold.
+MOST = 100_000
+_USED = "Whether the organization's side {} its data be used; null where it has none."
+
+
+class PersonOutput(Output):
+    about = "Somebody who answers for a step of a job."
+
+    id = serializers.UUIDField(help_text="The person's id.")
+    label = serializers.CharField(help_text="A name to show.")  # type: ignore[assignment]
+    api_key = serializers.UUIDField(allow_null=True, help_text="The id of their key by which it came; null: in person.")
+
+
+def _person(user: User, key: Any = None) -> dict[str, str | None]:
+    return {"id": str(user.pk), "label": user.name or user.email, "api_key": str(key) if key else None}
+
+
+class Selection(Input):
+    about = (
+        "Which organizations: all given parts must hold, of each part any value. A single text counts as a list of one."
+    )
+
+    everything = serializers.BooleanField(required=False, help_text="`true`, alone: all organizations.")
+    plan = serializers.ListField(
+        child=Text(longest=PLAN_KEY),
+        max_length=100,
+        required=False,
+        help_text="With one of these plans of the surface's product.",
+    )
+    kind = serializers.ListField(
+        child=OneOf(choices=Organization.Kind.values), max_length=10, required=False, help_text="Of these kinds."
+    )
+    country = serializers.ListField(
+        child=Text(longest=2),
+        max_length=300,
+        required=False,
+        help_text="In these countries, by two letters of ISO 3166-1.",
+    )
+    status = serializers.ListField(
+        child=OneOf(choices=Organization.Status.values),
+        max_length=10,
+        required=False,
+        help_text="With an account of this status.",
+    )
+    choice = serializers.ListField(
+        child=OneOf(choices=Choice.values), max_length=10, required=False, help_text="That chose so."
+    )
+    reason = serializers.ListField(
+        child=OneOf(choices=ReasonCode.values),
+        max_length=50,
+        required=False,
+        help_text="Whose setting is in effect for this reason.",
+    )
+    organizations = serializers.ListField(
+        child=Text(longest=IDENT), max_length=MOST, required=False, help_text="These, by id or `external:` id."
+    )
+    created_from = Instant(required=False, help_text="Made at this instant or later.")
+    created_until = Instant(required=False, help_text="Made before this instant.")
+
+
+@extend_schema_field(Selection)
+class SelectionField(Json):
+    """As `Selection` reads it."""
 
 
 class RebindingInput(Input):
-    """An external id, and whom it is to mean: an organization, or a member of it."""
+    about = "An external id, and whom it is to mean: an organization, or a member of it."
 
-    external_id = Text()
-    organization = Text()
-    member = Text(required=False, allow_null=True)
+    external_id = Text(longest=LENGTH, help_text="The external id, as it is.")
+    organization = Text(longest=IDENT, help_text="The organization, by id or `external:` id.")
+    member = Text(
+        required=False,
+        allow_null=True,
+        longest=IDENT,
+        help_text="The member of it, by id or `external:` id; null: the organization itself.",
+    )
 
 
-class BulkJobOutput(serializers.Serializer[Any]):
-    """Counts are the preview's until the job runs; `rate` is rows a second, `eta` seconds to go."""
+class BulkJobOutput(Output):
+    """Counts are the preview's until the job runs."""
 
-    id = serializers.CharField()
-    kind = serializers.CharField()
-    status = serializers.CharField()
-    surface = serializers.SerializerMethodField()
-    plan = serializers.SerializerMethodField()
-    table = serializers.SerializerMethodField()
-    choice = serializers.SerializerMethodField()
-    reason = serializers.CharField()
-    select = serializers.JSONField(source="selection")
-    undoes = serializers.SerializerMethodField()
-    loosens = serializers.BooleanField()
-    digest = serializers.CharField()
-    matched = serializers.IntegerField()
-    processed = serializers.IntegerField()
-    changed = serializers.SerializerMethodField()
-    unchanged = serializers.SerializerMethodField()
-    refused = serializers.SerializerMethodField()
-    refused_because = serializers.SerializerMethodField()
-    rate = serializers.SerializerMethodField()
-    eta = serializers.SerializerMethodField()
-    author = serializers.SerializerMethodField()
-    submitter = serializers.SerializerMethodField()
-    approver = serializers.SerializerMethodField()
-    created_at = Instant()
-    submitted_at = Instant(allow_null=True)
-    approved_at = Instant(allow_null=True)
-    started_at = Instant(allow_null=True)
-    finished_at = Instant(allow_null=True)
-    error = serializers.SerializerMethodField()
+    about = "A change of many organizations at once: previewed, perhaps approved, run by a worker."
 
-    def get_surface(self, job: BulkJob) -> str | None:
-        return job.surface or None
-
-    def get_plan(self, job: BulkJob) -> str | None:
-        return job.plan or None
-
-    def get_table(self, job: BulkJob) -> str | None:
-        return job.table or None
-
-    def get_choice(self, job: BulkJob) -> str | None:
-        return job.wanted or None
-
-    def get_undoes(self, job: BulkJob) -> str | None:
-        return str(job.undoes_id) if job.undoes_id else None
+    id = serializers.UUIDField(help_text="Its id.")
+    kind = OneOf(choices=JobKind.values, help_text="What it changes.")
+    status = OneOf(choices=JobStatus.values, help_text="How far it is.")
+    surface = OneOfOrNull(choices=list(SURFACES), help_text="Where it chooses; null for other kinds of jobs.")
+    plan = TextOrNull(help_text="The plan whose default it changes; null for other kinds of jobs.")
+    table = OneOfOrNull(choices=ImportTable.values, help_text="What an import fills; null for other kinds of jobs.")
+    choice = OneOfOrNull(choices=CONSENT, source="wanted", help_text="What is to be; null where each row has its own.")
+    reason = serializers.CharField(help_text="The reason that was given; empty where none was.")
+    select = SelectionField(source="selection", help_text="Which organizations it was made for.")
+    undoes = serializers.UUIDField(
+        source="undoes_id", allow_null=True, help_text="The job that it takes back; null where it takes none back."
+    )
+    loosens = serializers.BooleanField(
+        help_text="Whether it lets any data be used that is not used now; then it waits for a second operator."
+    )
+    digest = serializers.CharField(help_text="What names exactly this preview: run and approve the job by it.")
+    matched = serializers.IntegerField(help_text="Its rows.")
+    processed = serializers.IntegerField(help_text="Rows that are done.")
+    changed = serializers.SerializerMethodField(help_text="Rows that were changed; until it runs: that would be.")
+    unchanged = serializers.SerializerMethodField(help_text="Rows that are so already.")
+    refused = serializers.SerializerMethodField(help_text="Rows that are passed over.")
+    refused_because = serializers.SerializerMethodField(help_text="The same, counted by reason.")
+    rate = serializers.SerializerMethodField(help_text="Rows a second.")
+    eta = serializers.SerializerMethodField(help_text="Seconds to go; null where that is not known.")
+    author = serializers.SerializerMethodField(help_text="Who made it.")
+    submitter = serializers.SerializerMethodField(help_text="Who had it run; null until somebody has.")
+    approver = serializers.SerializerMethodField(help_text="The second operator; null until one has approved it.")
+    created_at = Instant(help_text="When it was previewed.")
+    submitted_at = Instant(allow_null=True, help_text="When somebody had it run; null until then.")
+    approved_at = Instant(allow_null=True, help_text="When it was approved; null until then.")
+    started_at = Instant(allow_null=True, help_text="When a worker began; null until then.")
+    finished_at = Instant(allow_null=True, help_text="When it was over; null until then.")
+    error = TextOrNull(help_text="Why it failed; null where it has not.")
 
     def get_changed(self, job: BulkJob) -> int:
         return numbers(job).changed
@@ -87,126 +155,129 @@ class BulkJobOutput(serializers.Serializer[Any]):
         eta = engine.progress(job).eta
         return None if eta is None else round(eta, 1)
 
+    @extend_schema_field(PersonOutput)
     def get_author(self, job: BulkJob) -> dict[str, str | None]:
-        """Who answers for it; `api_key` where it came by a key of theirs."""
-        key = str(job.author_key_id) if job.author_key_id else None
-        return {"id": str(job.author_id), "label": job.author.name or job.author.email, "api_key": key}
+        return _person(job.author, job.author_key_id)
 
+    @extend_schema_field(PersonOutput(allow_null=True))
     def get_submitter(self, job: BulkJob) -> dict[str, str | None] | None:
-        if job.submitter is None:
-            return None
-        key = str(job.submitter_key_id) if job.submitter_key_id else None
-        return {"id": str(job.submitter_id), "label": job.submitter.name or job.submitter.email, "api_key": key}
+        return _person(job.submitter, job.submitter_key_id) if job.submitter else None
 
-    def get_approver(self, job: BulkJob) -> dict[str, str] | None:
-        if job.approver is None:
-            return None
-        return {"id": str(job.approver_id), "label": job.approver.name or job.approver.email}
-
-    def get_error(self, job: BulkJob) -> str | None:
-        return job.error or None
+    @extend_schema_field(PersonOutput(allow_null=True))
+    def get_approver(self, job: BulkJob) -> dict[str, str | None] | None:
+        return _person(job.approver) if job.approver else None
 
 
-class SummaryOutput(serializers.Serializer[Any]):
-    """Rows that are alike; `used_…`: whether the organization's side lets its data be used."""
+class SummaryOutput(Output):
+    about = "Rows of a preview that are alike, counted."
 
-    plan = serializers.CharField()
-    before = serializers.CharField()
-    after = serializers.CharField()
-    used_before = serializers.BooleanField(allow_null=True)
-    used_after = serializers.BooleanField(allow_null=True)
-    outcome = serializers.CharField()
-    count = serializers.IntegerField()
-    # Of an import alone.
-    attested = serializers.BooleanField(required=False)
-    loosens = serializers.BooleanField(required=False)
+    plan = serializers.CharField(help_text="Their plan, by its key; empty: none.")
+    before = serializers.CharField(help_text="What they are now.")
+    after = serializers.CharField(help_text="What they would be.")
+    used_before = serializers.BooleanField(allow_null=True, help_text=_USED.format("lets"))
+    used_after = serializers.BooleanField(allow_null=True, help_text=_USED.format("would let"))
+    outcome = serializers.CharField(help_text="`change`, `same`, or why they are passed over.")
+    count = serializers.IntegerField(help_text="How many rows are so.")
+    attested = serializers.BooleanField(
+        required=False, help_text="Of an import: whether they say since when it has been so."
+    )
+    loosens = serializers.BooleanField(
+        required=False, help_text="Of an import: whether they let data be used that is not used now."
+    )
 
 
-class SampleOutput(serializers.Serializer[Any]):
+class SampleOutput(Output):
     """A `reports.SampleRow`."""
 
-    organization = serializers.CharField()
-    external_id = serializers.SerializerMethodField()
-    name = serializers.CharField()
-    before = serializers.CharField()
-    after = serializers.CharField()
-    used_before = serializers.BooleanField(allow_null=True)
-    used_after = serializers.BooleanField(allow_null=True)
-    outcome = serializers.CharField()
+    about = "A row of a preview, as an example."
 
-    def get_external_id(self, row: SampleRow) -> str | None:
-        return row.external_id or None
+    organization = serializers.CharField(help_text="The organization's id; of one to be made, empty.")
+    external_id = TextOrNull(help_text="Your own id of it; null where there is none.")
+    name = serializers.CharField(help_text="Its name.")
+    before = serializers.CharField(help_text="What it is now.")
+    after = serializers.CharField(help_text="What it would be.")
+    used_before = serializers.BooleanField(allow_null=True, help_text=_USED.format("lets"))
+    used_after = serializers.BooleanField(allow_null=True, help_text=_USED.format("would let"))
+    outcome = serializers.CharField(help_text="`change`, `same`, or why it is passed over.")
 
 
-class BulkJobRowOutput(serializers.Serializer[Any]):
+class BulkJobPreview(BulkJobOutput):
+    about = "A bulk job; until it runs, with what it would do."
+
+    summary = SummaryOutput(
+        many=True,
+        required=False,
+        help_text="Until it runs: its rows, counted by plan and by what they are and would be.",
+    )
+    sample = SampleOutput(many=True, required=False, help_text="Until it runs: some of its rows.")
+
+
+class BulkJobRowOutput(Output):
     """A `reports.ListedRow`; what it is now and would be is there until the job runs."""
 
-    row = serializers.IntegerField()
-    organization = serializers.CharField()
-    member = serializers.SerializerMethodField()
-    external_id = serializers.SerializerMethodField()
-    choice = serializers.SerializerMethodField()
-    refusal = serializers.SerializerMethodField()
-    name = serializers.CharField()
-    plan = serializers.SerializerMethodField()
-    before = serializers.SerializerMethodField()
-    after = serializers.SerializerMethodField()
-    used_before = serializers.BooleanField(allow_null=True)
-    used_after = serializers.BooleanField(allow_null=True)
-    since = serializers.SerializerMethodField()
+    about = "A row of a bulk job."
 
-    def get_member(self, row: ListedRow) -> str | None:
-        return row.member or None
-
-    def get_external_id(self, row: ListedRow) -> str | None:
-        return row.external_id or None
-
-    def get_choice(self, row: ListedRow) -> str | None:
-        return row.choice or None
-
-    def get_refusal(self, row: ListedRow) -> str | None:
-        return row.refusal or None
-
-    def get_plan(self, row: ListedRow) -> str | None:
-        return row.plan or None
-
-    def get_before(self, row: ListedRow) -> str | None:
-        return row.before or None
-
-    def get_after(self, row: ListedRow) -> str | None:
-        return row.after or None
-
-    def get_since(self, row: ListedRow) -> str | None:
-        return row.since or None
+    row = serializers.IntegerField(help_text="Its number, from 1.")
+    organization = serializers.CharField(help_text="The organization's id; of one to be made, empty.")
+    member = TextOrNull(help_text="The member whom an external id is to mean; null for other kinds of jobs.")
+    external_id = TextOrNull(help_text="Your own id; null where there is none.")
+    choice = TextOrNull(help_text="What it is to be; null where the row says nothing of it.")
+    refusal = TextOrNull(help_text="Why it is passed over; null where it is not.")
+    name = serializers.CharField(help_text="The organization's name.")
+    plan = TextOrNull(help_text="Its plan; null once the job runs.")
+    before = TextOrNull(help_text="What it is now; null once the job runs.")
+    after = TextOrNull(help_text="What it would be; null once the job runs.")
+    used_before = serializers.BooleanField(allow_null=True, help_text=_USED.format("lets"))
+    used_after = serializers.BooleanField(allow_null=True, help_text=_USED.format("would let"))
+    since = TextOrNull(help_text="Of an import: since when the row says it has been so; null where it says nothing.")
 
 
 class BulkJobInput(Input):
-    """A dry run, unless it says otherwise; a run names the digest of one."""
+    about = "A change to preview; or, with `dry_run` false and a digest, a preview to run."
 
-    surface = OneOf(choices=list(SURFACES), required=False)
-    choice = OneOf(choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value], required=False)
-    reason = Text(required=False, allow_blank=True)
-    select = Json(required=False)
-    rebind = RebindingInput(many=True, required=False, allow_empty=False)
-    dry_run = serializers.BooleanField(required=False, default=True)
-    digest = Text(required=False)
-    accept_drift = serializers.BooleanField(required=False)
+    surface = OneOf(choices=list(SURFACES), required=False, help_text="Where to choose; needed for a preview.")
+    choice = OneOf(choices=CONSENT, required=False, help_text="What to choose; needed for a preview.")
+    reason = OptionalReason(help_text="Why; needed to opt in, and to give external ids to others.")
+    select = SelectionField(required=False, help_text="Which organizations; needed for a preview.")
+    rebind = RebindingInput(  # type: ignore[call-arg]  # of the list
+        many=True,
+        required=False,
+        allow_empty=False,
+        max_length=MOST,
+        help_text="In place of surface, choice and selection: external ids to give to others than they ever meant.",
+    )
+    dry_run = serializers.BooleanField(
+        required=False, default=True, help_text="Whether to preview only; false: run the preview that `digest` names."
+    )
+    digest = Text(required=False, pattern=DIGEST, longest=64, help_text="Of the preview to run.")
+    accept_drift = serializers.BooleanField(
+        required=False, help_text="Run the rows as previewed even where what is selected has changed since."
+    )
 
 
 class BulkJobQuery(Input):
-    kind = OneOf(choices=JobKind.values, required=False)
-    status = OneOf(choices=JobStatus.values, required=False)
+    kind = OneOf(choices=JobKind.values, required=False, help_text="Only jobs of this kind.")
+    status = OneOf(choices=JobStatus.values, required=False, help_text="Only jobs that are so far.")
 
 
 class BulkJobRowQuery(Input):
-    refused = serializers.BooleanField(required=False)
+    refused = serializers.BooleanField(required=False, help_text="True: only the rows that are passed over.")
 
 
 class ApproveInput(Input):
     """The digest of the preview that was looked at; where it is given it has to be the job's."""
 
-    digest = Text(required=False)
+    about = "Which preview is approved."
+
+    digest = Text(
+        required=False,
+        pattern=DIGEST,
+        longest=64,
+        help_text="Of the preview that was looked at: another one is refused.",
+    )
 
 
 class NothingInput(Input):
     """A verb that takes nothing."""
+
+    about = "Nothing: send `{}`."

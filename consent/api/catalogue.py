@@ -13,7 +13,8 @@ from config.paging import WholeList
 from .. import event_catalogue
 from ..surfaces import SURFACES
 from .base import ApiView
-from .serializers import EventKindOutput, PlanOutput, ProductOutput, SurfaceOutput
+from .event_serializers import EventKindOutput
+from .serializers import PlanOutput, ProductOutput, SurfaceOutput
 
 
 class WholeView(ApiView):

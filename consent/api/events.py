@@ -12,7 +12,7 @@ from config.paging import PositionPagination
 from .. import actors, ledger
 from ..models import ConsentEvent
 from .base import ApiView
-from .serializers import EventOutput, EventQuery
+from .event_serializers import EventOutput, EventQuery
 
 
 class EventsView(ApiView):

@@ -18,7 +18,14 @@ _SHOWN = 80  # characters of a wrong value that are repeated
 
 
 class Text(serializers.CharField):
-    """A string; DRF's own field takes numbers too."""
+    """A string; DRF's own field takes numbers too.
+
+    `longest` is for the description: the services refuse a longer one, in the same words on every face.
+    """
+
+    def __init__(self, *, longest: int | None = None, pattern: str = "", **named: Any) -> None:
+        super().__init__(**named)
+        self.longest, self.pattern = longest, pattern
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data not in (serializers.empty, None) and not isinstance(data, str):
@@ -35,8 +42,18 @@ class Email(serializers.EmailField, Text):
         self.validators = [*others, validate_address]
 
 
+class TextOrNull(serializers.CharField):
+    """Shows a column's empty text as null."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**{"allow_null": True, **named})
+
+    def to_representation(self, value: Any) -> Any:
+        return super().to_representation(value) or None
+
+
 class OneOf(serializers.ChoiceField):
-    """One of a closed set of strings."""
+    """One of a closed set of strings, which has a name in `vocabularies`."""
 
     default_error_messages = {
         "one_of": gettext_lazy("“{input}” is none of: {known}."),
@@ -81,6 +98,16 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
+class OneOfOrNull(OneOf):
+    """Shows a column's empty text as null."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**{"allow_null": True, **named})
+
+    def to_representation(self, value: Any) -> Any:
+        return super().to_representation(value) or None
+
+
 class Instant(serializers.Field[dt.datetime, Any, str, Any]):
     default_error_messages = {"invalid": gettext_lazy("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")}
 
@@ -98,9 +125,16 @@ def rfc3339(instant: dt.datetime) -> str:
     return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-class Input(serializers.Serializer[Any]):
-    """A body, or the query parameters; names it does not know are errors."""
+class Output(serializers.Serializer[Any]):
+    """What is shown; `about` says to readers of the description what it is."""
 
+    about = ""
+
+
+class Input(serializers.Serializer[Any]):
+    """A body, or the query parameters; names it does not know are errors. `about` as for an Output."""
+
+    about = ""
     default_error_messages = {"invalid": _NO_OBJECT}
 
     @classmethod

@@ -54,6 +54,7 @@ def idempotent(may_post: Callable[..., None]) -> Callable[[_Post], _Post]:
                 row.save(update_fields=["status", "body", "location"])
             return response
 
+        wrapped.repeats_answers = True  # type: ignore[attr-defined]  # seen from outside
         return wrapped
 
     return decorate

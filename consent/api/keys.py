@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,25 +14,32 @@ from accounts.fields import parse_id
 from accounts.models import ApiKey, KeyScope, Member, Organization
 from config.paging import CursorPagination
 
-from ..models import Source
+from ..models import ActorType, Source
 from ..services import credentials
 from ..services.credentials import Issued
 from .base import ApiView
 from .bulk_serializers import NothingInput
-from .fields import Input, Instant, ListOf, OneOf, Text
+from .fields import Input, Instant, ListOf, OneOf, Output, Text
+from .serializers import IDENT, length_of
+from .vocabularies import KEY_STATUSES
 
 
-class ApiKeyOutput(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    name = serializers.CharField()
-    prefix = serializers.CharField()
-    organization = serializers.CharField(source="organization_id", allow_null=True)
-    scopes = serializers.ListField(child=serializers.CharField())
-    status = serializers.SerializerMethodField()
-    created_at = Instant()
-    expires_at = Instant(allow_null=True)
-    last_used_at = Instant(allow_null=True)
+class ApiKeyOutput(Output):
+    about = "An API key, without its text."
 
+    id = serializers.UUIDField(help_text="Its id.")
+    name = serializers.CharField(help_text="What it is for, as somebody named it.")
+    prefix = serializers.CharField(help_text="How its text begins.")
+    organization = serializers.UUIDField(
+        source="organization_id", allow_null=True, help_text="Whose it is; null: the operator's, good for all."
+    )
+    scopes = serializers.ListField(child=OneOf(choices=KeyScope.values), help_text="What it may be used for.")
+    status = serializers.SerializerMethodField(help_text="Whether it can be used.")
+    created_at = Instant(help_text="When it was made.")
+    expires_at = Instant(allow_null=True, help_text="Until when it can be used; null: for good.")
+    last_used_at = Instant(allow_null=True, help_text="When it was last used, to the minute; null: never.")
+
+    @extend_schema_field(OneOf(choices=KEY_STATUSES))
     def get_status(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return "revoked"
@@ -41,41 +49,65 @@ class ApiKeyOutput(serializers.Serializer[Any]):
 
 
 class ApiKeyWithText(ApiKeyOutput):
-    """`key` is shown this once; null where the key waits for a second operator."""
+    about = "An API key with its text, which is shown this once."
 
-    key = serializers.CharField(allow_null=True)
+    key = serializers.CharField(
+        allow_null=True, help_text="Its text, shown this once; null where the key waits for a second operator."
+    )
 
 
 class ApiKeyInput(Input):
-    name = Text()
-    scopes = ListOf(child=OneOf(choices=KeyScope.values), allow_empty=False, max_length=20)
-    organization = Text(required=False, allow_null=True)
-    expires_at = Instant(required=False, allow_null=True)
+    about = "A key to make."
+
+    name = Text(longest=length_of(ApiKey, "name"), help_text="What it is for.")
+    scopes = ListOf(
+        child=OneOf(choices=KeyScope.values), allow_empty=False, max_length=20, help_text="What it may be used for."
+    )
+    organization = Text(
+        required=False,
+        allow_null=True,
+        longest=IDENT,
+        help_text="Whose it is, by id or `external:` id. Left out: the operator's, or that of the one organization "
+        "whose keys you manage.",
+    )
+    expires_at = Instant(required=False, allow_null=True, help_text="Until when it can be used; null: for good.")
 
 
 class ApiKeyQuery(Input):
-    organization = Text(required=False)
+    organization = Text(
+        required=False, longest=IDENT, help_text="Only keys of this organization, by id or `external:` id."
+    )
 
 
-class MembershipOutput(serializers.Serializer[Any]):
-    organization = serializers.CharField(source="organization_id")
-    name = serializers.CharField(source="organization.name")
-    member = serializers.CharField(source="pk")
-    role = serializers.CharField()
+class MembershipOutput(Output):
+    about = "An organization that the person belongs to."
+
+    organization = serializers.UUIDField(source="organization_id", help_text="The organization's id.")
+    name = serializers.CharField(source="organization.name", help_text="Its name.")
+    member = serializers.UUIDField(source="pk", help_text="The person's id as a member of it.")
+    role = OneOf(choices=Member.Role.values, help_text="What they may do in it.")
 
 
-class MeOutput(serializers.Serializer[Any]):
-    """`scopes` and `organization` are a key's; `email`, `memberships` and `confirmed` a person's."""
+class MeOutput(Output):
+    about = "Who asks: a person, or a key."
 
-    type = serializers.CharField()
-    id = serializers.CharField()
-    name = serializers.CharField()
-    operator = serializers.BooleanField()
-    organization = serializers.CharField(allow_null=True)
-    scopes = serializers.ListField(child=serializers.CharField(), allow_null=True)
-    email = serializers.CharField(allow_null=True)
-    memberships = MembershipOutput(many=True)
-    confirmed = serializers.BooleanField(allow_null=True)
+    type = OneOf(choices=ActorType.values, help_text="A person who is signed in, or an API key.")
+    id = serializers.CharField(help_text="The person's or key's id.")
+    name = serializers.CharField(help_text="The person's or key's name.")
+    operator = serializers.BooleanField(help_text="Whether they act for the provider.")
+    organization = serializers.UUIDField(
+        allow_null=True, help_text="The organization that a key belongs to; null: to none, or no key asks."
+    )
+    scopes = serializers.ListField(
+        child=OneOf(choices=KeyScope.values),
+        allow_null=True,
+        help_text="What a key may be used for; null: no key asks.",
+    )
+    email = serializers.EmailField(allow_null=True, help_text="A person's address; null: a key asks.")
+    memberships = MembershipOutput(many=True, help_text="The organizations that a person belongs to; none for a key.")
+    confirmed = serializers.BooleanField(
+        allow_null=True, help_text="Whether a person has shown lately who they are; null: a key asks."
+    )
 
 
 class Me(ApiView):

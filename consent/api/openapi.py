@@ -1,30 +1,21 @@
-"""The OpenAPI description of the API, and the page that shows it."""
+"""The OpenAPI description of the API: what the framework finds out, and what only we know."""
 
 import functools
-import hashlib
-import threading
 from typing import Any
 
-from csp.decorators import csp_update
 from django.conf import settings
-from django.http import HttpResponse
-from django.http.response import HttpResponseBase
-from django.utils import translation
-from django.utils.cache import get_conditional_response
-from django.utils.decorators import method_decorator
-from django.utils.http import quote_etag
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
-from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.renderers import OpenApiJsonRenderer
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from rest_framework.request import Request
+from drf_spectacular.openapi import AutoSchema
 
-from . import operations
-from .examples import DECISION, EVALUATED, EVALUATION, EXAMPLES, QUESTION
-from .fields import Input
+from accounts.external_ids import LENGTH
+from config.request_id import HEADER as REQUEST_ID
 
-JSON = "application/json"
-_FRESH_SECONDS = 300  # for so long nobody need ask again
+from . import event_payloads, operations, questions, vocabularies
+from .fields import Input, Output
+from .operation import PEOPLE, Operation
+from .serializers import IDENT, SUBSCRIPTIONS
+
+# --- How our fields are described -----------------------------------------------------------------------------------
 
 
 class InstantExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -34,29 +25,165 @@ class InstantExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
         return {"type": "string", "format": "date-time"}
 
 
+class TextExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "consent.api.fields.Text"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
+        limits = {"maxLength": self.target.longest, "pattern": self.target.pattern}
+        # What else is known of the field is added to this.
+        return {**schema, "type": "string", **{name: value for name, value in limits.items() if value}}
+
+
+class OneOfExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """By its vocabulary's name, where there is one."""
+
+    target_class = "consent.api.fields.OneOf"
+    match_subclasses = True
+
+    def map_serializer_field(self, _auto_schema: Any, _direction: str) -> dict[str, Any]:
+        name = vocabularies.name_of(self.target.choices)
+        if name is None:
+            return {"type": "string", "enum": list(self.target.choices)}
+        return {"$ref": f"#/components/schemas/{name}"}
+
+
+class Bodies(AutoSchema):
+    """A DELETE of ours says why, where the framework leaves its body out; a PUT and a PATCH never go without one."""
+
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        method = self.method
+        if method == "DELETE" and self.get_request_serializer() is not None:
+            self.method = "POST"
+        try:
+            body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        finally:
+            self.method = method
+        if body and method != "POST":
+            body["required"] = method != "DELETE"  # where a parameter may say it
+        return body
+
+
+# --- Who may call ----------------------------------------------------------------------------------------------------
+
+
 class KeyExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.ApiKeyAuthentication"
     name = "key"
 
     def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
-        return {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "An API key; each operation says which scope it needs.",
-        }
+        about = "An API key. Each operation says which scopes it takes, any one of them is enough."
+        return {"type": "http", "scheme": "bearer", "description": about}
 
 
 class SessionExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "consent.api.base.SessionWithToken"
-    name = "session"
+    name = ["session", "csrf"]
 
-    def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
-        return {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": settings.SESSION_COOKIE_NAME,
-            "description": "A browser's, with its CSRF token.",
-        }
+    def get_security_definition(self, _auto_schema: Any) -> list[dict[str, str]]:
+        return [
+            {
+                "type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME,
+                "description": "Somebody who is signed in, in a browser.",
+            },
+            {
+                "type": "apiKey", "in": "header", "name": "X-CSRFToken",
+                "description": "The token of the browser's cookie, with everything that writes or asks for a decision.",
+            },
+        ]  # fmt: skip
+
+
+def _security(method: str, scopes: Any) -> list[dict[str, list[str]]]:
+    """Any of these is enough; a key's scopes stand in `x-scopes`, for they are no OAuth's."""
+    session: dict[str, list[str]] = {"session": []} if method == "get" else {"session": [], "csrf": []}
+    return [session] if PEOPLE in scopes else [{"key": []}, session]
+
+
+# --- What every operation has in common ------------------------------------------------------------------------------
+
+_ID = {"type": "string", "format": "uuid"}
+_PATHS: dict[str, tuple[dict[str, Any], str]] = {
+    "organization": ({"type": "string", "maxLength": IDENT}, "The organization: its id, or `external:` and your own id of it."),
+    "member": ({"type": "string", "maxLength": IDENT}, "The member: their id, or `external:` and your own id of them."),
+    "product": ({"$ref": "#/components/schemas/Product"}, "The product, by its key."),
+    "surface": ({"$ref": "#/components/schemas/Surface"}, "Where the choice is made; 404 where this one has no such control."),
+    "value": ({"type": "string", "maxLength": LENGTH}, "The external id, without `external:`."),
+    "invitation": (_ID, "The invitation's id."),
+    "job": (_ID, "The job's id."),
+    "key": (_ID, "The key's id."),
+    "webhook": (_ID, "The webhook's id."),
+}  # fmt: skip
+
+
+def _header(about: str, schema: dict[str, Any], *, always: bool = True) -> dict[str, Any]:
+    return {"description": about, "schema": schema, **({"required": True} if always else {})}
+
+
+_TEXT = {"type": "string"}
+HEADERS: dict[str, dict[str, Any]] = {
+    REQUEST_ID: _header("The request's id: the caller's own if it sent one, else a new one.", {**_TEXT, "maxLength": 64}),
+    "ETag": _header("The version of what is shown, like `\"3\"`, for `If-Match`.", _TEXT),
+    "Location": _header("The address of what was made, or of where to look from now on.", {**_TEXT, "format": "uri"}),
+    "Idempotent-Replayed": _header(
+        "`true` where this is the answer that an earlier request with this `Idempotency-Key` got; else not there.",
+        {"type": "string", "enum": ["true"]}, always=False,
+    ),
+    "Retry-After": _header("After how many seconds to come back.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": _header("How to say who asks.", _TEXT),
+}  # fmt: skip
+
+
+def _headers_of(status: int, operation: Operation | None) -> list[str]:
+    names = [REQUEST_ID]
+    if status < 300 and operation is not None:
+        names += ["ETag"] if operation.tagged else []
+        names += ["Location"] if status in (201, 202) else []
+        names += ["Idempotent-Replayed"] if 422 in operation.refusals else []
+    names += ["Retry-After"] if status in (429, 503) else []
+    names += ["WWW-Authenticate"] if status == 401 else []
+    return names
+
+
+def _complete(path: str, method: str, found: dict[str, Any], operation: Operation | None) -> None:
+    """Add to what the framework found: who may call, the path's parameters in words, headers."""
+    scopes = operation.scopes if operation else questions.SCOPES
+    found["security"] = _security(method, scopes)
+    found["x-scopes"] = [scope for scope in scopes if scope != PEOPLE]
+    for parameter in found.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["schema"], parameter["description"] = _PATHS[parameter["name"]]
+    if "{" not in path and not (operation and 404 in operation.refusals):
+        found["responses"].pop("404", None)
+    for status, response in found["responses"].items():
+        names = _headers_of(int(status), operation)
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _unwrap(part: Any) -> None:
+    """A reference may have words beside it; the framework wraps it, as OpenAPI 3.0 needed."""
+    if isinstance(part, dict):
+        if isinstance(wrapped := part.get("allOf"), list) and len(wrapped) == 1 and "$ref" in wrapped[0]:
+            part["$ref"] = part.pop("allOf")[0]["$ref"]
+        for each in part.values():
+            _unwrap(each)
+    elif isinstance(part, list):
+        for each in part:
+            _unwrap(each)
+
+
+def _describe_shape(schema: dict[str, Any], shape: Input | Output) -> None:
+    schema["description"] = shape.about
+    if isinstance(shape, Input):
+        schema["additionalProperties"] = False
+    for name, each in schema["properties"].items():
+        each.pop("readOnly", None)  # of an answer everything is
+        longest = getattr(shape.fields[name], "max_length", None)
+        if each.get("type") == "array" and longest is not None:
+            each["maxItems"] = longest
+
+
+# --- Hooks of the framework ------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -71,215 +198,19 @@ def prepare(endpoints: list[Any], **_kwargs: Any) -> list[Any]:
 
 
 def finish(result: dict[str, Any], generator: Any, **_kwargs: Any) -> dict[str, Any]:
-    """What the framework can't know: the plain views, unknown fields refused, the verbs of jobs."""
+    """What the framework can't know."""
+    schemas = result["components"]["schemas"]
     for (name, _kind), component in generator.registry._components.items():
-        shape = component.object
-        if isinstance(shape, type) and issubclass(shape, Input) and name in result["components"]["schemas"]:
-            result["components"]["schemas"][name]["additionalProperties"] = False
-    for path, operation in result["paths"].items():
-        verb = path.rstrip("/").rpartition("/")[2]
-        if "/bulk-jobs/" in path and verb in operations.VERBS:
-            operation["post"] |= {"summary": operations.VERBS[verb], "operationId": f"{verb}BulkJob"}
-            operation["post"]["description"] = f"{operations.VERBS[verb]}. Scope: consent:write."
-    for each in operations.OPERATIONS:
-        if each.method == "delete" and each.body is not None:
-            _operation(result, each.name)["requestBody"] = _body_of_delete(each.body)
-    result["paths"] |= plain()
-    result["components"]["schemas"] |= SCHEMAS
-    _spell_null(result)
+        if isinstance(component.object, Input | Output):
+            _describe_shape(schemas[name], component.object)
+    schemas |= vocabularies.components() | questions.SCHEMAS | {"Subscriptions": SUBSCRIPTIONS}
+    result["components"]["headers"] = HEADERS
+    result["paths"] |= questions.operations()
+    rows = {operation.name: operation for operation in operations.OPERATIONS}
+    for path, methods in result["paths"].items():
+        for method, found in methods.items():
+            _complete(path, method, found, rows.get(found["operationId"]))
+    _unwrap(result)
+    result["webhooks"] = event_payloads.webhooks()
+    result["tags"] = [{"name": name, "description": about} for name, about in operations.TAGS.items()]
     return result
-
-
-def _operation(result: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(each for path in result["paths"].values() for each in path.values() if each["operationId"] == name)
-
-
-def _body_of_delete(shape: type[Any]) -> dict[str, Any]:
-    """The framework leaves it out; ours say why, unless a parameter does."""
-    schema = {"type": "object", "properties": {"reason": _TEXT}, "additionalProperties": False}
-    content = {JSON: {"schema": schema, "examples": _example(EXAMPLES[shape.__name__])}}
-    return {"required": False, "content": content}
-
-
-def _spell_null(part: Any) -> None:
-    """`nullable` is of OpenAPI 3.0."""
-    if isinstance(part, dict):
-        if part.pop("nullable", False) and isinstance(part.get("type"), str):
-            part["type"] = [part["type"], "null"]
-        for each in part.values():
-            _spell_null(each)
-    elif isinstance(part, list):
-        for each in part:
-            _spell_null(each)
-
-
-# --- The plain views --------------------------------------------------------------------------------------------------
-
-_TEXT, _INSTANT = {"type": "string"}, {"type": "string", "format": "date-time"}
-_NULLABLE = {"type": ["string", "null"]}
-SCHEMAS: dict[str, Any] = {
-    "Question": {
-        "type": "object",
-        "properties": {
-            "organization": _TEXT, "product": _TEXT, "member": _NULLABLE, "data_kind": _NULLABLE,
-            "collected_at": {"type": ["string", "null"], "format": "date-time"},
-            "at": {"type": ["string", "null"], "format": "date-time"},
-        },
-        "required": ["organization", "product"],
-        "additionalProperties": False,
-    },
-    "Decision": {
-        "type": "object",
-        "properties": {
-            "allowed": {"type": "boolean"}, "reason": _TEXT, "detail": _TEXT, "decided_at": _INSTANT,
-            "layers": {"type": "array", "items": {"type": "object"}},
-        },
-        "required": ["allowed", "reason", "detail", "decided_at"],
-    },
-    "Questions": {
-        "type": "object",
-        "properties": {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Question"}, "maxItems": 10000}},
-        "required": ["items"],
-        "additionalProperties": False,
-    },
-    "Decisions": {
-        "type": "object",
-        "properties": {
-            "decisions": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"allowed": {"type": "boolean"}, "reason": _NULLABLE, "error": {"type": "object"}},
-                    "required": ["allowed", "reason"],
-                },
-            },
-            "decided_at": _INSTANT,
-        },
-        "required": ["decisions", "decided_at"],
-    },
-    "Evaluation": {
-        "type": "object",
-        "properties": {
-            "subject": {"$ref": "#/components/schemas/Entity"}, "resource": {"$ref": "#/components/schemas/Entity"},
-            "action": {"type": "object", "properties": {"name": _TEXT}, "required": ["name"]},
-            "context": {"type": "object"},
-        },
-        "required": ["subject", "action", "resource"],
-    },
-    "Entity": {
-        "type": "object",
-        "properties": {"type": _TEXT, "id": _TEXT, "properties": {"type": "object"}},
-        "required": ["type", "id"],
-    },
-    "Evaluations": {
-        "type": "object",
-        "properties": {
-            "evaluations": {"type": "array", "items": {"type": "object"}},
-            "options": {"type": "object", "properties": {"evaluations_semantic": _TEXT}},
-        },
-    },
-    "Evaluated": {
-        "type": "object",
-        "properties": {"decision": {"type": "boolean"}, "context": {"type": "object"}},
-        "required": ["decision"],
-    },
-    "EvaluatedMany": {
-        "type": "object",
-        "properties": {"evaluations": {"type": "array", "items": {"$ref": "#/components/schemas/Evaluated"}}},
-    },
-}  # fmt: skip
-
-
-def plain() -> dict[str, Any]:
-    explain = {
-        "in": "query", "name": "explain", "schema": {"type": "boolean"},
-        "description": "The layers that led to the answer, too.",
-    }  # fmt: skip
-    return {
-        "/api/v1/decisions/": _question(
-            "decide", "May this be used for training?", "Question", QUESTION, "Decision", DECISION, [explain]
-        ),
-        "/api/v1/decisions/batch/": _question(
-            "decideMany", "Up to 10,000 questions at once, from one snapshot", "Questions", {"items": [QUESTION]},
-            "Decisions", {"decisions": [{"allowed": True, "reason": "plan_default"}], "decided_at": DECISION["decided_at"]},
-        ),
-        "/access/v1/evaluation": _question(
-            "evaluate", "AuthZEN: one evaluation", "Evaluation", EVALUATION, "Evaluated", EVALUATED
-        ),
-        "/access/v1/evaluations": _question(
-            "evaluateMany", "AuthZEN: many evaluations", "Evaluations", {"evaluations": [EVALUATION]}, "EvaluatedMany",
-            {"evaluations": [EVALUATED]},
-        ),
-    }  # fmt: skip
-
-
-def _question(
-    name: str, about: str, asked: str, example: Any, answer: str, answered: Any, parameters: Any = ()
-) -> dict[str, Any]:
-    problem = {operations.PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemOutput"},
-                                    "examples": {"Refused": {"value": EXAMPLES["ProblemOutput"]}}}}  # fmt: skip
-    words = operations.WORDS
-    responses: dict[str, Any] = {
-        "200": {"description": "Answered.", "content": {JSON: {"schema": _ref(answer), "examples": _example(answered)}}}
-    }
-    for status in (400, 401, 403, 413, 415, 429, 503):
-        responses[str(status)] = {"description": words[status], "content": problem}
-    body = {"required": True, "content": {JSON: {"schema": _ref(asked), "examples": _example(example)}}}
-    return {
-        "post": {
-            "operationId": name, "summary": about, "description": f"{about}. Scope: decisions:read.",
-            "tags": ["decisions"], "parameters": list(parameters), "requestBody": body, "responses": responses,
-            "security": [{"key": []}, {"session": []}],
-        }
-    }  # fmt: skip
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _example(value: Any) -> dict[str, Any]:
-    return {"Example": {"value": value}}
-
-
-# --- Served -----------------------------------------------------------------------------------------------------------
-
-
-_making = threading.Lock()
-
-
-@functools.cache
-def _description(language: str) -> tuple[bytes, str]:
-    """The description in a language, and its ETag; making it takes a second, so it is made once in each process."""
-    with translation.override(language):
-        made = SchemaGenerator(urlconf=settings.ROOT_URLCONF).get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-        text = OpenApiJsonRenderer().render(made)
-    return text, quote_etag(hashlib.sha256(text).hexdigest()[:32])
-
-
-class Schema(SpectacularAPIView):
-    """For whoever asks: it says nothing that is anybody's, and the same to everybody."""
-
-    http_method_names = ["get", "head"]
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
-    renderer_classes = [OpenApiJsonRenderer]
-
-    def get(self, request: Request, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
-        language = translation.get_language() or settings.LANGUAGE_CODE
-        with _making:  # those who ask first, all at once, wait for one to make it
-            text, etag = _description(language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE)
-        headers = {"ETag": etag, "Cache-Control": f"public, max-age={_FRESH_SECONDS}"}
-        response = HttpResponse(text, content_type=OpenApiJsonRenderer.media_type, headers=headers)
-        return get_conditional_response(request, etag=etag, response=response) or response
-
-
-# Its icons are pictures in the style sheet.
-@method_decorator(csp_update({"img-src": ["data:"]}), name="dispatch")
-class Docs(SpectacularSwaggerSplitView):
-    http_method_names = ["get", "head"]
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
-    url_name = "schema"
-    url_self = None
-    template_name = "api/docs.html"

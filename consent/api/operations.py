@@ -1,19 +1,11 @@
 """What every operation of the API is for, takes and answers: from this table comes the OpenAPI description.
 
-Views of the framework are described by their serializers; the plain ones, which answer questions, in `plain`.
+Its words are for readers of the description. Views of the framework are described by their serializers; the plain ones,
+which answer questions, in `questions`.
 """
 
-import dataclasses
-import functools
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 from rest_framework.views import APIView
-
-from config.paging import CursorPagination, PositionPagination, WholeList
 
 from . import (
     bulk_jobs,
@@ -28,86 +20,37 @@ from . import (
     webhooks,
 )
 from . import bulk_serializers as bulk
+from . import event_serializers as event_shapes
 from . import serializers as shapes
-from .examples import EXAMPLES
+from .operation import AFTER, PEOPLE, Operation, described
 
-PEOPLE = "none"
-PROBLEM = "application/problem+json"
-WORDS = {
-    400: "What is wrong with the input, named.",
-    401: "No credentials, or bad ones.",
-    403: "Not allowed with these credentials.",
-    404: "Absent, or somebody else's.",
-    409: "The rules say no, as things stand; or somebody else wrote at the same time.",
-    412: "The setting has changed since the version that was named.",
-    413: "The body is too large.",
-    415: "The body is no JSON in UTF-8, or has a Content-Encoding.",
-    422: "The idempotency key was sent with another request before.",
-    428: "This loosens: say by If-Match which version of the setting it was decided on.",
-    429: "Too many requests; Retry-After says when to come back.",
-    503: "The database did not answer.",
+# Every tag, in the order in which they are shown.
+TAGS = {
+    "decisions": "May this be used for training? One question or ten thousand, in our own words or by AuthZEN 1.0.",
+    "organizations": "Customers, and the plans they hold.",
+    "members": "The people of an organization, and invitations.",
+    "external ids": "Your own ids of organizations and members: each means one subject for good.",
+    "privacy settings": "What organizations and members chose, and locks.",
+    "events": "The ledger: everything that happened, in one order that never changes.",
+    "bulk jobs": "Changes of many at once: previewed, approved by a second operator where they loosen, run by a worker.",
+    "webhooks": "Where events are sent to, signed as Standard Webhooks says.",
+    "API keys": "Who asks, and keys.",
+    "catalogue": "What there is to ask about.",
 }
 
-
-class FaultOutput(serializers.Serializer[Any]):
-    """`pointer`: a JSON pointer into the body, or `?name` of a parameter."""
-
-    pointer = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class ProblemOutput(serializers.Serializer[Any]):
-    """RFC 9457."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    code = serializers.CharField()
-    detail = serializers.CharField()
-    errors = FaultOutput(many=True)  # type: ignore[assignment]
-    request_id = serializers.CharField()
-
-
-class BulkJobPreview(bulk.BulkJobOutput):
-    """Until the job runs, `summary` counts its rows by plan and by what they are and would be; `sample` has some."""
-
-    summary = bulk.SummaryOutput(many=True, required=False)
-    sample = bulk.SampleOutput(many=True, required=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """`answer` None: 204. `scopes`: any of them, for a key."""
-
-    view: type[APIView]
-    method: str
-    name: str
-    about: str
-    scopes: Sequence[str]
-    answer: type[serializers.Serializer[Any]] | None = None
-    body: type[serializers.Serializer[Any]] | None = None
-    status: int = 200
-    refusals: Sequence[int] = ()
-    parameters: Sequence[OpenApiParameter] = ()
-    # Further answers, by their status.
-    also: Mapping[int, type[serializers.Serializer[Any]]] = dataclasses.field(default_factory=dict)
-
-
 _IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description='The ETag of the setting, like "3"; needed to loosen.'
-)
+    "If-Match", {"type": "string", "maxLength": 200}, OpenApiParameter.HEADER,
+    description='The `ETag` of the setting that was looked at, like `"3"`. Needed to loosen; to tighten it is not looked at.',
+)  # fmt: skip
 _KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again within a day, the first answer comes back."
-)
-_REASON = OpenApiParameter(
-    "reason", str, OpenApiParameter.QUERY, description="Why: here, or in the body; in both only if it is the same."
-)
-_ORGANIZATIONS, _MEMBERS = ("organizations:read",), ("organizations:write",)
+    "Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}, OpenApiParameter.HEADER,
+    description="A name of your own for this request. Sent again within a day, with the same body, it gets the first answer.",
+)  # fmt: skip
+_READ_ORGANIZATIONS, _WRITE_ORGANIZATIONS = ("organizations:read",), ("organizations:write",)
 _READ, _WRITE = ("consent:read",), ("consent:write",)
 _SPEAK = ("consent:write", "consent:member")
 _BULK, _HOOKS, _EVENTS = ("consent:write",), ("webhooks:write",), ("events:read",)
 _LOOSENING, _CREATING = (409, 412, 428), (409, 422)
-
 # Never by a key: those who are signed in.
 _PEOPLE = (PEOPLE,)
 
@@ -116,220 +59,141 @@ OPERATIONS = [
     O(catalogue.Products, "get", "listProducts", "The products there are", (), shapes.ProductOutput),
     O(catalogue.Plans, "get", "listPlans", "The plans there are", (), shapes.PlanOutput),
     O(catalogue.Surfaces, "get", "listSurfaces", "Where choices are made", (), shapes.SurfaceOutput),
-    O(catalogue.EventKinds, "get", "listEventKinds", "The kinds of events, with an example of what webhooks send", (),
-      shapes.EventKindOutput),
-    O(organizations.Organizations, "get", "listOrganizations", "Organizations, newest first", _ORGANIZATIONS,
+    O(catalogue.EventKinds, "get", "listEventKinds", "The kinds of events there are", (), event_shapes.EventKindOutput,
+      more="Every kind of event: what it says, with an example of what webhooks send."),
+    O(organizations.Organizations, "get", "listOrganizations", "Organizations, newest first", _READ_ORGANIZATIONS,
+      shapes.OrganizationOutput, more="The organizations that you may see, newest first; all filters must hold."),
+    O(organizations.Organizations, "post", "createOrganization", "Create an organization", _WRITE_ORGANIZATIONS,
+      shapes.OrganizationOutput, shapes.OrganizationInput, 201, _CREATING, (_KEY,),
+      more="Creates an organization, with its first subscriptions and, for a personal one, its owner (operators)."),
+    O(organizations.OrganizationDetail, "get", "getOrganization", "One organization", _READ_ORGANIZATIONS,
       shapes.OrganizationOutput),
-    O(organizations.Organizations, "post", "createOrganization", "Create an organization", _MEMBERS,
-      shapes.OrganizationOutput, shapes.OrganizationInput, 201, _CREATING, (_KEY,)),
-    O(organizations.OrganizationDetail, "get", "getOrganization", "One organization", _ORGANIZATIONS,
-      shapes.OrganizationOutput),
-    O(organizations.OrganizationDetail, "patch", "changeOrganization", "Change details; close and reopen (operators)",
-      _MEMBERS, shapes.OrganizationOutput, shapes.OrganizationChange, 200, (409,)),
-    O(organizations.SubscriptionDetail, "put", "subscribe", "Start a subscription, or move it to another plan", _MEMBERS,
-      shapes.OrganizationOutput, shapes.SubscriptionInput, 200, (409,)),
-    O(organizations.SubscriptionDetail, "delete", "endSubscription", "End a subscription", _MEMBERS, None,
-      shapes.ReasonInput, 204, (409,)),
-    O(members.Members, "get", "listMembers", "An organization's members", _ORGANIZATIONS, shapes.MemberOutput),
-    O(members.Members, "post", "addMember", "Invite somebody (organizations), or let them join (operators)", _MEMBERS,
-      shapes.MemberOutput, shapes.MemberInput, 201, _CREATING, (_KEY,), {202: shapes.InvitationOutput}),
-    O(members.Invitations, "get", "listInvitations", "Invitations that can still be accepted", _ORGANIZATIONS,
+    O(organizations.OrganizationDetail, "patch", "changeOrganization", "Change an organization; close or reopen it",
+      _WRITE_ORGANIZATIONS, shapes.OrganizationOutput, shapes.OrganizationChange, 200, (409,),
+      more="Changes what is given, all of it or nothing. Operators also close an account, and open it again: of a closed one "
+           "nothing is used for training."),
+    O(organizations.SubscriptionDetail, "put", "subscribe", "Start a subscription, or move it to another plan",
+      _WRITE_ORGANIZATIONS, shapes.OrganizationOutput, shapes.SubscriptionInput, 200, (409,),
+      more="Starts a subscription of the product, or moves it to another plan (operators). A choice stays; where none was "
+           "made, the new plan's default holds, but what was out stays out."),
+    O(organizations.SubscriptionDetail, "delete", "endSubscription", "End a subscription", _WRITE_ORGANIZATIONS, None,
+      shapes.ReasonInput, 204, (409,), more="Ends it (operators): nothing of this product is used for training from now on."),
+    O(members.Members, "get", "listMembers", "An organization's members", _READ_ORGANIZATIONS, shapes.MemberOutput,
+      more="All members, newest first; those who left too."),
+    O(members.Members, "post", "addMember", "Invite somebody (organizations), or let them join (operators)",
+      _WRITE_ORGANIZATIONS, shapes.MemberOutput, shapes.MemberInput, 201, _CREATING, (_KEY,), {202: shapes.InvitationOutput},
+      more="By an operator, or an operator's key, the person joins: 201. By an organization's people and keys they are "
+           "invited: 202, and they join by the link that is mailed to them. The answer is the same whether or not anybody "
+           "has an account with this address."),
+    O(members.Invitations, "get", "listInvitations", "Invitations that can still be accepted", _READ_ORGANIZATIONS,
       shapes.InvitationOutput),
-    O(members.InvitationDetail, "get", "getInvitation", "One invitation", _ORGANIZATIONS, shapes.InvitationOutput),
-    O(members.InvitationDetail, "delete", "withdrawInvitation", "Its link leads nowhere from now on", _MEMBERS, None, None,
-      204),
-    O(members.MemberDetail, "get", "getMember", "One member", _ORGANIZATIONS, shapes.MemberOutput),
-    O(members.MemberDetail, "patch", "changeMember", "Change role or external id", _MEMBERS, shapes.MemberOutput,
-      shapes.MemberChange, 200, (409,)),
-    O(members.MemberDetail, "delete", "removeMember", "A member leaves", _MEMBERS, None, None, 204, (409,)),
-    O(external_ids.OrganizationExternalId, "delete", "withdrawExternalId",
-      "An organization's external id means nobody from now on (operators)", _MEMBERS, None, shapes.WithdrawalInput, 204),
-    O(external_ids.MemberExternalId, "delete", "withdrawMemberExternalId",
-      "A member's external id means nobody from now on (operators)", _MEMBERS, None, shapes.WithdrawalInput, 204),
+    O(members.InvitationDetail, "get", "getInvitation", "One invitation", _READ_ORGANIZATIONS, shapes.InvitationOutput),
+    O(members.InvitationDetail, "delete", "withdrawInvitation", "Withdraw an invitation", _WRITE_ORGANIZATIONS, None, None,
+      204, more="Its link leads nowhere from now on."),
+    O(members.MemberDetail, "get", "getMember", "One member", _READ_ORGANIZATIONS, shapes.MemberOutput),
+    O(members.MemberDetail, "patch", "changeMember", "Change a member's role or external id", _WRITE_ORGANIZATIONS,
+      shapes.MemberOutput, shapes.MemberChange, 200, (409,), more="Changes what is given. An organization keeps an owner."),
+    O(members.MemberDetail, "delete", "removeMember", "A member leaves", _WRITE_ORGANIZATIONS, None, None, 204, (409,),
+      more="The member leaves: what is collected from now on is not used. Their choice and history stay."),
+    O(external_ids.OrganizationExternalId, "delete", "withdrawExternalId", "Withdraw an organization's external id",
+      _WRITE_ORGANIZATIONS, None, shapes.WithdrawalInput, 204,
+      more="It means nobody from now on (operators). 404 where it never was theirs."),
+    O(external_ids.MemberExternalId, "delete", "withdrawMemberExternalId", "Withdraw a member's external id",
+      _WRITE_ORGANIZATIONS, None, shapes.WithdrawalInput, 204,
+      more="It means nobody from now on (operators). 404 where it never was theirs."),
     O(privacy_settings.OrganizationSettings, "get", "listSettings", "An organization's privacy settings", _READ,
       shapes.SettingOutput),
-    O(privacy_settings.OrganizationSetting, "get", "getSetting", "One privacy setting", _READ, shapes.SettingOutput),
-    O(privacy_settings.OrganizationSetting, "put", "choose", "Opt an organization out, or in", _WRITE,
-      shapes.SettingOutput, shapes.ChoiceInput, 200, _LOOSENING, (_IF_MATCH,)),
+    O(privacy_settings.OrganizationSetting, "get", "getSetting", "One privacy setting", _READ, shapes.SettingOutput,
+      tagged=True, more="The setting. Its `ETag` is needed to opt in."),
+    O(privacy_settings.OrganizationSetting, "put", "choose", "Opt an organization out, or in", _WRITE, shapes.SettingOutput,
+      shapes.ChoiceInput, 200, _LOOSENING, (_IF_MATCH,), tagged=True,
+      more="Opting out always works. Opting in needs `If-Match` with the `ETag` that was read last (428 without, 412 if it "
+           "has changed since), a `reason` on a plan that is opted out by default, a subscription, an open account and no "
+           "lock (409)."),
     O(privacy_settings.MemberSettings, "get", "listMemberSettings", "A member's privacy settings", _READ,
-      shapes.SettingOutput),
-    O(privacy_settings.MemberSetting, "get", "getMemberSetting", "One of them", _READ, shapes.SettingOutput),
+      shapes.SettingOutput, more="For operator keys, and for the member themselves."),
+    O(privacy_settings.MemberSetting, "get", "getMemberSetting", "One privacy setting of a member", _READ,
+      shapes.SettingOutput, tagged=True,
+      more="For operator keys, and for the member themselves. Its `ETag` is needed to opt in."),
     O(privacy_settings.MemberSetting, "put", "chooseForMember", "Opt a member out, or pass on what they said", _SPEAK,
-      shapes.SettingOutput, shapes.MemberChoiceInput, 200, _LOOSENING, (_IF_MATCH,)),
-    O(privacy_settings.LockDetail, "put", "placeLock", "Lock training off (operators)", _WRITE, shapes.SettingOutput,
-      shapes.LockInput, 200, (409,)),
-    O(privacy_settings.LockDetail, "delete", "liftLock", "Lift the lock (operators)", _WRITE, None, shapes.LiftInput, 204,
-      (409,)),
-    O(events.Events, "get", "listEvents", "The ledger, in position order (operators)", _EVENTS, shapes.EventOutput),
+      shapes.SettingOutput, shapes.MemberChoiceInput, 200, _LOOSENING, (_IF_MATCH,), tagged=True,
+      more="For operator keys, and for the member themselves. With `consent:write` a key only opts out; `consent:member` is "
+           "for the app's backend, which has signed the member in. Opting in needs `If-Match`."),
+    O(privacy_settings.LockDetail, "put", "placeLock", "Lock training off", _WRITE, shapes.SettingOutput, shapes.LockInput,
+      200, (409,), tagged=True, more="Nothing of this product is used until the lock is lifted, whatever is chosen (operators)."),
+    O(privacy_settings.LockDetail, "delete", "liftLock", "Lift the lock", _WRITE, None, shapes.LiftInput, 204, (409,),
+      more="What was chosen holds again (operators)."),
+    O(events.Events, "get", "listEvents", "The ledger, in position order", _EVENTS, event_shapes.EventOutput,
+      more="The ledger in its one gapless order (operators); all filters must hold."),
     O(events.OrganizationEvents, "get", "listOrganizationEvents", "An organization's part of the ledger", _EVENTS,
-      shapes.EventOutput),
-    O(bulk_jobs.BulkJobs, "get", "listBulkJobs", "Bulk jobs, newest first (operators)", _READ, bulk.BulkJobOutput),
+      event_shapes.EventOutput,
+      more="Its events in order. Its members' own choices are not among them; positions count for the whole portal, so they "
+           "have gaps."),
+    O(stream.EventStream, "get", "streamEvents", "The ledger as JSON Lines, from a position to its head", _EVENTS,
+      event_shapes.EventOutput, parameters=(OpenApiParameter("after", AFTER[0], description=AFTER[1]),), lines=True,
+      more="Each line is an event, as `listEvents` shows it (operators). Cut off, go on after the last line that came whole."),
+    O(bulk_jobs.BulkJobs, "get", "listBulkJobs", "Bulk jobs, newest first", _READ, bulk.BulkJobOutput,
+      more="All bulk jobs, newest first (operators)."),
     O(bulk_jobs.BulkJobs, "post", "createBulkJob", "Preview a change of many; or run a preview, by its digest", _BULK,
-      BulkJobPreview, bulk.BulkJobInput, 202, _CREATING, (_KEY,)),
-    O(bulk_jobs.BulkJobDetail, "get", "getBulkJob", "How far a job is", _READ, BulkJobPreview),
-    O(bulk_jobs.BulkJobRows, "get", "listBulkJobRows", "Its rows", _READ, bulk.BulkJobRowOutput),
-    O(bulk_jobs.BulkJobUndo, "post", "undoBulkJob", "Preview taking a job back", _BULK, BulkJobPreview, shapes.ReasonInput,
-      202, _CREATING, (_KEY,)),
-    O(keys.Me, "get", "whoAmI", "Who asks, and for which organizations", (), keys.MeOutput),
-    O(keys.ApiKeys, "get", "listApiKeys", "API keys of the organizations whose keys one manages", _PEOPLE,
-      keys.ApiKeyOutput),
-    O(keys.ApiKeys, "post", "createApiKey", "Make a key; its text is shown this once", _PEOPLE, keys.ApiKeyWithText,
-      keys.ApiKeyInput, 201, (409,)),
-    O(keys.ApiKeyDetail, "get", "getApiKey", "One key, without its text", _PEOPLE, keys.ApiKeyOutput),
-    O(keys.ApiKeyDetail, "delete", "revokeApiKey", "End it for good, at once", _PEOPLE, None, None, 204),
-    O(keys.ApiKeyTakeOver, "post", "takeOverApiKey", "Answer for a key from now on; its new text is shown this once",
-      _PEOPLE, keys.ApiKeyWithText, bulk.NothingInput, 200, (409,)),
-    O(webhooks.Webhooks, "get", "listWebhooks", "Webhooks", _HOOKS, webhooks.EndpointOutput),
-    O(webhooks.Webhooks, "post", "createWebhook", "Send events somewhere; the signing secret is shown this once", _HOOKS,
-      webhooks.EndpointWithSecret, webhooks.EndpointInput, 201, (409,)),
+      bulk.BulkJobPreview, bulk.BulkJobInput, 202, _CREATING, (_KEY,),
+      more="With `dry_run` (so unless told otherwise) nothing changes: the answer says what would. Then send the preview's "
+           "`digest` with `dry_run` false: a worker runs it, or, where it loosens, a second operator is waited for. 409 "
+           "`drifted` where what is selected has changed since. For operators; with a key, whoever answers for it does so "
+           "for the job too."),
+    O(bulk_jobs.BulkJobDetail, "get", "getBulkJob", "How far a job is", _READ, bulk.BulkJobPreview),
+    O(bulk_jobs.BulkJobRows, "get", "listBulkJobRows", "A job's rows", _READ, bulk.BulkJobRowOutput,
+      more="The rows in order; until the job runs with what each is and would be."),
+    O(bulk_jobs.BulkJobUndo, "post", "undoBulkJob", "Preview taking a job back", _BULK, bulk.BulkJobPreview, shapes.ReasonInput,
+      202, _CREATING, (_KEY,),
+      more="A job of its own that takes the other back, where nobody has chosen since; run it by its digest. 400 without a "
+           "reason where it lets data be used again."),
+    O(bulk_jobs.BulkJobApproval, "post", "approveBulkJob", "Let a job run that another operator made", _BULK,
+      bulk.BulkJobOutput, bulk.ApproveInput, 200, (409,),
+      more="In person, never by a key; not by whoever wrote or submitted the job. 403 says why."),
+    O(bulk_jobs.BulkJobPause, "post", "pauseBulkJob", "Pause a job", _BULK, bulk.BulkJobOutput, bulk.NothingInput, 200, (409,),
+      more="Stops after the rows at hand, for now."),
+    O(bulk_jobs.BulkJobResume, "post", "resumeBulkJob", "Go on with a paused or failed job", _BULK, bulk.BulkJobOutput,
+      bulk.NothingInput, 200, (409,)),
+    O(bulk_jobs.BulkJobCancel, "post", "cancelBulkJob", "End a job", _BULK, bulk.BulkJobOutput, bulk.NothingInput, 200, (409,),
+      more="Ends it for good; what is done stays."),
+    O(webhooks.Webhooks, "get", "listWebhooks", "Webhooks, newest first", _HOOKS, webhooks.EndpointOutput),
+    O(webhooks.Webhooks, "post", "createWebhook", "Send events somewhere", _HOOKS, webhooks.EndpointWithSecret,
+      webhooks.EndpointInput, 201, (404, 409),
+      more="It gets every event after its making, in order, at least once. The signing secret is shown this once."),
     O(webhooks.WebhookDetail, "get", "getWebhook", "One webhook", _HOOKS, webhooks.EndpointOutput),
-    O(webhooks.WebhookDetail, "patch", "changeWebhook", "Change it; pause it, or let it go on", _HOOKS,
-      webhooks.EndpointOutput, webhooks.EndpointChange),
-    O(webhooks.WebhookDetail, "delete", "deleteWebhook", "Delete it", _HOOKS, None, None, 204),
-    O(webhooks.WebhookAttempts, "get", "listAttempts", "What came of its deliveries, newest first", _HOOKS,
+    O(webhooks.WebhookDetail, "patch", "changeWebhook", "Change a webhook; pause it, or let it go on", _HOOKS,
+      webhooks.EndpointOutput, webhooks.EndpointChange,
+      more="Changes what is given. One that was paused goes on where it stopped: nothing is skipped."),
+    O(webhooks.WebhookDetail, "delete", "deleteWebhook", "Delete a webhook", _HOOKS, None, None, 204,
+      more="Nothing is sent to it from now on."),
+    O(webhooks.WebhookAttempts, "get", "listAttempts", "What came of a webhook's deliveries, newest first", _HOOKS,
       webhooks.AttemptOutput),
-    O(webhooks.WebhookTest, "post", "testWebhook", "Have a test sent; what came of it stands among the attempts", _HOOKS,
-      webhooks.AttemptOutput, bulk.NothingInput, 202, (409,)),
+    O(webhooks.WebhookTest, "post", "testWebhook", "Have a test sent", _HOOKS, webhooks.AttemptOutput, bulk.NothingInput, 202,
+      (409,), more="A worker sends it; what came of it stands among the attempts. One waits at a time: 409 `test_waiting`."),
     O(webhooks.WebhookReplay, "post", "replayWebhook", "Send everything after a position once more", _HOOKS,
       webhooks.EndpointOutput, webhooks.ReplayInput),
-    O(webhooks.WebhookRotation, "post", "rotateSecret", "Another signing secret; for a day both sign", _HOOKS,
-      webhooks.EndpointWithSecret, bulk.NothingInput),
-    O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for it from now on, with a new secret alone", _PEOPLE,
-      webhooks.EndpointWithSecret, bulk.NothingInput),
+    O(webhooks.WebhookRotation, "post", "rotateSecret", "Another signing secret", _HOOKS, webhooks.EndpointWithSecret,
+      bulk.NothingInput, more="The new secret is shown this once; for a day both sign."),
+    O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for a webhook from now on", _PEOPLE,
+      webhooks.EndpointWithSecret, bulk.NothingInput,
+      more="It goes on where it stopped, signed by a new secret alone, which is shown this once."),
+    O(keys.Me, "get", "whoAmI", "Who asks", (), keys.MeOutput,
+      more="A person, with the organizations that they belong to, or a key, with its scopes."),
+    O(keys.ApiKeys, "get", "listApiKeys", "API keys of the organizations whose keys you manage", _PEOPLE, keys.ApiKeyOutput,
+      refusals=(404,)),
+    O(keys.ApiKeys, "post", "createApiKey", "Make a key", _PEOPLE, keys.ApiKeyWithText, keys.ApiKeyInput, 201, (404, 409),
+      more="Its text is shown this once."),
+    O(keys.ApiKeyDetail, "get", "getApiKey", "One key, without its text", _PEOPLE, keys.ApiKeyOutput),
+    O(keys.ApiKeyDetail, "delete", "revokeApiKey", "Revoke a key", _PEOPLE, None, None, 204, more="It ends for good, at once."),
+    O(keys.ApiKeyTakeOver, "post", "takeOverApiKey", "Answer for a key from now on", _PEOPLE, keys.ApiKeyWithText,
+      bulk.NothingInput, 200, (409,), more="It gets a new text, which is shown this once; the old one is worth nothing."),
 ]  # fmt: skip
-# One view class with four addresses: described where its URLs are.
-VERBS = {
-    "approve": "Let a job run that another operator made: in person, never by a key",
-    "pause": "Stop after the rows at hand, for now",
-    "resume": "Go on with a paused or failed job",
-    "cancel": "End it; what is done stays",
-}
-_PAGED = (CursorPagination, PositionPagination, WholeList)
-
-
-def _described(operation: Operation) -> Any:
-    paginator = getattr(operation.view, "paginator", None) if operation.method == "get" else None
-    parameters: list[Any] = list(operation.parameters)
-    if operation.method == "get":
-        query = getattr(operation.view, "query_class", None)
-        if query is not None and query().fields:
-            parameters.append(query)
-        parameters += _paging(paginator)
-    if operation.method == "delete" and "reason" in operation.view.delete_class().fields:  # type: ignore[attr-defined]
-        parameters.append(_REASON)
-    answer = operation.answer
-    shown = EXAMPLES[answer.__name__] if answer else None
-    scopes = f"Scope: {' or '.join(operation.scopes)}." if operation.scopes else "Any scope."
-    if PEOPLE in operation.scopes:
-        scopes = "Signed in, never with a key."
-    return extend_schema(
-        operation_id=operation.name,
-        summary=operation.about,
-        description=f"{operation.about}. {scopes}",
-        tags=[operation.view.__module__.rpartition(".")[2].replace("_", " ")],
-        parameters=parameters,
-        request=operation.body,
-        responses=responses(operation, paginator),
-        examples=_examples(operation, {"results": [shown], "next": None} if paginator else shown),
-    )
-
-
-_LIMIT = {"type": "integer", "minimum": 1, "maximum": 200}
-_AFTER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-_PAGING: dict[str, tuple[Any, str]] = {
-    "limit": (_LIMIT, "At most so many, 50 unless told."),
-    "cursor": (str, "From `next`."),
-    "after": (_AFTER, "The position to go on after."),
-}
-
-
-def _paging(paginator: Any) -> list[OpenApiParameter]:
-    if paginator is None:
-        return []
-    found = []
-    for name in paginator.parameters:
-        kind, about = _PAGING[name]
-        found.append(OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=about))
-    return found
-
-
-def responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
-    answer = operation.answer
-    found: dict[Any, Any] = {}
-    if answer is None:
-        found[204] = OpenApiResponse(description="Done.")
-    elif paginator is not None:
-        found[operation.status] = _page_of(answer)
-    else:
-        found[operation.status] = OpenApiResponse(answer, description="Done.")
-    found |= {status: OpenApiResponse(also, description="Invited.") for status, also in operation.also.items()}
-    usual = [400, 401, 403, 404, 429, 503]
-    usual += [413, 415] if operation.method in ("post", "put", "patch", "delete") else []
-    for status in sorted({*usual, *operation.refusals}):
-        found[status, PROBLEM] = OpenApiResponse(ProblemOutput, description=WORDS[status])
-    return found
-
-
-@functools.cache
-def _page_of(answer: type[serializers.Serializer[Any]]) -> Any:
-    """A page: `next` is the address of the one after it."""
-    fields = {
-        "results": answer(many=True),
-        "next": serializers.CharField(allow_null=True),
-    }
-    return type(f"{answer.__name__.removesuffix('Output')}Page", (serializers.Serializer,), fields)
-
-
-def _examples(operation: Operation, shown: Any) -> list[OpenApiExample]:
-    found = [
-        OpenApiExample(
-            "Refused", EXAMPLES["ProblemOutput"], response_only=True, media_type=PROBLEM, status_codes=["400"]
-        )
-    ]
-    if operation.body is not None:
-        found.append(OpenApiExample("Request", EXAMPLES[operation.body.__name__], request_only=True))
-    if shown is not None:
-        status = [str(operation.status)]
-        found.append(OpenApiExample("Answer", shown, response_only=True, status_codes=status))
-    for also, shape in operation.also.items():
-        example = EXAMPLES[shape.__name__]
-        found.append(OpenApiExample(f"Answer {also}", example, response_only=True, status_codes=[str(also)]))
-    return found
-
-
-_LINE = OpenApiExample(
-    "Answer",
-    json.dumps(EXAMPLES["EventOutput"]) + "\n",
-    response_only=True,
-    media_type="application/x-ndjson",
-    status_codes=["200"],
-)
 
 
 def describe() -> None:
     """Write the table onto the views; once, when the description is asked for."""
-    by_view: dict[type[APIView], dict[str, Any]] = {}
+    by_view: dict[type[APIView], dict[str, object]] = {}
     for operation in OPERATIONS:
-        by_view.setdefault(operation.view, {})[operation.method] = _described(operation)
+        by_view.setdefault(operation.view, {})[operation.method] = described(operation)
     for view, methods in by_view.items():
         extend_schema_view(**methods)(view)
-    verb = Operation(
-        bulk_jobs.BulkJobVerb, "post", "", "", _BULK, bulk.BulkJobOutput, bulk.NothingInput, 200, (409,)
-    )  # fmt: skip
-    extend_schema_view(post=_described(verb))(bulk_jobs.BulkJobVerb)
-    approval = dataclasses.replace(verb, view=bulk_jobs.BulkJobApproval, body=bulk.ApproveInput)
-    extend_schema_view(post=_described(approval))(bulk_jobs.BulkJobApproval)
-    text = {(200, "application/x-ndjson"): OpenApiResponse(str, description="Each event as a line.")}
-    streamed = Operation(stream.EventStream, "get", "streamEvents", "", _EVENTS, shapes.EventOutput)
-    refused = {key: value for key, value in responses(streamed, None).items() if key != 200}
-    extend_schema_view(
-        get=extend_schema(
-            operation_id="streamEvents",
-            summary="The ledger as JSON Lines, from a position to its head",
-            description="Each line is an event. Cut off, go on after the last line that came whole. Scope: events:read.",
-            tags=["events"],
-            parameters=[stream.StreamQuery],
-            responses={**text, **refused},
-            examples=[_LINE],
-        )
-    )(stream.EventStream)

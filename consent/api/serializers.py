@@ -1,229 +1,308 @@
-"""What the API takes and shows, field by field; no rules in here."""
+"""What the API takes and shows, field by field, in its readers' words; no rules in here."""
 
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.catalogue import Product
-from accounts.models import Member, Organization
+from accounts.external_ids import LENGTH
+from accounts.models import Member, Organization, Plan, User
 
-from .. import feed
-from ..models import ConsentEvent, EventKind
-from ..rules import Choice
-from ..surfaces import DATA_KINDS, MEMBER_SURFACES, SURFACES
-from .fields import Email, Input, Instant, MapOf, OneOf, Text
+from ..models import Choice, ReasonCode
+from ..services.layers import REASON_LENGTH, REFERENCE_LENGTH
+from ..surfaces import DATA_KINDS, SURFACES, Scope
+from .fields import Email, Input, Instant, MapOf, OneOf, Output, Text, TextOrNull
+from .vocabularies import APP_SOURCES, CONSENT
 
-APP_SOURCES = sorted({source for surface in MEMBER_SURFACES for source in surface.sources})
+
+def length_of(model: type[Any], field: str) -> int:
+    """How long a text the model's column keeps."""
+    return model._meta.get_field(field).max_length or 0
+
+
+NAME, ADDRESS, PLAN_KEY = length_of(Organization, "name"), length_of(User, "email"), length_of(Plan, "key")
+# An id, or "external:" and one of the provider's own.
+IDENT = len("external:") + LENGTH
+_COUNTRY = "^[A-Za-z]{2}$"
 
 
 # --- Shown ----------------------------------------------------------------------------------------------------------
 
 
-class ProductOutput(serializers.Serializer[Any]):
-    key = serializers.CharField(source="value")
-    name = serializers.CharField(source="label")
-    data_kinds = serializers.SerializerMethodField()
+class ProductOutput(Output):
+    about = "A product whose data may train models."
 
+    key = OneOf(choices=Product.values, source="value", help_text="What other calls name it by.")
+    name = serializers.CharField(source="label", help_text="Its name, in the language of the request.")
+    data_kinds = serializers.SerializerMethodField(help_text="The kinds of data that it holds.")
+
+    @extend_schema_field(
+        serializers.ListField(child=OneOf(choices=sorted({k for v in DATA_KINDS.values() for k in v})))
+    )
     def get_data_kinds(self, product: Product) -> list[str]:
         return list(DATA_KINDS[product])
 
 
-class PlanOutput(serializers.Serializer[Any]):
-    key = serializers.CharField()
-    product = serializers.CharField()
-    name = serializers.CharField()
-    training_default = serializers.CharField()
+class PlanOutput(Output):
+    about = "A plan that a product is subscribed on."
+
+    key = serializers.CharField(help_text="What other calls name it by.")
+    product = OneOf(choices=Product.values, help_text="The product it is a plan of.")
+    name = serializers.CharField(help_text="Its name.")
+    training_default = OneOf(choices=CONSENT, help_text="What holds on this plan until somebody chooses.")
 
 
-class SurfaceOutput(serializers.Serializer[Any]):
-    key = serializers.CharField()
-    product = serializers.CharField()
-    scope = serializers.CharField()
-    path = serializers.ListField(child=serializers.CharField())
-    label = serializers.CharField()  # type: ignore[assignment]
-    covers = serializers.CharField()
+class SurfaceOutput(Output):
+    about = "A control on a screen, on which a choice is made."
+
+    key = OneOf(choices=list(SURFACES), help_text="What other calls name it by.")
+    product = OneOf(choices=Product.values, help_text="The product whose data the choice is about.")
+    scope = OneOf(choices=[scope.value for scope in Scope], help_text="Whose choice it is.")
+    path = serializers.ListField(
+        child=serializers.CharField(), help_text="Where it is on the screen, from the outermost menu to the section."
+    )
+    label = serializers.CharField(help_text="The control's own words.")  # type: ignore[assignment]
+    covers = serializers.CharField(help_text="Which data the choice is about, as the screen says it.")
 
 
-class OrganizationOutput(serializers.Serializer[Any]):
+SUBSCRIPTIONS: dict[str, Any] = {
+    "type": "object",
+    "description": "The plan held of each product.",
+    "properties": {
+        product: {
+            "type": ["string", "null"],
+            "maxLength": PLAN_KEY,
+            "description": f"The plan of {product}, by its key; null: none.",
+        }
+        for product in Product.values
+    },
+}
+
+
+@extend_schema_field({"$ref": "#/components/schemas/Subscriptions"})
+class Subscriptions(MapOf):
+    """The plan held of each product, by its key."""
+
+
+class OrganizationOutput(Output):
     """`subscriptions` needs the live ones prefetched as `live`."""
 
-    id = serializers.CharField()
-    external_id = serializers.CharField(allow_null=True)
-    name = serializers.CharField()
-    kind = serializers.CharField()
-    country = serializers.SerializerMethodField()
-    status = serializers.CharField()
-    subscriptions = serializers.SerializerMethodField()
-    created_at = Instant()
+    about = "A customer: a team, or one person."
 
-    def get_country(self, organization: Organization) -> str | None:
-        return organization.country or None
+    id = serializers.UUIDField(help_text="Its id.")
+    external_id = serializers.CharField(
+        allow_null=True, help_text="Your own id of it, the last one that was given; null where none was."
+    )
+    name = serializers.CharField(help_text="Its name.")
+    kind = OneOf(choices=Organization.Kind.values, help_text="A team, or one person.")
+    country = TextOrNull(help_text="Its country, by two letters of ISO 3166-1; null where nobody said.")
+    status = OneOf(choices=Organization.Status.values, help_text="Whether the account is open.")
+    subscriptions = serializers.SerializerMethodField(help_text="The plan it holds of each product.")
+    created_at = Instant(help_text="When the account was made.")
 
+    @extend_schema_field(Subscriptions)
     def get_subscriptions(self, organization: Any) -> dict[str, str | None]:
         held = {subscription.product: subscription.plan_id for subscription in organization.live}
         return {product: held.get(product) for product in Product.values}
 
 
-class MemberOutput(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    external_id = serializers.CharField(allow_null=True)
-    email = serializers.CharField(source="user.email")
-    name = serializers.CharField(source="user.name")
-    role = serializers.CharField()
-    status = serializers.CharField()
+class MemberOutput(Output):
+    about = "A person who belongs to an organization, or did."
+
+    id = serializers.UUIDField(help_text="Their id in this organization.")
+    external_id = serializers.CharField(
+        allow_null=True, help_text="Your own id of them, the last one that was given; null where none was."
+    )
+    email = serializers.EmailField(source="user.email", help_text="Their e-mail address.")
+    name = serializers.CharField(source="user.name", help_text="Their name.")
+    role = OneOf(choices=Member.Role.values, help_text="What they may do in the organization.")
+    status = OneOf(choices=Member.Status.values, help_text="Whether they still belong to it.")
 
 
-class InvitationOutput(serializers.Serializer[Any]):
+class InvitationOutput(Output):
     """What was typed, and until when it is good: nothing about whoever has the address."""
 
-    id = serializers.CharField()
-    email = serializers.CharField()
-    role = serializers.CharField()
-    expires_at = Instant()
+    about = "An invitation that can still be accepted."
+
+    id = serializers.UUIDField(help_text="Its id.")
+    email = serializers.EmailField(help_text="The address that its link was sent to.")
+    role = OneOf(choices=Member.Role.values, help_text="The role that whoever accepts it gets.")
+    expires_at = Instant(help_text="Until when it can be accepted.")
 
 
-class SettingOutput(serializers.Serializer[Any]):
+class SettingOutput(Output):
     """A `shown.ShownSetting`."""
 
-    surface = serializers.CharField(source="surface.key")
-    product = serializers.CharField(source="surface.product")
-    label = serializers.CharField(source="surface.label")  # type: ignore[assignment]
-    choice = serializers.CharField()
-    effective = serializers.CharField()
-    reason = serializers.CharField(source="reason_code")
-    since = Instant(allow_null=True)
-    locked = serializers.BooleanField()
-    lock_reason = serializers.CharField(allow_null=True)
-    carried_from = serializers.CharField(allow_null=True)
-    members_opted_out = serializers.IntegerField(allow_null=True)
-    changed_at = Instant(allow_null=True)
-    changed_by = serializers.CharField(allow_null=True)
-    event = serializers.CharField(allow_null=True)
+    about = "What an organization or a member chose on a surface, and what holds."
 
-
-class EventOutput(serializers.Serializer[Any]):
-    """A placed event; the context's `labels` name the actors. `allowed` is null where no layer was touched."""
-
-    id = serializers.CharField()
-    position = serializers.IntegerField(source="placed.position")
-    recorded_at = Instant()
-    kind = serializers.CharField()
-    organization = serializers.CharField(source="organization_id", allow_null=True)
-    member = serializers.CharField(source="member_id", allow_null=True)
-    product = serializers.CharField(allow_null=True)
-    surface = serializers.CharField(allow_null=True)
-    before = serializers.CharField(allow_null=True)
-    after = serializers.CharField(allow_null=True)
-    target = serializers.CharField(allow_null=True)
-    allowed = serializers.BooleanField(allow_null=True)
-    actor = serializers.DictField(child=serializers.CharField(allow_null=True))
-    source = serializers.CharField()  # type: ignore[assignment]
-    reason = serializers.CharField()
-    request_id = serializers.CharField()
-
-    def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
-        return feed.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
-
-
-class EventKindOutput(serializers.Serializer[Any]):
-    kind = serializers.CharField()
-    label = serializers.CharField(help_text=_("What happened, in words."))  # type: ignore[assignment]
-    before = serializers.CharField(allow_null=True, help_text=_("What the event's “before” holds; null: nothing."))
-    after = serializers.CharField(allow_null=True, help_text=_("What the event's “after” holds; null: nothing."))
-    target = serializers.CharField(allow_null=True, help_text=_("What the event's “target” holds; null: nothing."))
-    operators_only = serializers.BooleanField(help_text=_("No organization is told of such events."))
-    example = serializers.DictField(help_text=_("What a webhook sends of such an event."))
+    surface = OneOf(choices=list(SURFACES), source="surface.key", help_text="Where the choice is made.")
+    product = OneOf(choices=Product.values, source="surface.product", help_text="The product whose data it is about.")
+    label = serializers.CharField(  # type: ignore[assignment]
+        source="surface.label", help_text="The control's own words, in the language of the request."
+    )
+    choice = OneOf(choices=Choice.values, help_text="What was chosen here.")
+    effective = OneOf(choices=CONSENT, help_text="What a decision asked now would say about new data.")
+    reason = OneOf(choices=ReasonCode.values, source="reason_code", help_text="Why `effective` is what it is.")
+    since = Instant(allow_null=True, help_text="Since when it has been so; null: since there is the account.")
+    locked = serializers.BooleanField(help_text="Whether an operator has locked training off.")
+    lock_reason = serializers.CharField(allow_null=True, help_text="Why it is locked; null where it is not.")
+    carried_from = serializers.CharField(
+        allow_null=True, help_text="The earlier plan whose opted-out default still holds; null where none does."
+    )
+    members_opted_out = serializers.IntegerField(
+        allow_null=True, help_text="How many members opted out for themselves. Told to operators alone, else null."
+    )
+    changed_at = Instant(allow_null=True, help_text="When somebody last chose here; null where nobody has.")
+    changed_by = serializers.CharField(allow_null=True, help_text="Who chose; null where nobody has.")
+    event = serializers.CharField(
+        allow_null=True, help_text="The id of the event that made the setting what it is; null where there is none."
+    )
 
 
 # --- Taken ----------------------------------------------------------------------------------------------------------
 
 
+class Reason(Text):
+    """Why somebody does something: kept with the event, and shown with it."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**{"longest": REASON_LENGTH, "help_text": "Why; it is kept in the ledger.", **named})
+
+
+class OptionalReason(Reason):
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**{"required": False, "allow_blank": True, **named})
+
+
+class NewExternalId(Text):
+    """Given to somebody; null takes nothing away, it gives none."""
+
+    def __init__(self, **named: Any) -> None:
+        about = "Your own id of it. It means this one for good: one that was ever another's is refused."
+        super().__init__(**{"required": False, "allow_null": True, "longest": LENGTH, "help_text": about, **named})
+
+
+class Country(Text):
+    def __init__(self, **named: Any) -> None:
+        about = "Two letters of ISO 3166-1, like `FR`; empty or null for none."
+        super().__init__(
+            **{"required": False, "allow_null": True, "allow_blank": True, "longest": 2, "help_text": about, **named}
+        )
+
+
 class OwnerInput(Input):
-    email = Email()
-    name = Text(allow_blank=True, max_length=200)
+    about = "The one person of a personal organization."
+
+    email = Email(longest=ADDRESS, help_text="Their e-mail address.")
+    name = Text(allow_blank=True, max_length=200, help_text="Their name.")
 
 
 class OrganizationInput(Input):
-    name = Text()
-    kind = OneOf(choices=Organization.Kind.values)
-    external_id = Text(required=False, allow_null=True)
-    country = Text(required=False, allow_null=True, allow_blank=True)
-    subscriptions = MapOf(child=Text(allow_null=True), required=False)
-    owner = OwnerInput(required=False)
+    about = "An organization to create."
+
+    name = Text(longest=NAME, help_text="Its name.")
+    kind = OneOf(choices=Organization.Kind.values, help_text="A team, or one person.")
+    external_id = NewExternalId()
+    country = Country()
+    subscriptions = Subscriptions(
+        child=Text(allow_null=True), required=False, help_text="The plan of each product that it starts with."
+    )
+    owner = OwnerInput(
+        required=False, help_text="Whose it is: needed for a personal organization, and refused for a team."
+    )
 
 
 class OrganizationChange(Input):
-    name = Text(required=False)
-    kind = OneOf(choices=Organization.Kind.values, required=False)
-    external_id = Text(required=False, allow_null=True)
-    country = Text(required=False, allow_null=True, allow_blank=True)
-    status = OneOf(choices=Organization.Status.values, required=False)
-    reason = Text(required=False, allow_blank=True)
+    about = "What is to change; what is left out stays as it is."
+
+    name = Text(required=False, longest=NAME, help_text="Its new name.")
+    kind = OneOf(choices=Organization.Kind.values, required=False, help_text="A team, or one person.")
+    external_id = NewExternalId()
+    country = Country()
+    status = OneOf(
+        choices=Organization.Status.values,
+        required=False,
+        help_text="To close the account, or open it again (operators).",
+    )
+    reason = OptionalReason()
 
 
 class OrganizationQuery(Input):
-    plan = Text(required=False)
-    kind = OneOf(choices=Organization.Kind.values, required=False)
-    status = OneOf(choices=Organization.Status.values, required=False)
-    external_id = Text(required=False)
-    search = Text(required=False)
+    plan = Text(required=False, longest=PLAN_KEY, help_text="Only those with this plan now.")
+    kind = OneOf(choices=Organization.Kind.values, required=False, help_text="Only teams, or only personal ones.")
+    status = OneOf(choices=Organization.Status.values, required=False, help_text="Only open, or only closed ones.")
+    external_id = Text(required=False, longest=LENGTH, help_text="The one that this id of yours means.")
+    search = Text(required=False, longest=NAME, help_text="Only those whose name begins so.")
 
 
 class SubscriptionInput(Input):
-    plan = Text()
-    reason = Text(required=False, allow_blank=True)
+    about = "The plan to start, or to move to."
+
+    plan = Text(longest=PLAN_KEY, help_text="The plan, by its key; one of this product.")
+    reason = OptionalReason()
 
 
 class ReasonInput(Input):
-    reason = Text(required=False, allow_blank=True)
+    about = "Why it is done."
+
+    reason = OptionalReason()
 
 
 class WithdrawalInput(Input):
-    reason = Text()
+    about = "Why the external id is withdrawn."
+
+    reason = Reason()
 
 
 class LockInput(Input):
-    reason = Text()
-    reference = Text()
+    about = "Why training is locked off."
+
+    reason = Reason(help_text="Why; shown to the organization.")
+    reference = Text(longest=REFERENCE_LENGTH, help_text="The contract, law or ticket behind it.")
 
 
 class LiftInput(Input):
-    reason = Text()
+    about = "Why the lock is lifted."
+
+    reason = Reason()
 
 
 class MemberInput(Input):
     """Somebody who is invited gives their own name when they join."""
 
-    email = Email()
-    name = Text(required=False, allow_blank=True, max_length=200)
-    role = OneOf(choices=Member.Role.values)
-    external_id = Text(required=False, allow_null=True)
+    about = "A person to add (operators) or to invite (organizations)."
+
+    email = Email(longest=ADDRESS, help_text="Their e-mail address.")
+    name = Text(
+        required=False,
+        allow_blank=True,
+        max_length=200,
+        help_text="Their name; somebody who is invited gives it themselves when they join.",
+    )
+    role = OneOf(choices=Member.Role.values, help_text="What they may do in the organization.")
+    external_id = NewExternalId()
 
 
 class MemberChange(Input):
-    role = OneOf(choices=Member.Role.values, required=False)
-    external_id = Text(required=False, allow_null=True)
+    about = "What is to change; what is left out stays as it is."
+
+    role = OneOf(choices=Member.Role.values, required=False, help_text="What they may do from now on.")
+    external_id = NewExternalId()
 
 
 class ChoiceInput(Input):
-    choice = OneOf(choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value])
-    reason = Text(required=False, allow_blank=True)
+    about = "A choice. Opting out always works."
+
+    choice = OneOf(choices=CONSENT, help_text="Out, or in.")
+    reason = OptionalReason(help_text="Why; needed to opt in on a plan that is opted out by default.")
 
 
 class MemberChoiceInput(ChoiceInput):
-    source = OneOf(choices=APP_SOURCES, required=False)  # type: ignore[assignment]
+    about = "A member's choice. Opting out always works."
 
-
-# "access.*": all kinds that begin so.
-KIND_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventKind.values})
-
-
-class EventQuery(Input):
-    kind = OneOf(choices=[*EventKind.values, *KIND_FAMILIES], required=False)
-    product = OneOf(choices=Product.values, required=False)
-    surface = OneOf(choices=list(SURFACES), required=False)
-    member = Text(required=False)
-    actor = Text(required=False)
-    since = Instant(required=False)
-    until = Instant(required=False)
+    source = OneOf(  # type: ignore[assignment]
+        choices=APP_SOURCES,
+        required=False,
+        help_text="The app in which the member chose: needed with a key, and refused without.",
+    )

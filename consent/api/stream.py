@@ -20,7 +20,13 @@ _PAGE = 500
 
 
 class StreamQuery(Input):
-    after = Text(required=False, default="0", help_text=_("The position of the last event that is known."))
+    after = Text(
+        required=False,
+        default="0",
+        pattern="^[0-9]+$",
+        longest=19,
+        help_text="The position of the last event that is known.",
+    )
 
     def validate_after(self, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):

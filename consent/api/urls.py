@@ -66,10 +66,9 @@ urlpatterns: list[URLPattern] = [
     path(_JOB, bulk_jobs.BulkJobDetail.as_view(), name="bulk-job"),
     path(f"{_JOB}rows/", bulk_jobs.BulkJobRows.as_view(), name="bulk-job-rows"),
     path(f"{_JOB}approve/", bulk_jobs.BulkJobApproval.as_view(), name="bulk-job-approve"),
-    *(
-        path(f"{_JOB}{verb}/", bulk_jobs.BulkJobVerb.as_view(verb=verb), name=f"bulk-job-{verb}")
-        for verb in bulk_jobs.VERBS
-    ),
+    path(f"{_JOB}pause/", bulk_jobs.BulkJobPause.as_view(), name="bulk-job-pause"),
+    path(f"{_JOB}resume/", bulk_jobs.BulkJobResume.as_view(), name="bulk-job-resume"),
+    path(f"{_JOB}cancel/", bulk_jobs.BulkJobCancel.as_view(), name="bulk-job-cancel"),
     path(f"{_JOB}undo/", bulk_jobs.BulkJobUndo.as_view(), name="bulk-job-undo"),
     path("me/", keys.Me.as_view(), name="me"),
     path("api-keys/", keys.ApiKeys.as_view(), name="api-keys"),

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,69 +15,97 @@ from config.paging import CursorPagination
 
 from ..models import EventKind, Source
 from ..services import webhooks
-from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.secrets import secret_of
 from .base import ApiView
 from .bulk_serializers import NothingInput
-from .fields import Input, Instant, ListOf, OneOf, Text
+from .fields import Input, Instant, ListOf, OneOf, OneOfOrNull, Output, Text
+from .serializers import IDENT, length_of
 
 
-class EndpointOutput(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    organization = serializers.SerializerMethodField()
-    url = serializers.CharField()
-    description = serializers.CharField()
-    kinds = serializers.ListField(child=serializers.CharField())
-    status = serializers.CharField()
-    paused_because = serializers.SerializerMethodField()
-    position = serializers.SerializerMethodField()
-    failures = serializers.IntegerField()
-    next_attempt_at = Instant(allow_null=True)
-    created_at = Instant()
+class EndpointOutput(Output):
+    about = "A webhook: where events are sent to, and how far it has got."
 
-    def get_organization(self, endpoint: WebhookEndpoint) -> str | None:
-        return str(endpoint.organization_id) if endpoint.organization_id else None
+    id = serializers.UUIDField(help_text="Its id.")
+    organization = serializers.UUIDField(
+        source="organization_id", allow_null=True, help_text="Whose events it gets; null: everybody's."
+    )
+    url = serializers.URLField(help_text="Where they are sent to.")
+    description = serializers.CharField(help_text="What it is for, as somebody said; may be empty.")
+    kinds = serializers.ListField(
+        child=OneOf(choices=EventKind.values), help_text="The kinds of events it gets; none: all but the access trail."
+    )
+    status = OneOf(choices=EndpointStatus.values, help_text="Whether it is sent events.")
+    paused_because = OneOfOrNull(choices=PausedBecause.values, help_text="Why it is paused; null where it is not.")
+    position = serializers.SerializerMethodField(help_text="The position of the last event that it has gone past.")
+    failures = serializers.IntegerField(help_text="How many attempts in a row have failed.")
+    next_attempt_at = Instant(allow_null=True, help_text="When it is tried again; null where none has failed.")
+    created_at = Instant(help_text="When it was made.")
 
     def get_position(self, endpoint: WebhookEndpoint) -> int:
         return int(self.context["positions"][endpoint.pk])
 
-    def get_paused_because(self, endpoint: WebhookEndpoint) -> str | None:
-        return endpoint.paused_because or None
-
 
 class EndpointWithSecret(EndpointOutput):
-    secret = serializers.CharField()
+    about = "A webhook with its signing secret, which is shown this once."
+
+    secret = serializers.CharField(help_text="What Standard Webhooks' libraries verify messages with; shown this once.")
 
 
-class AttemptOutput(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    position = serializers.IntegerField(allow_null=True)
-    at = Instant()
-    delivered = serializers.BooleanField()
-    status = serializers.IntegerField(allow_null=True)
-    error = serializers.CharField()
-    latency_ms = serializers.IntegerField()
-    answer = serializers.CharField()
-    waiting = serializers.BooleanField(help_text=_("A test that is still to be sent."))
+class AttemptOutput(Output):
+    about = "A delivery that was tried, or a test that still waits."
+
+    id = serializers.CharField(help_text="Its id.")
+    position = serializers.IntegerField(allow_null=True, help_text="The event's position; null for a test.")
+    at = Instant(help_text="When it was.")
+    delivered = serializers.BooleanField(help_text="Whether it arrived: answered by a status from 200 to 299.")
+    status = serializers.IntegerField(allow_null=True, help_text="The status it was answered by; null: none.")
+    error = serializers.CharField(help_text="What went wrong; empty where nothing did.")
+    latency_ms = serializers.IntegerField(help_text="How long it took, in milliseconds.")
+    answer = serializers.CharField(help_text="How the answer began.")
+    waiting = serializers.BooleanField(help_text="A test that is still to be sent.")
+
+
+_KINDS = "The kinds of events it gets; left out or empty: all but the access trail."
 
 
 class EndpointInput(Input):
-    url = Text()
-    organization = Text(required=False, allow_null=True)
-    description = Text(required=False, allow_blank=True)
-    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100)
+    about = "A webhook to make."
+
+    url = Text(longest=length_of(WebhookEndpoint, "url"), help_text="Where to send events: an HTTPS address.")
+    organization = Text(
+        required=False,
+        allow_null=True,
+        longest=IDENT,
+        help_text="Whose events, by id or `external:` id. Left out: everybody's, for an operator, or those of the one "
+        "organization whose webhooks you manage.",
+    )
+    description = Text(
+        required=False, allow_blank=True, longest=length_of(WebhookEndpoint, "description"), help_text="What it is for."
+    )
+    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100, help_text=_KINDS)
 
 
 class EndpointChange(Input):
-    url = Text(required=False)
-    description = Text(required=False, allow_blank=True)
-    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100)
-    status = OneOf(choices=EndpointStatus.values, required=False)
+    about = "What is to change; what is left out stays as it is."
+
+    url = Text(
+        required=False, longest=length_of(WebhookEndpoint, "url"), help_text="Where to send events: an HTTPS address."
+    )
+    description = Text(
+        required=False, allow_blank=True, longest=length_of(WebhookEndpoint, "description"), help_text="What it is for."
+    )
+    kinds = ListOf(child=OneOf(choices=EventKind.values), required=False, max_length=100, help_text=_KINDS)
+    status = OneOf(choices=EndpointStatus.values, required=False, help_text="To pause it, or let it go on.")
 
 
 class ReplayInput(Input):
-    after = serializers.IntegerField(min_value=0, max_value=2**63 - 1)
+    about = "Where to begin again."
+
+    after = serializers.IntegerField(
+        min_value=0, max_value=2**63 - 1, help_text="Everything after this position is sent once more."
+    )
 
 
 class WebhookView(ApiView):

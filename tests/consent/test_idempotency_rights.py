@@ -43,7 +43,7 @@ def world() -> World:
 
 def test_table__has_every_endpoint_that_repeats_answers() -> None:
     views = {pattern.callback.view_class for pattern in urlpatterns if hasattr(pattern.callback, "view_class")}
-    assert {view for view in views if hasattr(getattr(view, "post", None), "__wrapped__")} == set(ENDPOINTS)
+    assert {view for view in views if hasattr(getattr(view, "post", None), "repeats_answers")} == set(ENDPOINTS)
 
 
 def operator_ends(world: World) -> None:
