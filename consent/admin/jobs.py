@@ -21,6 +21,7 @@ from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.looking import PAST
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.staging import BAD, DUPLICATE
+from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
@@ -264,7 +265,7 @@ def title_of(job: BulkJob) -> str:
 
 
 def _scope(job: BulkJob) -> list[tuple[str, Any]]:
-    return [] if job.kind == JobKind.IMPORT else list(job.selection.items())
+    return list(job.selection.items()) if job.kind == JobKind.CHOICE else []
 
 
 def _listed(value: Any) -> list[Any]:
@@ -287,7 +288,8 @@ def _reason(name: str) -> str:
 
 
 def _undoable(job: BulkJob) -> bool:
-    return job.is_over and job.changed > 0 and job.kind not in (JobKind.PLAN_DEFAULT, JobKind.IMPORT)
+    creates = job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES
+    return job.is_over and job.changed > 0 and job.kind != JobKind.PLAN_DEFAULT and not creates
 
 
 def _time(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -22,7 +22,7 @@ from config import request_id
 
 from .. import ledger
 from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
-from ..models import ActorType, Source
+from ..models import ActorType, ConsentEvent, Source
 from ..services.errors import Refused
 from ..surfaces import SURFACES
 from . import rebinding, rows, shapes
@@ -125,9 +125,12 @@ def _chunk(mine: BulkJob, size: int) -> BulkJob:
 
 
 def _work(job: BulkJob, last: int) -> None:
+    before = _last_event() if job.kind == JobKind.IMPORT else 0
     apply = {JobKind.IMPORT: applying.apply, JobKind.REBIND: rebinding.apply}.get(JobKind(job.kind), _apply)
     outcomes = apply(job, last)
     changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
+    if changed and job.kind == JobKind.IMPORT:
+        job.first_event, job.last_event = job.first_event or before + 1, _last_event()
     job.changed += changed
     job.unchanged += unchanged
     job.refused += outcomes.total()
@@ -135,7 +138,16 @@ def _work(job: BulkJob, last: int) -> None:
 
 
 def _apply(job: BulkJob, last: int) -> Counter[str]:
-    """The rows of a chunk changed; outcome → how many."""
+    """The rows of a chunk changed; outcome → how many. An undo of several products goes from one to the next."""
+    outcomes: Counter[str] = Counter()
+    for of, first, end in rows.parts_of(job, job.cursor, last):
+        of.cursor = first
+        outcomes += _apply_part(of, end)
+        job.first_event, job.last_event = of.first_event, of.last_event
+    return outcomes
+
+
+def _apply_part(job: BulkJob, last: int) -> Counter[str]:
     chunk = (rows.job_id(job), job.cursor, last)
     with connection.cursor() as cursor:
         cursor.execute(ENSURE, [job.product, *chunk, job.product])
@@ -185,6 +197,10 @@ def _change(
     cursor.execute(update, [before, job.last_event, pk, job.product, stamp])
     _expect(cursor.rowcount, expected)
     job.first_event = job.first_event or before + 1
+
+
+def _last_event() -> int:
+    return ConsentEvent.objects.aggregate(last=Max("pk"))["last"] or 0
 
 
 def _actor(job: BulkJob) -> tuple[str, str]:

@@ -118,11 +118,14 @@ def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source:
 
 
 def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -> BulkJob:
-    """A job that takes back what `job` changed, where nobody has chosen or confirmed since."""
+    """A job that takes back what `job` changed, where nobody has chosen or confirmed since.
+
+    Of an import of choices those of organizations: a member's own choice only the member takes back (R4).
+    """
     require(actor, Permission.CONSENT_CHOOSE, None)
     if job.kind == JobKind.PLAN_DEFAULT:
         raise Refused("plan_default", _("A plan's default is changed back by another change of it."))
-    if job.kind == JobKind.IMPORT:
+    if job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES:
         raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
     if not job.is_over or not job.changed:
         raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
@@ -229,7 +232,7 @@ def _gives_authority(job: BulkJob) -> bool:
 def _has_drifted(job: BulkJob) -> bool:
     if job.kind == JobKind.IMPORT:  # a file stays what it is; what its rows meet is looked at row by row
         return False
-    selection = Selection.from_json(job.selection) if job.selection else None
+    selection = Selection.from_json(job.selection) if job.selection and job.kind != JobKind.UNDO else None
     return rows.digest(job, selection) != job.digest
 
 

@@ -1,5 +1,6 @@
 """The rows of a job: frozen when it is previewed, in order of organization; counts, sample and digest of them."""
 
+import copy
 import dataclasses
 import datetime as dt
 import hashlib
@@ -11,18 +12,24 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery, Value, Window
 from django.db.models.functions import RowNumber
+from django.utils.translation import gettext as _
 
 from accounts.fields import from_micros
 from accounts.models import Organization
 
 from ..job_models import BulkJob, JobKind
 from ..models import PrivacySetting
+from ..rules import Reason
+from ..services.errors import Refused
+from ..surfaces import organization_surface
 from . import rebinding, shapes
 from .selection import Selection
 from .shapes import Answer, Shape
 from .statements import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
 
 _BATCH = 5_000
+_LAST = 2**63 - 1
+PRODUCTS = "products"  # in an undo's selection: product and the last of its rows, in order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +58,59 @@ def freeze_query(job: BulkJob, organizations: QuerySet[Organization]) -> None:
 
 
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
-    """A row for each event of the job to be undone: the choice and the carry from before it."""
+    """A row for each choice of the job to be undone: the choice and the carry from before it.
+
+    An import is of several products, perhaps: then each has its part of the rows. Its members' choices stay theirs.
+    """
     sql = """
-        SELECT %s, ROW_NUMBER() OVER (ORDER BY e.organization_id), e.organization_id, e.before, COALESCE((
+        SELECT %s, ROW_NUMBER() OVER (ORDER BY e.product, e.organization_id), e.organization_id, e.before, COALESCE((
             SELECT x.carry FROM consent_consentevent AS x
             WHERE x.organization_id = e.organization_id AND x.product = e.product AND x.member_id IS NULL
               AND x.recorded_at < e.recorded_at ORDER BY x.recorded_at DESC LIMIT 1), ''), '', e.id
-        FROM consent_consentevent AS e WHERE e.id BETWEEN %s AND %s AND e.job_id = %s"""
-    _insert(job, sql, [job_id(job), undone.first_event, undone.last_event, job_id(undone)], event=True)
+        FROM consent_consentevent AS e WHERE e.id BETWEEN %s AND %s AND e.job_id = %s AND e.member_id IS NULL
+          AND e.kind LIKE 'choice.%%'"""
+    written = [undone.first_event or 0, undone.last_event or _LAST, job_id(undone)]
+    _insert(job, sql, [job_id(job), *written], event=True)
+    if undone.kind == JobKind.IMPORT:
+        _divide(job, written)
+
+
+def _divide(job: BulkJob, written: list[Any]) -> None:
+    """Say which rows are of which product, and how many choices of members are left alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.product, MAX(r.number) FROM consent_bulkjobrow AS r JOIN consent_consentevent AS e"
+            " ON e.id = r.event_id WHERE r.job_id = %s GROUP BY e.product ORDER BY 2",
+            [job_id(job)],
+        )
+        parts = [list(part) for part in cursor.fetchall()]
+        cursor.execute(
+            "SELECT COUNT(*) FROM consent_consentevent WHERE id BETWEEN %s AND %s AND job_id = %s"
+            " AND member_id IS NOT NULL",
+            written,
+        )
+        (of_members,) = cursor.fetchone()
+    if not parts:
+        raise Refused("members", _("These are members' own choices: only the members take them back."))
+    if len(parts) == 1:
+        job.product, job.surface = parts[0][0], organization_surface(parts[0][0]).key
+    else:
+        job.selection = {PRODUCTS: parts}
+    if of_members:
+        job.refused, job.refusals = of_members, {Reason.MEMBER_OPTED_OUT.value: of_members}
+    job.save(update_fields=["product", "surface", "selection", "refused", "refusals"])
+
+
+def parts_of(job: BulkJob, first: int, last: int) -> Iterator[tuple[BulkJob, int, int]]:
+    """The rows after `first` up to `last`, product by product: the job as one of that product, and its rows' ends."""
+    begin = 0
+    for product, end in job.selection.get(PRODUCTS) or [(job.product, job.matched)]:
+        if begin < last and end > first:
+            of = copy.copy(job)
+            if product != job.product:
+                of.product, of.surface = product, organization_surface(product).key
+            yield of, max(begin, first), min(end, last)
+        begin = end
 
 
 def _insert(job: BulkJob, select: str, parameters: list[Any], *, event: bool = False) -> None:
@@ -82,11 +134,12 @@ class Group:
 def note_versions(job: BulkJob) -> None:
     """Keep of each row what its setting is now: what loosens runs only on that. Before anything of it is shown."""
     with connection.cursor() as cursor:
-        cursor.execute(NOTE_VERSIONS, [job.product, job_id(job)])
+        for of, first, last in parts_of(job, 0, job.matched):
+            cursor.execute(NOTE_VERSIONS, [of.product, job_id(job), first, last])
 
 
 def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[Group]:
-    """The rows after `first` up to `last`, by shape; `obstacle` as in `shapes.answer`."""
+    """The rows after `first` up to `last`, all of one product, by shape; `obstacle` as in `shapes.answer`."""
     with connection.cursor() as cursor:
         cursor.execute(count_shapes(job), [job.wanted, job.product, job_id(job), first, last])
         found = cursor.fetchall()
@@ -110,11 +163,14 @@ def preview(job: BulkJob) -> Preview:
         same = {"plan": "", "before": "", "after": "", "used_before": None, "used_after": None}
         lines = [same | {"outcome": outcome, "count": count} for outcome, count in found.most_common()]
         return Preview(dict(found), loosens=True, summary=lines)
-    outcomes: Counter[str] = Counter()
-    groups = shapes_of(job, 0, job.matched)
-    for group in groups:
-        outcomes[group.answer.outcome] += group.count
-    return Preview(dict(outcomes), any(group.answer.loosens for group in groups), summary(job, groups))
+    outcomes, loosens, lines = Counter[str](job.refusals), False, list[dict[str, Any]]()
+    for of, first, last in parts_of(job, 0, job.matched):
+        groups = shapes_of(of, first, last)
+        for group in groups:
+            outcomes[group.answer.outcome] += group.count
+        loosens |= any(group.answer.loosens for group in groups)
+        lines += _summary(of, groups, first, last)
+    return Preview(dict(outcomes), loosens, lines)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +190,20 @@ class Sample:
 
 def sample(job: BulkJob, size: int = 10) -> list[Sample]:
     """Some of the rows that would change, then some that would not."""
-    groups = shapes_of(job, 0, job.matched)
-    return _listed(job, groups, select_sample, 0, job.matched, size) if groups else []
+    found: list[Sample] = []
+    for of, first, last in parts_of(job, 0, job.matched):
+        groups = shapes_of(of, first, last)
+        found += _listed(of, groups, select_sample, first, last, size - len(found)) if groups else []
+    return found
 
 
 def listed(job: BulkJob, first: int, last: int) -> list[Sample]:
     """The rows after `first` up to `last`, in order."""
-    groups = shapes_of(job, first, last)
-    return _listed(job, groups, select_listed, first, last) if groups else []
+    found: list[Sample] = []
+    for of, begin, end in parts_of(job, first, last):
+        groups = shapes_of(of, begin, end)
+        found += _listed(of, groups, select_listed, begin, end) if groups else []
+    return found
 
 
 def _listed(
@@ -159,13 +221,13 @@ def _listed(
     ]
 
 
-def summary(job: BulkJob, groups: list[Group]) -> list[dict[str, Any]]:
+def _summary(job: BulkJob, groups: list[Group], first: int, last: int) -> list[dict[str, Any]]:
     """The rows counted by plan, by what they are and what they would be: what an approver looks at first."""
     if not groups:
         return []
     answers = [(group.shape, group.answer) for group in groups]
     with connection.cursor() as cursor:
-        cursor.execute(count_listed(job, answers), [job.product, job.wanted, job_id(job), 0, job.matched])
+        cursor.execute(count_listed(job, answers), [job.product, job.wanted, job_id(job), first, last])
         found = cursor.fetchall()
     return [
         {"plan": plan, "before": before, "after": after, "outcome": outcome, "count": count}
@@ -185,11 +247,15 @@ def digest(job: BulkJob, selection: Selection | None) -> str:
 
 
 def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[uuid.UUID, str, int | None]]:
-    settings = PrivacySetting.objects.of_organizations().filter(product=job.product)
+    settings = PrivacySetting.objects.of_organizations()
     if selection is not None and selection.to_json():
-        version = Subquery(settings.filter(organization=OuterRef("pk")).values("version"))
+        of_product = settings.filter(organization=OuterRef("pk"), product=job.product)
+        version = Subquery(of_product.values("version"))
         organizations = selection.organizations_for(job.product).annotate(wanted=Value(""), version=version)
-        return organizations.values_list("pk", "wanted", "version").iterator(_BATCH)
-    version = Subquery(settings.filter(organization=OuterRef("organization_id")).values("version"))
-    listed = job.rows.order_by("number").annotate(version_now=version)
-    return listed.values_list("organization_id", "wanted", "version_now").iterator(_BATCH)
+        yield from organizations.values_list("pk", "wanted", "version").iterator(_BATCH)
+        return
+    for of, first, last in parts_of(job, 0, job.matched):
+        of_product = settings.filter(organization=OuterRef("organization_id"), product=of.product)
+        rows = job.rows.filter(number__gt=first, number__lte=last).order_by("number")
+        listed = rows.annotate(version_now=Subquery(of_product.values("version")))
+        yield from listed.values_list("organization_id", "wanted", "version_now").iterator(_BATCH)

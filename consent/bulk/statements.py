@@ -48,12 +48,12 @@ FROM {ROWS} WHERE {OF_CHUNK} AND NOT EXISTS (
 ORDER BY r.number
 ON CONFLICT DO NOTHING"""
 
-# Parameters: product, job.
+# Parameters: product, job, from (exclusive), to (inclusive).
 NOTE_VERSIONS = """
 UPDATE consent_bulkjobrow SET version = COALESCE((
     SELECT s.version FROM consent_privacysetting AS s
     WHERE s.organization_id = consent_bulkjobrow.organization_id AND s.product = %s AND s.member_id IS NULL), 0)
-WHERE job_id = %s"""
+WHERE job_id = %s AND number > %s AND number <= %s"""
 
 LOCK = f"""
 SELECT COUNT(*) FROM (

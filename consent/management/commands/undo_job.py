@@ -12,8 +12,8 @@ from consent.models import Source
 
 class Command(JobCommand):
     help = (
-        "Take back what a bulk job changed, by events of its own, where nobody has chosen or confirmed since. Where "
-        "that loosens, a second operator approves it first."
+        "Take back what a bulk job changed, or an import of choices, by events of its own, where nobody has chosen or "
+        "confirmed since. What members chose stays theirs. Where that loosens, a second operator approves it first."
     )
     examples = """
   manage.py undo_job ID --actor operator@demo.example --dry-run
