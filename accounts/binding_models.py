@@ -75,6 +75,9 @@ class Binding(models.Model):
     # As it was spelled before there was one spelling, where that was another.
     spelled = models.CharField(max_length=LENGTH, blank=True, default="")
 
+    # Of an organization's: what similar ids have in common, '' where that is the id itself.
+    folded = models.CharField(max_length=LENGTH, blank=True, default="", db_default="")
+
     objects = BindingQuerySet.as_manager()
 
     class Meta:
@@ -116,6 +119,7 @@ class Binding(models.Model):
         indexes = [
             models.Index(fields=["organization"], condition=Q(member__isnull=True), name="binding_of_organization"),
             models.Index(fields=["member"], condition=Q(member__isnull=False), name="binding_of_member"),
+            models.Index(fields=["folded"], condition=Q(folded__gt=""), name="binding_folded"),
             models.Index(fields=["hash"], condition=Q(hash__gt=""), name="binding_erased"),
         ]
 

@@ -61,6 +61,7 @@ class ImportRow(models.Model):
     external_id = models.CharField(max_length=200, blank=True, default="")
     kind = models.CharField(max_length=10, blank=True, default="")
     status = models.CharField(max_length=10, blank=True, default="")
+    folded = models.CharField(max_length=200, blank=True, default="", db_default="")
     name = models.CharField(max_length=200, blank=True, default="")
     country = models.CharField(max_length=2, blank=True, default="")
     email = models.CharField(max_length=254, blank=True, default="")

@@ -97,13 +97,23 @@ class ColumnsForm(OperatorForm):
             required=False,
         )
 
+        self.fields["allow_similar"] = forms.BooleanField(
+            label=_("Allow similar ids"),
+            required=False,
+            help_text=_(
+                "Create those, too, whose external ids differ from known ones by case, width, quotes or leading zeros"
+                " alone. Without this they are bad rows."
+            ),
+        )
+
     def plan(self, table: str) -> ImportPlan:
         """Raises Invalid, naming the field here."""
         data = self.cleaned_data
         columns = {field.name: data[f"column_{field.name}"] for field in FIELDS[table] if data[f"column_{field.name}"]}
         more: dict[str, Any] = {}
         if table == ImportTable.ORGANIZATIONS:
-            more = {"plans": tuple(data["plans"]), "kind": data["kind"], "default_choice": data["default_choice"]}
+            more = {name: data[name] for name in ("kind", "default_choice", "allow_similar")}
+            more["plans"] = tuple(data["plans"])
         try:
             return ImportPlan(table, columns, **more).checked()
         except Invalid as error:

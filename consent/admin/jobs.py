@@ -20,6 +20,7 @@ from ..bulk.exports import CSV, JSON_LINES
 from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.looking import PAST
 from ..bulk.imports.problems import write_problems
+from ..bulk.imports.similar import SIMILAR
 from ..bulk.imports.staging import BAD, DUPLICATE
 from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
@@ -278,6 +279,7 @@ def _listed(value: Any) -> list[Any]:
 
 _REASONS: dict[str, Any] = dict(ReasonCode.choices) | {
     shapes.CHANGED_SINCE: _("changed since the preview"),
+    SIMILAR: _("like a known one"),
     PAST: _("of the past: it has ended, left or closed"),
     approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer do so"),
 }

@@ -104,7 +104,14 @@ def refuse_taken(values: Sequence[str]) -> None:
 def start(subjects: Sequence[tuple[Subject, str | None, dt.datetime]], at: dt.datetime) -> None:
     """New subjects have these ids, each from its own start on, by the event that made them at this instant."""
     given = [
-        Binding(organization=each.organization, member=each.member, value=value, recorded_at=at, since=min(since, at))
+        Binding(
+            organization=each.organization,
+            member=each.member,
+            value=value,
+            folded=_folded(each, value),
+            recorded_at=at,
+            since=min(since, at),
+        )
         for each, value, since in subjects
         if value
     ]
@@ -146,10 +153,16 @@ def _bind(subject: Subject, value: str, meanings: Sequence[Binding], at: dt.date
             organization=subject.organization,
             member=subject.member,
             value=value,
+            folded=_folded(subject, value),
             number=number,
             recorded_at=at,
             since=at,
         )
+
+
+def _folded(subject: Subject, value: str) -> str:
+    """Similar ids are looked for among those of organizations."""
+    return "" if subject.member else external_ids.folded(value)
 
 
 # --- Withdrawing ------------------------------------------------------------------------------------------------------
@@ -201,7 +214,7 @@ def erase(subject: Subject, names_somebody: Callable[[str], bool], origin: ledge
         if binding.withdrawn_at is None:
             _withdraw(subject, binding, origin)
         digest = external_ids.erased_hash(binding.value, subject.scope)
-        Binding.objects.filter(pk=binding.pk).update(value="", spelled="", hash=digest)
+        Binding.objects.filter(pk=binding.pk).update(value="", spelled="", folded="", hash=digest)
 
 
 # --- Rebinding --------------------------------------------------------------------------------------------------------

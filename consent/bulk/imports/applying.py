@@ -21,6 +21,7 @@ from .known import OPT_OUT, settle
 from .looking import SAME, erased_ids
 from .parsing import Parser
 from .people import Person, join
+from .similar import SIMILAR, refuse_in_chunk
 
 _PAGE = 1_000
 
@@ -83,6 +84,8 @@ def _hold_back(job: BulkJob, plan: ImportPlan, last: int, parser: Parser) -> Cou
 def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int, parser: Parser) -> Counter[str]:
     outcomes = _hold_back(job, plan, last, parser)
     _mark_erased(job, last)
+    if similar := refuse_in_chunk(job, plan, last):
+        outcomes[SIMILAR] += similar
     made = organizations.create(job, plan, origin, last)
     taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=organizations.EXISTS)
     if late := list(taken):  # somebody has created them since the file was read

@@ -126,6 +126,7 @@ class ImportPlan:
     plans: tuple[str, ...] = ()
     kind: str = OrganizationKind.TEAM
     default_choice: str = ""
+    allow_similar: bool = False  # ids that look like those of known organizations
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -150,8 +151,8 @@ class ImportPlan:
                 raise Invalid("required", _("Say which column holds the %s.") % field.name, f"columns/{field.name}")
         if self.table == ImportTable.ORGANIZATIONS:
             self._check_organizations()
-        elif self.plans or self.default_choice:
-            raise Invalid("invalid", _("Plans and a choice for all rows are for new organizations."), "plans")
+        elif self.plans or self.default_choice or self.allow_similar:
+            raise Invalid("invalid", _("Plans, a choice for all rows, similar ids: of new organizations."), "plans")
         return self
 
     def _check_organizations(self) -> None:

@@ -33,6 +33,7 @@ from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
 from .preview import summary
+from .similar import refuse_in_file
 from .staging import counts, drop_rows, stage
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,8 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
     _keep(job)
     if plan.table == ImportTable.ORGANIZATIONS:
         settle_known(job, plan, lambda: _keep(job))
+        refuse_in_file(job, plan)
+        _keep(job)
     if loosens and not job.reason and _opts_in(job):
         raise Invalid("required", _("The file opts in: that needs a reason."), "reason")
     found = counts(job)

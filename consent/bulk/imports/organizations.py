@@ -81,9 +81,10 @@ def _insert_organizations(cursor: Any, plan: ImportPlan, at: dt.datetime, chunk:
     (expected,) = cursor.fetchone()
     cursor.execute(
         f"""
-INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled)
-SELECT r.organization, r.external_id, '', 1, %s, {_since_of_ids(plan, at)}, FALSE, '' FROM consent_importrow AS r
-WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
+INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled,
+    folded)
+SELECT r.organization, r.external_id, '', 1, %s, {_since_of_ids(plan, at)}, FALSE, '', r.folded
+FROM consent_importrow AS r WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTHING""",
         [stamp, stamp, *chunk],
     )
     made: int = cursor.rowcount

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.characters import storable
+from accounts.external_ids import folded
 from accounts.fields import new_id, parse_id, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
@@ -43,6 +44,7 @@ class Row(NamedTuple):
     organization: uuid.UUID | None = None
     member: uuid.UUID | None = None
     external_id: str = ""
+    folded: str = ""
     kind: str = ""
     status: str = ""
     name: str = ""
@@ -130,6 +132,7 @@ class Parser:
             ident=ident,
             organization=new_id(),
             external_id=external_id,
+            folded=folded(external_id),
             kind=self._one_of(values, "kind", OrganizationKind.values),
             status=self._one_of(values, "status", OrganizationStatus.values),
             name=organizations.clean_name(squeezed(values["name"])),

@@ -41,12 +41,17 @@ class Command(ImportCommand):
             "--default-choice", choices=[Choice.OPTED_OUT.value, Choice.OPTED_IN.value],
             help="what all of them chose for the products of the plans",
         )  # fmt: skip
+        parser.add_argument(
+            "--allow-similar", action="store_true",
+            help="create those, too, whose ids differ from known ones by case, width, quotes or leading zeros alone",
+        )  # fmt: skip
 
     def import_plan(self, columns: dict[str, str], options: dict[str, Any]) -> ImportPlan:
         plans = tuple(self.plan(key).key for key in dict.fromkeys(options["plan"]))
         if ("owner_email" in columns) != (options["kind"] == Organization.Kind.PERSONAL):
             raise Misuse("--map owner_email=COLUMN goes with --kind personal, and is needed there.")
-        return ImportPlan(self.table, columns, plans, options["kind"], options["default_choice"] or "")
+        choice, similar = options["default_choice"] or "", options["allow_similar"]
+        return ImportPlan(self.table, columns, plans, options["kind"], choice, similar)
 
     def outcome(self, job: BulkJob) -> dict[str, int]:
         """Those known, but not out yet, are counted apart."""

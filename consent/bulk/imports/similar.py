@@ -1,0 +1,86 @@
+"""New organizations whose external ids look like known ones: they are nearly always those, spelled otherwise.
+
+A twin would be created, and its opt-out filed with nobody, while the one that is meant stays in use.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from ...import_models import ImportRow, ProblemKind
+from ...job_models import BulkJob
+from .. import rows as job_rows
+from .fields import ImportPlan
+from .parsing import Problem, shown
+from .staging import BAD, keep_problems
+
+SIMILAR = "similar"
+_PAGE, _MOST = 2_000, 50_000
+_LIKE = "COALESCE(NULLIF({0}.folded, ''), {0}.external_id)"
+_NEW = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = '' AND r.external_id <> ''"
+# Of a known id `folded` is '' where it is the id itself: each way has its own index.
+_KNOWN = "\nUNION ".join(
+    f"""SELECT r.id, r.line, r.external_id, b.value FROM consent_importrow AS r
+JOIN accounts_binding AS b ON b.member_id IS NULL AND b.value <> '' AND b.value <> r.external_id AND {condition}
+WHERE {_NEW}"""
+    for condition in (f"b.value = {_LIKE.format('r')}", f"b.folded = {_LIKE.format('r')} AND b.folded > ''")
+)
+_IN_FILE = f"""
+SELECT r.id, r.line, r.external_id, f.external_id
+FROM (SELECT r.id, FIRST_VALUE(r.id) OVER (PARTITION BY {_LIKE.format("r")} ORDER BY r.number) AS first_id
+      FROM consent_importrow AS r WHERE {_NEW}) AS k
+JOIN consent_importrow AS r ON r.id = k.id JOIN consent_importrow AS f ON f.id = k.first_id
+WHERE r.external_id <> f.external_id"""
+
+
+class _Twin(NamedTuple):
+    pk: int
+    line: int
+    external_id: str
+    known: str
+
+
+def refuse_in_file(job: BulkJob, plan: ImportPlan) -> None:
+    """While the file is read: rows that would create what looks like a known one, or like an earlier row, are bad."""
+    if plan.allow_similar:
+        return
+    everything = (job_rows.job_id(job), 0, job.matched)
+    _refuse(job, plan, _KNOWN, [*everything, *everything], ProblemKind.BAD)
+    if job.import_rows.filter(outcome="").exclude(folded="").exists():  # else each id is all that looks like it
+        _refuse(job, plan, _IN_FILE, [*everything], ProblemKind.BAD)
+
+
+def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
+    """When they are created: those that look like one that somebody has added since. Returns how many."""
+    if plan.allow_similar:
+        return 0
+    chunk = (job_rows.job_id(job), job.cursor, last)
+    return _refuse(job, plan, _KNOWN, [*chunk, *chunk], ProblemKind.REFUSED)
+
+
+def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any], kind: ProblemKind) -> int:
+    """Those that are refused are no longer among what is looked through: so page by page, until there are none."""
+    outcome = BAD if kind == ProblemKind.BAD else SIMILAR
+    refused = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} ORDER BY 2 LIMIT {_MOST}", parameters)
+            twins = {twin.pk: twin for twin in map(_Twin._make, cursor.fetchall())}
+        if not twins:
+            return refused
+        found = iter(twins.values())
+        while page := list(islice(found, _PAGE)):
+            ImportRow.objects.filter(pk__in=[twin.pk for twin in page]).update(outcome=outcome)
+            keep_problems(job, [_problem(twin, plan, kind) for twin in page])
+        refused += len(twins)
+
+
+def _problem(twin: _Twin, plan: ImportPlan, kind: ProblemKind) -> Problem:
+    remedy = (
+        f"“{shown(twin.external_id)}” differs from “{shown(twin.known)}” by case, width, quotes, apostrophes or"
+        " leading zeros alone. If it is the same, write it as it is there; if they are two, allow similar ids"
+        " (--allow-similar)."
+    )
+    return Problem(twin.line, plan.columns["external_id"], shown(twin.external_id), remedy[:500], kind.value)
