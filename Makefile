@@ -167,8 +167,15 @@ axe: $(VENV)/installed-dev ## look for barriers on every page in every language,
 	@AXE=all $(PYTEST) tests/browser/test_everywhere.py -k axe
 
 .PHONY: interop
-interop: $(VENV)/installed-dev ## npm's standardwebhooks verifies what webhooks send (needs node and npm)
-	@$(PY) scripts/interop.py
+interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## linters, generated clients and a webhook library of others' on a running portal (needs node and npm)
+	@$(PY) scripts/interop.py .node-interop/node_modules .venv-fuzz/bin
+
+.node-interop/installed: tests/interop/package-lock.json
+	@command -v npm >/dev/null || { echo "make interop needs node and npm." >&2; exit 1; }
+	@echo "Installing $< into .node-interop (once) …"
+	@mkdir -p .node-interop && cp tests/interop/package.json tests/interop/package-lock.json .node-interop
+	@cd .node-interop && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 # --- Measure ------------------------------------------------------------------------------------------------------
 
@@ -241,7 +248,7 @@ screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

@@ -1,7 +1,11 @@
-"""Lets npm's `standardwebhooks` verify what the portal signs: `make interop`. Needs node and npm.
+"""Other people's tools on what the portal says and sends: `make interop`. Needs node and npm.
 
-Installs the package into a temporary folder, and shows it one message with two signatures (as after a rotation) and
-the same message altered.
+    python scripts/interop.py NODE_MODULES PYTHON_PROGRAMS
+
+NODE_MODULES is what `tests/interop/package-lock.json` has installed, PYTHON_PROGRAMS the folder of
+openapi-python-client. Redocly and Spectral find nothing in the description that a running portal serves; clients that
+three generators make of it are type-checked and make the calls of README and docs/api.md; npm's `standardwebhooks`
+verifies a message with two signatures, as after a rotation, and refuses the same message altered.
 """
 
 import datetime as dt
@@ -14,8 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-VERSION = "1.1.1"
+from generated_python import INTEROP, make_calls
+from own_portal import ROOT, Portal, own_portal
+
 VERIFIER = """
 const { Webhook } = require("standardwebhooks");
 const { secret, body, headers } = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -52,18 +57,58 @@ def message() -> dict[str, object]:
     return {"secret": before, "body": body, "headers": headers}
 
 
+class Workshop:
+    """A folder for what is generated, where node finds what is installed."""
+
+    def __init__(self, folder: Path, node_modules: Path) -> None:
+        self.folder, self.programs = folder, node_modules / ".bin"
+        (folder / "node_modules").symlink_to(node_modules)
+        for path in INTEROP.iterdir():
+            if path.suffix in (".js", ".json", ".ts", ".yaml"):
+                shutil.copy(path, folder)
+
+    def run(self, program: str, *arguments: str, stdin: str = "", quiet: bool = False) -> None:
+        """One of npm's programs, or node itself; what it prints is shown where it fails, or has something to say."""
+        found = self.programs / program
+        environment = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}
+        done = subprocess.run(
+            [str(found) if found.exists() else program, *arguments], cwd=self.folder, env=environment, input=stdin,
+            text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(f"{done.stdout}{done.stderr}\n{program} {' '.join(arguments)}: exit status {done.returncode}")
+        if not quiet:
+            print(done.stdout, end="")
+
+
+def lint(shop: Workshop) -> None:
+    shop.run("redocly", "lint", "schema.json", "--config", "redocly.yaml", quiet=True)
+    shop.run("spectral", "lint", "schema.json", "--ruleset", "spectral.yaml", "--fail-severity", "warn", quiet=True)
+    print("Redocly and Spectral find nothing wrong with the description.")
+
+
+def call_by_typescript(shop: Workshop, portal: Portal) -> None:
+    shop.run("openapi-typescript", "schema.json", "--output", "schema.d.ts", quiet=True)
+    shop.run("openapi-ts", quiet=True)
+    shop.run("tsc", "--project", ".")
+    for program in ("fetch", "hey"):
+        shop.run("node", f"built/{program}.js", portal.url, portal.key)
+
+
 def main() -> None:
     if not shutil.which("npm") or not shutil.which("node"):
         sys.exit("make interop needs node and npm.")
-    with tempfile.TemporaryDirectory(prefix="portal-interop-") as folder:
-        package = f"standardwebhooks@{VERSION}"
-        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", package], cwd=folder, check=True)
-        checked = subprocess.run(
-            ["node", "-e", VERIFIER], cwd=folder, input=json.dumps(message()), text=True, check=False
-        )
-    if checked.returncode:
-        sys.exit(f"npm's {package} did not accept what the portal signs.")
-    print(f"npm's {package} accepts what the portal signs, and refuses it altered.")
+    node_modules, python_programs = (Path(each).absolute() for each in sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="portal-interop-") as name:
+        shop = Workshop(Path(name), node_modules)
+        shop.run("node", "-e", VERIFIER, stdin=json.dumps(message()))
+        print("npm's standardwebhooks accepts what the portal signs, and refuses it altered.")
+        with own_portal() as portal:
+            (shop.folder / "schema.json").write_text(json.dumps(portal.get("/api/schema/")))
+            lint(shop)
+            call_by_typescript(shop, portal)
+            if code := make_calls(python_programs, portal):
+                sys.exit(code)
 
 
 if __name__ == "__main__":
