@@ -7,7 +7,7 @@ stays, and operators see it on their overview.
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -16,14 +16,15 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from . import keys
+from . import keys, smtp
 from .models import OutgoingMessage
 
 logger = logging.getLogger(__name__)
 # Attempts, minutes after the one before; then it is given up, and kept for the operators to see.
 BACK_OFF = (1, 5, 30, 2 * 60, 5 * 60, 10 * 60)
 ERROR_LENGTH = 80
-_LEASE = dt.timedelta(minutes=2)
+# Longer than any message takes: whoever takes it earlier would send it a second time.
+_LEASE = dt.timedelta(seconds=2 * smtp.WHOLE)
 
 
 class OutboxBackend(BaseEmailBackend):
@@ -54,17 +55,18 @@ def delivery_backend() -> BaseEmailBackend:
         "password": url.get("EMAIL_HOST_PASSWORD"),
         "use_tls": url.get("EMAIL_USE_TLS", False),
         "use_ssl": url.get("EMAIL_USE_SSL", False),
-        "timeout": 20,
+        "timeout": smtp.STEP,
     }
-    smtp = url["EMAIL_BACKEND"].endswith("smtp.EmailBackend")
-    made: BaseEmailBackend = get_connection(url["EMAIL_BACKEND"], **(options if smtp else {}))
+    if url["EMAIL_BACKEND"].endswith("smtp.EmailBackend"):
+        return smtp.LimitedBackend(**options)
+    made: BaseEmailBackend = get_connection(url["EMAIL_BACKEND"])
     return made
 
 
-def send_waiting(limit: int = 20) -> bool:
-    """Send what waits, up to so many, so that other work has its turn; returns whether there was anything."""
+def send_waiting(limit: int = 20, should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Send what waits, up to so many; returns whether there was anything."""
     sent = 0
-    while sent < limit and send_next():
+    while sent < limit and not should_stop() and send_next():
         sent += 1
     return sent > 0
 
@@ -79,13 +81,15 @@ def send_next() -> bool:
     if pk is None:
         return False
     try:
-        message = OutgoingMessage.objects.get(pk=pk)
+        message = OutgoingMessage.objects.filter(pk=pk).first()
     except (keys.UnknownKey, keys.NotEncrypted) as error:
         # Kept: with the key that is missing among ENCRYPTION_KEYS it can be sent.
         logger.error("message %s can't be read, trying again later: %s", pk, error)
         OutgoingMessage.objects.filter(pk=pk).update(
             next_attempt_at=timezone.now() + dt.timedelta(minutes=BACK_OFF[-1]), attempts=F("attempts") - 1
         )
+        return True
+    if message is None:  # erased with whom it was for
         return True
     mail = EmailMessage(subject_of(message.subject), message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     try:

@@ -110,6 +110,7 @@ def existing(where: Place, name: str, source: str = "") -> Iterator[str]:
 def environment(url: str, **more: str) -> dict[str, str]:
     """For processes that work on a database of ours: nothing of a developer's own settings."""
     settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull, "DEBUG": "false", "HTTPS": "false", "LOG_LEVEL": "WARNING"}
+    settings |= {"EMAIL_URL": "dummymail://"}  # nobody reads it
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **settings, **_SECRETS, **more}
 
 

@@ -65,7 +65,7 @@ def _clicks(person: console.Person, paths: list[str]) -> Iterator[Click]:
 
 def _beside_job(url: str, clicking: Iterator[Click]) -> list[Click]:
     """Those that began while the worker was at the job; at least one."""
-    worker = databases.start(url, "manage.py", "worker", "--once")
+    worker = databases.start(url, "manage.py", "worker", "--once", piped=False)
     try:
         found = [next(clicking)]
         while worker.poll() is None:

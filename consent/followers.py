@@ -18,10 +18,10 @@ Follower = Callable[[Sequence[ConsentEvent]], None]
 FOLLOWERS: dict[str, Follower] = {"notices": notify_owners, "rollup": add_up}
 
 
-def follow_all() -> bool:
-    """Let each follower deal with a batch; returns whether there was anything to deal with."""
-    head = ledger.head()
-    return sum(follow(name, head) for name in FOLLOWERS) > 0  # not any(): each has its turn
+def follow_all(head: int | None = None) -> bool:
+    """Let each follower deal with a batch, of events up to `head`; returns whether there was anything to deal with."""
+    last = ledger.head() if head is None else head
+    return sum(follow(name, last) for name in FOLLOWERS) > 0  # not any(): each has its turn
 
 
 @transaction.atomic
@@ -31,7 +31,8 @@ def follow(name: str, head: int) -> bool:
         return False
     # One worker at a time; another one finds the cursor moved.
     cursor = FollowerCursor.objects.select_for_update().get(name=name)
-    events = list(ConsentEvent.objects.all().placed().filter(placed__position__gt=cursor.position)[:BATCH])
+    beyond = ConsentEvent.objects.all().placed().filter(placed__position__gt=cursor.position)
+    events = list(beyond.filter(placed__position__lte=head)[:BATCH])
     if not events:
         return False
     FOLLOWERS[name](events)

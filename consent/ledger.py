@@ -180,14 +180,16 @@ def denied_spans(
 
 
 def sequence() -> int:
-    """Give every pending event its position, gapless, in order of id; returns how many were placed.
+    """Give every event that is pending now its position, gapless, in order of id; returns how many were placed.
 
     Ids are handed out before commit, so they become visible out of order; a position is given only to what is
     visible, under a lock that is taken in a statement of its own: the next statement then sees all that was committed
     before. Events of one subject become visible in order of id, because its row is locked while they are written.
     """
     total = 0
-    while PendingEvent.objects.exists():
+    # Not until none is left: others may write as fast as this places.
+    last = PendingEvent.objects.order_by("-event_id").values_list("event_id", flat=True).first() or 0
+    while PendingEvent.objects.filter(event_id__lte=last).exists():
         with transaction.atomic(), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])

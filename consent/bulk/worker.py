@@ -1,4 +1,4 @@
-"""The work that happens beside requests: events placed and followed, jobs, e-mail. Any number of workers may run."""
+"""The work that happens beside requests: events placed and followed, jobs. Any number of workers may run."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import OperationalError, close_old_connections
 
-from accounts import outbox
+from accounts.management.stopping import Stopped
 
 from .. import ledger
 from ..followers import follow_all
@@ -25,9 +25,14 @@ class _ToldToStop(Exception):
 def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Do what is there to do; returns whether there was anything. Told to stop, it ends after the chunk at hand."""
     placed = ledger.sequence()
+    return run_next(should_stop) or sum((follow_all(), read_next(), placed > 0)) > 0
+
+
+def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Run the oldest job that waits, to its end; returns whether there was one."""
     job = engine.claim_next()
     if job is None:
-        return sum((follow_all(), outbox.send_waiting(), read_next(), placed > 0)) > 0
+        return False
     logger.info("job %s: running from row %s of %s", job.pk, job.cursor, job.matched)
 
     def after_chunk(job: BulkJob) -> None:
@@ -40,6 +45,9 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     except _ToldToStop:
         engine.release(job)
         logger.info("job %s: left where it is, for the next worker", job.pk)
+    except Stopped:
+        engine.release(job)
+        raise
     except engine.LostLease:
         logger.warning("job %s: another worker has taken over", job.pk)
     except Exception:
@@ -49,8 +57,11 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     return True
 
 
-def work(should_stop: Callable[[], bool], idle_seconds: float) -> None:
-    """Work until told to stop, and tidy up when there is time; a database that is away for a while is waited for."""
+def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
+    """Work until told to stop, and tidy up when there is time; a database that is away for a while is waited for.
+
+    `idle` waits a moment where there is nothing to do.
+    """
     tidy_at = time.monotonic()
     while not should_stop():
         close_old_connections()
@@ -63,5 +74,4 @@ def work(should_stop: Callable[[], bool], idle_seconds: float) -> None:
                 tidy_at = time.monotonic() + _TIDY_SECONDS
         except OperationalError:
             logger.warning("the database does not answer; trying again", exc_info=True)
-        if not should_stop():
-            time.sleep(idle_seconds)
+        idle()

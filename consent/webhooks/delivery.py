@@ -45,9 +45,9 @@ class _Lost(Exception):
     """Somebody has changed the endpoint, or taken it over."""
 
 
-def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Deliver to the endpoint that has waited longest, for a while; returns whether there was one."""
-    endpoint = _take()
+def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False, head: int | None = None) -> bool:
+    """Deliver to the endpoint that has waited longest, for a while, up to `head`; returns whether there was one."""
+    endpoint = _take(head)
     if endpoint is None:
         return False
     person = endpoint.created_by
@@ -58,7 +58,7 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
         return True
     turn = _Turn(endpoint, sender)
     try:
-        turn.run(should_stop)
+        turn.run(should_stop, head)
     except _Lost:
         pass
     else:
@@ -66,14 +66,14 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
     return True
 
 
-def _take() -> WebhookEndpoint | None:
-    """Lease an endpoint that has something to get and may be tried now."""
+def _take(head: int | None = None) -> WebhookEndpoint | None:
+    """Lease an endpoint that has something to get, up to `head`, and may be tried now."""
     now = ledger.clock()
     due = WebhookEndpoint.objects.filter(
         Q(next_attempt_at=None) | Q(next_attempt_at__lte=now),
         Q(leased_until=None) | Q(leased_until__lte=now),
         status=EndpointStatus.ACTIVE,
-        position__lt=ledger.head(),
+        position__lt=ledger.head() if head is None else head,
     )
     for pk in due.order_by(F("leased_until").asc(nulls_first=True), "position").values_list("pk", flat=True)[:10]:
         if due.filter(pk=pk).update(leased_until=now + LEASE, fence=F("fence") + 1):
@@ -97,10 +97,10 @@ class _Turn:
         self._position = self.endpoint.position
         self._viewer, self._labels = _viewer(self.endpoint), dict[int, str]()
 
-    def run(self, should_stop: Callable[[], bool]) -> None:
+    def run(self, should_stop: Callable[[], bool], last: int | None = None) -> None:
         begun = time.monotonic()
         while not should_stop() and time.monotonic() - begun < _TURN:
-            head = ledger.head()
+            head = ledger.head() if last is None else last
             events = self._events(head)
             for event in events:
                 if not self._deliver(event):

@@ -1,15 +1,19 @@
-"""Threads of the worker that deliver: a receiver that is slow holds up no job, and no other receiver.
+"""Threads of the worker that deliver, so that no job and no event waits for somebody else's server.
 
-Tests have a thread of their own: whoever asks for one after the other of a silent server holds up no delivery.
+A receiver that is slow holds up no other receiver. Tests have a thread of their own: whoever asks for one after the
+other of a silent server holds up no delivery. So has e-mail: a slow mail server delays e-mail alone.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from django.db import OperationalError, close_old_connections, connection
+
+from accounts import outbox, smtp
 
 from .. import ledger
 from .delivery import deliver_next, send_next_test
@@ -18,10 +22,13 @@ from .sending import Sender
 logger = logging.getLogger(__name__)
 THREADS = 4
 _IDLE_SECONDS = 0.25
+_GRACE = 0.5  # seconds for each to come to its end
 
 
 class Deliverers:
-    """Runs while the block does; its end waits for what is on its way."""
+    """Run while the block does. At its end they finish what they can at once; `left` are those that still wait for
+    somebody. What those have not noted is delivered again.
+    """
 
     def __init__(self, should_stop: Callable[[], bool], threads: int = THREADS) -> None:
         self._told = threading.Event()
@@ -29,6 +36,7 @@ class Deliverers:
         self._threads = [
             *(self._thread(f"deliver-{n}", self._deliver) for n in range(threads)),
             self._thread("test", self._test),
+            self._thread("mail", self._mail),
         ]
 
     def _thread(self, name: str, work: Callable[[Sender], bool]) -> threading.Thread:
@@ -43,8 +51,20 @@ class Deliverers:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._told.set()
+        self._join(_GRACE)
+        smtp.cut_off()
+        self._join(_GRACE)
+        if left := self.left:
+            logger.warning("left in the middle: %s", ", ".join(left))
+
+    @property
+    def left(self) -> list[str]:
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def _join(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0, until - time.monotonic()))
 
     def _stop(self) -> bool:
         return self._told.is_set() or self._should_stop()
@@ -77,3 +97,6 @@ class Deliverers:
     @staticmethod
     def _test(sender: Sender) -> bool:
         return send_next_test(sender) is not None
+
+    def _mail(self, _sender: Sender) -> bool:
+        return outbox.send_waiting(should_stop=self._stop)

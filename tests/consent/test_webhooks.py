@@ -312,6 +312,15 @@ def test_receiver__paused__told_by_mail_to_who_answers_for_it(
     assert OutgoingMessage.objects.count() == 1
 
 
+def test_tell_paused__whoever_answers_for_it_can_not_sign_in__the_owners_are_told(cast: Cast, there: Receiver) -> None:
+    endpoint = webhooks.create_endpoint(
+        organization=cast.labs, url=there.url, actor=Actor.from_user(cast.admin, confirmed=True), source="admin"
+    )
+    endpoint.created_by.is_active = False
+    webhooks.tell_paused(endpoint, "failing")
+    assert [each.recipient for each in OutgoingMessage.objects.all()] == [cast.owner.email]
+
+
 BAD = {
     "redirects": (receiving.saying(302, Location="http://169.254.169.254/"), 302, "redirects are not followed"),
     "hangs": (receiving.silent, None, "no answer in time"),

@@ -1,13 +1,21 @@
-"""The work beside requests: bulk jobs, the order of events, and webhooks."""
+"""The work beside requests: bulk jobs, the order of events, webhooks, and e-mail."""
 
-import signal
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts import outbox
 from accounts.management.base import PortalCommand
+from accounts.management.stopping import Stopping
+from accounts.models import OutgoingMessage
+from consent import ledger
 from consent.bulk import tidying, worker
+from consent.bulk.imports.jobs import read_next
+from consent.followers import follow_all
+from consent.job_models import UNFINISHED, BulkJob, JobStatus
+from consent.webhook_models import WebhookAttempt
 from consent.webhooks.delivery import deliver_next, send_next_test
 from consent.webhooks.sending import Sender
 from consent.webhooks.workers import Deliverers
@@ -17,44 +25,66 @@ _IDLE_SECONDS = 0.5
 
 class Command(PortalCommand):
     help = (
-        "Run what is queued, until told to stop (SIGTERM, Ctrl-C): it then ends after the chunk at hand, and the next "
-        "worker goes on there. Any number of workers may run."
+        "Run what is queued, until told to stop (SIGTERM, Ctrl-C): it then ends after the chunk at hand, or after a "
+        "second, whatever it waits for, and the next worker goes on there. Any number of workers may run."
     )
     examples = """
   manage.py worker
   manage.py worker --once
 """
     done_so_far = "What was done stays; the next worker goes on there."
+    # This process does nothing else.
+    alone = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--once", action="store_true", help="do what is there to do, then end")
+        parser.add_argument("--once", action="store_true", help="do what is there when it begins, then end")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self.alone = True
+        super().run_from_argv(argv)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        told: list[int] = []
-        before = {
-            each: signal.signal(each, lambda number, _frame: told.append(number))
-            for each in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
+        with Stopping(may_exit=self.alone) as stopping:
             if options["once"]:
-                self._once(lambda: bool(told))
+                _work_once(stopping.asked)
             else:
-                with Deliverers(lambda: bool(told)):
-                    worker.work(lambda: bool(told), _IDLE_SECONDS)
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+                with Deliverers(stopping.asked):
+                    worker.work(stopping.asked, lambda: stopping.wait(_IDLE_SECONDS))
+        if stopping.asked() and self.alone:
+            # Python would wait for output that nobody reads, and for threads that wait for somebody.
+            os._exit(0)
 
-    @staticmethod
-    def _once(told: Callable[[], bool]) -> None:
-        sender = Sender()
-        try:
-            while not told() and (
-                worker.work_once(told)
-                or deliver_next(sender, told)
-                or send_next_test(sender) is not None
-                or tidying.tidy_up(told)
-            ):
-                pass
-        finally:
-            sender.close()
+
+def _work_once(asked: Callable[[], bool]) -> None:
+    sender = Sender()
+    try:
+        for _piece in _pieces(sender, asked):
+            if asked():
+                break
+    finally:
+        sender.close()
+
+
+def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
+    """One piece of work after the other, of what is there now: what comes of it, and what others add, is left."""
+    jobs = BulkJob.objects.filter(status__in=UNFINISHED).count()
+    files = BulkJob.objects.filter(status=JobStatus.READING).count()
+    tests = WebhookAttempt.objects.filter(waiting_for__isnull=False).count()
+    messages = OutgoingMessage.objects.filter(given_up_at=None).count()
+    yield ledger.sequence()
+    head = ledger.head()
+    yield from _while(lambda: worker.run_next(asked), jobs)
+    yield from _while(read_next, files)
+    yield from _while(lambda: follow_all(head))
+    yield from _while(lambda: deliver_next(sender, asked, head))
+    yield from _while(lambda: send_next_test(sender) is not None, tests)
+    yield from _while(lambda: tidying.tidy_up(asked))
+    yield from _while(outbox.send_next, messages)
+
+
+def _while(work: Callable[[], bool], at_most: int | None = None) -> Iterator[None]:
+    """As long as there is something to do, and at most so often."""
+    done = 0
+    while (at_most is None or done < at_most) and work():
+        done += 1
+        yield

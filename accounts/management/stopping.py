@@ -1,0 +1,76 @@
+"""Hearing that a command is to end, whatever it is waiting for."""
+
+import os
+import signal
+import socket
+import threading
+import types
+from typing import Any, Self
+
+GRACE = 1.0  # seconds in which what is at hand may come to its own end
+_AGAIN = 0.5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(BaseException):
+    """Told to end, and still not there: raised in the middle of whatever the main thread does."""
+
+
+class Stopping:
+    """While the block runs, in the main thread, SIGTERM and SIGINT ask for its end.
+
+    `asked` is true at once. Where that was not enough, Stopped is raised in the main thread. With `may_exit` the
+    process ends, with code 0, where even that is not heard because the main thread waits within a library; what it did
+    not commit is undone. A thread of its own hears the signals, by the descriptor that Python writes them to: Python's
+    handlers run in the main thread, whenever that comes back to Python.
+    """
+
+    def __init__(self, *, may_exit: bool = False) -> None:
+        self._asked, self._over = threading.Event(), threading.Event()
+        self._may_exit, self._insisting = may_exit, False
+
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Until then, or until asked."""
+        self._asked.wait(seconds)
+
+    def __enter__(self) -> Self:
+        self._hears, self._tells = socket.socketpair()
+        self._tells.setblocking(False)
+        self._handlers = {each: signal.signal(each, self._handle) for each in _SIGNALS}
+        self._descriptor = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
+        self._listener = threading.Thread(target=self._listen, name="stopping", daemon=True)
+        self._listener.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: Any) -> bool:
+        self._over.set()
+        signal.set_wakeup_fd(self._descriptor)
+        self._hears.shutdown(socket.SHUT_RDWR)
+        self._listener.join()
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+        self._hears.close()
+        self._tells.close()
+        return kind is Stopped
+
+    def _handle(self, _number: int, _frame: types.FrameType | None) -> None:
+        self._asked.set()
+        if self._insisting and not self._over.is_set():
+            raise Stopped
+
+    def _listen(self) -> None:
+        if not self._hears.recv(1):
+            return
+        self._asked.set()
+        if self._over.wait(GRACE):
+            return
+        self._insisting = True
+        for _attempt in range(2):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            if self._over.wait(_AGAIN):
+                return
+        if self._may_exit:
+            os._exit(0)
