@@ -193,7 +193,7 @@ def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selec
         listed = (Wish(n, str(pk), choice) for n, (pk, choice) in enumerate(wishes.items(), start=1))
         lists.freeze_list(job, listed, within)
         return
-    frozen = lists.freeze_list(job, wishes.wishes(), within)
+    frozen = lists.freeze_list(job, wishes.wishes(job.product), within)
     if wishes.has_choices:
         _check_choices(frozen.choices, job.reason)
         job.loosens = Choice.OPTED_IN in frozen.choices

@@ -22,6 +22,7 @@ _Item = TypeVar("_Item")
 _PAGE = 1000
 _IDENT_COLUMNS = {"organization": "", "external_id": "external:"}
 _CHOICE_COLUMN = "choice"
+_MEMBER_COLUMNS = ("member", "member_external_id")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,9 +181,23 @@ class ListFile:
             )
         self.has_choices = _CHOICE_COLUMN in columns
 
-    def wishes(self) -> Iterator[Wish | Fault]:
-        """Row by row; the choices are '' where the file has none."""
-        return map(self._wish, self._file)
+    def wishes(self, product: str) -> Iterator[Wish | Fault]:
+        """Row by row; the choices are '' where the file has none.
+
+        What is said of a member, or of another product, is a fault: an export of choices has such rows too.
+        """
+        for record in self._file:
+            yield self._elsewhere(record, product) or self._wish(record)
+
+    def _elsewhere(self, record: Record, product: str) -> Fault | None:
+        for column in _MEMBER_COLUMNS:
+            if record.values.get(column):
+                return self._fault(record, column, _("This is a member's own choice. import_choices takes such rows."))
+        told = record.values.get("product", "").lower()
+        if told not in ("", product):
+            what = _("“%(told)s” is not what this is about: %(product)s. Remove the row.")
+            return self._fault(record, "product", what % {"told": told[:80], "product": product})
+        return None
 
     def _wish(self, record: Record) -> Wish | Fault:
         ident, choice = record.values.get(self._column, ""), ""

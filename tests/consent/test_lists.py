@@ -73,6 +73,25 @@ def test_list__rows_in_any_order_and_twice__are_a_row_per_organization_in_order(
     assert_each_once(job)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("b,ann-id,,le_chat,opted_out", "row 3, column member: This is a member's own choice"),
+        ("b,,ann,le_chat,opted_out", "row 3, column member_external_id: This is a member's own choice"),
+        ("b,,,ai_studio,opted_out", "row 3, column product: “ai_studio” is not what this is about: le_chat"),
+    ],
+)
+def test_list__row_about_a_member_or_another_product__is_a_fault(
+    team: Team, four: list[Organization], folder: Path, row: str, said: str
+) -> None:
+    header = "external_id,member,member_external_id,product,choice"
+    with pytest.raises(BadList) as refused:
+        preview(team, folder, header, "a,,,le_chat,opted_out", row)
+    assert len(refused.value.problems) == 1 and said in refused.value.problems[0]
+    job, _left_out = preview(team, folder, header, "a,,,le_chat,opted_out", "b,,,,opted_out")
+    assert rows_of(job) == [(1, "a", OUT), (2, "b", OUT)]
+
+
 def test_list__ids_of_both_kinds__are_the_same_organization(team: Team, four: list[Organization], folder: Path) -> None:
     ids = (str(four[1].pk).upper(), "external:b", "external:d")
     job, _left_out = preview(team, folder, "organization", *ids, choice=OUT)

@@ -24,7 +24,8 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from tests import cast
 from tests.commands import choices_of, make_operator, make_organizations, run
-from tests.consent.importing import Import, counts, importer
+from tests.consent.importing import Import, approve_and_run, counts, importer
+from tests.consent.moving import empty
 
 pytestmark = pytest.mark.django_db
 TABLES = ("organizations", "members", "subscriptions", "choices")
@@ -187,6 +188,67 @@ def test_import__own_export_of_any_contents__nothing_changes(names: list[str]) -
         installation(make_operator(), names)
         assert_nothing_changes(lambda table: importer(f"import_{table}", Path(folder)))
         transaction.set_rollback(True)
+
+
+# --- Elsewhere --------------------------------------------------------------------------------------------------------
+
+# What an installation gives by itself.
+ITS_OWN = {"id", "organization", "member", "created_at", "changed_at", "joined_at", "started_at", "since", "version"}
+
+
+def carried() -> dict[str, list[str]]:
+    """What the exports say that can be the same in two installations; what has ended is not brought in."""
+    found = {}
+    for table in TABLES:
+        rows = [row for row in exported(table) if not row.get("ended_at")]
+        found[table] = sorted(repr([(name, row[name]) for name in row if name not in ITS_OWN]) for row in rows)
+    return found
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_import__own_export_into_another_installation__byte_for_byte(
+    operator: Actor, load: Callable[[str], Import], form: str
+) -> None:
+    for n, organization in enumerate(make_organizations(operator, "le_chat_free", *NASTY)):
+        by: dict[str, Any] = {"organization": organization, "actor": operator, "source": "admin"}
+        external_id = organization.external_id
+        members.add_member(email=f"p{n}@hall.example", name=f"{external_id}.", external_id=external_id, **by)
+        members.add_member(email="all@hall.example", name="Of all", role="admin", **by)
+        cast.subscribe(organization, ("ai_studio_scale", "le_chat_teams", "le_chat_pro")[n % 3], operator)
+        if n % 2:
+            choices.choose(surface=LE_CHAT_CONSOLE, choice="opted_out", **by)
+    before = carried()
+    files = {table: run("export", table, "--format", form).out for table in TABLES}
+    empty()
+    make_operator()
+    for table, text in files.items():
+        result = load(table)(text, *PLAN.get(table, ()), name=f"{table}.{form}")
+        assert (result.code, result.json["bad"]) == (0, 0), result.err
+        if result.json.get("status") == "awaiting_approval":
+            approve_and_run(result)
+    assert carried() == before
+    assert verification.verify().problems == []
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "column"),
+    [
+        ("members", "{a},b,x@y.example", "organization_external_id"),
+        ("subscriptions", "{a},b,le_chat_pro", "organization_external_id"),
+        ("choices", "{a},a,{ann},bob,le_chat,opted_out", "member_external_id"),
+    ],
+)
+def test_import__id_and_external_id_of_two__bad_by_name(
+    operator: Actor, load: Callable[[str], Import], table: str, line: str, column: str
+) -> None:
+    a, _b = make_organizations(operator, "le_chat_free", "a", "b")
+    by: dict[str, Any] = {"organization": a, "actor": operator, "source": "admin"}
+    ann, _bob = (members.add_member(email=f"{name}@a.example", external_id=name, **by) for name in ("ann", "bob"))
+    header = {"members": "email", "subscriptions": "plan", "choices": "member,member_external_id,product,choice"}[table]
+    before = state()
+    result = load(table)(f"organization,organization_external_id,{header}\n{line.format(a=a.pk, ann=ann.pk)}")
+    assert (result.code, counts(result), state()) == (1, {"bad": 1}, before)
+    assert f"row 2, column {column}" in result.json["bad_rows"][0] and "those of two" in result.json["bad_rows"][0]
 
 
 # --- The past ---------------------------------------------------------------------------------------------------------

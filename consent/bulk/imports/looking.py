@@ -45,7 +45,7 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | P
     if table == ImportTable.ORGANIZATIONS:
         yield from _new_organizations(rows, parser)
         return
-    organizations = _organizations({row.ident for row in rows})
+    organizations = _organizations({ident for row in rows for ident in (row.ident, row.external_ident)} - {""})
     look_at = {
         ImportTable.MEMBERS: _members,
         ImportTable.SUBSCRIPTIONS: _subscriptions,
@@ -53,7 +53,11 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | P
     }[ImportTable(table)]
     known: list[tuple[Row, Organization]] = []
     for row in rows:
-        organization = organizations.get(row.ident)
+        organization, other = organizations.get(row.ident), organizations.get(row.external_ident)
+        if organization and other and organization.pk != other.pk:
+            yield _contradicting(row, parser, "organization", row.external_ident)
+            continue
+        organization = organization or other
         if organization is None and _is_past(row):
             yield Looked(row, PAST)
         elif organization is None:
@@ -62,6 +66,11 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked | P
         else:
             known.append((row._replace(organization=organization.pk), organization))
     yield from look_at(known, parser)
+
+
+def _contradicting(row: Row, parser: Parser, field: str, value: str) -> Problem:
+    remedy = "The id and the external id of this row are those of two. Empty the one that is wrong."
+    return Problem(row.line, parser.column(f"{field}_external_id"), shown(value), remedy)
 
 
 def _is_past(row: Row) -> bool:
@@ -262,7 +271,11 @@ def _choices(pairs: Sequence[tuple[Row, Organization]], parser: Parser) -> Itera
     for row, organization in pairs:
         if row.member_ident:
             member = members.get((organization.pk, row.member_ident))
-            yield _member_choice(row, member, chosen, parser)
+            other = members.get((organization.pk, row.member_external_ident))
+            if member and other and member.pk != other.pk:
+                yield _contradicting(row, parser, "member", row.member_external_ident)
+            else:
+                yield _member_choice(row, member or other, chosen, parser)
             continue
         setting = settings.get((organization.pk, row.product))
         if (unlike := _held_otherwise(row, setting.state if setting else State())) and row.choice != Choice.OPTED_OUT:
@@ -349,9 +362,10 @@ def _find_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.
 def _named_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.UUID, str], Member]:
     """By external id, however the row spells it."""
     asked = {
-        (organization.pk, row.member_ident): external_id
+        (organization.pk, ident): external_id
         for row, organization in pairs
-        if (external_id := split_ident(row.member_ident)[1])
+        for ident in (row.member_ident, row.member_external_ident)
+        if (external_id := split_ident(ident)[1])
     }
     named = Binding.objects.members_named({pk for pk, _ident in asked}, set(asked.values()))
     members = Member.objects.in_bulk(set(named.values()))

@@ -31,13 +31,16 @@ _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes
 class Row(NamedTuple):
     """The columns of an ImportRow that come from the file, and before them what is looked at and not kept.
 
-    `ident` and `member_ident` are still to be looked up. `past`: the field that says that this is over (since `ended`,
-    microseconds); `held`: those that say what keeps an organization out besides its choice.
+    `ident` and `member_ident` are still to be looked up, and the external ids beside them. `past`: the field that says
+    that this is over (since `ended`, microseconds); `held`: those that say what keeps an organization out besides its
+    choice.
     """
 
     line: int
     ident: str = ""
     member_ident: str = ""
+    external_ident: str = ""
+    member_external_ident: str = ""
     past: str = ""
     ended: int | None = None
     held: tuple[str, ...] = ()
@@ -150,6 +153,7 @@ class Parser:
         return Row(
             line,
             ident=self._ident(values, "organization"),
+            external_ident=self._beside(values, "organization"),
             past="status" if left else "left_at" if ended is not None else self._closed(values),
             ended=ended,
             email=self._email(values["email"], "email"),
@@ -171,6 +175,7 @@ class Parser:
         return Row(
             line,
             ident=self._ident(values, "organization"),
+            external_ident=self._beside(values, "organization"),
             past="ended_at" if ended is not None else self._closed(values),
             ended=ended,
             plan=key,
@@ -193,8 +198,17 @@ class Parser:
         since = self._since(values)
         if member and since:
             since = None  # an opt-out reaches back for good
-        ident = self._ident(values, "organization")
-        return Row(line, ident=ident, member_ident=member, held=held, product=product, choice=choice, since=since)
+        return Row(
+            line,
+            ident=self._ident(values, "organization"),
+            member_ident=member,
+            external_ident=self._beside(values, "organization"),
+            member_external_ident=self._beside(values, "member"),
+            held=held,
+            product=product,
+            choice=choice,
+            since=since,
+        )
 
     # --- Values ---
 
@@ -208,6 +222,11 @@ class Parser:
             raise Invalid("invalid", "This is no id. Write an id, or external: and the external id.", field)
         external_id = split_ident(ident)[1]
         return f"external:{external_id}" if external_id else ident.lower()
+
+    def _beside(self, values: Values, field: str) -> str:
+        """The external id that is given beside an id: it counts where the id is another installation's."""
+        external_id = values.get(f"{field}_external_id", "") if values.get(field) else ""
+        return self._ident({field: f"external:{external_id}"}, f"{field}") if external_id else ""
 
     @staticmethod
     def _external_id(text: str) -> str:
