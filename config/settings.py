@@ -278,7 +278,16 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Training Consent Portal",
-    "DESCRIPTION": "Whether data may be used to train models: asked, chosen, proven. It changes only by adding.",
+    "DESCRIPTION": (
+        "Whether data may be used to train models: asked, chosen, proven. Version 1 changes only by adding: fields to "
+        "answers, words to enums.\n\n"
+        "* **Ids** are opaque. Where an organization's or member's id is taken, so is `external:` with your own id.\n"
+        "* **Instants** are RFC 3339 with a time zone.\n"
+        "* **Errors** are `application/problem+json` (RFC 9457). Unknown fields and parameters are errors, and named.\n"
+        "* **Lists** come in pages: follow `next` until it is null.\n"
+        "* **Requests** may carry an `X-Request-ID`, which comes back, stands in the log, and with what they change.\n"
+        "* **Doubt means no**: anything but a 200 with `allowed` true is no permission."
+    ),
     "VERSION": "1",
     "LICENSE": {"name": "Internal use only", "identifier": "LicenseRef-Internal"},
     "CONTACT": {"name": "The operators of this portal"},

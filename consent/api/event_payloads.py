@@ -48,6 +48,9 @@ def _payload(entry: dict[str, Any]) -> dict[str, Any]:
         else:
             properties[name] = {"type": "string", "description": f"{entry[name][0].upper()}{entry[name][1:]}."}
     return {
-        "allOf": [{"$ref": "#/components/schemas/EventMessageOutput"}, {"type": "object", "properties": properties}],
+        "allOf": [
+            {"$ref": "#/components/schemas/EventMessageOutput"},
+            {"type": "object", "properties": properties, "required": list(properties)},
+        ],
         "description": entry["label"] + ".",
     }

@@ -13,7 +13,7 @@ from ..models import ConsentEvent
 from ..surfaces import SURFACES
 from .fields import Input, Instant, OneOf, Output, Text
 from .serializers import IDENT
-from .vocabularies import KINDS_OR_FAMILIES
+from .vocabularies import KIND_FAMILIES
 
 
 class ActorOutput(Output):
@@ -99,9 +99,19 @@ class EventKindOutput(Output):
         return entry["example"]
 
 
+_SCHEMAS = "#/components/schemas"
+
+
+@extend_schema_field({"anyOf": [{"$ref": f"{_SCHEMAS}/EventKind"}, {"$ref": f"{_SCHEMAS}/EventKindFamily"}]})
+class KindOrFamily(OneOf):
+    """A kind, or with `.*` all that begin so."""
+
+
 class EventQuery(Input):
-    kind = OneOf(
-        choices=KINDS_OR_FAMILIES, required=False, help_text="Only this kind, or with `.*` this family of kinds."
+    kind = KindOrFamily(
+        choices=[*EventKind.values, *KIND_FAMILIES],
+        required=False,
+        help_text="Only this kind, or with `.*` this family of kinds.",
     )
     product = OneOf(choices=Product.values, required=False, help_text="Only those about this product.")
     surface = OneOf(choices=list(SURFACES), required=False, help_text="Only choices made here.")

@@ -54,6 +54,9 @@ class ProblemOutput(Output):
     detail = serializers.CharField(help_text="What it is, for people.")
     errors = FaultOutput(many=True, help_text="What to mend, part by part; may be empty.")  # type: ignore[assignment]
     request_id = serializers.CharField(help_text="The `X-Request-ID` of this answer: name it when you ask for help.")
+    allowed = serializers.BooleanField(
+        required=False, help_text="Only where a question could not be answered: `false`, for that means no."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
 def _page_of(answer: type[Output]) -> type[Output]:
     fields = {
         "about": "A page of a list.",
-        "results": answer(many=True, help_text="What is on this page."),
+        "results": answer(many=True, max_length=MAX_LIMIT, help_text="What is on this page."),  # type: ignore[call-arg]
         "next": serializers.URLField(
             allow_null=True, help_text="The address of the page after it; null where this is the last."
         ),

@@ -88,7 +88,7 @@ SCHEMAS: dict[str, Any] = {
     "Decisions": _object(
         "The answers, in the order of the questions.",
         {
-            "decisions": _list("An answer for each question.", _ref("BatchDecision")),
+            "decisions": _list("An answer for each question.", _ref("BatchDecision"), maxItems=MAX_ITEMS),
             "decided_at": _instant("When they were decided."),
         },
         ["decisions", "decided_at"],
@@ -106,8 +106,13 @@ SCHEMAS: dict[str, Any] = {
         "Whose data it is.",
         {
             "type": _text("`member` or `organization`; anything else is denied.", maxLength=200),
-            "id": _text("Its id.", maxLength=_IDENT),
-            "properties": {**_OPEN, "description": "Not looked at."},
+            "id": _text("Its id; or `external:` and your own id of it, of a member within the `organization`.", maxLength=_IDENT),
+            "properties": {
+                "type": "object", "description": "What else is known of it; others are not looked at.", "additionalProperties": True,
+                "properties": {
+                    "organization": _text("Of a member by `external:` id: their organization, by either.", maxLength=_IDENT),
+                },
+            },
         },
         ["type", "id"],
     ),
@@ -125,7 +130,8 @@ SCHEMAS: dict[str, Any] = {
             "type": _text("`product`; anything else is denied.", maxLength=200),
             "id": _text("The product, by its key, like `le_chat`.", maxLength=200),
             "properties": {
-                "type": "object", "description": "What is known of the record.", "additionalProperties": True,
+                "type": "object", "additionalProperties": True,
+                "description": "What is known of the record. Others are not looked at, but a misspelling of these is denied.",
                 "properties": {
                     "data_kind": _text("The kind of data, like `conversation`.", maxLength=200),
                     "collected_at": _instant("When the record was collected; left out: now."),
@@ -197,7 +203,7 @@ SCHEMAS: dict[str, Any] = {
     "EvaluatedMany": _object(
         "The answers, in the order of the evaluations; where the request held none, the one answer.",
         {
-            "evaluations": _list("An answer for each evaluation.", _ref("Evaluated")),
+            "evaluations": _list("An answer for each evaluation.", _ref("Evaluated"), maxItems=MAX_ITEMS),
             "decision": _flag("Where the request held no list: whether it may be done."),
             "context": {**_OPEN, "description": "Where the request held no list: why."},
         },

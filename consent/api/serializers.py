@@ -24,7 +24,6 @@ def length_of(model: type[Any], field: str) -> int:
 NAME, ADDRESS, PLAN_KEY = length_of(Organization, "name"), length_of(User, "email"), length_of(Plan, "key")
 # An id, or "external:" and one of the provider's own.
 IDENT = len("external:") + LENGTH
-_COUNTRY = "^[A-Za-z]{2}$"
 
 
 # --- Shown ----------------------------------------------------------------------------------------------------------
@@ -186,9 +185,8 @@ class NewExternalId(Text):
 class Country(Text):
     def __init__(self, **named: Any) -> None:
         about = "Two letters of ISO 3166-1, like `FR`; empty or null for none."
-        super().__init__(
-            **{"required": False, "allow_null": True, "allow_blank": True, "longest": 2, "help_text": about, **named}
-        )
+        taken: dict[str, Any] = {"required": False, "allow_null": True, "allow_blank": True}
+        super().__init__(**{**taken, "longest": 2, "pattern": "^([A-Za-z]{2})?$", "help_text": about, **named})
 
 
 class OwnerInput(Input):

@@ -24,7 +24,7 @@ from client.models import (
     Evaluation,
     Evaluations,
     EventKind,
-    EventKindOrFamily,
+    EventKindFamily,
     MemberInput,
     OrganizationChange,
     OrganizationInput,
@@ -116,7 +116,7 @@ def change_many() -> None:
 def prove() -> None:
     page = got(list_events.sync(client=client, after=10, limit=2))
     assert [each.position for each in page.results] == [11, 12] and page.next_
-    family = EventKindOrFamily("access.*")
+    family = EventKindFamily("access.*")
     assert got(list_events.sync(client=client, kind=family, limit=1)).results[0].kind.startswith("access.")
     assert got(stream_events.sync(client=client, after=10)).count("\n") > 2
 
