@@ -36,6 +36,7 @@ from .shapes import CHANGE, CHANGED_SINCE, SAME
 
 _PAGE = 1_000
 COLUMNS = ("external_id", "organization", "member")
+WITHDRAWN = "withdrawn_at"
 LEFT = rules.Reason.MEMBER_LEFT.value
 
 
@@ -55,8 +56,10 @@ def read_file(path: str) -> Iterator[Rebinding | Fault]:
         if column not in file.columns:
             raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
     for record in file:
-        if problem := record.problem_with(*COLUMNS):
+        if problem := record.problem_with(*COLUMNS, WITHDRAWN):
             yield _fault(record.row, "", problem)
+        elif record.values.get(WITHDRAWN):  # an export of external ids has those too
+            yield _fault(record.row, WITHDRAWN, _("The id was withdrawn then. Remove the row, or empty this."))
         else:
             yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
 

@@ -22,6 +22,7 @@ _Item = TypeVar("_Item")
 _PAGE = 1000
 _IDENT_COLUMNS = {"organization": "", "external_id": "external:"}
 _CHOICE_COLUMN = "choice"
+_PRODUCT_COLUMN = "product"
 _MEMBER_COLUMNS = ("member", "member_external_id")
 
 
@@ -193,15 +194,15 @@ class ListFile:
         for column in _MEMBER_COLUMNS:
             if record.values.get(column):
                 return self._fault(record, column, _("This is a member's own choice. import_choices takes such rows."))
-        told = record.values.get("product", "").lower()
+        told = record.values.get(_PRODUCT_COLUMN, "").lower()
         if told not in ("", product):
             what = _("“%(told)s” is not what this is about: %(product)s. Remove the row.")
-            return self._fault(record, "product", what % {"told": told[:80], "product": product})
+            return self._fault(record, _PRODUCT_COLUMN, what % {"told": told[:80], "product": product})
         return None
 
     def _wish(self, record: Record) -> Wish | Fault:
         ident, choice = record.values.get(self._column, ""), ""
-        unread = record.problem_with(self._column, _CHOICE_COLUMN)
+        unread = record.problem_with(self._column, _CHOICE_COLUMN, *_MEMBER_COLUMNS, _PRODUCT_COLUMN)
         if not ident or unread:
             what = unread or _("is empty")
             return self._fault(record, self._column, _("%(what)s. Mend or remove it.") % {"what": what})

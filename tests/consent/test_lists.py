@@ -92,6 +92,16 @@ def test_list__row_about_a_member_or_another_product__is_a_fault(
     assert rows_of(job) == [(1, "a", OUT), (2, "b", OUT)]
 
 
+@pytest.mark.parametrize("column", ["member", "product"])
+def test_list__what_would_tell_whose_row_it_is_cant_be_read__is_a_fault(
+    team: Team, four: list[Organization], folder: Path, column: str
+) -> None:
+    row = json.dumps({"external_id": "a", "choice": OUT, column: "le_chat\udc00"})
+    with pytest.raises(BadList) as refused:
+        preview(team, folder, row)
+    assert len(refused.value.problems) == 1 and column in refused.value.problems[0]
+
+
 def test_list__ids_of_both_kinds__are_the_same_organization(team: Team, four: list[Organization], folder: Path) -> None:
     ids = (str(four[1].pk).upper(), "external:b", "external:d")
     job, _left_out = preview(team, folder, "organization", *ids, choice=OUT)

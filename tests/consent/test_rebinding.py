@@ -12,13 +12,15 @@ from consent import decisions, ledger, verification
 from consent.bulk import engine, jobs, rebinding, reports
 from consent.bulk.faults import BadList
 from consent.bulk.rebinding import Rebinding
+from consent.bulk.selection import Fault
 from consent.decisions import Question
 from consent.job_models import BulkJob
 from consent.models import ConsentEvent
-from consent.services import choices, members, organizations, plans
+from consent.services import choices, external_ids, members, organizations, plans
 from consent.services.errors import Invalid, Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
+from tests.commands import run
 from tests.consent.guarded import everything
 from tests.consent.jobbing import Team
 
@@ -234,6 +236,18 @@ def test_sample_and_rows__say_whom_the_id_means_now_and_then(team: Team, tmp_pat
         reports.write_rows(job, file, "csv", refused=False)
     again = list(rebinding.read_file(str(tmp_path / "rows.csv")))
     assert again == [Rebinding(2, "acct-1", str(other.pk), "")] or again == [Rebinding(1, "acct-1", str(other.pk), "")]
+
+
+def test_read_file__own_export__what_was_withdrawn_is_not_given_again(team: Team, tmp_path: Path) -> None:
+    organization = make(team, "acct-1")
+    by: dict[str, Any] = {"organization": organization, "actor": team.actor, "source": "admin"}
+    organizations.update_organization(external_id="acct-2", **by)
+    external_ids.withdraw_external_id(external_id="acct-1", reason="Gone", **by)
+    path = tmp_path / "ids.csv"
+    assert run("export", "external_ids", str(path)).code == 0
+    one, two = rebinding.read_file(str(path))
+    assert isinstance(one, Fault) and "row 2, column withdrawn_at" in one.text
+    assert two == Rebinding(3, "acct-2", str(organization.pk))
 
 
 def test_rebind__killed_between_chunks__goes_on_at_its_mark(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from django.db.models import Exists, OuterRef, Q
 
+from accounts.fields import squeezed
 from accounts.models import Binding, Organization, OrganizationStatus, Plan
 
 from ...import_models import ImportRow, ProblemKind
@@ -93,7 +94,7 @@ def settle(
 
 def _details(organization: Organization, row: ImportRow, plan: ImportPlan) -> list[str]:
     """What the file says otherwise; an empty country says nothing."""
-    pairs = [("name", organization.name, row.name), ("kind", organization.kind, row.kind or plan.kind)]
+    pairs = [("name", squeezed(organization.name), row.name), ("kind", organization.kind, row.kind or plan.kind)]
     if row.country:
         pairs.append(("country", organization.country, row.country))
     if row.status:
