@@ -17,11 +17,11 @@ from accounts.models import Plan
 
 from ..bulk import approval, engine, jobs, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
+from ..bulk.imports.judging import BAD, PAST
 from ..bulk.imports.known import OPT_OUT
-from ..bulk.imports.looking import PAST
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.similar import SIMILAR
-from ..bulk.imports.staging import BAD, DUPLICATE
+from ..bulk.imports.staging import DUPLICATE
 from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source

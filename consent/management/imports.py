@@ -18,9 +18,9 @@ from consent.bulk.exports import CSV, JSON_LINES, PLAIN
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
-from consent.bulk.imports.looking import PAST
+from consent.bulk.imports.judging import BAD, PAST
 from consent.bulk.imports.problems import write_problems
-from consent.bulk.imports.staging import BAD, DUPLICATE
+from consent.bulk.imports.staging import DUPLICATE
 from consent.import_models import ImportTable, ProblemKind
 from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand

@@ -17,8 +17,9 @@ from ..shapes import CHANGED_SINCE
 from . import organizations
 from .batches import CHANGE, Gate, apply_batch, opt, refuse
 from .fields import ImportPlan
+from .judging import SAME
 from .known import OPT_OUT, settle
-from .looking import SAME, erased_ids
+from .looking import erased_ids
 from .parsing import Parser
 from .people import Person, join
 from .similar import SIMILAR, refuse_in_chunk
@@ -75,9 +76,7 @@ def _hold_back(job: BulkJob, plan: ImportPlan, last: int, parser: Parser) -> Cou
     rows = list(chunk.filter(loosening))
     if rows and job.approver_id is None:
         raise RuntimeError("this would loosen, and nobody has approved it")
-    for row in rows:
-        row.outcome = obstacle
-    refuse(job, rows, parser)
+    refuse(job, rows, obstacle, parser)
     return Counter({obstacle: len(rows)}) if rows else Counter()
 
 
@@ -122,6 +121,6 @@ def _opt_out(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, rows: Sequen
     for each in plan.plan_rows():
         for row in rows:
             row.product, row.choice = each.product, Choice.OPTED_OUT
-        outcomes = opt(Gate.of(job), origin, rows)
-        changed |= {number for number, outcome in outcomes.items() if outcome == CHANGE}
+        verdicts = opt(Gate.of(job), origin, rows)
+        changed |= {number for number, verdict in verdicts.items() if verdict.outcome == CHANGE}
     return Counter({CHANGE: len(changed), SAME: len(rows) - len(changed)})

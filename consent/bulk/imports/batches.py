@@ -1,7 +1,7 @@
 """Rows applied in Python, a page at a time, under locks: members, subscriptions, choices.
 
-Each row is looked at anew, for much can have happened since its file was read. What can't be applied now is refused
-and told; nothing that loosens is applied without an approval.
+Each row is judged anew by what is locked, for much can have happened since its file was read. What can't be applied now
+is refused, in the words in which a file with it is; nothing that loosens is applied without an approval.
 """
 
 import dataclasses
@@ -11,38 +11,33 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from accounts.fields import MICROSECOND
+from accounts.fields import MICROSECOND, to_micros
 from accounts.models import Member, Organization, Plan, Subscription
 
 from ... import ledger, rules
 from ...import_models import ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
 from ...models import ConsentEvent, EventKind, PrivacySetting
-from ...rules import MEMBER_START, Choice, Reason, State
+from ...rules import MEMBER_START, Choice, State
 from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
 from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from ..shapes import CHANGED_SINCE
-from .looking import SAME, attestable, ever_given, opt_in_refusal, versions_of
-from .parsing import Parser, Problem
+from .judging import APPLY, DIFFERING, SAME, Fault, KnownMember, Met, Verdict, judge_row
+from .looking import Ids, members_by_email, problems_of, versions_of
+from .parsing import KEPT, Parser, Problem, Row
 from .people import Person, join
 from .staging import keep_problems
 
 CHANGE = "change"
 MEMBER_PRODUCT = MEMBER_SURFACES[0].product
+# Of rows that loosen, and that only those who apply them can tell.
 _SAID = {
-    "exists": "Somebody has added it since the file was read. Nothing to do, or mend it on its page.",
-    Reason.ORGANIZATION_CLOSED: "The account has been closed since the file was read. Reopen it and import again.",
-    Reason.ORGANIZATION_OPTED_OUT: "It has opted out: only it opts in again.",
-    Reason.LOCKED: "It is locked since the file was read.",
-    Reason.NO_SUBSCRIPTION: "It has no subscription for this product any more.",
-    "personal": "A personal organization has its owner and nobody else.",
     CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
     AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer do so.",
     "unapproved": "It would loosen by now, and nobody has approved that. Import the row again.",
-    "known": "It was not used for a while after that start: an earlier start can't be attested over that.",
-}  # fmt: skip
-Outcomes = dict[int, str]  # number of the row → what came of it
+}
+Verdicts = dict[int, Verdict]  # number of the row → what came of it
 _Pair = tuple[uuid.UUID, str]
 _Denied = Mapping[_Pair, tuple[rules.Span, ...]]
 
@@ -59,11 +54,24 @@ class Gate:
         obstacle = "" if may_still_loosen(job) else AUTHORITY_ENDED
         return cls(obstacle if job.approver_id else "unapproved", frozenset(plans_set_since(job)))
 
-    def outcome(self, row: ImportRow, *, loosens: bool, version: int) -> str:
-        """`version` is what the row meets now. What tightens passes always."""
-        if not loosens:
-            return CHANGE
-        return self.obstacle or (CHANGED_SINCE if row.version != version or row.plan in self.set_since else CHANGE)
+    def judge(self, table: str, row: ImportRow, met: Met, version: int) -> Verdict:
+        """As `judge_row`, CHANGE where the row is applied. `version` is what it meets; what tightens passes always."""
+        verdict = judge_row(table, _as_read(row), met)
+        if verdict.loosens and (refusal := self.refusal(row, version)):
+            return _refused(refusal)
+        return Verdict(CHANGE) if verdict.outcome == APPLY else verdict
+
+    def refusal(self, row: ImportRow, version: int) -> str:
+        return self.obstacle or (CHANGED_SINCE if row.version != version or row.plan in self.set_since else "")
+
+
+def _as_read(row: ImportRow) -> Row:
+    kept = {name: getattr(row, name) for name in KEPT}
+    return Row(row.line, **kept | {"since": None if row.since is None else to_micros(row.since)})
+
+
+def _refused(outcome: str) -> Verdict:
+    return Verdict(outcome, (Fault("organization", "", _SAID[outcome], outcome),))
 
 
 def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], parser: Parser) -> Counter[str]:
@@ -73,22 +81,30 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
         ImportTable.SUBSCRIPTIONS: _subscriptions,
         ImportTable.CHOICES: _choices,
     }[ImportTable(job.table)]
-    outcomes = apply(Gate.of(job), origin, rows)
-    refused = [row for row in rows if outcomes[row.number] not in (CHANGE, SAME)]
+    verdicts = apply(Gate.of(job), origin, rows)
+    refused = [row for row in rows if verdicts[row.number].outcome not in (CHANGE, SAME)]
+    problems: list[Problem] = []
     for row in refused:
-        row.outcome = outcomes[row.number]
-    refuse(job, refused, parser)
-    return Counter(outcomes.values())
+        verdict = verdicts[row.number]
+        row.outcome = verdict.outcome
+        told = ProblemKind.DIFFERING if verdict.outcome == DIFFERING else ProblemKind.REFUSED
+        problems += problems_of(row.line, verdict, parser, ProblemKind.REFUSED, told)
+    _keep_outcomes(job, refused, problems)
+    return Counter(verdict.outcome for verdict in verdicts.values())
 
 
-def refuse(job: BulkJob, rows: Sequence[ImportRow], parser: Parser) -> None:
-    """Keep the outcome that these rows have, and say why."""
+def refuse(job: BulkJob, rows: Sequence[ImportRow], outcome: str, parser: Parser) -> None:
+    """Rows that loosen, and may not be applied any more."""
+    problems: list[Problem] = []
+    for row in rows:
+        row.outcome = outcome
+        problems += problems_of(row.line, _refused(outcome), parser, ProblemKind.REFUSED, ProblemKind.REFUSED)
+    _keep_outcomes(job, rows, problems)
+
+
+def _keep_outcomes(job: BulkJob, rows: Sequence[ImportRow], problems: Sequence[Problem]) -> None:
     ImportRow.objects.bulk_update(rows, ["outcome"], batch_size=500)
-    keep_problems(job, [_problem(row, parser) for row in rows])
-
-
-def _problem(row: ImportRow, parser: Parser) -> Problem:
-    return Problem(row.line, parser.column("organization"), "", str(_SAID[row.outcome]), ProblemKind.REFUSED)
+    keep_problems(job, problems)
 
 
 def _lock_organizations(rows: Sequence[ImportRow]) -> dict[uuid.UUID, Organization]:
@@ -100,33 +116,30 @@ def _lock_organizations(rows: Sequence[ImportRow]) -> dict[uuid.UUID, Organizati
 # --- Members --------------------------------------------------------------------------------------------------------
 
 
-def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     organizations = _lock_organizations(rows)
-    here = Member.objects.filter(organization__in=organizations)
-    known: set[tuple[uuid.UUID, str | None]] = set(
-        here.filter(user__email__in={row.email for row in rows}).values_list("organization_id", "user__email")
-    )
-    known |= ever_given({(_organization_of(row), row.external_id) for row in rows if row.external_id})
-    versions = versions_of(organizations)
-    outcomes: dict[int, str] = {}
+    at, versions = _instant([], organizations.values()), versions_of(organizations)
+    members = members_by_email(organizations, {row.email for row in rows})
+    ids = Ids.of({(_organization_of(row), row.external_id) for row in rows if row.external_id})
+    verdicts: Verdicts = {}
     for row in rows:
         organization = organizations[_organization_of(row)]
-        if (organization.pk, row.email) in known or (row.external_id and (organization.pk, row.external_id) in known):
-            outcomes[row.number] = "exists"
-        elif organization.is_closed:
-            outcomes[row.number] = Reason.ORGANIZATION_CLOSED
-        elif organization.kind == Organization.Kind.PERSONAL:
-            outcomes[row.number] = "personal"
-        else:
-            version = versions.get(organization.pk, 0)
-            outcomes[row.number] = gate.outcome(row, loosens=row.since is not None, version=version)
+        member = members.get((organization.pk, row.email))
+        met = Met(
+            now=at,
+            closed=organization.is_closed,
+            personal=organization.kind == Organization.Kind.PERSONAL,
+            member=ids.known(member, row.external_id) if member else None,
+            id_taken=(organization.pk, row.external_id) in ids.taken,
+        )
+        verdicts[row.number] = gate.judge(ImportTable.MEMBERS, row, met, versions.get(organization.pk, 0))
     people = [
         Person(_organization_of(row), row.email, row.name, row.role, row.external_id, row.since)
         for row in rows
-        if outcomes[row.number] == CHANGE
+        if verdicts[row.number].outcome == CHANGE
     ]
     join(people, origin)
-    return outcomes
+    return verdicts
 
 
 def _organization_of(row: ImportRow) -> uuid.UUID:
@@ -138,30 +151,29 @@ def _organization_of(row: ImportRow) -> uuid.UUID:
 # --- Subscriptions ----------------------------------------------------------------------------------------------------
 
 
-def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     organizations = _lock_organizations(rows)
     plans = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
     denied = _denied(rows, at)
-    outcomes: dict[int, str] = {}
+    verdicts: Verdicts = {}
     events: list[ConsentEvent] = []
     moved: list[ImportRow] = []
     for row in rows:
-        setting = settings[_organization_of(row), row.product]
-        before, plan = setting.state, plans[row.plan]
-        after = rules.subscribe(before, plan.key, plan.training_default, at)
-        if before.subscribed and before.plan == plan.key:
-            outcomes[row.number] = SAME
-        elif before.closed or organizations[setting.organization_id].is_closed:
-            outcomes[row.number] = Reason.ORGANIZATION_CLOSED
-        else:
-            loosens = after.allowed and (row.since is not None or (before.plan != "" and not before.allowed))
-            outcomes[row.number] = gate.outcome(row, loosens=loosens, version=setting.version)
-            if outcomes[row.number] == CHANGE and not attestable(after, row.since, _spans(row, denied)):
-                outcomes[row.number] = "known"
-        if outcomes[row.number] == CHANGE:
+        setting, plan = settings[_organization_of(row), row.product], plans[row.plan]
+        before = setting.state
+        met = Met(
+            now=at,
+            closed=organizations[setting.organization_id].is_closed,
+            state=before,
+            plan_default=plan.training_default,
+            denied=_spans(row, denied),
+        )
+        verdicts[row.number] = gate.judge(ImportTable.SUBSCRIPTIONS, row, met, setting.version)
+        if verdicts[row.number].outcome == CHANGE:
             moved.append(row)
+            after = rules.subscribe(before, plan.key, plan.training_default, at)
             kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
             held = before.plan if before.subscribed else ""
             change = _Change(kind, after, held, plan.key, since=row.since, denied=_spans(row, denied))
@@ -175,7 +187,7 @@ def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow])
         for row in moved
     )
     _record(events)
-    return outcomes
+    return verdicts
 
 
 def _lock_settings(
@@ -247,48 +259,38 @@ def _record(events: Sequence[ConsentEvent]) -> None:
 # --- Choices ----------------------------------------------------------------------------------------------------------
 
 
-def _choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Outcomes:
+def _choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     own = [row for row in rows if row.member is not None]
-    outcomes = _member_choices(origin, own) if own else {}
+    verdicts = _member_choices(gate, origin, own) if own else {}
     others = [row for row in rows if row.member is None]
-    return outcomes | opt(gate, origin, others) if others else outcomes
+    return verdicts | opt(gate, origin, others) if others else verdicts
 
 
-def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[int, str]:
-    """What these organizations chose; returns the outcome of each row."""
+def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
+    """What these organizations chose; returns what came of each row."""
     organizations = _lock_organizations(rows)
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
     denied = _denied(rows, at)
-    outcomes: dict[int, str] = {}
+    verdicts: Verdicts = {}
     events: list[ConsentEvent] = []
     for row in rows:
         setting = settings[_organization_of(row), row.product]
         before = setting.state
-        opts_in = row.choice == Choice.OPTED_IN
-        if not row.choice or before.choice == row.choice:
-            outcomes[row.number] = SAME
-        elif opts_in and (refusal := opt_in_refusal(before)):
-            outcomes[row.number] = refusal
-        else:
-            outcomes[row.number] = gate.outcome(row, loosens=opts_in, version=setting.version)
-            if (
-                outcomes[row.number] == CHANGE
-                and opts_in
-                and not attestable(rules.opt_in(before, at), row.since, _spans(row, denied))
-            ):
-                outcomes[row.number] = "known"
-        if outcomes[row.number] == CHANGE:
+        met = Met(now=at, state=before, denied=_spans(row, denied))
+        verdicts[row.number] = gate.judge(ImportTable.CHOICES, row, met, setting.version)
+        if verdicts[row.number].outcome == CHANGE:
+            opts_in = row.choice == Choice.OPTED_IN
             kind = EventKind.CHOICE_OPTED_IN if opts_in else EventKind.CHOICE_OPTED_OUT
             after = (rules.opt_in if opts_in else rules.opt_out)(before, at)
             surface = organization_surface(row.product)
             change = _Change(kind, after, before.choice, row.choice, surface, row.since, _spans(row, denied))
             events += _events(setting, change, origin, at)
     _record(events)
-    return outcomes
+    return verdicts
 
 
-def _member_choices(origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[int, str]:
+def _member_choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     """Opt-outs alone: only the member opts in (R4)."""
     found = Member.objects.filter(pk__in=[row.member for row in rows]).select_related("organization")
     locked = {each.pk: each for each in found.select_for_update(of=("self",), no_key=True).order_by("pk")}
@@ -299,14 +301,15 @@ def _member_choices(origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[in
     settings = PrivacySetting.objects.of_members().filter(member__in=locked, product=MEMBER_PRODUCT)
     by_member = {each.member_id: each for each in settings.select_for_update(no_key=True).order_by("pk")}
     at = _instant(by_member.values(), (each.organization for each in locked.values()))
-    outcomes: dict[int, str] = {}
+    verdicts: Verdicts = {}
     events: list[ConsentEvent] = []
     for row in rows:
         if row.member is None:
             raise RuntimeError(f"row {row.line} has no member")
         member, before = locked[row.member], by_member[row.member].state
-        outcomes[row.number] = SAME if before.choice == Choice.OPTED_OUT else CHANGE
-        if outcomes[row.number] == CHANGE:
+        met = Met(now=at, member=KnownMember(choice=before.choice))
+        verdicts[row.number] = gate.judge(ImportTable.CHOICES, row, met, by_member[row.member].version)
+        if verdicts[row.number].outcome == CHANGE:
             after = rules.member_opt_out(before, at)
             events.append(
                 ledger.event(
@@ -323,4 +326,4 @@ def _member_choices(origin: ledger.Origin, rows: Sequence[ImportRow]) -> dict[in
                 )
             )
     ledger.record(events)
-    return outcomes
+    return verdicts

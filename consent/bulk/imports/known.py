@@ -12,9 +12,10 @@ from ...job_models import BulkJob
 from ...models import PrivacySetting
 from ...rules import Choice
 from .fields import ImportPlan
-from .looking import DIFFERING, GIVEN_BEFORE, PAST, SAME, settings_of
+from .judging import BAD, DIFFERING, PAST, SAME
+from .looking import GIVEN_BEFORE, settings_of
 from .parsing import Problem, shown
-from .staging import BAD, keep_problems
+from .staging import keep_problems
 
 # Known, and not opted out yet for some product of the plans.
 OPT_OUT = "opt_out"

@@ -1,9 +1,9 @@
-"""A record of the file as a row to be kept, or what is wrong with it. Looks at nothing but the record."""
+"""A record of the file as a row, and all that is wrong with it. Looks at nothing but the record."""
 
 import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from accounts.access import split_ident
 from accounts.catalogue import Product
@@ -31,9 +31,9 @@ _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes
 class Row(NamedTuple):
     """The columns of an ImportRow that come from the file, and before them what is looked at and not kept.
 
-    `ident` and `member_ident` are still to be looked up, and the external ids beside them. `past`: the field that says
-    that this is over (since `ended`, microseconds); `held`: those that say what keeps an organization out besides its
-    choice.
+    `ident` and `member_ident` are still to be looked up, as are the external ids that stand beside them. `past`: the
+    field that says that this is over (since `ended`, microseconds); `held`: those that say what keeps an organization
+    out besides its choice; `unread`: those that could not be read, which are empty here.
     """
 
     line: int
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     member_ident: str = ""
     external_ident: str = ""
     member_external_ident: str = ""
+    unread: tuple[str, ...] = ()
     past: str = ""
     ended: int | None = None
     held: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class Problem(NamedTuple):
     kind: str = "bad"
 
 
-Values = Mapping[str, str]
+_T = TypeVar("_T")
 
 
 def shown(value: str) -> str:
@@ -85,204 +86,237 @@ class Parser:
     """Reads records by an import's plan."""
 
     def __init__(self, plan: ImportPlan, now: dt.datetime) -> None:
-        self._plan, self.now, self._now = plan, now, to_micros(now)
+        self._plan, self.now = plan, now
         self._columns = tuple(plan.columns.items())
-        self._kinds: dict[str, Callable[[int, Values], Row]] = {
-            ImportTable.ORGANIZATIONS: self._organization,
-            ImportTable.MEMBERS: self._member,
-            ImportTable.SUBSCRIPTIONS: self._subscription,
-            ImportTable.CHOICES: self._choice_row,
-        }
-        self._parse = self._kinds[plan.table]
-        self._known_plans = dict(Plan.objects.values_list("key", "product"))
+        self._plans = dict(Plan.objects.values_list("key", "product"))
 
-    def parse(self, record: Record) -> Row | Problem:
+    def parse(self, record: Record) -> tuple[Row | None, list[Problem]]:
+        """The row, and what is wrong with it: None where nothing of it can be read."""
         if record.problem:
-            return Problem(record.row, "", "", record.problem[:500])
-        found = record.values
-        for column, remedy in record.faults.items():
-            if column in self._plan.columns.values():
-                return Problem(record.row, column, shown(found[column]), remedy)
-        try:
-            return self._parse(record.row, {field: found[column] for field, column in self._columns})
-        except Invalid as error:
-            column = self.column(error.field)
-            value = found.get(column, "")
-            return Problem(record.row, column, shown(value), self._remedy(error, value))
+            return None, [Problem(record.row, "", "", record.problem[:500])]
+        values = _Values({field: record.values[column] for field, column in self._columns}, self.now)
+        for field, column in self._columns:
+            if remedy := record.faults.get(column):
+                values.refuse(field, remedy)
+        row = _TABLES[self._plan.table](values, record.row, self._plan, self._plans)
+        return row, [self._problem(record, field, remedy) for field, remedy in values.faults.items()]
 
     def column(self, field: str) -> str:
         """The column that holds a field."""
         return self._plan.columns.get(field) or self._plan.columns.get(f"{field}_external_id", "")
 
-    @staticmethod
-    def _remedy(error: Invalid, value: str) -> str:
-        text = str(error.detail)
-        return (text if value else f"It is empty. {text}")[:500]
+    def _problem(self, record: Record, field: str, remedy: str) -> Problem:
+        column = self.column(field)
+        value = record.values.get(column, "")
+        return Problem(record.row, column, shown(value), (remedy if value else f"It is empty. {remedy}")[:500])
 
-    # --- Tables ---
 
-    def _organization(self, line: int, values: Values) -> Row:
-        external_id, ident = self._external_id(values["external_id"]), ""
-        if not external_id:
-            ident = str(parse_id(values.get("id", "")) or "")
-            if not ident:
-                raise Invalid("required", "Every organization needs its external id.", "external_id")
-        email = ""
-        if self._plan.kind == OrganizationKind.PERSONAL:
-            email = self._email(values["owner_email"], "owner_email")
-        return Row(
-            line,
-            ident=ident,
-            organization=new_id(),
-            external_id=external_id,
-            folded=folded(external_id),
-            kind=self._one_of(values, "kind", OrganizationKind.values),
-            status=self._one_of(values, "status", OrganizationStatus.values),
-            name=organizations.clean_name(squeezed(values["name"])),
-            country=organizations.clean_country(values.get("country", "")),
-            email=email,
-            choice=self._choice(values.get("choice", self._plan.default_choice)),
-            since=self._since(values),
-        )
+class _Values:
+    """The values of a record, by field; `faults` are those that can't be read, field → what to do."""
 
-    def _member(self, line: int, values: Values) -> Row:
-        left = self._one_of(values, "status", MemberStatus.values) == MemberStatus.LEFT
-        ended = self._past(values, "left_at")
-        if ended is not None and values.get("status") and not left:
-            raise Invalid("invalid", "It is active, and has left: say which.", "left_at")
-        return Row(
-            line,
-            ident=self._ident(values, "organization"),
-            external_ident=self._beside(values, "organization"),
-            past="status" if left else "left_at" if ended is not None else self._closed(values),
-            ended=ended,
-            email=self._email(values["email"], "email"),
-            name=layers.clean_name(squeezed(values.get("name", ""))),
-            role=members.clean_role(values.get("role", "").lower() or MemberRole.MEMBER).value,
-            external_id=self._external_id(values.get("external_id", "")),
-            since=self._since(values),
-        )
+    def __init__(self, values: Mapping[str, str], now: dt.datetime) -> None:
+        self._values, self._now = values, to_micros(now)
+        self.faults: dict[str, str] = {}
 
-    def _subscription(self, line: int, values: Values) -> Row:
-        key = values["plan"]
-        if key not in self._known_plans:
-            known = ", ".join(self._known_plans)
-            raise Invalid("unknown_plan", f"There is no such plan. The plans: {known}.", "plan")
-        product = self._known_plans[key]
-        if values.get("product", product).lower() not in ("", product):
-            raise Invalid("product", f"The plan {key} is one of {product}. Mend the plan or the product.", "product")
-        ended = self._past(values, "ended_at")
-        return Row(
-            line,
-            ident=self._ident(values, "organization"),
-            external_ident=self._beside(values, "organization"),
-            past="ended_at" if ended is not None else self._closed(values),
-            ended=ended,
-            plan=key,
-            product=product,
-            since=self._since(values),
-        )
+    def __getitem__(self, field: str) -> str:
+        """'' where there is none, and where it can't be read."""
+        return "" if field in self.faults else self._values.get(field, "")
 
-    def _choice_row(self, line: int, values: Values) -> Row:
-        product = values["product"].lower()
-        if product not in Product.values:
-            known = ", ".join(Product.values)
-            raise Invalid("unknown_product", f"There is no such product. The products: {known}.", "product")
-        member = self._ident(values, "member", required=False)
-        choice = self._choice(values["choice"])
-        if member and product != Product.LE_CHAT:
-            raise Invalid("product", "Members choose for le_chat only. Remove the row, or its member.", "product")
-        held = self._held(values)
-        if member and held:
-            raise Invalid("member", "This is said of an organization, not of a member. Remove one of the two.", held[0])
-        since = self._since(values)
-        if member and since:
-            since = None  # an opt-out reaches back for good
-        return Row(
-            line,
-            ident=self._ident(values, "organization"),
-            member_ident=member,
-            external_ident=self._beside(values, "organization"),
-            member_external_ident=self._beside(values, "member"),
-            held=held,
-            product=product,
-            choice=choice,
-            since=since,
-        )
+    def has(self, field: str) -> bool:
+        return field in self._values
 
-    # --- Values ---
+    def refuse(self, field: str, remedy: object) -> None:
+        self.faults.setdefault(field, str(remedy))
 
-    def _ident(self, values: Values, field: str, *, required: bool = True) -> str:
-        ident = values.get(field, "")
-        if not ident and (external := values.get(f"{field}_external_id", "")):
-            ident = f"external:{external}"
-        if not ident and required:
-            raise Invalid("required", "Say whose row it is.", field)
-        if ident and split_ident(ident) == (None, None):
-            raise Invalid("invalid", "This is no id. Write an id, or external: and the external id.", field)
-        external_id = split_ident(ident)[1]
-        return f"external:{external_id}" if external_id else ident.lower()
-
-    def _beside(self, values: Values, field: str) -> str:
-        """The external id that is given beside an id: it counts where the id is another installation's."""
-        external_id = values.get(f"{field}_external_id", "") if values.get(field) else ""
-        return self._ident({field: f"external:{external_id}"}, f"{field}") if external_id else ""
-
-    @staticmethod
-    def _external_id(text: str) -> str:
-        return external_ids.clean_external_id(text) or ""
-
-    @staticmethod
-    def _email(text: str, field: str) -> str:
+    def clean(self, field: str, clean: Callable[..., _T], *args: Any, empty: _T) -> _T:
+        """What a service makes of it; `empty` where it refuses, or where it could not be read before."""
+        if field in self.faults:
+            return empty
         try:
-            return members.clean_email(text)
+            return clean(*args or (self[field],))
         except Invalid as error:
-            raise Invalid(error.code, error.detail, field) from error
+            self.refuse(field, error.detail)
+            return empty
 
-    @staticmethod
-    def _choice(text: str) -> str:
+    def one_of(self, field: str, known: Mapping[str, _T], remedy: str, *, empty: _T) -> _T:
+        text = self[field].lower()
+        if field not in self.faults and text not in known:
+            self.refuse(field, remedy)
+        return known.get(text, empty)
+
+    def external_id(self) -> str:
+        return self.clean("external_id", external_ids.clean_external_id, empty=None) or ""
+
+    def name(self, clean: Callable[[str], str]) -> str:
+        return self.clean("name", clean, squeezed(self["name"]), empty="")
+
+    def ident(self, field: str, *, required: bool = True) -> str:
+        """By id, or by the external id that is there instead."""
+        external = f"{field}_external_id"
+        if self[field]:
+            return self._spelled(field, self[field])
+        if self[external]:
+            return self._spelled(external, f"external:{self[external]}")
+        if required and not {field, external} & self.faults.keys():
+            self.refuse(field, "Say whose row it is.")
+        return ""
+
+    def ident_beside(self, field: str) -> str:
+        """The external id that is given beside an id: it counts where the id is another installation's."""
+        external = f"{field}_external_id"
+        return self._spelled(external, f"external:{self[external]}") if self[field] and self[external] else ""
+
+    def _spelled(self, field: str, text: str) -> str:
+        pk, external_id = split_ident(text)
+        if pk is None and external_id is None:
+            unseen = _unseen_in(text)
+            self.refuse(field, unseen or "This is no id. Write an id, or external: and the external id.")
+            return ""
+        return f"external:{external_id}" if external_id else text.lower()
+
+    def choice(self, default: str = "") -> str:
+        text = self["choice"] if self.has("choice") else default
         choice = _CHOICES.get(text.lower().replace("-", "_").replace(" ", "_"))
         if choice is None:
-            text = "Write opted_out or opted_in, or leave it empty where nobody has chosen."
-            raise Invalid("unknown_choice", text, "choice")
-        return choice
+            self.refuse("choice", "Write opted_out or opted_in, or leave it empty where nobody has chosen.")
+        return choice or ""
 
-    @staticmethod
-    def _one_of(values: Values, field: str, known: Sequence[str]) -> str:
-        text = values.get(field, "").lower()
-        if text and text not in known:
-            raise Invalid(f"unknown_{field}", f"Write {' or '.join(known)}, or leave the column out.", field)
-        return text
+    def status(self, field: str, known: Sequence[str]) -> str:
+        remedy = f"Write {' or '.join(known)}, or leave the column out."
+        return self.one_of(field, {"": "", **{each: each for each in known}}, remedy, empty="")
 
-    def _closed(self, values: Values) -> str:
+    def closed(self) -> str:
         """The field that says that the organization is closed, '' where none does."""
-        status = self._one_of(values, "organization_status", OrganizationStatus.values)
+        status = self.status("organization_status", OrganizationStatus.values)
         return "organization_status" if status == OrganizationStatus.CLOSED else ""
 
-    def _held(self, values: Values) -> tuple[str, ...]:
+    def held(self) -> tuple[str, ...]:
         """The fields that say what keeps the organization out besides its choice."""
-        found = []
-        for field in ("closed", "locked"):
-            text = values.get(field, "").lower()
-            if text not in _FLAGS:
-                raise Invalid("invalid", "Write true or false.", field)
-            if _FLAGS[text]:
-                found.append(field)
-        return (*found, "carried_over_from") if values.get("carried_over_from") else tuple(found)
+        flags = ("closed", "locked")
+        found = tuple(each for each in flags if self.one_of(each, _FLAGS, "Write true or false.", empty=False))
+        return (*found, "carried_over_from") if self["carried_over_from"] else found
 
-    def _since(self, values: Values) -> int | None:
-        return self._past(values, "since")
-
-    def _past(self, values: Values, field: str) -> int | None:
-        text = values.get(field, "")
-        if not text:
+    def instant(self, field: str) -> int | None:
+        """Of the past, in microseconds."""
+        if not (text := self[field]):
             return None
         try:
-            instant = dt.datetime.fromisoformat(text)
-            micros = to_micros(instant)
+            micros = to_micros(dt.datetime.fromisoformat(text))
         except (ValueError, OverflowError):
-            remedy = "Write an instant with its time zone, like 2025-03-01T00:00:00Z."
-            raise Invalid("invalid", remedy, field) from None
+            self.refuse(field, "Write an instant with its time zone, like 2025-03-01T00:00:00Z.")
+            return None
         if micros >= self._now:
-            raise Invalid("future", "It lies in the future. Write an instant that has passed.", field)
+            self.refuse(field, "It lies in the future. Write an instant that has passed.")
+            return None
         return micros
+
+    def unread(self) -> tuple[str, ...]:
+        return tuple(self.faults)
+
+
+def _unseen_in(text: str) -> str:
+    """What to say of an id that has something in it which can't be seen."""
+    try:
+        external_ids.clean_external_id(text.removeprefix("external:"))
+    except Invalid as error:
+        return str(error.detail)
+    return ""
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+def _organization(values: _Values, line: int, plan: ImportPlan, _plans: Mapping[str, str]) -> Row:
+    external_id, ident = values.external_id(), ""
+    if not external_id and "external_id" not in values.faults:
+        ident = str(parse_id(values["id"]) or "")
+        if not ident:
+            values.refuse("external_id", "Every organization needs its external id.")
+    personal = plan.kind == OrganizationKind.PERSONAL
+    row = Row(
+        line,
+        ident=ident,
+        organization=new_id(),
+        external_id=external_id,
+        folded=folded(external_id),
+        kind=values.status("kind", OrganizationKind.values),
+        status=values.status("status", OrganizationStatus.values),
+        name=values.name(organizations.clean_name),
+        country=values.clean("country", organizations.clean_country, empty=""),
+        email=values.clean("owner_email", members.clean_email, empty="") if personal else "",
+        choice=values.choice(plan.default_choice),
+        since=values.instant("since"),
+    )
+    return row._replace(unread=values.unread())
+
+
+def _member(values: _Values, line: int, _plan: ImportPlan, _plans: Mapping[str, str]) -> Row:
+    left, ended = values.status("status", MemberStatus.values) == MemberStatus.LEFT, values.instant("left_at")
+    if ended is not None and values["status"] and not left:
+        values.refuse("left_at", "It is active, and has left: say which.")
+    row = Row(
+        line,
+        ident=values.ident("organization"),
+        external_ident=values.ident_beside("organization"),
+        past="status" if left else "left_at" if ended is not None else values.closed(),
+        ended=ended,
+        email=values.clean("email", members.clean_email, empty=""),
+        name=values.name(layers.clean_name),
+        role=values.clean("role", members.clean_role, values["role"].lower() or MemberRole.MEMBER, empty="") or "",
+        external_id=values.external_id(),
+        since=values.instant("since"),
+    )
+    return row._replace(unread=values.unread())
+
+
+def _subscription(values: _Values, line: int, _plan: ImportPlan, plans: Mapping[str, str]) -> Row:
+    key = values["plan"]
+    if "plan" not in values.faults and key not in plans:
+        values.refuse("plan", f"There is no such plan. The plans: {', '.join(plans)}.")
+    product = plans.get(key, "")
+    if product and values["product"].lower() not in ("", product):
+        values.refuse("product", f"The plan {key} is one of {product}. Mend the plan or the product.")
+    ended = values.instant("ended_at")
+    row = Row(
+        line,
+        ident=values.ident("organization"),
+        external_ident=values.ident_beside("organization"),
+        past="ended_at" if ended is not None else values.closed(),
+        ended=ended,
+        plan=key if product else "",
+        product=product,
+        since=values.instant("since"),
+    )
+    return row._replace(unread=values.unread())
+
+
+def _choice(values: _Values, line: int, _plan: ImportPlan, _plans: Mapping[str, str]) -> Row:
+    known = {each: each for each in Product.values}
+    remedy = f"There is no such product. The products: {', '.join(known)}."
+    product = values.one_of("product", known, remedy, empty="")
+    member, held = values.ident("member", required=False), values.held()
+    if member and product not in ("", Product.LE_CHAT):
+        values.refuse("product", "Members choose for le_chat only. Remove the row, or its member.")
+    if member and held:
+        values.refuse(held[0], "This is said of an organization, not of a member. Remove one of the two.")
+    since = values.instant("since")
+    row = Row(
+        line,
+        ident=values.ident("organization"),
+        member_ident=member,
+        external_ident=values.ident_beside("organization"),
+        member_external_ident=values.ident_beside("member"),
+        held=held,
+        product=product,
+        choice=values.choice(),
+        since=None if member else since,  # an opt-out reaches back for good
+    )
+    return row._replace(unread=values.unread())
+
+
+_TABLES: Mapping[str, Callable[[_Values, int, ImportPlan, Mapping[str, str]], Row]] = {
+    ImportTable.ORGANIZATIONS: _organization,
+    ImportTable.MEMBERS: _member,
+    ImportTable.SUBSCRIPTIONS: _subscription,
+    ImportTable.CHOICES: _choice,
+}

@@ -13,8 +13,9 @@ from ...import_models import ImportRow, ProblemKind
 from ...job_models import BulkJob
 from .. import rows as job_rows
 from .fields import ImportPlan
+from .judging import BAD
 from .parsing import Problem, shown
-from .staging import BAD, keep_problems
+from .staging import keep_problems
 
 SIMILAR = "similar"
 _PAGE, _MOST = 2_000, 50_000

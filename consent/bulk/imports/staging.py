@@ -18,14 +18,15 @@ from ... import ledger
 from ...import_models import ImportProblem, ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
 from .. import rows as job_rows
-from ..csv_files import TableFile
+from ..csv_files import Record, TableFile
 from ..loading import Value, load
 from .fields import ImportPlan
-from .looking import PAST, Looked, look
+from .judging import BAD, PAST
+from .looking import Looked, look
 from .parsing import KEPT, Parser, Problem, Row, shown
 
 _PAGE = 5_000
-DUPLICATE, BAD = "duplicate", "bad"
+DUPLICATE = "duplicate"
 _ROW_COLUMNS = ("job_id", "number", "line", *KEPT, "outcome", "loosens", "version")
 _PROBLEM_COLUMNS = ("job_id", *Problem._fields)
 
@@ -66,17 +67,8 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
     parser = Parser(plan, ledger.clock())
     records, loosens, number, read = iter(file), False, 0, 0
     while page := list(islice(records, _PAGE)):
-        parsed = [parser.parse(record) for record in page]
-        good: list[Looked] = []
-        problems: list[Problem] = [each for each in parsed if isinstance(each, Problem)]
-        for found in look(plan.table, [each for each in parsed if isinstance(each, Row)], parser):
-            if isinstance(found, Problem):
-                problems.append(found)
-                continue
-            good.append(found)
-            loosens = loosens or found.loosens
-            if found.problem:
-                problems.append(found.problem)
+        good, problems = _read_page(page, plan, parser)
+        loosens = loosens or any(found.loosens for found in good)
         read += len(page)
         with transaction.atomic():  # `on_rows` holds the job: nobody stops it, or reads it too, in between
             if on_rows:
@@ -90,6 +82,24 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
     return loosens
 
 
+def _read_page(page: Sequence[Record], plan: ImportPlan, parser: Parser) -> tuple[list[Looked], list[Problem]]:
+    """The rows to be kept, and all that is wrong with any: of a row that can't be meant, its faults alone."""
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for record in page:
+        row, faults = parser.parse(record)
+        problems += faults
+        if row is not None:
+            rows.append(row)
+    good: list[Looked] = []
+    for found in look(plan.table, rows, parser):
+        bad = bool(found.row.unread) or found.outcome == BAD
+        problems += [each for each in found.problems if not bad or each.kind == ProblemKind.BAD]
+        if not bad:
+            good.append(found)
+    return good, problems
+
+
 def drop_rows(job: BulkJob) -> None:
     """Forget what was read for the job."""
     job.problems.all().delete()
@@ -98,7 +108,7 @@ def drop_rows(job: BulkJob) -> None:
 
 
 def _rows(job: BulkJob, looked: Sequence[Looked], before: int) -> Iterator[tuple[Any, ...]]:
-    for number, (row, outcome, _problem, loosens, version) in enumerate(looked, start=before + 1):
+    for number, (row, outcome, _problems, loosens, version) in enumerate(looked, start=before + 1):
         yield (job.pk, number, row.line, *row[-len(KEPT) :], outcome, loosens, version)
 
 
@@ -165,5 +175,5 @@ def keep_problems(job: BulkJob, problems: Sequence[Problem]) -> None:
 def counts(job: BulkJob) -> dict[str, int]:
     """outcome → rows; bad ones include those that could not be kept at all."""
     found = dict(job.import_rows.order_by().values_list("outcome").annotate(Count("pk")))
-    bad = job.problems.filter(kind=ProblemKind.BAD).count()
+    bad = job.problems.filter(kind=ProblemKind.BAD).order_by().values("line").distinct().count()
     return found | {BAD: bad} if bad else found

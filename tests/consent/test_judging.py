@@ -1,0 +1,151 @@
+"""One judgement of a row: all its faults, in the same words while its file is read and when it is applied."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.access import Actor
+from accounts.models import Member, Organization
+from consent.bulk import engine, jobs
+from consent.bulk.imports import jobs as imports
+from consent.bulk.imports.fields import ImportPlan
+from consent.bulk.imports.judging import judge_row
+from consent.job_models import BulkJob
+from consent.services import members, organizations
+from tests.commands import database, make_operator, make_organizations
+from tests.consent.importing import importer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator() -> Actor:
+    return make_operator()
+
+
+def faults(result: Any) -> list[tuple[str, str]]:
+    """(row and column, what to do) of each."""
+    return [(told.partition(":")[0], told) for told in result.json["bad_rows"]]
+
+
+CASES: dict[str, tuple[str, dict[str, Any], tuple[str, ...], set[str]]] = {
+    "organizations": (
+        "import_organizations",
+        {"name": "\u200b", "external_id": "a\u200bb", "country": "France", "choice": "perhaps", "since": "yesterday"},
+        ("--plan", "le_chat_free", "--reference", "R-1", *("--map", "since=since", "--map", "name=name"),
+         *("--map", "external_id=external_id", "--map", "country=country", "--map", "choice=choice")),
+        {"name", "external_id", "country", "choice", "since"},
+    ),
+    "members": (
+        "import_members",
+        {"organization": "external:nobody", "email": "x", "role": "king", "name": "\u3164", "external_id": "a/b"},
+        (),
+        {"organization", "email", "role", "name", "external_id"},
+    ),
+    "subscriptions": (
+        "import_subscriptions",
+        {"organization": "nothing", "plan": "le_chat_gold", "ended_at": "2999-01-01T00:00:00Z"},
+        (),
+        {"organization", "plan", "ended_at"},
+    ),
+    "choices": (
+        "import_choices",
+        {"organization": "external:a\u200b", "product": "le_chess", "choice": [1], "member": "x", "closed": "maybe"},
+        (),
+        {"organization", "product", "choice", "member", "closed"},
+    ),
+    "choices of nobody": (
+        "import_choices",
+        {"organization": "external:a", "member": "external:nobody", "product": "le_chat", "choice": "maybe"},
+        (),
+        {"member", "choice"},
+    ),
+    "members of a closed account": (
+        "import_members",
+        {"organization": "external:closed", "email": "new@x.example", "role": "king"},
+        (),
+        {"organization", "role"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_row__several_faults__each_named_by_its_column_and_counted_once(
+    operator: Actor, tmp_path: Path, case: str
+) -> None:
+    command, row, options, columns = CASES[case]
+    for made in make_organizations(operator, "le_chat_free", "a", "closed")[1:]:
+        organizations.close_organization(organization=made, reason="Gone", actor=operator, source="admin")
+    before = database()
+    result = importer(command, tmp_path)(json.dumps(row) + "\n", *options, name="file.jsonl")
+    assert (result.code, result.json["bad"]) == (1, 1), result.err
+    assert {where.removeprefix("row 1, column ") for where, _told in faults(result)} == columns, result.json
+    assert database() == before
+
+
+# --- Read, previewed, applied: the same words ------------------------------------------------------------------------
+
+
+def read(operator: Actor, tmp_path: Path, table: str, *rows: dict[str, str]) -> BulkJob:
+    path = tmp_path / "file.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plan = ImportPlan(table, {name: name for name in rows[0]})
+    job = imports.prepare(plan=plan, actor=operator, source="command", name="file")
+    assert imports.take(job)
+    return imports.read(job, str(path))
+
+
+def told(job: BulkJob) -> Counter[tuple[int, str, str]]:
+    return Counter(job.problems.values_list("line", "column", "remedy"))
+
+
+def closed(operator: Actor, organization: Organization) -> None:
+    organizations.close_organization(organization=organization, reason="Gone", actor=operator, source="admin")
+
+
+def joined(operator: Actor, organization: Organization, **more: str) -> None:
+    members.add_member(organization=organization, actor=operator, source="admin", **more)
+
+
+LATE: dict[str, tuple[str, dict[str, str], Any]] = {
+    "member of what is closed since": ("members", {"organization": "external:a", "email": "p@x.example"}, closed),
+    "member's id taken since": (
+        "members",
+        {"organization": "external:a", "email": "p@x.example", "external_id": "m-1"},
+        lambda by, to: joined(by, to, email="q@x.example", external_id="m-1"),
+    ),
+    "member who has joined since, otherwise": (
+        "members",
+        {"organization": "external:a", "email": "p@x.example", "role": "owner"},
+        lambda by, to: joined(by, to, email="p@x.example", role="auditor"),
+    ),
+    "subscription of what is closed since": (
+        "subscriptions", {"organization": "external:a", "plan": "ai_studio_scale"}, closed
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_row__meets_it_when_applied__told_in_the_words_of_reading(operator: Actor, tmp_path: Path, case: str) -> None:
+    table, row, happens = LATE[case]
+    [organization] = make_organizations(operator, "le_chat_free", "a")
+    job = read(operator, tmp_path, table, row)
+    assert job.preview["change"] == 1 and not told(job)
+    happens(operator, organization)
+    job = jobs.submit(job=job, actor=operator, digest=job.digest)
+    claimed = engine.claim_next()
+    assert claimed is not None
+    engine.run(claimed)
+    job.refresh_from_db()
+    assert (job.status, job.changed, job.refused) == ("done", 0, 1)
+    late = told(job)
+    assert late and late == told(read(operator, tmp_path, table, row))
+    assert not Member.objects.filter(user__email="p@x.example").exclude(role="auditor").exists()
+
+
+def test_judge_row__knows_no_database() -> None:
+    names = set(judge_row.__globals__)
+    assert not names & {"connection", "transaction", "Organization", "Member", "PrivacySetting", "Binding", "ledger"}
