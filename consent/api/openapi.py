@@ -8,6 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSe
 from drf_spectacular.openapi import AutoSchema
 
 from accounts.external_ids import LENGTH
+from accounts.models import KeyScope
 from config.request_id import HEADER as REQUEST_ID
 
 from . import event_payloads, operations, questions, vocabularies
@@ -31,7 +32,11 @@ class TextExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         schema: dict[str, Any] = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
-        limits = {"maxLength": self.target.longest, "pattern": self.target.pattern}
+        limits = {
+            "minLength": 0 if self.target.allow_blank else 1,
+            "maxLength": self.target.longest,
+            "pattern": self.target.pattern,
+        }
         # What else is known of the field is added to this.
         return {**schema, "type": "string", **{name: value for name, value in limits.items() if value}}
 
@@ -73,7 +78,8 @@ class KeyExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "key"
 
     def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
-        about = "An API key. Each operation says which scopes it takes, any one of them is enough."
+        scopes = "".join(f"\n* `{value}`: {label}" for value, label in KeyScope.choices)
+        about = f"An API key. Each operation says which scopes it takes; any one of them is enough.\n{scopes}"
         return {"type": "http", "scheme": "bearer", "description": about}
 
 
