@@ -11,6 +11,7 @@ import time
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.http.response import HttpResponseBase
 
 from .access import Actor
 from .models import RateCount
@@ -18,12 +19,34 @@ from .models import RateCount
 _LARGEST = 10_000  # buckets kept; beyond, those that are full again are dropped
 
 
-class TooMany(Exception):
-    """Come back in `seconds`, a whole number of them."""
+@dataclasses.dataclass(frozen=True)
+class Allowance:
+    """What is left of so many requests a second, until in a second it is the whole of it again."""
 
-    def __init__(self, seconds: int) -> None:
+    policy: str
+    quota: int
+    left: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the IETF's httpapi working group drafts them (draft-ietf-httpapi-ratelimit-headers-11)."""
+        return {
+            "RateLimit-Policy": f'"{self.policy}";q={self.quota};w=1',
+            "RateLimit": f'"{self.policy}";r={max(self.left, 0)};t=1',
+        }
+
+    def tell(self, response: HttpResponseBase) -> None:
+        for name, value in self.headers.items():
+            response.headers[name] = value
+
+
+class TooMany(Exception):
+    """Come back in `seconds`, a whole number of them. `allowance`: of a key, what it may do."""
+
+    def __init__(self, seconds: int, allowance: Allowance | None = None) -> None:
         super().__init__(f"too many requests, come back in {seconds} s")
         self.seconds = seconds
+        self.allowance = allowance
 
 
 @dataclasses.dataclass
@@ -43,13 +66,19 @@ def rate_of(actor: Actor) -> int:
     return int(settings.KEY_RATE if actor.key.organization_id is not None else settings.OPERATOR_KEY_RATE)
 
 
-def ask(actor: Actor) -> None:
-    """Count a question or a read, in this process. Raises TooMany."""
-    if rate := rate_of(actor):
-        _take(actor.id, rate, time.monotonic())
+def ask(actor: Actor) -> Allowance | None:
+    """Count a question or a read, in this process; None where it is not limited. Raises TooMany."""
+    if not (rate := rate_of(actor)):
+        return None
+    left = _take(actor.id, rate, time.monotonic())
+    allowance = Allowance("read", rate, left)
+    if left < 0:
+        raise TooMany(1, allowance)
+    return allowance
 
 
-def _take(subject: str, rate: int, now: float) -> None:
+def _take(subject: str, rate: int, now: float) -> int:
+    """How many are left after this one; -1: not even this one was."""
     with _lock:
         bucket = _buckets.get(subject)
         if bucket is None:
@@ -59,8 +88,9 @@ def _take(subject: str, rate: int, now: float) -> None:
         bucket.left = min(float(rate), bucket.left + (now - bucket.at) * rate)
         bucket.at = now
         if bucket.left < 1:
-            raise TooMany(1)
+            return -1
         bucket.left -= 1
+        return int(bucket.left)
 
 
 def _drop(now: float) -> None:
@@ -68,10 +98,15 @@ def _drop(now: float) -> None:
         del _buckets[subject]
 
 
-def write(actor: Actor) -> None:
-    """Count a write, across processes. Raises TooMany."""
-    if rate := rate_of(actor):
-        count(f"write:{actor.id}", limit=rate, seconds=1)
+def write(actor: Actor) -> Allowance | None:
+    """Count a write, across processes; None where it is not limited. Raises TooMany."""
+    if not (rate := rate_of(actor)):
+        return None
+    _window, made = _count(f"write:{actor.id}", 1)
+    allowance = Allowance("write", rate, rate - made)
+    if made > rate:
+        raise TooMany(1, allowance)
+    return allowance
 
 
 def count(subject: str, *, limit: int, seconds: int) -> int:
@@ -79,6 +114,14 @@ def count(subject: str, *, limit: int, seconds: int) -> int:
 
     Raises TooMany beyond the limit.
     """
+    window, made = _count(subject, seconds)
+    if made > limit:
+        raise TooMany(max(1, window + seconds - int(time.time())))
+    return window
+
+
+def _count(subject: str, seconds: int) -> tuple[int, int]:
+    """The window, and how many there are in it with this one."""
     now = int(time.time())
     window = now - now % seconds
     rows = RateCount.objects.filter(subject=subject, window=window)
@@ -88,9 +131,7 @@ def count(subject: str, *, limit: int, seconds: int) -> int:
                 RateCount.objects.create(subject=subject, window=window, count=1)
         except IntegrityError:  # somebody else was the first
             rows.update(count=F("count") + 1)
-    if rows.values_list("count", flat=True).get() > limit:
-        raise TooMany(window + seconds - now)
-    return window
+    return window, rows.values_list("count", flat=True).get()
 
 
 def take_back(subject: str, window: int) -> None:

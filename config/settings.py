@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "config.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.refusals.RefusalMiddleware",
+    "config.compression.KeyedGZipMiddleware",
     "config.short_way.ShortWayMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

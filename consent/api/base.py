@@ -1,15 +1,17 @@
 """What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from rest_framework.authentication import CSRFCheck, SessionAuthentication
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +25,7 @@ from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
 
 from ..services.errors import ConfirmationRequired, ServiceError
+from . import etags
 from .body import JSONParser, check_type
 from .fields import Input
 
@@ -43,7 +46,7 @@ def refusal(exc: Exception) -> Exception:
         case Forbidden():
             return Problem(403, "forbidden", exc.detail or _("You may not do this here."))
         case TooMany():
-            headers = {"Retry-After": str(exc.seconds)}
+            headers = {"Retry-After": str(exc.seconds), **(exc.allowance.headers if exc.allowance else {})}
             return Problem(429, "throttled", _("Too many requests; come back a little later."), headers=headers)
         case IntegrityError():
             logger.warning("a write met a constraint", exc_info=exc)
@@ -75,33 +78,62 @@ class Negotiation(DefaultContentNegotiation):
         return parsers[0]
 
 
+class Renderer(JSONRenderer):
+    """The same bytes to everybody who is shown the same: no indents for those who ask for some."""
+
+    def get_indent(self, _accepted_media_type: str, _renderer_context: Any) -> None:
+        return None
+
+
 class ApiView(APIView):
     """`query_class` reads the parameters of a GET; a DELETE takes its body's as parameters too; other methods none."""
 
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     authentication_classes = [ApiKeyAuthentication, SessionWithToken]
     parser_classes = [JSONParser]
+    renderer_classes = [Renderer]
     content_negotiation_class = Negotiation
     query_class: type[Input] = Input
     delete_class: type[Input] = Input
     paginator: CursorPagination | None = None
     params: dict[str, Any]
     actor: Actor
+    version = ""  # of what a view shows, where its tag has one: see `etags`
+    allowance: limits.Allowance | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.actor = request.auth if isinstance(request.auth, Actor) else session_actor(request._request)
-        (limits.ask if request.method in ("GET", "HEAD") else limits.write)(self.actor)
+        self.allowance = (limits.ask if request.method in ("GET", "HEAD") else limits.write)(self.actor)
         if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
             self.params = self._read_query(request)
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(refusal(exc))
 
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """No cache keeps an answer; a client that does so itself asks by its tag whether it still is the answer."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers["Cache-Control"] = "no-store"
+        if response.status_code == 200 and isinstance(response, Response):
+            response = self._tagged(request, response)
+        if self.allowance is not None:
+            self.allowance.tell(response)
         return response
+
+    def _tagged(self, request: Request, response: Response) -> HttpResponse:
+        """With the tag of what is read here, and the same again where a write answers with it; 304 for who has it."""
+        reads = request.method in ("GET", "HEAD")
+        if reads or self.version or (request.method in ("PUT", "PATCH") and hasattr(self, "get")):
+            response.headers["ETag"] = etags.tag(response.render().content, self.version)
+        if not reads:
+            return response
+        return get_conditional_response(request._request, etag=response["ETag"], response=response) or response
+
+    def require_match(self, shown: Callable[[], object], version: str = "") -> None:
+        """Raise VersionMismatch unless If-Match, where it is given, names what `shown` locks and gives."""
+        if header := self.request.META.get("HTTP_IF_MATCH"):
+            etags.require_match(header, etags.tag(Renderer().render(shown()), version))
 
     def body(self, serializer_class: type[Input]) -> dict[str, Any]:
         """The body's values; raises Problem or ValidationError naming every fault.

@@ -43,6 +43,7 @@ class Asker:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self.allowance: limits.Allowance | None = None
         with _invalid_key_refused():
             self.key = presented_key(request)
 
@@ -52,7 +53,7 @@ class Asker:
         if self.key is not None:
             with _invalid_key_refused():
                 actor = recognise(self.key)
-            limits.ask(actor)
+            self.allowance = limits.ask(actor)
             return actor
         if not request.user.is_authenticated or not request.user.is_active:
             raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
@@ -64,7 +65,7 @@ class Asker:
             return decisions.decide(question, self.actor())
         with _invalid_key_refused():
             answer, actor = decisions.decide_for_key(question, self.key)
-        limits.ask(actor)
+        self.allowance = limits.ask(actor)
         return answer
 
 
@@ -90,20 +91,23 @@ def answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
     @csrf_exempt  # a session's token is checked below; a key needs none
     @functools.wraps(view)
     def wrapped(request: HttpRequest) -> HttpResponse:
+        asker = None
         try:
             asker = Asker(request)
             if request.method != "POST":
                 asker.actor()
                 raise Problem(405, "method_not_allowed", _("Questions are asked by POST."), headers={"Allow": "POST"})
             response = view(request, asker)
+            response.headers["Cache-Control"] = "no-store"
         except Exception as error:
             problem = as_problem(refusal(error))
             if problem is None or problem.status_code >= 500:
                 logger.exception("a question could not be answered")
                 detail = _("The question could not be answered, which means no.")
                 problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
-            return problem.response()
-        response.headers["Cache-Control"] = "no-store"
+            response = problem.response()
+        if asker is not None and asker.allowance is not None:
+            asker.allowance.tell(response)
         return response
 
     return wrapped

@@ -1,5 +1,9 @@
 """An organization's members and invitations. Deleting a member means leaving: row, history and choice stay (R14)."""
 
+import contextlib
+from collections.abc import Iterator
+
+from django.db import transaction
 from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,7 +14,7 @@ from accounts.models import Invitation, Member
 from config.paging import CursorPagination
 
 from ..models import Source
-from ..services import invitations
+from ..services import invitations, layers
 from ..services.members import add_member, remove_member, update_member
 from .base import ApiView
 from .idempotency import idempotent
@@ -93,14 +97,28 @@ class MemberDetail(ApiView):
 
     def patch(self, _request: Request, organization: str, member: str) -> Response:
         found = self._member(organization, member, Permission.MEMBERS_MANAGE)
-        changed = update_member(member=found, actor=self.actor, source=Source.API, **self.body(MemberChange))
+        changes = self.body(MemberChange)
+        with self.unchanged(found):
+            changed = update_member(member=found, actor=self.actor, source=Source.API, **changes)
         return Response(MemberOutput(changed).data)
 
     def delete(self, _request: Request, organization: str, member: str) -> Response:
         found = self._member(organization, member, Permission.MEMBERS_MANAGE)
         self.body(self.delete_class)
-        remove_member(member=found, actor=self.actor, source=Source.API)
+        with self.unchanged(found):
+            remove_member(member=found, actor=self.actor, source=Source.API)
         return Response(status=204)
+
+    @contextlib.contextmanager
+    def unchanged(self, member: Member) -> Iterator[None]:
+        """A transaction in which the member is as If-Match names it, in the order of locks that the services have."""
+        with transaction.atomic():
+            self.require_match(lambda: self._locked(member))
+            yield
+
+    def _locked(self, member: Member) -> object:
+        layers.lock_organization(member.organization)
+        return MemberOutput(layers.lock_member(member)).data
 
     def _member(self, organization: str, member: str, permission: Permission) -> Member:
         return get_member(self.actor, get_organization(self.actor, organization, permission), member)

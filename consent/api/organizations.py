@@ -16,6 +16,7 @@ from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
 
 from ..models import Source
+from ..services import layers
 from ..services.errors import Invalid
 from ..services.organizations import (
     OrganizationDraft,
@@ -120,11 +121,14 @@ class OrganizationDetail(ApiView):
     def patch(self, _request: Request, organization: str) -> Response:
         found = get_organization(self.actor, organization, Permission.ORGANIZATION_EDIT)
         changes = self.body(OrganizationChange)
+        closes = changes.keys() - {"reason"} == {"status"} and changes["status"] == Organization.Status.CLOSED
         status, reason = changes.pop("status", None), changes.pop("reason", "")
         if "country" in changes:
             changes["country"] = changes["country"] or ""
         who: dict[str, Any] = {"organization": found, "actor": self.actor, "source": Source.API, "reason": reason}
         with transaction.atomic():  # all of it or nothing
+            if not closes:  # what tightens, alone, never waits for a version
+                self.require_match(lambda: shown(layers.lock_organization(found)))
             if changes:
                 update_organization(**who, **changes)
             if status == Organization.Status.CLOSED:

@@ -1,6 +1,5 @@
 """Privacy settings of organizations and of members, and locks."""
 
-import re
 from typing import Any
 
 from django.http import Http404
@@ -25,12 +24,11 @@ from ..models import Source
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
 from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
+from . import etags
 from .base import ApiView
 from .organizations import known_product
 from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput
 
-_VERSION_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
-_NO_SUCH_VERSION = -1
 # A member's settings are for themselves and for the provider's own services, to read or to write.
 _READ = frozenset({Permission.MEMBER_CONSENT_VIEW})
 _WRITE = frozenset({Permission.MEMBER_CONSENT_TIGHTEN, Permission.MEMBER_CONSENT_SPEAK})
@@ -43,17 +41,13 @@ def _surface(key: str, among: tuple[Surface, ...]) -> Surface:
     raise Http404
 
 
-def _expected_version(request: Request) -> int | None:
-    """The version that If-Match names. `*` names none; what is no tag of ours is a version that never was."""
-    header = request.headers.get("If-Match", "").strip()
-    if header in ("", "*"):
-        return None
-    tag = _VERSION_TAG.fullmatch(header)
-    return int(tag[1]) if tag else _NO_SUCH_VERSION
+class SettingView(ApiView):
+    def answer(self, setting: shown.ShownSetting) -> Response:
+        self.version = str(setting.version)
+        return Response(SettingOutput(setting).data)
 
-
-def _answer(setting: shown.ShownSetting) -> Response:
-    return Response(SettingOutput(setting).data, headers={"ETag": f'"{setting.version}"'})
+    def expected_version(self) -> frozenset[int] | None:
+        return etags.numbers(self.request.META.get("HTTP_IF_MATCH"))
 
 
 class SettingsView(ApiView):
@@ -70,12 +64,12 @@ class OrganizationSettings(SettingsView):
         return self.listed(request, shown.organization_settings(found, self.actor))
 
 
-class OrganizationSetting(ApiView):
+class OrganizationSetting(SettingView):
     def get(self, _request: Request, organization: str, surface: str) -> Response:
         found = get_organization(self.actor, organization, Permission.CONSENT_VIEW)
         return self._shown(found, _surface(surface, ORGANIZATION_SURFACES))
 
-    def put(self, request: Request, organization: str, surface: str) -> Response:
+    def put(self, _request: Request, organization: str, surface: str) -> Response:
         found = get_organization(self.actor, organization, Permission.CONSENT_CHOOSE)
         chosen_on = _surface(surface, ORGANIZATION_SURFACES)
         values: dict[str, Any] = self.body(ChoiceInput)
@@ -84,13 +78,13 @@ class OrganizationSetting(ApiView):
             organization=found,
             actor=self.actor,
             source=Source.API,
-            expected_version=_expected_version(request),
+            expected_version=self.expected_version(),
             **values,
         )
         return self._shown(found, chosen_on)
 
     def _shown(self, organization: Organization, surface: Surface) -> Response:
-        return _answer(shown.organization_setting(organization, surface, self.actor))
+        return self.answer(shown.organization_setting(organization, surface, self.actor))
 
 
 def _member(actor: Actor, organization: str, member: str, needed: frozenset[Permission]) -> Member:
@@ -121,12 +115,12 @@ class MemberSettings(SettingsView):
         return self.listed(request, [shown.member_setting(found, each, self.actor) for each in MEMBER_SURFACES])
 
 
-class MemberSetting(ApiView):
+class MemberSetting(SettingView):
     def get(self, _request: Request, organization: str, member: str, surface: str) -> Response:
         found = _member(self.actor, organization, member, _READ)
-        return _answer(shown.member_setting(found, _surface(surface, MEMBER_SURFACES), self.actor))
+        return self.answer(shown.member_setting(found, _surface(surface, MEMBER_SURFACES), self.actor))
 
-    def put(self, request: Request, organization: str, member: str, surface: str) -> Response:
+    def put(self, _request: Request, organization: str, member: str, surface: str) -> Response:
         found = _member(self.actor, organization, member, _WRITE)
         chosen_on = _surface(surface, MEMBER_SURFACES)
         by_key = self.actor.type == ActorType.API_KEY
@@ -137,20 +131,20 @@ class MemberSetting(ApiView):
             organization=found.organization,
             member=found,
             actor=self.actor,
-            expected_version=_expected_version(request),
+            expected_version=self.expected_version(),
             **{"source": Source.API, **values},
         )
-        return _answer(shown.member_setting(found, chosen_on, self.actor))
+        return self.answer(shown.member_setting(found, chosen_on, self.actor))
 
 
-class LockDetail(ApiView):
+class LockDetail(SettingView):
     delete_class = LiftInput
 
     def put(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
         key = known_product(product)
         place_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(LockInput))
-        return _answer(shown.organization_setting(found, organization_surface(key), self.actor))
+        return self.answer(shown.organization_setting(found, organization_surface(key), self.actor))
 
     def delete(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)

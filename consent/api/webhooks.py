@@ -18,7 +18,8 @@ from ..services import webhooks
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.secrets import secret_of
-from .base import ApiView
+from . import etags
+from .base import ApiView, Renderer
 from .bulk_serializers import NothingInput
 from .fields import Input, Instant, ListOf, OneOf, OneOfOrNull, Output, Text
 from .serializers import IDENT, length_of
@@ -125,6 +126,18 @@ class WebhookView(ApiView):
         context = {"positions": positions.told(endpoints, self.actor)}
         return list(EndpointOutput(endpoints, many=True, context=context).data)
 
+    def version_of(self, endpoint: WebhookEndpoint) -> str:
+        """Of what can be changed: its position moves by itself."""
+        return etags.digest(Renderer().render([endpoint.url, endpoint.description, endpoint.kinds, endpoint.status]))
+
+    def answer(self, endpoint: WebhookEndpoint) -> Response:
+        self.version = self.version_of(endpoint)
+        return Response(self.shown(endpoint)[0])
+
+    def unchanged(self, endpoint: WebhookEndpoint) -> None:
+        """Raises VersionMismatch unless it is as If-Match names it."""
+        self.require_match(lambda: self.shown(endpoint)[0], self.version_of(endpoint))
+
     def with_secret(self, endpoint: WebhookEndpoint) -> Any:
         return self.shown(endpoint)[0] | {"secret": secret_of(endpoint)}
 
@@ -157,19 +170,19 @@ class Webhooks(WebhookView):
 
 class WebhookDetail(WebhookView):
     def get(self, request: Request, webhook: str) -> Response:
-        return Response(self.shown(self.endpoint(webhook))[0])
+        return self.answer(self.endpoint(webhook))
 
     def patch(self, request: Request, webhook: str) -> Response:
-        endpoint = self.endpoint(webhook)
+        endpoint, changes = self.endpoint(webhook), self.body(EndpointChange)
         changed = webhooks.update_endpoint(
-            source=Source.API, endpoint=endpoint, actor=self.actor, **self.body(EndpointChange)
+            source=Source.API, endpoint=endpoint, actor=self.actor, expected=self.unchanged, **changes
         )
-        return Response(self.shown(changed)[0])
+        return self.answer(changed)
 
     def delete(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
         self.body(self.delete_class)
-        webhooks.delete_endpoint(source=Source.API, endpoint=endpoint, actor=self.actor)
+        webhooks.delete_endpoint(source=Source.API, endpoint=endpoint, actor=self.actor, expected=self.unchanged)
         return Response(status=204)
 
 

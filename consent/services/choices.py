@@ -6,6 +6,7 @@ A personal organization has one person, whose word is said in both layers at onc
 import dataclasses
 import datetime as dt
 import functools
+from collections.abc import Collection
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -42,7 +43,7 @@ def choose(
     actor: Actor,
     source: str,
     reason: str = "",
-    expected_version: int | None = None,
+    expected_version: int | Collection[int] | None = None,
     version_required: bool = True,
 ) -> PrivacySetting:
     """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
@@ -50,8 +51,8 @@ def choose(
     The same choice again writes nothing, but where an operator made it the organization's or member's own "yes, so"
     makes it theirs. The one person of a personal organization chooses in both of its layers, under the conditions of
     both and with their versions added up (R17); anybody else in one. Where the write would loosen, `expected_version`
-    must be the setting's; a command, where nobody has looked at a setting, says that there is none
-    (`version_required=False`). Raises Forbidden, Invalid, Refused, VersionRequired, VersionMismatch or
+    must be the setting's, or hold it among others; a command, where nobody has looked at a setting, says that there is
+    none (`version_required=False`). Raises Forbidden, Invalid, Refused, VersionRequired, VersionMismatch or
     ConfirmationRequired, having changed nothing.
     """
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
@@ -61,7 +62,8 @@ def choose(
     if member is not None and member.organization_id != organization.pk:
         raise Invalid("wrong_organization", _("This is a member of another organization."), "member")
     reason = layers.clean_text(reason, "reason")
-    wish = _Wish(surface, Choice(choice), actor, source, reason, expected_version, version_required)
+    expected = frozenset([expected_version]) if isinstance(expected_version, int) else expected_version
+    wish = _Wish(surface, Choice(choice), actor, source, reason, expected, version_required)
     with transaction.atomic():
         owner = one_person.lock(organization, surface.product)
         if member is None:
@@ -99,7 +101,7 @@ class _Wish:
     actor: Actor
     source: str
     reason: str
-    expected_version: int | None
+    expected_versions: Collection[int] | None
     version_required: bool
 
 
@@ -217,9 +219,9 @@ def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) ->
 def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
     if not loosens:  # a write that tightens never waits for a version
         return
-    if wish.expected_version is None and wish.version_required:
+    if wish.expected_versions is None and wish.version_required:
         raise VersionRequired("version_required", _("Say which version of the setting this was decided on."))
-    if wish.expected_version is not None and wish.expected_version != version:
+    if wish.expected_versions is not None and version not in wish.expected_versions:
         raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
 
 

@@ -1,7 +1,7 @@
 """Endpoints of webhooks: created, changed, paused, sent back to an earlier position, given another secret."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,12 @@ from .errors import Invalid, Refused
 
 _PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
 _DETAILS = ("url", "description", "kinds")
+# Looks at the webhook once it is locked, before anything is done; raises what refuses it.
+Check = Callable[[WebhookEndpoint], None]
+
+
+def _as_it_is(_endpoint: WebhookEndpoint) -> None:
+    """Whatever it has become."""
 
 
 def create_endpoint(
@@ -66,13 +72,16 @@ def create_endpoint(
     return endpoint
 
 
-def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, **changes: Any) -> WebhookEndpoint:
+def update_endpoint(
+    *, endpoint: WebhookEndpoint, actor: Actor, source: str, expected: Check = _as_it_is, **changes: Any
+) -> WebhookEndpoint:
     """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped.
 
     Whoever chooses its address answers for it from now on: what is sent there ends with their right (R18).
     Raises Forbidden, Invalid, and Refused where one that is suspended is to go on, or to count as merely paused.
     """
     with _held(endpoint, actor) as held:
+        expected(held)
         before = {name: getattr(held, name) for name in _DETAILS}
         if "url" in changes:
             held.url = checked_url(changes["url"])
@@ -98,9 +107,10 @@ def update_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, **c
     return held
 
 
-def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> None:
+def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, expected: Check = _as_it_is) -> None:
     """With its attempts; the events stay where they are."""
     with _held(endpoint, actor) as held:
+        expected(held)
         _note(EventKind.ACCESS_WEBHOOK_DELETED, held, actor, source)
         held.delete()
 
