@@ -269,6 +269,14 @@ class ApiKey(models.Model):
         """What it may do, in words."""
         return [str(KeyScope(scope).label) for scope in self.scopes]
 
+    def status(self, now: dt.datetime) -> str:
+        """“active”, “suspended”, “expired” or “revoked”: what has ended stays so, whatever else it was."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.has_ended(now):
+            return "expired"
+        return "suspended" if self.suspended_at is not None else "active"
+
     def has_ended(self, now: dt.datetime) -> bool:
         """Revoked or expired: for good."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)

@@ -1,9 +1,10 @@
 """Tenant scope, in one queryset method per model: `visible_to(actor)`. Every face starts from it."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import connections, models
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Collate, Lower
 from django.utils import timezone
 
@@ -91,6 +92,23 @@ class MemberQuerySet(IdentifiedQuerySet["Member"]):
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def visible_to(self, actor: "Actor") -> Self:
         return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))
+
+    def with_status(self, status: str, now: dt.datetime) -> Self:
+        """As `ApiKey.status` says."""
+        revoked, ended = Q(revoked_at__isnull=False), Q(expires_at__lte=now)
+        suspended = Q(suspended_at__isnull=False)
+        match status:
+            case "revoked":
+                return self.filter(revoked)
+            case "expired":
+                return self.filter(ended).exclude(revoked)
+            case "suspended":
+                return self.filter(suspended).exclude(revoked).exclude(ended)
+        return self.exclude(revoked).exclude(ended).exclude(suspended)
+
+    def unused_since(self, instant: dt.datetime) -> Self:
+        """Not asked with since then, or never."""
+        return self.filter(Q(last_used_at=None) | Q(last_used_at__lt=instant))
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):

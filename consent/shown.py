@@ -7,12 +7,13 @@ import dataclasses
 import datetime as dt
 import functools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from django.db.models import Count
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, Permission, acts_as_operator, permissions
+from accounts.access import Actor, Permission, operates_by_role, permissions, permissions_by_role, roles_of
 from accounts.models import Member, Organization, Plan
 
 from . import actors, rules, sentences
@@ -94,29 +95,63 @@ class ShownSetting:
 
 def organization_settings(organization: Organization, actor: Actor) -> list[ShownSetting]:
     """One per organization surface, in the catalogue's order."""
-    rows = PrivacySetting.objects.of_organizations().filter(organization=organization).with_events()
-    found = {row.product: row for row in rows}
-    held = permissions(actor, organization)
-    may = Permission.CONSENT_CHOOSE in held
-    theirs = may and not acts_as_operator(actor, Permission.CONSENT_CHOOSE, organization)
-    owner = _owner(organization)
-    own = {row.product: row for row in _rows_of_member(owner)} if owner else {}
-    reader = _Reader(actor, Plan.objects.in_bulk(), {organization.pk: held}, [*found.values(), *own.values()])
-    show = functools.partial(
-        _show_organization,
-        organization,
-        may=may,
-        theirs=theirs,
-        reader=reader,
-        owner=owner,
-        counted=Permission.MEMBER_CONSENT_VIEW in held,
-    )
-    return [
-        _show_one_person(owner, surface, above=found.get(surface.product), own=own.get(surface.product), reader=reader)
-        if owner is not None and surface.product in WITH_MEMBERS
-        else show(surface, found.get(surface.product))
-        for surface in ORGANIZATION_SURFACES
-    ]
+    return settings_of([organization], actor)[organization.pk]
+
+
+def settings_of(
+    organizations: Sequence[Organization], actor: Actor, surfaces: Sequence[Surface] = ORGANIZATION_SURFACES
+) -> dict[uuid.UUID, list[ShownSetting]]:
+    """One per surface, of each of these organizations; a fixed number of queries."""
+    found = _Rows(organizations)
+    roles = roles_of(actor, organizations)
+    held = {each.pk: permissions_by_role(actor, each, roles.get(each.pk)) for each in organizations}
+    reader = _Reader(actor, Plan.objects.in_bulk(), held, found.every, found.counts(held))
+    shown = {}
+    for each in organizations:
+        may = Permission.CONSENT_CHOOSE in held[each.pk]
+        theirs = may and not operates_by_role(actor, Permission.CONSENT_CHOOSE, roles.get(each.pk))
+        owner, show = found.owners.get(each.pk), functools.partial(_show_organization, each, may=may, theirs=theirs)
+        shown[each.pk] = [
+            _show_one_person(owner, surface, above=above, own=found.own(owner, surface), reader=reader)
+            if owner is not None and surface.product in WITH_MEMBERS
+            else show(surface, above, reader=reader, owner=owner)
+            for surface in surfaces
+            for above in [found.of_organization.get((each.pk, surface.product))]
+        ]
+    return shown
+
+
+class _Rows:
+    """The settings of organizations, and the layers of the one person of each personal one among them."""
+
+    def __init__(self, organizations: Sequence[Organization]) -> None:
+        self._organizations = organizations
+        rows = PrivacySetting.objects.of_organizations().filter(organization__in=organizations).with_events()
+        self.of_organization = {(row.organization_id, row.product): row for row in rows}
+        personal = [each for each in organizations if each.kind == Organization.Kind.PERSONAL]
+        people = Member.objects.filter(organization__in=personal).select_related("organization", "user")
+        self.owners = {member.organization_id: member for member in people} if personal else {}
+        own = PrivacySetting.objects.of_members().filter(member__in=self.owners.values()).with_events()
+        self._own = {(row.member_id, row.product): row for row in own} if personal else {}
+        self.every = [*self.of_organization.values(), *self._own.values()]
+
+    def own(self, owner: Member, surface: Surface) -> PrivacySetting | None:
+        return self._own.get((owner.pk, surface.product))
+
+    def counts(self, held: dict[uuid.UUID, frozenset[Permission]]) -> dict[tuple[uuid.UUID, str], int]:
+        """How many members are opted out, where that may be told: who has left counts too.
+
+        For the provider alone: with accounts of its own, one reads any count.
+        """
+        told = [each for each in self._organizations if Permission.MEMBER_CONSENT_VIEW in held[each.pk]]
+        if not told:
+            return {}
+        out = PrivacySetting.objects.of_members().filter(organization__in=told, choice=Choice.OPTED_OUT)
+        counted = out.values_list("organization_id", "product").annotate(number=Count("pk")).order_by()
+        products = {surface.product for surface in ORGANIZATION_SURFACES}
+        return {(each.pk, product): 0 for each in told for product in products} | {
+            (organization, product): number for organization, product, number in counted
+        }
 
 
 def decided_by_teams(own: Iterable[Member]) -> list[tuple[str, str]]:
@@ -125,18 +160,6 @@ def decided_by_teams(own: Iterable[Member]) -> list[tuple[str, str]]:
     settings = PrivacySetting.objects.of_organizations().filter(organization__in=teams, subscribed=True)
     rows = settings.exclude(product__in=WITH_MEMBERS).order_by("organization__name", "product")
     return [(row.get_product_display(), row.organization.name) for row in rows.select_related("organization")]
-
-
-def _owner(organization: Organization) -> Member | None:
-    """The one person of a personal organization."""
-    if organization.kind != Organization.Kind.PERSONAL:
-        return None
-    member: Member | None = organization.members.select_related("organization", "user").first()
-    return member
-
-
-def _rows_of_member(member: Member) -> Iterable[PrivacySetting]:
-    return PrivacySetting.objects.of_members().filter(member=member).with_events()
 
 
 class _Reader:
@@ -148,8 +171,9 @@ class _Reader:
         plans: dict[str, Plan],
         held: dict[uuid.UUID, frozenset[Permission]],
         rows: Iterable[PrivacySetting],
+        counts: dict[tuple[uuid.UUID, str], int] | None = None,
     ) -> None:
-        self.actor, self.plans, self.held = actor, plans, held
+        self.actor, self.plans, self.held, self.counts = actor, plans, held, counts or {}
         self.names = actors.labels([row.choice_event for row in rows if row.choice_event], actor)
 
     def word(self, row: PrivacySetting | None, owner: Member | None = None) -> Word | None:
@@ -197,7 +221,6 @@ def _show_organization(
     theirs: bool,
     reader: _Reader,
     owner: Member | None,
-    counted: bool,
 ) -> ShownSetting:
     state = _current(organization, row)
     return ShownSetting(
@@ -207,7 +230,7 @@ def _show_organization(
         effective=_effective(state.allowed),
         reason_code=state.reason_code,
         since=state.since,
-        members_opted_out=_members_opted_out(organization, surface.product) if counted else None,
+        members_opted_out=reader.counts.get((organization.pk, surface.product)),
         decided_by_organization=False,
         can_opt_out=may,
         can_opt_in=may and rules.opt_in_obstacle(state) is None,
@@ -273,7 +296,6 @@ def _show_one_person(
     telling = _telling(above, own, owner)
     layer = (own if on_member else above, state if on_member else organization)
     row, chosen = (telling, telling.state if telling else organization) if theirs else layer
-    counted = not on_member and Permission.MEMBER_CONSENT_VIEW in granted
     may_opt_in = theirs or (others in granted and not on_member)
     facts = _common(chosen, row, organization, above, reader)
     version = version_of(each for each in (above, own) if each is not None)
@@ -284,7 +306,7 @@ def _show_one_person(
         effective=_effective(decision.allowed),
         reason_code=decision.reason,
         since=max((answer.since for answer in decision.layers if answer.since), default=None),
-        members_opted_out=_members_opted_out(owner.organization, surface.product) if counted else None,
+        members_opted_out=None if on_member else reader.counts.get((owner.organization_id, surface.product)),
         decided_by_organization=False,
         can_opt_out=theirs or others in granted,
         can_opt_in=may_opt_in and rules.opt_in_obstacle(organization) is None,
@@ -351,12 +373,3 @@ def _current(organization: Organization, row: PrivacySetting | None) -> State:
 
 def _effective(allowed: bool) -> str:
     return Choice.OPTED_IN if allowed else Choice.OPTED_OUT
-
-
-def _members_opted_out(organization: Organization, product: str) -> int:
-    """Who has left counts too. For the provider alone: with accounts of its own, one reads any count."""
-    return (
-        PrivacySetting.objects.of_members()
-        .filter(organization=organization, product=product, choice=Choice.OPTED_OUT)
-        .count()
-    )

@@ -146,6 +146,9 @@ API_ROWS = [
     Row("GET", f"{API}events/", "401 403 403 403 403 403 200 403 403 200 403"),
     Row("GET", f"{ORGANIZATION}events/", READERS),
     #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}privacy-settings/", "401 200 200 200 403 200 200 200 200 200 403"),
+    # Who may look people up is told that nobody was named.
+    Row("GET", f"{API}members/", OPERATORS.replace("404", "403").replace("200", "400")),
     Row("GET", f"{API}bulk-jobs/", BULK),
     Row("POST", f"{API}bulk-jobs/", BULK.replace("200", "202"), BULK_CHANGE),
     Row("GET", JOB, BULK),

@@ -1,7 +1,7 @@
 """What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.db import IntegrityError
@@ -27,7 +27,7 @@ from config.problems import Problem, body_pointer, fault, invalid
 from ..services.errors import ConfirmationRequired, ServiceError
 from . import etags
 from .body import JSONParser, check_type
-from .fields import Input
+from .fields import Input, ListOf
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,12 @@ def _not_exempt(_request: HttpRequest) -> HttpResponse:
 class SessionWithToken(SessionAuthentication):
     def enforce_csrf(self, request: Request) -> None:
         check_csrf(request._request)
+
+
+def _texts(detail: Any) -> Iterator[str]:
+    """All that is wrong with a parameter, whichever of its values it is about."""
+    for each in detail.values() if isinstance(detail, Mapping) else detail if isinstance(detail, list) else ():
+        yield from [each] if isinstance(each, str) else _texts(each)
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -173,15 +179,16 @@ class ApiView(APIView):
         if request.method in ("GET", "HEAD"):
             serializer_class = self.query_class
         known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
+        several = {name for name, field in serializer_class().fields.items() if isinstance(field, ListOf)}
         given = {name: values for name, values in request.query_params.lists() if name not in known}
-        repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+        repeated = [name for name, values in request.query_params.lists() if len(values) > 1 and name not in several]
         if repeated:
             raise invalid([fault(f"?{name}", _("Give this once.")) for name in repeated])
-        data = {name: values[0] for name, values in given.items()}
+        data = {name: values if name in several else values[0] for name, values in given.items()}
         serializer = serializer_class(data=data, partial=request.method == "DELETE")
         try:
             serializer.is_valid(raise_exception=True)
         except ValidationError as error:
-            faults = [(name, text) for name, texts in error.detail.items() for text in texts]  # type: ignore[union-attr]
-            raise invalid([fault(f"?{name}", text) for name, text in faults]) from None
+            parts = error.detail.items()  # type: ignore[union-attr]
+            raise invalid([fault(f"?{name}", text) for name, part in parts for text in _texts(part)]) from None
         return serializer.validated_data  # type: ignore[no-any-return]

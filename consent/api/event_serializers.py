@@ -117,5 +117,8 @@ class EventQuery(Input):
     surface = OneOf(choices=list(SURFACES), required=False, help_text="Only choices made here.")
     member = Text(required=False, longest=IDENT, help_text="Only those about this member, by id or `external:` id.")
     actor = Text(required=False, longest=64, help_text="Only what the person or key with this id did.")
+    target = Text(
+        required=False, longest=64, help_text="Only those of the access trail about this id: a key's, a webhook's."
+    )
     since = Instant(required=False, help_text="Only those written at this instant or later.")
     until = Instant(required=False, help_text="Only those written before this instant.")

@@ -87,7 +87,8 @@ EXAMPLES: dict[str, Any] = {
     "ApiKeyInput": {"name": "Billing", "scopes": ["decisions:read"], "organization": _ID, "expires_at": None},
     "ApiKeyOutput": {
         "id": _KEY, "name": "Billing", "prefix": "tck_Ab3dEf7h", "organization": _ID, "scopes": ["decisions:read"],
-        "status": "active", "created_at": _AT, "expires_at": None, "last_used_at": None,
+        "status": "active", "responsible": {"id": _MEMBER, "label": "Ada Lindqvist"}, "installation": False,
+        "created_at": _AT, "expires_at": None, "suspended_at": None, "revoked_at": None, "last_used_at": None,
     },
     "ReplayInput": {"after": 17},
     "AttemptOutput": {
@@ -102,6 +103,10 @@ EXAMPLES: dict[str, Any] = {
         "errors": [{"pointer": "#/choice", "detail": "This field is required."}],
         "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
     },
+}  # fmt: skip
+EXAMPLES["MemberFound"] = EXAMPLES["MemberOutput"] | {"organization": _ID}
+EXAMPLES["SettingsOfOrganization"] = {
+    "organization": _ID, "external_id": "acme", "settings": [EXAMPLES["SettingOutput"]],
 }  # fmt: skip
 EXAMPLES["ApiKeyWithText"] = EXAMPLES["ApiKeyOutput"] | {"key": "tck_Ab3dEf7h_…"}
 EXAMPLES["EndpointWithSecret"] = EXAMPLES["EndpointOutput"] | {"secret": "whsec_…"}

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.conf import settings
 from django.utils import timezone
+from django.utils.text import capfirst
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
 from accounts.fields import parse_id
 from accounts.models import ApiKey, KeyScope, Member, Organization
+from accounts.querysets import ApiKeyQuerySet
 from config.paging import CursorPagination
 
 from ..models import ActorType, Source
@@ -22,6 +24,13 @@ from .bulk_serializers import NothingInput
 from .fields import Input, Instant, ListOf, OneOf, Output, Text
 from .serializers import IDENT, length_of
 from .vocabularies import KEY_STATUSES
+
+
+class ResponsibleOutput(Output):
+    about = "The person who answers for a key. To an organization, one of the provider's people is the provider."
+
+    id = serializers.UUIDField(allow_null=True, help_text="The person's id; null: not told.")
+    label = serializers.CharField(help_text="Their name.")  # type: ignore[assignment]
 
 
 class ApiKeyOutput(Output):
@@ -35,17 +44,28 @@ class ApiKeyOutput(Output):
     )
     scopes = serializers.ListField(child=OneOf(choices=KeyScope.values), help_text="What it may be used for.")
     status = serializers.SerializerMethodField(help_text="Whether it can be used.")
+    responsible = serializers.SerializerMethodField(
+        help_text="Who answers for what is done with it; null: nobody in person, it was made by a command."
+    )
+    installation = serializers.BooleanField(help_text="Whether it goes on working when that person leaves.")
     created_at = Instant(help_text="When it was made.")
     expires_at = Instant(allow_null=True, help_text="Until when it can be used; null: for good.")
+    suspended_at = Instant(allow_null=True, help_text="Since when nobody answers for it; null: somebody does.")
+    revoked_at = Instant(allow_null=True, help_text="When somebody ended it; null: nobody has.")
     last_used_at = Instant(allow_null=True, help_text="When it was last used, to the minute; null: never.")
 
     @extend_schema_field(OneOf(choices=KEY_STATUSES))
     def get_status(self, key: ApiKey) -> str:
-        if key.revoked_at is not None:
-            return "revoked"
-        if key.has_ended(timezone.now()):
-            return "expired"
-        return "suspended" if key.suspended_at is not None else "active"
+        return key.status(timezone.now())
+
+    @extend_schema_field(ResponsibleOutput(allow_null=True))
+    def get_responsible(self, key: ApiKey) -> dict[str, str | None] | None:
+        user = key.issued_by
+        if user is None:
+            return None
+        if user.is_staff and not self.context["for_operator"]:
+            return {"id": None, "label": str(capfirst(settings.PROVIDER_NAME))}
+        return {"id": str(user.pk), "label": str(user)}
 
 
 class ApiKeyWithText(ApiKeyOutput):
@@ -77,6 +97,9 @@ class ApiKeyQuery(Input):
     organization = Text(
         required=False, longest=IDENT, help_text="Only keys of this organization, by id or `external:` id."
     )
+    status = OneOf(choices=KEY_STATUSES, required=False, help_text="Only keys in this state.")
+    unused_since = Instant(required=False, help_text="Only keys that were not used since then, or never.")
+    expires_before = Instant(required=False, help_text="Only keys that end before then by themselves.")
 
 
 class MembershipOutput(Output):
@@ -129,7 +152,7 @@ class Me(ApiView):
 
 
 class KeyView(ApiView):
-    def keys(self) -> QuerySet[ApiKey]:
+    def keys(self) -> ApiKeyQuerySet:
         """Those of the organizations whose keys the person manages; operators see all. Raises Forbidden."""
         within = organizations_with(self.actor, Permission.KEYS_MANAGE)
         rows = ApiKey.objects.select_related("organization", "issued_by")
@@ -143,8 +166,12 @@ class KeyView(ApiView):
             raise NotFound("key")
         return found
 
-    def shown(self, issued: Issued) -> dict[str, Any]:
-        return {**ApiKeyOutput(issued.key).data, "key": issued.text}
+    def shown(self, *keys: ApiKey) -> list[Any]:
+        context = {"for_operator": self.actor.is_operator}
+        return list(ApiKeyOutput(keys, many=True, context=context).data)
+
+    def issued(self, issued: Issued) -> dict[str, Any]:
+        return {**self.shown(issued.key)[0], "key": issued.text}
 
 
 class ApiKeys(KeyView):
@@ -156,8 +183,17 @@ class ApiKeys(KeyView):
         if "organization" in self.params:
             of = get_organization(self.actor, self.params["organization"], Permission.KEYS_MANAGE)
             rows = rows.filter(organization=of)
-        found, following = self.paginator.page(request, rows)
-        return Response({"results": ApiKeyOutput(found, many=True).data, "next": following})
+        found, following = self.paginator.page(request, self._matching(rows))
+        return Response({"results": self.shown(*found), "next": following})
+
+    def _matching(self, rows: ApiKeyQuerySet) -> ApiKeyQuerySet:
+        if "status" in self.params:
+            rows = rows.with_status(self.params["status"], timezone.now())
+        if "unused_since" in self.params:
+            rows = rows.unused_since(self.params["unused_since"])
+        if "expires_before" in self.params:
+            rows = rows.filter(expires_at__lt=self.params["expires_before"])
+        return rows
 
     def post(self, _request: Request) -> Response:
         """201 with the key's text, which is shown this once."""
@@ -165,7 +201,7 @@ class ApiKeys(KeyView):
         values = self.body(ApiKeyInput)
         organization = self._organization(values.pop("organization", None), within)
         issued = credentials.issue_key(organization=organization, actor=self.actor, source=Source.API, **values)
-        return self.created(self.shown(issued), issued.key.pk)
+        return self.created(self.issued(issued), issued.key.pk)
 
     def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
         """Whose key it is: the operator's own, where an operator names nobody; others say whose, if it is not clear."""
@@ -180,7 +216,7 @@ class ApiKeys(KeyView):
 
 class ApiKeyDetail(KeyView):
     def get(self, _request: Request, key: str) -> Response:
-        return Response(ApiKeyOutput(self.key(key)).data)
+        return Response(self.shown(self.key(key))[0])
 
     def delete(self, _request: Request, key: str) -> Response:
         """Revoked, for good; the row stays, because events name it."""
@@ -195,4 +231,4 @@ class ApiKeyTakeOver(KeyView):
         """Another text, shown this once; the old one is worth nothing from now on."""
         found = self.key(key)
         self.body(NothingInput)
-        return Response(self.shown(credentials.take_over_key(key=found, actor=self.actor, source=Source.API)))
+        return Response(self.issued(credentials.take_over_key(key=found, actor=self.actor, source=Source.API)))

@@ -2,31 +2,61 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import transaction
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import NotFound, Permission, acts_as_operator, get_member, get_organization, require
 from accounts.fields import parse_id
 from accounts.models import Invitation, Member
+from accounts.querysets import MemberQuerySet
 from config.paging import CursorPagination
+from config.problems import fault, invalid
 
 from ..models import Source
 from ..services import invitations, layers
 from ..services.members import add_member, remove_member, update_member
 from .base import ApiView
 from .idempotency import idempotent
-from .serializers import InvitationOutput, MemberChange, MemberInput, MemberOutput
+from .serializers import InvitationOutput, MemberChange, MemberFound, MemberInput, MemberOutput, MemberQuery
+
+
+def matching(rows: MemberQuerySet, params: dict[str, Any]) -> MemberQuerySet:
+    """Those whom the parameters name."""
+    if "external_id" in params:
+        rows = rows.with_external_id(params["external_id"])
+    if "email" in params:
+        rows = rows.filter(user__email=params["email"])
+    named = {name: params[name] for name in ("role", "status") if name in params}
+    return rows.filter(**named).select_related("user")
+
+
+class MembersAnywhere(ApiView):
+    """For operators: whose member somebody is, by their address or the provider's own id."""
+
+    query_class = MemberQuery
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        require(self.actor, Permission.MEMBERS_VIEW, None)
+        if not self.params.keys() & {"email", "external_id"}:
+            detail = _("Say who is looked for, by email or external_id.")
+            raise invalid([fault("?email", detail), fault("?external_id", detail)])
+        found, following = self.paginator.page(request, matching(Member.objects.all(), self.params))
+        return Response({"results": MemberFound(found, many=True).data, "next": following})
 
 
 class Members(ApiView):
+    query_class = MemberQuery
     paginator = CursorPagination()
 
     def get(self, request: Request, organization: str) -> Response:
         found = get_organization(self.actor, organization, Permission.MEMBERS_VIEW)
-        rows = Member.objects.filter(organization=found).select_related("user")
+        rows = matching(Member.objects.filter(organization=found), self.params)
         members, following = self.paginator.page(request, rows)
         return Response({"results": MemberOutput(members, many=True).data, "next": following})
 

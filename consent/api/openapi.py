@@ -129,7 +129,15 @@ def _header(about: str, schema: dict[str, Any], *, always: bool = True) -> dict[
 _TEXT = {"type": "string"}
 HEADERS: dict[str, dict[str, Any]] = {
     REQUEST_ID: _header("The request's id: the caller's own if it sent one, else a new one.", {**_TEXT, "maxLength": 64}),
-    "ETag": _header("The version of what is shown, like `\"3\"`, for `If-Match`.", _TEXT),
+    "ETag": _header("The tag of what is shown to you, for `If-None-Match`, and for `If-Match` where that is taken.", _TEXT),
+    "RateLimit-Policy": _header(
+        "How many reads or writes a key may do in how many seconds, like `\"read\";q=50;w=1`; not there without a limit.",
+        _TEXT, always=False,
+    ),
+    "RateLimit": _header(
+        "How many of them are left for how many seconds, like `\"read\";r=49;t=1`; not there without a limit.",
+        _TEXT, always=False,
+    ),
     "Location": _header("The address of what was made, or of where to look from now on.", {**_TEXT, "format": "uri"}),
     "Idempotent-Replayed": _header(
         "`true` where this is the answer that an earlier request with this `Idempotency-Key` got; else not there.",
@@ -143,9 +151,11 @@ HEADERS: dict[str, dict[str, Any]] = {
 def _headers_of(status: int, operation: Operation | None) -> list[str]:
     names = [REQUEST_ID]
     if status < 300 and operation is not None:
-        names += ["ETag"] if operation.tagged else []
+        names += ["ETag"] if operation.has_tag else []
         names += ["Location"] if status in (201, 202) else []
         names += ["Idempotent-Replayed"] if 422 in operation.refusals else []
+    names += ["ETag"] if status == 304 else []
+    names += ["RateLimit-Policy", "RateLimit"] if status < 400 or status == 429 else []
     names += ["Retry-After"] if status in (429, 503) else []
     names += ["WWW-Authenticate"] if status == 401 else []
     return names

@@ -76,8 +76,16 @@ class Operation:
     # Further answers, by their status.
     also: Mapping[int, type[Output]] = dataclasses.field(default_factory=dict)
     more: str = ""
-    tagged: bool = False  # its answer has an ETag
+    tagged: bool = False  # its answer has an ETag, as every read's has
     lines: bool = False  # it is JSON Lines
+
+    @property
+    def has_tag(self) -> bool:
+        return self.tagged or self.is_read
+
+    @property
+    def is_read(self) -> bool:
+        return self.method == "get" and not self.lines
 
     @property
     def tag(self) -> str:
@@ -97,6 +105,8 @@ def described(operation: Operation) -> Any:
     parameters += [*_paging(paginator), *operation.parameters]
     if operation.method == "delete" and operation.body is not None:
         parameters.append(_REASON)
+    if operation.is_read:
+        parameters.append(_IF_NONE_MATCH)
     return extend_schema(
         operation_id=operation.name,
         summary=operation.about,
@@ -109,6 +119,10 @@ def described(operation: Operation) -> Any:
     )
 
 
+_IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", {"type": "string", "maxLength": 2000}, OpenApiParameter.HEADER,
+    description="The `ETag` of an answer that you have, or several: 304, without a body, while it is the answer.",
+)  # fmt: skip
 _REASON = OpenApiParameter(
     "reason", {"type": "string", "maxLength": REASON_LENGTH}, OpenApiParameter.QUERY,
     description="Why: here, or in the body; in both only if it is the same.",
@@ -157,6 +171,8 @@ def _responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
         found[operation.status] = OpenApiResponse(page, description=page.about)
     else:
         found[operation.status] = OpenApiResponse(answer, description=answer.about)
+    if operation.is_read:
+        found[304] = OpenApiResponse(description="The answer is still what `If-None-Match` names; there is no body.")
     found |= {status: OpenApiResponse(also, description=also.about) for status, also in operation.also.items()}
     usual = [400, 401, 403, 404, 406, 429, 503]
     usual += [413, 415] if operation.method != "get" else []

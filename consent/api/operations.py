@@ -39,8 +39,12 @@ TAGS = {
 }
 
 _IF_MATCH = OpenApiParameter(
-    "If-Match", {"type": "string", "maxLength": 200}, OpenApiParameter.HEADER,
-    description='The `ETag` of the setting that was looked at, like `"3"`. Needed to loosen; to tighten it is not looked at.',
+    "If-Match", {"type": "string", "maxLength": 2000}, OpenApiParameter.HEADER,
+    description='The `ETag` of the setting that was looked at, or several; `"3"`, its number alone, will do. Needed to loosen; to tighten it is not looked at.',
+)  # fmt: skip
+_UNCHANGED = OpenApiParameter(
+    "If-Match", {"type": "string", "maxLength": 2000}, OpenApiParameter.HEADER,
+    description="The `ETag` of what was looked at, or several: 412 where it has changed since. Weak ones never match.",
 )  # fmt: skip
 _KEY = OpenApiParameter(
     "Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}, OpenApiParameter.HEADER,
@@ -69,17 +73,20 @@ OPERATIONS = [
     O(organizations.OrganizationDetail, "get", "getOrganization", "One organization", _READ_ORGANIZATIONS,
       shapes.OrganizationOutput),
     O(organizations.OrganizationDetail, "patch", "changeOrganization", "Change an organization; close or reopen it",
-      _WRITE_ORGANIZATIONS, shapes.OrganizationOutput, shapes.OrganizationChange, 200, (409,),
+      _WRITE_ORGANIZATIONS, shapes.OrganizationOutput, shapes.OrganizationChange, 200, (409, 412), (_UNCHANGED,), tagged=True,
       more="Changes what is given, all of it or nothing. Operators also close an account, and open it again: of a closed one "
-           "nothing is used for training."),
+           "nothing is used for training. Closing alone never looks at `If-Match`."),
     O(organizations.SubscriptionDetail, "put", "subscribe", "Start a subscription, or move it to another plan",
       _WRITE_ORGANIZATIONS, shapes.OrganizationOutput, shapes.SubscriptionInput, 200, (409,),
       more="Starts a subscription of the product, or moves it to another plan (operators). A choice stays; where none was "
            "made, the new plan's default holds, but what was out stays out."),
     O(organizations.SubscriptionDetail, "delete", "endSubscription", "End a subscription", _WRITE_ORGANIZATIONS, None,
       shapes.ReasonInput, 204, (409,), more="Ends it (operators): nothing of this product is used for training from now on."),
+    O(members.MembersAnywhere, "get", "findMembers", "Whose member somebody is", _READ_ORGANIZATIONS, shapes.MemberFound,
+      more="Everybody with this address or external id, in whichever organization, newest first (operators). 400 without "
+           "either."),
     O(members.Members, "get", "listMembers", "An organization's members", _READ_ORGANIZATIONS, shapes.MemberOutput,
-      more="All members, newest first; those who left too."),
+      more="Its members, newest first, those who left too; all filters must hold."),
     O(members.Members, "post", "addMember", "Invite somebody (organizations), or let them join (operators)",
       _WRITE_ORGANIZATIONS, shapes.MemberOutput, shapes.MemberInput, 201, _CREATING, (_KEY,), {202: shapes.InvitationOutput},
       more="By an operator, or an operator's key, the person joins: 201. By an organization's people and keys they are "
@@ -92,8 +99,9 @@ OPERATIONS = [
       204, more="Its link leads nowhere from now on."),
     O(members.MemberDetail, "get", "getMember", "One member", _READ_ORGANIZATIONS, shapes.MemberOutput),
     O(members.MemberDetail, "patch", "changeMember", "Change a member's role or external id", _WRITE_ORGANIZATIONS,
-      shapes.MemberOutput, shapes.MemberChange, 200, (409,), more="Changes what is given. An organization keeps an owner."),
-    O(members.MemberDetail, "delete", "removeMember", "A member leaves", _WRITE_ORGANIZATIONS, None, None, 204, (409,),
+      shapes.MemberOutput, shapes.MemberChange, 200, (409, 412), (_UNCHANGED,), tagged=True, more="Changes what is given. An organization keeps an owner."),
+    O(members.MemberDetail, "delete", "removeMember", "A member leaves", _WRITE_ORGANIZATIONS, None, None, 204, (409, 412),
+      (_UNCHANGED,),
       more="The member leaves: what is collected from now on is not used. Their choice and history stay."),
     O(external_ids.OrganizationExternalId, "delete", "withdrawExternalId", "Withdraw an organization's external id",
       _WRITE_ORGANIZATIONS, None, shapes.WithdrawalInput, 204,
@@ -101,6 +109,10 @@ OPERATIONS = [
     O(external_ids.MemberExternalId, "delete", "withdrawMemberExternalId", "Withdraw a member's external id",
       _WRITE_ORGANIZATIONS, None, shapes.WithdrawalInput, 204,
       more="It means nobody from now on (operators). 404 where it never was theirs."),
+    O(privacy_settings.ManySettings, "get", "listSettingsOfMany", "Privacy settings of many organizations", _READ,
+      shapes.SettingsOfOrganization,
+      more="The organizations that you may see, newest first, each with its settings; all filters must hold. Of what "
+           "members of a team chose nothing is listed."),
     O(privacy_settings.OrganizationSettings, "get", "listSettings", "An organization's privacy settings", _READ,
       shapes.SettingOutput),
     O(privacy_settings.OrganizationSetting, "get", "getSetting", "One privacy setting", _READ, shapes.SettingOutput,
@@ -162,9 +174,9 @@ OPERATIONS = [
       more="It gets every event after its making, in order, at least once. The signing secret is shown this once."),
     O(webhooks.WebhookDetail, "get", "getWebhook", "One webhook", _HOOKS, webhooks.EndpointOutput),
     O(webhooks.WebhookDetail, "patch", "changeWebhook", "Change a webhook; pause it, or let it go on", _HOOKS,
-      webhooks.EndpointOutput, webhooks.EndpointChange,
+      webhooks.EndpointOutput, webhooks.EndpointChange, 200, (412,), (_UNCHANGED,), tagged=True,
       more="Changes what is given. One that was paused goes on where it stopped: nothing is skipped."),
-    O(webhooks.WebhookDetail, "delete", "deleteWebhook", "Delete a webhook", _HOOKS, None, None, 204,
+    O(webhooks.WebhookDetail, "delete", "deleteWebhook", "Delete a webhook", _HOOKS, None, None, 204, (412,), (_UNCHANGED,),
       more="Nothing is sent to it from now on."),
     O(webhooks.WebhookAttempts, "get", "listAttempts", "What came of a webhook's deliveries, newest first", _HOOKS,
       webhooks.AttemptOutput),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import Permission, get_organization, organizations_with, require
+from accounts.access import Permission, get_organization, require
 from accounts.catalogue import Product
 from accounts.models import Organization, Plan, Subscription
 from config.paging import CursorPagination
@@ -26,13 +26,13 @@ from ..services.organizations import (
     update_organization,
 )
 from ..services.plans import end_subscription, get_plan, subscribe
+from . import filters
 from .base import ApiView
 from .idempotency import idempotent
 from .serializers import (
     OrganizationChange,
     OrganizationInput,
     OrganizationOutput,
-    OrganizationQuery,
     ReasonInput,
     SubscriptionInput,
 )
@@ -53,21 +53,12 @@ def known_product(key: str) -> Product:
 
 
 class Organizations(ApiView):
-    query_class = OrganizationQuery
+    query_class = filters.OrganizationQuery
     paginator = CursorPagination()
 
     def get(self, request: Request) -> Response:
-        within = organizations_with(self.actor, Permission.ORGANIZATION_VIEW)
-        rows = Organization.objects.all() if within is None else Organization.objects.filter(pk__in=within)
-        for name, value in self.params.items():
-            if name == "plan":
-                rows = rows.filter(subscriptions__plan=_filter_plan(value), subscriptions__ended_at=None)
-            elif name == "search":
-                rows = rows.named(value)
-            elif name == "external_id":
-                rows = rows.with_external_id(value)
-            else:
-                rows = rows.filter(**{name: value})
+        rows = filters.organizations(self.actor, Permission.ORGANIZATION_VIEW, self.params)
+        rows = filters.changed_since(rows, self.params)
         found, following = self.paginator.page(request, rows.prefetch_related(_LIVE))
         return Response({"results": OrganizationOutput(found, many=True).data, "next": following})
 
@@ -88,13 +79,6 @@ class Organizations(ApiView):
         )
         made = create_organization(draft=draft, actor=self.actor, source=Source.API)
         return self.created(shown(made), made.pk)
-
-
-def _filter_plan(key: str) -> Plan:
-    try:
-        return get_plan(key)
-    except Invalid as error:
-        raise invalid([fault("?plan", error)]) from None
 
 
 def _plans(wanted: dict[str, str | None]) -> list[Plan]:

@@ -17,17 +17,17 @@ from accounts.access import (
     permissions,
 )
 from accounts.models import Member, Organization
-from config.paging import WholeList
+from config.paging import CursorPagination, WholeList
 
 from .. import shown
 from ..models import Source
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
 from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
-from . import etags
+from . import etags, filters
 from .base import ApiView
 from .organizations import known_product
-from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput
+from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput, SettingsOfOrganization
 
 # A member's settings are for themselves and for the provider's own services, to read or to write.
 _READ = frozenset({Permission.MEMBER_CONSENT_VIEW})
@@ -56,6 +56,21 @@ class SettingsView(ApiView):
     def listed(self, request: Request, settings: list[shown.ShownSetting]) -> Response:
         found, following = self.paginator.whole(request, settings)
         return Response({"results": SettingOutput(found, many=True).data, "next": following})
+
+
+class ManySettings(ApiView):
+    """Of many organizations at once: each with its settings."""
+
+    query_class = filters.SettingsQuery
+    paginator = CursorPagination()
+
+    def get(self, request: Request) -> Response:
+        rows = filters.organizations(self.actor, Permission.CONSENT_VIEW, self.params)
+        found, following = self.paginator.page(request, filters.settings_changed_since(rows, self.params))
+        surfaces = [each for each in ORGANIZATION_SURFACES if each.key == self.params.get("surface", each.key)]
+        context = {"settings": shown.settings_of(found, self.actor, surfaces)}
+        listed = SettingsOfOrganization(found, many=True, context=context)
+        return Response({"results": listed.data, "next": following})
 
 
 class OrganizationSettings(SettingsView):

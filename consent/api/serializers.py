@@ -119,6 +119,12 @@ class MemberOutput(Output):
     status = OneOf(choices=Member.Status.values, help_text="Whether they still belong to it.")
 
 
+class MemberFound(MemberOutput):
+    about = "A person, and the organization that they belong to, or did."
+
+    organization = serializers.UUIDField(source="organization_id", help_text="The id of the organization.")
+
+
 class InvitationOutput(Output):
     """What was typed, and until when it is good: nothing about whoever has the address."""
 
@@ -157,6 +163,20 @@ class SettingOutput(Output):
     event = serializers.CharField(
         allow_null=True, help_text="The id of the event that made the setting what it is; null where there is none."
     )
+
+
+class SettingsOfOrganization(Output):
+    """Takes the organization, and its settings as the context's `settings` has them."""
+
+    about = "An organization's privacy settings, or the one that was asked for."
+
+    organization = serializers.UUIDField(source="pk", help_text="The organization's id.")
+    external_id = serializers.CharField(allow_null=True, help_text="Your own id of it; null where none was given.")
+    settings = serializers.SerializerMethodField(help_text="Its settings, in the order of `listSurfaces`.")
+
+    @extend_schema_field(SettingOutput(many=True))
+    def get_settings(self, organization: Organization) -> Any:
+        return SettingOutput(self.context["settings"][organization.pk], many=True).data
 
 
 # --- Taken ----------------------------------------------------------------------------------------------------------
@@ -226,14 +246,6 @@ class OrganizationChange(Input):
     reason = OptionalReason()
 
 
-class OrganizationQuery(Input):
-    plan = Text(required=False, longest=PLAN_KEY, help_text="Only those with this plan now.")
-    kind = OneOf(choices=Organization.Kind.values, required=False, help_text="Only teams, or only personal ones.")
-    status = OneOf(choices=Organization.Status.values, required=False, help_text="Only open, or only closed ones.")
-    external_id = Text(required=False, longest=LENGTH, help_text="The one that this id of yours means.")
-    search = Text(required=False, longest=NAME, help_text="Only those whose name begins so.")
-
-
 class SubscriptionInput(Input):
     about = "The plan to start, or to move to."
 
@@ -280,6 +292,13 @@ class MemberInput(Input):
     )
     role = OneOf(choices=Member.Role.values, help_text="What they may do in the organization.")
     external_id = NewExternalId()
+
+
+class MemberQuery(Input):
+    email = Text(required=False, longest=ADDRESS, help_text="Only who has this address, however it is spelled.")
+    external_id = Text(required=False, longest=LENGTH, help_text="Only whom this id of yours means.")
+    role = OneOf(choices=Member.Role.values, required=False, help_text="Only those with this role.")
+    status = OneOf(choices=Member.Status.values, required=False, help_text="Only those who belong to it, or who left.")
 
 
 class MemberChange(Input):

@@ -62,6 +62,8 @@ urlpatterns: list[URLPattern] = [
         name="member-setting",
     ),
     path(f"{_ORGANIZATION}locks/<str:product>/", privacy_settings.LockDetail.as_view(), name="lock"),
+    path("privacy-settings/", privacy_settings.ManySettings.as_view(), name="many-settings"),
+    path("members/", members.MembersAnywhere.as_view(), name="members-anywhere"),
     path("bulk-jobs/", bulk_jobs.BulkJobs.as_view(), name="bulk-jobs"),
     path(_JOB, bulk_jobs.BulkJobDetail.as_view(), name="bulk-job"),
     path(f"{_JOB}rows/", bulk_jobs.BulkJobRows.as_view(), name="bulk-job-rows"),

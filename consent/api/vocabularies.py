@@ -17,7 +17,7 @@ from ..event_kinds import ActorType, EventKind, Source
 from ..import_models import ImportTable
 from ..job_models import JobKind, JobStatus
 from ..models import Choice, ReasonCode
-from ..surfaces import DATA_KINDS, MEMBER_SURFACES, SURFACES, Scope
+from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
 from ..webhook_models import EndpointStatus, PausedBecause
 
 # What a choice, a default or a setting comes to.
@@ -61,6 +61,7 @@ def vocabularies() -> list[Vocabulary]:
         _of("DataKind", "A kind of data that a product holds.", sorted({k for kinds in DATA_KINDS.values() for k in kinds})),
         _of("Surface", "Where a choice is made: a control on a screen.", SURFACES,
             **{key: str(surface.label) for key, surface in SURFACES.items()}),
+        _of("OrganizationSurface", "Where an organization's choice is made.", [each.key for each in ORGANIZATION_SURFACES]),
         _of("SurfaceScope", "Whose choice is made on a surface.", [scope.value for scope in Scope]),
         _of("Consent", "Whether data may be used to train models.", CONSENT,
             opted_in="It may.", opted_out="It may not."),

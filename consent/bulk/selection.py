@@ -77,8 +77,11 @@ class Selection:
 
     def organizations_for(self, product: str) -> QuerySet[Organization]:
         """The organizations, in order of id."""
+        return self.narrow(Organization.objects.order_by("pk"), product)
+
+    def narrow(self, chosen: QuerySet[Organization], product: str | None) -> QuerySet[Organization]:
+        """Those among them; `product` is what plan, choice and reason are about."""
         setting = PrivacySetting.objects.filter(organization=OuterRef("pk"), member=None, product=product)
-        chosen = Organization.objects.order_by("pk")
         if self.plan:
             chosen = chosen.filter(Exists(setting.filter(subscribed=True, plan__in=self.plan)))
         if self.choice:

@@ -7,6 +7,7 @@ import pytest
 from django.http import HttpResponse
 
 from accounts import limits
+from config.compression import KeyedGZipMiddleware
 from consent.models import PrivacySetting
 from consent.services import locks, webhooks
 from consent.webhook_models import WebhookEndpoint
@@ -17,7 +18,11 @@ from tests.test_permission_matrix import world as world  # noqa: PLC0414  a fixt
 
 pytestmark = pytest.mark.django_db
 
-READS = [row for row in ROWS if row.method == "GET" and row.route.startswith("api/v1/") and "stream" not in row.route]
+READS = [
+    row
+    for row in ROWS
+    if row.method == "GET" and row.route.startswith("api/v1/") and "stream" not in row.route and "200" in row.statuses
+]
 ONES = {
     "organization": ("{labs}", {"name": "Kvasir"}),
     "member": ("{dag}", {"role": "auditor"}),
@@ -167,6 +172,13 @@ def test_no_limit__nothing_is_said_of_one(world: World) -> None:
 # --- Packed -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def unpadded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else now and then a short answer is not worth packing, by the random bytes that are added."""
+    monkeypatch.setattr(KeyedGZipMiddleware, "max_random_bytes", 0)
+
+
+@pytest.mark.usefixtures("unpadded")
 @pytest.mark.parametrize("path", ["plans/", "events/", "nowhere/x/"])
 def test_key__that_takes_gzip__gets_json_packed(path: str, world: World) -> None:
     plain = world.operator_key.get(path)
@@ -200,6 +212,7 @@ def test_session__never_packed__whatever_it_takes(world: World) -> None:
     assert "Content-Encoding" not in bearer
 
 
+@pytest.mark.usefixtures("unpadded")
 def test_tag__of_what_was_packed__is_a_strong_one_that_serves_for_both(world: World) -> None:
     packed = world.operator_key.get(world.labs, accept_encoding="gzip")
     tag = packed["ETag"]

@@ -114,7 +114,9 @@ def test_description__nothing_in_it__is_without_words_limits_or_a_name(described
 
 def test_description__internal_words__are_not_published(described: dict[str, Any]) -> None:
     texts = [
-        (where, part["description"]) for where, part in walk(described) if isinstance(part.get("description"), str)
+        (where, part["description"].replace("If-None-Match", ""))
+        for where, part in walk(described)
+        if isinstance(part.get("description"), str)
     ]
     assert len(texts) > 500
     assert [(where, text) for where, text in texts if any(word in text for word in INTERNAL)] == []

@@ -180,7 +180,7 @@ def members_choices_among_the_events(patched: pytest.MonkeyPatch) -> None:
 
 
 def counted_for_everybody(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(shown, "permissions", lambda actor, organization: frozenset(Permission))
+    patched.setattr(shown, "permissions_by_role", lambda actor, organization, role: frozenset(Permission))
 
 
 def leaving_after_the_last_choice(patched: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ class Callers:
             body = b"".join(response.streaming_content) if response.streaming else response.content
         body, timed = _LATENCY.subn(rb"\1\2", body)
         if timed:
-            response["Content-Length"] = str(len(body))
+            response["Content-Length"], response["ETag"] = str(len(body)), "of the latency too"
         told = (*sorted(response.items()), *(("Set-Cookie", each.output()) for each in response.cookies.values()))
         return Seen(who, str(sent), response.status_code, told, body, len(asked))
 

@@ -1,0 +1,120 @@
+"""Which organizations a list is of: its own parameters, and those by which a bulk job selects."""
+
+import dataclasses
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from accounts.access import Actor, Permission, organizations_with
+from accounts.catalogue import Product
+from accounts.external_ids import LENGTH
+from accounts.models import Organization, OrganizationKind, OrganizationStatus, Subscription
+from config.paging import MAX_LIMIT
+from config.problems import fault, invalid
+
+from ..bulk.selection import Selection
+from ..models import Choice, PrivacySetting, ReasonCode
+from ..services.errors import Invalid
+from ..surfaces import ORGANIZATION_SURFACES
+from .fields import Input, Instant, ListOf, OneOf, Text
+from .serializers import IDENT, NAME, PLAN_KEY
+
+_OF_SETTINGS = ("choice", "reason")
+_SELECTED = {field.name for field in dataclasses.fields(Selection)} - {"plan", "everything"}
+
+
+def _any_of(child: serializers.Field[Any, Any, Any, Any], help_text: str, most: int = 50) -> ListOf:
+    return ListOf(child=child, required=False, allow_empty=False, max_length=most, help_text=f"Only those {help_text}.")
+
+
+class OrganizationQuery(Input):
+    """Those that are lists may be given several times: any of the values."""
+
+    plan = _any_of(Text(longest=PLAN_KEY), "with one of these plans now")
+    kind = _any_of(OneOf(choices=OrganizationKind.values), "of one of these kinds")
+    country = _any_of(Text(longest=2), "in one of these countries")
+    status = _any_of(OneOf(choices=OrganizationStatus.values), "whose account is in one of these states")
+    choice = _any_of(OneOf(choices=Choice.values), "who chose so for the `product`")
+    reason = _any_of(
+        OneOf(choices=ReasonCode.values), "whose setting for the `product` is as it is for one of these reasons"
+    )
+    product = OneOf(
+        choices=Product.values, required=False, help_text="The product that `choice` and `reason` are about."
+    )
+    organizations = _any_of(Text(longest=IDENT), "with one of these ids, or `external:` ids", MAX_LIMIT)
+    external_id = Text(required=False, longest=LENGTH, help_text="The one that this id of yours means.")
+    search = Text(required=False, longest=NAME, help_text="Only those whose name begins so.")
+    created_from = Instant(required=False, help_text="Only those made at this instant or later.")
+    created_until = Instant(required=False, help_text="Only those made before this instant.")
+    changed_since = Instant(
+        required=False, help_text="Only those of which something that is listed changed at this instant or later."
+    )
+
+
+class SettingsQuery(OrganizationQuery):
+    surface = OneOf(
+        choices=[surface.key for surface in ORGANIZATION_SURFACES],
+        required=False,
+        help_text="Only this setting of each.",
+    )
+
+
+def organizations(actor: Actor, permission: Permission, params: dict[str, Any]) -> QuerySet[Organization]:
+    """Those that the actor may see so, and the parameters name. Raises Forbidden, Problem."""
+    rows = _within(Organization.objects.all(), actor, permission)
+    if any(name in params for name in _OF_SETTINGS):
+        if "product" not in params:
+            raise invalid([fault("?product", _("Say of which product."))])
+        rows = _within(rows, actor, Permission.CONSENT_VIEW)
+    if "plan" in params:
+        rows = rows.filter(pk__in=_live().filter(plan__in=params["plan"]).values("organization"))
+    if "external_id" in params:
+        rows = rows.with_external_id(params["external_id"])
+    if "search" in params:
+        rows = rows.named(params["search"])
+    return _selected(rows, params)
+
+
+def _within(rows: Any, actor: Actor, permission: Permission) -> Any:
+    within = organizations_with(actor, permission)
+    return rows if within is None else rows.filter(pk__in=within)
+
+
+def _live() -> QuerySet[Subscription]:
+    return Subscription.objects.filter(ended_at=None)
+
+
+def _selected(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
+    """By what a bulk job's selection says, in its words and by its code."""
+    parts: dict[str, Any] = {"plan": params.get("plan"), **{name: params.get(name) for name in _SELECTED}}
+    given = {name: _spelled(value) for name, value in parts.items() if value is not None}
+    if not given:
+        return rows
+    try:
+        selection = Selection.from_json(given)
+    except Invalid as error:
+        raise invalid([fault("?" + error.field.removeprefix("select/"), error)]) from None
+    return dataclasses.replace(selection, plan=()).narrow(rows, params.get("product"))
+
+
+def _spelled(value: Any) -> Any:
+    return value if isinstance(value, list) else value.isoformat()
+
+
+def changed_since(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
+    """Of which what the list of organizations shows has changed."""
+    if (since := params.get("changed_since")) is None:
+        return rows
+    moved = Subscription.objects.filter(Q(started_at__gte=since) | Q(ended_at__gte=since))
+    return rows.filter(Q(changed_at__gte=since) | Q(pk__in=moved.values("organization")))
+
+
+def settings_changed_since(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
+    """Of which a setting has. What members of a team chose is not among it (R4)."""
+    if (since := params.get("changed_since")) is None:
+        return rows
+    shown = Q(member=None) | Q(organization__kind=OrganizationKind.PERSONAL)
+    moved = PrivacySetting.objects.filter(shown, changed_at__gte=since)
+    return rows.filter(pk__in=moved.values("organization"))
