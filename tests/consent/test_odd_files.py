@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from consent.bulk.csv_files import CsvFile, JsonLinesFile, TableFile, open_table, parse_separator
+from consent import ledger
+from consent.bulk.csv_files import CsvFile, JsonLinesFile, Record, TableFile, open_table, parse_separator
 from consent.bulk.encodings import CHOICES, find_encoding
 from consent.bulk.files import BadFile
+from consent.bulk.imports.fields import ImportPlan
+from consent.bulk.imports.parsing import Parser
 
 Make = Callable[[bytes | str], str]
 GOOD = {"Name": "Kvasir, Two", "Id": "kv-200"}
@@ -229,3 +235,49 @@ def test_json_lines__whole_number__as_it_is_written(make: Make, number: str) -> 
 def test_json_lines__halves_of_characters__kept_for_the_row_to_be_refused_and_columns_without(make: Make) -> None:
     [record] = open_table(make(json.dumps({"Na\ud83dme": "A\ud83d"}) + "\n"))
     assert record.values == {"Name": "A\ud83d"}
+
+
+# --- Anything at all --------------------------------------------------------------------------------------------------
+
+CELL = st.text(st.characters(codec=None), max_size=6) | st.sampled_from(
+    ['"', '""', ' "a"', "=1", "'", "\ufeff", "null", "{}", "[", "1e400", "\x00", "\ud83d", "opted_out", "2025-01-01"]
+)
+TABLES = {
+    "organizations": ImportPlan("organizations", {"name": "a", "external_id": "b", "country": "a", "since": "b"}),
+    "members": ImportPlan("members", {"organization": "a", "email": "b", "role": "a", "left_at": "b"}),
+    "subscriptions": ImportPlan("subscriptions", {"organization_external_id": "a", "plan": "b", "ended_at": "b"}),
+    "choices": ImportPlan(
+        "choices", {"organization": "a", "member": "b", "product": "a", "choice": "b", "closed": "a"}
+    ),
+}
+
+
+@pytest.mark.django_db
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_file__of_anything__read_row_by_row_or_refused_as_a_whole(make: Make, data: st.DataObject) -> None:
+    end = data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    separator = data.draw(st.sampled_from([",", ";", "\t", "|"]))
+    if data.draw(st.booleans()):
+        rows = data.draw(st.lists(st.lists(CELL, min_size=1, max_size=3), max_size=5))
+        text = end.join([separator.join("ab"), *map(separator.join, rows)])
+    else:
+        values = CELL | st.none() | st.booleans() | st.integers() | st.floats() | st.lists(st.integers(), max_size=1)
+        found = data.draw(st.lists(st.dictionaries(st.sampled_from("ab"), values), max_size=5))
+        text = end.join(map(json.dumps, [{"a": "", "b": ""}, *found]))
+    encoding = data.draw(st.sampled_from(["utf-8", "utf-16", "utf-16-le", "utf-8-sig"]))
+    raw = data.draw(st.binary(max_size=3)) if data.draw(st.integers(0, 9)) == 0 else b""
+    records: list[Record] = []
+    with suppress(BadFile):
+        records += open_table(make(text.encode(encoding, "surrogatepass") + raw))
+    for plan in TABLES.values():
+        parser = Parser(plan, ledger.clock())
+        for record in records:
+            if not set(plan.columns.values()) <= set(record.values) and not record.problem:
+                continue  # the header was another one
+            row, problems = parser.parse(record)
+            assert row is not None or problems
+            assert all("\x00" not in text and text.encode() is not None for each in problems for text in each[1:])
+            if row is not None and not row.unread:
+                assert not problems
+                "".join(map(str, row)).encode()

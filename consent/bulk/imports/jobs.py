@@ -76,7 +76,7 @@ def prepare(
             reference=reference,
             author=author,
             created_at=ledger.clock(),
-            selection=plan.to_json() | {"name": name} | more,
+            selection=plan.to_json() | {"name": storable(name)} | more,
         )
 
 

@@ -19,6 +19,7 @@ from .parsing import Row
 # '' is a row to be applied. PAST: it tells of what is over, and makes nothing.
 APPLY, SAME, DIFFERING, PAST, BAD = "", "same", "differing", "past", "bad"
 REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
+GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 _LEFT = ("status", "left_at")  # fields that say so
 _OBSTACLES = {
     Reason.ORGANIZATION_OPTED_OUT: "has opted out: only it opts in again",
@@ -81,12 +82,14 @@ class Met:
     denied: tuple[Span, ...] = ()  # when the layer was denied of which a start is to be attested
     live_since: dt.datetime | None = None  # from when on the row's plan is subscribed to here
     member: KnownMember | None = None
-    id_taken: bool = False  # the row's external id means, or meant, another member
+    id_taken: bool = False  # the row's external id means, or meant, another
     of_two: str = ""  # 'organization' or 'member', where the row's id and its external id are those of two
 
 
 def judge_row(table: str, row: Row, met: Met) -> Verdict:
     """What comes of the row. A field that could not be read is empty, and nothing is said of it here."""
+    if table == ImportTable.ORGANIZATIONS:
+        return _new_organization(row, met)
     if met.of_two:
         beside = row.external_ident if met.of_two == "organization" else row.member_external_ident
         remedy = "The id and the external id of this row are those of two. Empty the one that is wrong."
@@ -99,6 +102,16 @@ def judge_row(table: str, row: Row, met: Met) -> Verdict:
         ImportTable.CHOICES: _member_choice if row.member_ident or row.member else _choice,
     }[ImportTable(table)]
     return judge(row, met)
+
+
+def _new_organization(row: Row, met: Met) -> Verdict:
+    """New as far as its row says: of one that is here the file tells what is otherwise (see `known`)."""
+    faults = [Fault("external_id", row.external_id, GIVEN_BEFORE)] if met.id_taken else []
+    if not met.exists:
+        remedy = "It has no external id, and there is no organization with this id. Give it an external id."
+        faults.append(Fault("id", row.ident, remedy))
+    loosens = row.choice == Choice.OPTED_IN or row.since is not None
+    return _bad(faults) if faults else Verdict(loosens=loosens)
 
 
 def _nobody(row: Row) -> Verdict:

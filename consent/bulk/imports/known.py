@@ -12,8 +12,8 @@ from ...job_models import BulkJob
 from ...models import PrivacySetting
 from ...rules import Choice
 from .fields import ImportPlan
-from .judging import BAD, DIFFERING, PAST, SAME
-from .looking import GIVEN_BEFORE, settings_of
+from .judging import BAD, DIFFERING, GIVEN_BEFORE, PAST, SAME
+from .looking import settings_of
 from .parsing import Problem, shown
 from .staging import keep_problems
 

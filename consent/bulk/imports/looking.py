@@ -18,11 +18,10 @@ from accounts.models import Binding, Member, Organization, Plan, Subscription
 from ... import ledger, rules
 from ...import_models import ImportTable, ProblemKind
 from ...models import PrivacySetting
-from ...rules import Choice, State
-from .judging import BAD, REBIND, Fault, KnownMember, Met, Verdict, judge_row
+from ...rules import State
+from .judging import BAD, KnownMember, Met, Verdict, judge_row
 from .parsing import Parser, Problem, Row, shown
 
-GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 _Pair = tuple[uuid.UUID, str]
 
 
@@ -95,17 +94,9 @@ def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[Looked]:
     erased = erased_ids({row.external_id for row in rows if row.external_id})
     by_id = Organization.objects.only("pk").in_bulk([row.ident for row in rows if row.ident])
     for row in rows:
-        faults = []
-        if row.external_id in erased:
-            faults.append(Fault("external_id", row.external_id, GIVEN_BEFORE))
-        if row.ident and parse_id(row.ident) not in by_id:
-            remedy = "It has no external id, and there is no organization with this id. Give it an external id."
-            faults.append(Fault("id", row.ident, remedy))
-        loosens = row.choice == Choice.OPTED_IN or row.since is not None
-        verdict = Verdict(BAD if faults else "", tuple(faults), loosens=loosens)
-        problems = problems_of(row.line, verdict, parser, ProblemKind.BAD, ProblemKind.DIFFERING)
-        found = row._replace(organization=parse_id(row.ident)) if row.ident else row
-        yield Looked(found, verdict.outcome, problems, verdict.loosens)
+        pk = parse_id(row.ident)
+        met = Met(now=parser.now, exists=pk is None or pk in by_id, id_taken=row.external_id in erased)
+        yield _looked(ImportTable.ORGANIZATIONS, row._replace(organization=pk or row.organization), met, parser, 0)
 
 
 def erased_ids(values: Collection[str]) -> set[str]:

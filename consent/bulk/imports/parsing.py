@@ -108,7 +108,7 @@ class Parser:
     def _problem(self, record: Record, field: str, remedy: str) -> Problem:
         column = self.column(field)
         value = record.values.get(column, "")
-        return Problem(record.row, column, shown(value), (remedy if value else f"It is empty. {remedy}")[:500])
+        return Problem(record.row, column, shown(value), storable(remedy if value else f"It is empty. {remedy}")[:500])
 
 
 class _Values:
