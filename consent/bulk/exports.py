@@ -5,10 +5,12 @@ import datetime as dt
 import io
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import models
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils.formats import get_format
 
 from accounts.models import Binding, Member, Organization, Subscription
@@ -27,11 +29,14 @@ def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
+# Whose a personal organization is; a team may have several owners, and its members are a table of their own.
+_OWNER = Member.objects.filter(organization=OuterRef("pk"), organization__kind="personal", role="owner").order_by("pk")
 # What can be exported → the table, and column → where its value is.
-TABLES: dict[str, tuple[type[models.Model], dict[str, str]]] = {
+TABLES: dict[str, tuple[type[models.Model], Mapping[str, Any]]] = {
     "organizations": (
         Organization,
-        _same("id", "external_id", "name", "kind", "country", "status", "created_at", "changed_at"),
+        _same("id", "external_id", "name", "kind", "country", "status", "created_at", "changed_at")
+        | {"owner_email": Coalesce(Subquery(_OWNER.values("user__email")[:1]), Value(""))},
     ),
     "members": (
         Member,

@@ -155,10 +155,15 @@ class ImportPlan:
             raise Invalid("invalid", _("Plans, a choice for all rows, similar ids: of new organizations."), "plans")
         return self
 
+    def has_owners(self) -> bool:
+        """Whether a column for their owners is there where it has to be; a file of both kinds says whose they are."""
+        given = "owner_email" in self.columns
+        return given if self.kind == OrganizationKind.PERSONAL else not given or "kind" in self.columns
+
     def _check_organizations(self) -> None:
         if self.kind not in OrganizationKind.values:
             raise Invalid("unknown_kind", _("There is no kind “%s”.") % self.kind, "kind")
-        if ("owner_email" in self.columns) != (self.kind == OrganizationKind.PERSONAL):
+        if not self.has_owners():
             text = _("A column for owner_email goes with personal organizations, and is needed there.")
             raise Invalid("owner", text, "kind")
         if "choice" in self.columns and self.default_choice:

@@ -232,14 +232,15 @@ def _organization(values: _Values, line: int, plan: ImportPlan, _plans: Mapping[
         ident = str(parse_id(values["id"]) or "")
         if not ident:
             values.refuse("external_id", "Every organization needs its external id.")
-    personal = plan.kind == OrganizationKind.PERSONAL
+    kind = values.status("kind", OrganizationKind.values)
+    personal = plan.kind == OrganizationKind.PERSONAL and kind != OrganizationKind.TEAM
     row = Row(
         line,
         ident=ident,
         organization=new_id(),
         external_id=external_id,
         folded=folded(external_id),
-        kind=values.status("kind", OrganizationKind.values),
+        kind=kind,
         status=values.status("status", OrganizationStatus.values),
         name=values.name(organizations.clean_name),
         country=values.clean("country", organizations.clean_country, empty=""),

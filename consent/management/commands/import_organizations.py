@@ -48,10 +48,11 @@ class Command(ImportCommand):
 
     def import_plan(self, columns: dict[str, str], options: dict[str, Any]) -> ImportPlan:
         plans = tuple(self.plan(key).key for key in dict.fromkeys(options["plan"]))
-        if ("owner_email" in columns) != (options["kind"] == Organization.Kind.PERSONAL):
-            raise Misuse("--map owner_email=COLUMN goes with --kind personal, and is needed there.")
         choice, similar = options["default_choice"] or "", options["allow_similar"]
-        return ImportPlan(self.table, columns, plans, options["kind"], choice, similar)
+        plan = ImportPlan(self.table, columns, plans, options["kind"], choice, similar)
+        if not plan.has_owners():
+            raise Misuse("--map owner_email=COLUMN goes with --kind personal, and is needed there.")
+        return plan
 
     def outcome(self, job: BulkJob) -> dict[str, int]:
         """Those known, but not out yet, are counted apart."""
