@@ -88,7 +88,9 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One delivery that was tried: an answer with its status, or an error without one; or a test that still waits."""
+    """One delivery that was tried: an answer with its status, or an error without one; or one that somebody asked for
+    and that still waits: a test, or a message sent once more.
+    """
 
     id = models.BigAutoField(primary_key=True)
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="attempts", db_index=False)
@@ -100,7 +102,7 @@ class WebhookAttempt(models.Model):
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
     latency_ms = models.PositiveIntegerField(_("milliseconds"))
     answer = models.CharField(_("start of the answer"), max_length=200, blank=True, default="")
-    # A test that a worker has still to send: whose it is, so that an organization, or the provider, has one at a time.
+    # One that a worker has still to make: whose it is, so that an organization, or the provider, has one at a time.
     waiting_for = models.UUIDField(null=True, unique=True, editable=False)
     leased_until = InstantField(null=True)
 

@@ -95,9 +95,21 @@ def paths(route: str, cast: Cast) -> list[str]:
         "secret": secret, "content_type_id": "1", "app_label": "accounts", "url": "nowhere", "uidb36": "1",
         "key": str(_first("accounts", "ApiKey")), "webhook": str(_first("consent", "WebhookEndpoint")),
         "job": str(_first("consent", "BulkJob")), "file_id": str(_first("consent", "ImportFile")),
-        "invitation": str(_first("accounts", "Invitation")),
+        "invitation": str(_first("accounts", "Invitation")), "attempt": str(_first("consent", "WebhookAttempt")),
     }  # fmt: skip
-    verbs = ("confirm", "decline", "approve", "pause", "cancel", "rotate", "take-over", "remove", "test", "resume")
+    verbs = (
+        "confirm",
+        "decline",
+        "approve",
+        "pause",
+        "cancel",
+        "rotate",
+        "take-over",
+        "remove",
+        "test",
+        "resend",
+        "resume",
+    )
     found = []
     for verb in verbs if "verb>" in route else [""]:
         each = {**values, "verb": verb}

@@ -22,7 +22,7 @@ from consent.bulk.selection import Selection
 from consent.job_models import BulkJob
 from consent.services import invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookEndpoint
+from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything
@@ -174,6 +174,7 @@ API_ROWS = [
     Row("DELETE", HOOK, HOOKS.replace("200", "204")),
     Row("GET", f"{HOOK}attempts/", HOOKS),
     Row("POST", f"{HOOK}test/", HOOKS.replace("200", "202"), {}),
+    Row("POST", f"{HOOK}attempts/<str:attempt>/resend/", HOOKS.replace("200", "202"), {}),
     Row("POST", f"{HOOK}replay/", HOOKS, {"after": 0}),
     Row("POST", f"{HOOK}rotate-secret/", HOOKS, {}),
     Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),
@@ -225,9 +226,10 @@ def world() -> World:
     issue_key("Waits", ["decisions:read"], organization=made.cast.labs)
     invited = {"email": "invited@kvasir.example", "role": "auditor", "actor": author, "link": str}
     invitations.invite(source="console", organization=made.cast.labs, **invited)
-    webhooks.create_endpoint(
+    hook = webhooks.create_endpoint(
         source="admin", organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author
     )
+    hook.attempts.create(position=1, at=hook.created_at, delivered=True, latency_ms=1)
     ledger.sequence()  # reading a feed then writes nothing either
     return made
 
@@ -249,6 +251,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "job": str(job_for(text)),
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),
         "key": str(ApiKey.objects.filter(name="Waits").values_list("pk", flat=True).first()),
+        "attempt": str(WebhookAttempt.objects.values_list("pk", flat=True).first()),
         "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }

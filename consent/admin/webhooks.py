@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -116,6 +116,7 @@ class WebhookAdmin(OperatorAdmin):
         context = {
             "original": endpoint,
             "attempts": attempts,
+            "resend_url": reverse("admin:consent_webhookendpoint_verb", args=[endpoint.pk, "resend"]),
             "waiting": any(each.waiting for each in attempts),
             "suspended": endpoint.paused_because == PausedBecause.SUSPENDED,
             "paused": endpoint.status == EndpointStatus.PAUSED,
@@ -139,6 +140,8 @@ class WebhookAdmin(OperatorAdmin):
                 webhooks.update_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor, status=status)
             case "test":
                 self._test(request, endpoint, actor)
+            case "resend":
+                self._resend(request, endpoint, actor)
             case "rotate":
                 return self._secret(
                     request, webhooks.rotate_secret(source=Source.ADMIN, endpoint=endpoint, actor=actor)
@@ -161,6 +164,17 @@ class WebhookAdmin(OperatorAdmin):
             messages.warning(request, str(error))
         else:
             messages.success(request, gettext("The test is on its way; its result will appear below."))
+
+    @staticmethod
+    def _resend(request: HttpRequest, endpoint: WebhookEndpoint, actor: Actor) -> None:
+        try:
+            webhooks.resend(endpoint=endpoint, attempt=request.POST.get("attempt", ""), actor=actor)
+        except NotFound:
+            raise Http404 from None
+        except Refused as error:
+            messages.warning(request, str(error))
+        else:
+            messages.success(request, gettext("The message is on its way again; its result will appear below."))
 
     @posted
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -119,6 +119,7 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "job": (_ID, "The job's id."),
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),
+    "attempt": ({"type": "string", "pattern": "^[0-9]{1,18}$"}, "The attempt's id."),
 }  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def _header(about: str, schema: dict[str, Any], *, always: bool = True) -> dict[
 
 _TEXT = {"type": "string"}
 HEADERS: dict[str, dict[str, Any]] = {
-    REQUEST_ID: _header("The request's id: the caller's own if it sent one, else a new one.", {**_TEXT, "maxLength": 64}),
+    REQUEST_ID: _header("The request's id: the caller's own if it sent one, else a new one.", {**_TEXT, "maxLength": 200}),
     "ETag": _header("The tag of what is shown to you, for `If-None-Match`, and for `If-Match` where that is taken.", _TEXT),
     "RateLimit-Policy": _header(
         "How many reads or writes a key may do in how many seconds, like `\"read\";q=50;w=1`; not there without a limit.",

@@ -182,6 +182,10 @@ OPERATIONS = [
       webhooks.AttemptOutput),
     O(webhooks.WebhookTest, "post", "testWebhook", "Have a test sent", _HOOKS, webhooks.AttemptOutput, bulk.NothingInput, 202,
       (409,), more="A worker sends it; what came of it stands among the attempts. One waits at a time: 409 `test_waiting`."),
+    O(webhooks.WebhookResend, "post", "resendMessage", "Send the message of one attempt once more", _HOOKS,
+      webhooks.AttemptOutput, bulk.NothingInput, 202, (409,),
+      more="A worker sends it, out of turn and with the same id; the webhook stays where it stands. 409 `test_waiting` "
+      "while something else waits, `no_event` for a test."),
     O(webhooks.WebhookReplay, "post", "replayWebhook", "Send everything after a position once more", _HOOKS,
       webhooks.EndpointOutput, webhooks.ReplayInput),
     O(webhooks.WebhookRotation, "post", "rotateSecret", "Another signing secret", _HOOKS, webhooks.EndpointWithSecret,

@@ -79,6 +79,7 @@ urlpatterns: list[URLPattern] = [
     path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
     path(_WEBHOOK, webhooks.WebhookDetail.as_view(), name="webhook"),
     path(f"{_WEBHOOK}attempts/", webhooks.WebhookAttempts.as_view(), name="webhook-attempts"),
+    path(f"{_WEBHOOK}attempts/<str:attempt>/resend/", webhooks.WebhookResend.as_view(), name="webhook-resend"),
     path(f"{_WEBHOOK}test/", webhooks.WebhookTest.as_view(), name="webhook-test"),
     path(f"{_WEBHOOK}replay/", webhooks.WebhookReplay.as_view(), name="webhook-replay"),
     path(f"{_WEBHOOK}rotate-secret/", webhooks.WebhookRotation.as_view(), name="webhook-rotate-secret"),

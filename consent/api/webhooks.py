@@ -55,7 +55,7 @@ class EndpointWithSecret(EndpointOutput):
 
 
 class AttemptOutput(Output):
-    about = "A delivery that was tried, or a test that still waits."
+    about = "A delivery that was tried, or one that was asked for and still waits."
 
     id = serializers.CharField(help_text="Its id.")
     position = serializers.IntegerField(allow_null=True, help_text="The event's position; null for a test.")
@@ -65,7 +65,7 @@ class AttemptOutput(Output):
     error = serializers.CharField(help_text="What went wrong; empty where nothing did.")
     latency_ms = serializers.IntegerField(help_text="How long it took, in milliseconds.")
     answer = serializers.CharField(help_text="How the answer began.")
-    waiting = serializers.BooleanField(help_text="A test that is still to be sent.")
+    waiting = serializers.BooleanField(help_text="A test, or a message sent once more, that is still to be sent.")
 
 
 _KINDS = "The kinds of events it gets; left out or empty: all but the access trail."
@@ -203,6 +203,17 @@ class WebhookTest(WebhookView):
         attempt = webhooks.request_test(endpoint=endpoint, actor=self.actor)
         attempts = request.build_absolute_uri(reverse("api:webhook-attempts", args=[endpoint.pk]))
         return Response(AttemptOutput(attempt).data, status=202, headers={"Location": attempts})
+
+
+class WebhookResend(WebhookView):
+    """As a test is: a worker sends it, and the attempts say what came of it."""
+
+    def post(self, request: Request, webhook: str, attempt: str) -> Response:
+        endpoint = self.endpoint(webhook)
+        self.body(NothingInput)
+        waiting = webhooks.resend(endpoint=endpoint, attempt=attempt, actor=self.actor)
+        attempts = request.build_absolute_uri(reverse("api:webhook-attempts", args=[endpoint.pk]))
+        return Response(AttemptOutput(waiting).data, status=202, headers={"Location": attempts})
 
 
 class WebhookReplay(WebhookView):

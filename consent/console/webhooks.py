@@ -96,6 +96,15 @@ def _test(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None
         messages.success(request, gettext("The test is on its way; its result will appear below."))
 
 
+def _resend(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
+    try:
+        service.resend(endpoint=endpoint, attempt=request.POST.get("attempt", ""), actor=actor)
+    except Refused as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, gettext("The message is on its way again; its result will appear below."))
+
+
 def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
     service.delete_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor)
     messages.success(request, gettext("The webhook is deleted."))
@@ -105,6 +114,7 @@ _VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {
     "pause": _pause,
     "resume": _resume,
     "test": _test,
+    "resend": _resend,
     "delete": _delete,
 }
 # After these the new signing secret is shown, this once.

@@ -1,5 +1,6 @@
 """Endpoints of webhooks: created, changed, paused, sent back to an earlier position, given another secret."""
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from .credentials import readers
 from .errors import Invalid, Refused
 
 _PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
+_ATTEMPT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DETAILS = ("url", "description", "kinds")
 # Looks at the webhook once it is locked, before anything is done; raises what refuses it.
 Check = Callable[[WebhookEndpoint], None]
@@ -229,19 +231,40 @@ def request_test(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookAttempt:
     Raises Forbidden, and Refused while the webhook is suspended or another test of the same organization waits.
     """
     with transaction.atomic():
+        return _wait(_locked(endpoint, actor))
+
+
+def resend(*, endpoint: WebhookEndpoint, attempt: str, actor: Actor) -> WebhookAttempt:
+    """Have the message of an attempt, by its id, sent once more by a worker, out of turn: its id is the same.
+
+    The webhook stays where it stands. Raises Forbidden, NotFound, and Refused for a test, while the webhook is
+    suspended, or something else of the same organization waits.
+    """
+    with transaction.atomic():
         held = _locked(endpoint, actor)
-        _refuse_suspended(held)
-        try:
-            with transaction.atomic():
-                return WebhookAttempt.objects.create(
-                    endpoint=held,
-                    at=ledger.clock(),
-                    delivered=False,
-                    latency_ms=0,
-                    waiting_for=held.organization_id or _PROVIDER,
-                )
-        except IntegrityError:
-            raise Refused("test_waiting", _("A test is waiting already: wait until it has been sent.")) from None
+        known = _ATTEMPT.fullmatch(attempt) and held.attempts.filter(pk=int(attempt)).first()
+        if not known:
+            raise NotFound("attempt")
+        if known.position is None:
+            raise Refused("no_event", _("This was a test, which tells of no event. Send another test."))
+        return _wait(held, known.position)
+
+
+def _wait(held: WebhookEndpoint, position: int | None = None) -> WebhookAttempt:
+    """An attempt that a worker has still to make, one at a time for an organization."""
+    _refuse_suspended(held)
+    try:
+        with transaction.atomic():
+            return WebhookAttempt.objects.create(
+                endpoint=held,
+                position=position,
+                at=ledger.clock(),
+                delivered=False,
+                latency_ms=0,
+                waiting_for=held.organization_id or _PROVIDER,
+            )
+    except IntegrityError:
+        raise Refused("test_waiting", _("A test is waiting already: wait until it has been sent.")) from None
 
 
 def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str, *, after: str = "") -> None:

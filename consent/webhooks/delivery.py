@@ -225,7 +225,7 @@ def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) 
 
 
 def send_next_test(sender: Sender) -> WebhookAttempt | None:
-    """Send the test that has waited longest, if there is one, and keep what came of it like any other attempt."""
+    """Send the test, or the message asked for once more, that has waited longest; it is an attempt like any other."""
     now = ledger.clock()
     waiting = WebhookAttempt.objects.filter(
         Q(leased_until=None) | Q(leased_until__lte=now), waiting_for__isnull=False
@@ -236,7 +236,7 @@ def send_next_test(sender: Sender) -> WebhookAttempt | None:
             break
     else:
         return None
-    answer = _send_test(test, sender)
+    answer = _send_waiting(test, sender)
     for name, value in _outcome(answer).items():
         setattr(test, name, value)
     test.waiting_for = test.leased_until = None
@@ -245,12 +245,23 @@ def send_next_test(sender: Sender) -> WebhookAttempt | None:
     return test
 
 
-def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
+def _send_waiting(test: WebhookAttempt, sender: Sender) -> Answer:
     endpoint = test.endpoint
     person = endpoint.created_by
     suspended = endpoint.paused_because == PausedBecause.SUSPENDED
     if suspended or (person is not None and not credentials.may_answer(person, endpoint)):
         return Answer(None, "not sent: the webhook is suspended", 0, "")
+    if test.position is None:
+        return _send_test(test, sender)
+    viewer, event = _viewer(endpoint), _events_for(endpoint).filter(placed__position=test.position).first()
+    if event is None:
+        return Answer(None, "not sent: the webhook does not get this kind of event any more", 0, "")
+    body = _body(event, actors.labels([event], viewer)[event.pk], viewer)
+    return send(endpoint, sender, body, _message_id(event))
+
+
+def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
+    endpoint = test.endpoint
     message_id = f"test_{test.pk}"
     # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
     position = positions.told([endpoint], _viewer(endpoint))[endpoint.pk]

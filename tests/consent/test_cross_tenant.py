@@ -70,10 +70,11 @@ class Other:
             "product": ["le_chat", "ai_studio"],
             "surface": ["le_chat_console", "ai_studio_console", "le_chat_mobile"],
             "form": ["csv", "jsonl"],
-            "verb": ["pause", "resume", "test", "rotate", "remove"],
+            "verb": ["pause", "resume", "test", "resend", "rotate", "remove"],
             "what": ["rows"],
             "file_id": [some_id(1)],
             "content_type_id": ["1"],
+            "attempt": ["1"],
             "uidb36": ["abc"],
         }
         return {

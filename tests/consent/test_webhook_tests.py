@@ -9,20 +9,25 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
+from standardwebhooks import Webhook
 
-from accounts.access import Forbidden
+from accounts.access import Forbidden, NotFound
 from consent import ledger
 from consent.services import organizations, webhooks
 from consent.services.errors import Refused
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.delivery import LEASE, deliver_next, send_next_test
+from consent.webhooks.secrets import secret_of
 from consent.webhooks.sending import Sender
 from consent.webhooks.workers import Deliverers
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.calling import by_key
 from tests.consent.choosing import actors
-from tests.consent.receiving import Receiver, receiver
+from tests.consent.looking import url
+from tests.consent.operating import url as admin_url
+from tests.consent.receiving import Receiver, receiver, saying
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -116,6 +121,108 @@ def test_test__webhook_deleted_meanwhile__nothing_is_left(cast: Cast, there: Rec
     webhooks.request_test(endpoint=endpoint, actor=cast.provider)
     webhooks.delete_endpoint(endpoint=endpoint, actor=cast.provider, source="admin")
     assert send_next_test(Sender()) is None and there.got == []
+
+
+# --- A message sent once more -----------------------------------------------------------------------------------------
+
+
+def delivered(cast: Cast, there: Receiver, **more: Any) -> tuple[WebhookEndpoint, WebhookAttempt]:
+    """A webhook that has got two events, and the attempt at the first of them."""
+    endpoint = webhooks.create_endpoint(
+        organization=cast.labs, url=there.url, actor=cast.provider, source="admin", **more
+    )
+    for country in ("SE", "NO"):
+        organizations.update_organization(organization=cast.labs, country=country, actor=cast.provider, source="admin")
+    ledger.sequence()
+    assert deliver_next(Sender())
+    endpoint.refresh_from_db()
+    return endpoint, endpoint.attempts.order_by("pk")[0]
+
+
+def test_resend__by_api__the_same_message_out_of_turn_and_the_webhook_stays(cast: Cast, there: Receiver) -> None:
+    endpoint, first = delivered(cast, there)
+    key = by_key("webhooks:write", organization=cast.labs, issued_by=cast.owner)
+    address = f"webhooks/{endpoint.pk}/attempts/{first.pk}/resend/"
+    before = WebhookEndpoint.objects.values().get()
+    answer = key.post(address, {})
+    assert (answer.status_code, answer.json()["waiting"], answer.json()["position"]) == (202, True, first.position)
+    assert answer["Location"].endswith(f"webhooks/{endpoint.pk}/attempts/") and len(there.got) == 2
+    for refused in (key.post(address, {}), key.post(f"webhooks/{endpoint.pk}/test/", {})):
+        assert (refused.status_code, refused.json()["code"]) == (409, "test_waiting")
+    made = send_next_test(Sender())
+    assert made is not None and made.delivered and not made.waiting and send_next_test(Sender()) is None
+    (headers, body), *_others, (again, same) = there.got
+    assert (again["webhook-id"], same) == (headers["webhook-id"], body)
+    Webhook(secret_of(endpoint)).verify(same, again)
+    assert WebhookEndpoint.objects.values().get() == before | {"fence": before["fence"]}
+
+
+def test_resend__failing_webhook__tried_without_touching_its_schedule(cast: Cast, there: Receiver) -> None:
+    endpoint, first = delivered(cast, there)
+    there.behave = saying(500)
+    WebhookEndpoint.objects.update(failures=3, status="paused", paused_because="failing")
+    webhooks.resend(endpoint=endpoint, attempt=str(first.pk), actor=cast.provider)
+    made = send_next_test(Sender())
+    endpoint.refresh_from_db()
+    assert made is not None and (made.status, endpoint.failures, endpoint.next_attempt_at) == (500, 3, None)
+
+
+@pytest.mark.parametrize("change", ["kinds", "suspended"])
+def test_resend__no_longer_for_this_webhook__not_sent_and_said(cast: Cast, there: Receiver, change: str) -> None:
+    endpoint, first = delivered(cast, there)
+    webhooks.resend(endpoint=endpoint, attempt=str(first.pk), actor=cast.provider)
+    if change == "kinds":
+        webhooks.update_endpoint(endpoint=endpoint, kinds=["lock.placed"], actor=cast.provider, source="admin")
+    else:
+        WebhookEndpoint.objects.update(status="paused", paused_because="suspended")
+    made = send_next_test(Sender())
+    assert made is not None and made.error.startswith("not sent") and len(there.got) == 2
+
+
+def test_resend__refusals__named_and_nothing_changed(cast: Cast, there: Receiver) -> None:
+    endpoint, first = delivered(cast, there)
+    other = endpoint_of(cast, cast.labs, there)
+    foreign = by_key("webhooks:write", organization=cast.brage, issued_by=cast.outsider)
+    webhooks.request_test(endpoint=endpoint, actor=cast.provider)
+    test = send_next_test(Sender())
+    assert test is not None
+    auditor, before = actors(cast)["auditor"], database()
+    for which, attempt in (
+        (endpoint, "0"),
+        (endpoint, "x"),
+        (endpoint, "٧"),
+        (endpoint, "9" * 30),
+        (other, str(first.pk)),
+    ):
+        with pytest.raises(NotFound):
+            webhooks.resend(endpoint=which, attempt=attempt, actor=cast.provider)
+    with pytest.raises(Forbidden):
+        webhooks.resend(endpoint=endpoint, attempt=str(first.pk), actor=auditor)
+    with pytest.raises(Refused) as refused:
+        webhooks.resend(endpoint=endpoint, attempt=str(test.pk), actor=cast.provider)
+    assert refused.value.code == "no_event"
+    assert database() == before
+    assert foreign.post(f"webhooks/{endpoint.pk}/attempts/{first.pk}/resend/", {}).status_code == 404
+
+
+@pytest.mark.parametrize("who", ["owner", "operator"])
+def test_resend__by_the_button__sent_again(cast: Cast, there: Receiver, who: str) -> None:
+    endpoint, first = delivered(cast, there)
+    client = Client()
+    client.force_login(cast.owner if who == "owner" else cast.operator)
+    page = url(cast, "webhooks") if who == "owner" else admin_url("consent_webhookendpoint_change", endpoint.pk)
+    action = page if who == "owner" else admin_url("consent_webhookendpoint_verb", endpoint.pk, "resend")
+    assert client.get(page).content.decode().count('value="resend"') == 2
+    sent = {"do": "resend", "webhook": str(endpoint.pk), "attempt": str(first.pk)}
+    assert client.post(action, sent).status_code == 302
+    assert "The message is on its way again" in client.get(page).content.decode()
+    assert client.post(action, sent).status_code == 302  # said on the page: another one waits
+    assert "is waiting already" in client.get(page).content.decode()
+    assert client.post(action, sent | {"attempt": "0"}).status_code == 404
+    assert send_next_test(Sender()) and len(there.got) == 3
+
+
+# --- Threads ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)

@@ -84,6 +84,7 @@ def values(world: World) -> Values:
     key = ApiKey.objects.filter(organization=ours.organization).order_by("pk").first()
     invitation = Invitation.objects.order_by("pk").first()
     chooser = str(ours.chooser.pk)
+    attempt = ours.hooks[0].attempts.order_by("pk").first()
     return {
         "organization": (str(ours.organization.pk),),
         "org": (str(ours.organization.pk),),
@@ -91,6 +92,7 @@ def values(world: World) -> Values:
         "product": ("le_chat",),
         "surface": ("le_chat_console", "le_chat_mobile"),
         "webhook": (str(ours.hooks[0].pk),),
+        "attempt": (str(attempt.pk if attempt else 1),),
         "job": (some_id(1),),
         "form": ("csv", "jsonl"),
         "secret": ("x" * 43,),
