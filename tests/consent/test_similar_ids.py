@@ -1,6 +1,7 @@
 """One spelling, one identity in imports: a file makes no twin of an organization that is here unless it is allowed."""
 
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from accounts.external_ids import folded, normalize
 from accounts.models import Binding, Organization
 from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as imports
+from consent.bulk.imports import similar
 from consent.bulk.imports.fields import ImportPlan
 from tests.commands import choices_of, database, make_operator, make_organizations
 from tests.consent.importing import Import, counts, importer
@@ -130,3 +132,14 @@ def test_folded__any_similar_ids__the_same() -> None:
         assert (folded(one) or one) == (folded(other) or other) and one != other
         assert folded(folded(one) or one) == ""
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+def test_similar__looked_for_row_by_row__by_indexes_and_not_among_all_ids_there_are() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # as if the table were large
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(f"{explain} {similar._KNOWN}", [uuid.uuid4().hex, 0, 1_000])
+        plan = "\n".join(str(line) for line in cursor.fetchall())
+    assert "binding_meanings" in plan and "binding_folded" in plan, plan
+    assert "Seq Scan on accounts_binding" not in plan and "SCAN b" not in plan, plan

@@ -21,13 +21,17 @@ SIMILAR = "similar"
 _PAGE, _MOST = 2_000, 50_000
 _LIKE = "COALESCE(NULLIF({0}.folded, ''), {0}.external_id)"
 _NEW = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = '' AND r.external_id <> ''"
-# Of a known id `folded` is '' where it is the id itself: each way has its own index.
-_KNOWN = "\nUNION ".join(
-    f"""SELECT r.id, r.line, r.external_id, b.value FROM consent_importrow AS r
-JOIN accounts_binding AS b ON b.member_id IS NULL AND b.value <> '' AND b.value <> r.external_id AND {condition}
-WHERE {_NEW}"""
-    for condition in (f"b.value = {_LIKE.format('r')}", f"b.folded = {_LIKE.format('r')} AND b.folded > ''")
-)
+# Of a known id `folded` is '' where it is the id itself. Asked for row by row, each by its index: by a join PostgreSQL
+# would read all ids there are for each chunk.
+_KNOWN = f"""
+SELECT * FROM (SELECT r.id, r.line, r.external_id, COALESCE(
+    CASE WHEN r.folded <> '' THEN (
+        SELECT MIN(b.value) FROM accounts_binding AS b
+        WHERE b.member_id IS NULL AND b.value > '' AND b.value = r.folded) END,
+    (SELECT MIN(b.value) FROM accounts_binding AS b
+     WHERE b.member_id IS NULL AND b.folded > '' AND b.folded = {_LIKE.format("r")} AND b.value <> r.external_id
+        AND b.value > '')) AS known
+    FROM consent_importrow AS r WHERE {_NEW}) AS x WHERE known IS NOT NULL"""
 _IN_FILE = f"""
 SELECT r.id, r.line, r.external_id, f.external_id
 FROM (SELECT r.id, FIRST_VALUE(r.id) OVER (PARTITION BY {_LIKE.format("r")} ORDER BY r.number) AS first_id
@@ -48,9 +52,9 @@ def refuse_in_file(job: BulkJob, plan: ImportPlan) -> None:
     if plan.allow_similar:
         return
     everything = (job_rows.job_id(job), 0, job.matched)
-    _refuse(job, plan, _KNOWN, [*everything, *everything], ProblemKind.BAD)
+    _refuse(job, plan, _KNOWN, everything, ProblemKind.BAD)
     if job.import_rows.filter(outcome="").exclude(folded="").exists():  # else each id is all that looks like it
-        _refuse(job, plan, _IN_FILE, [*everything], ProblemKind.BAD)
+        _refuse(job, plan, _IN_FILE, everything, ProblemKind.BAD)
 
 
 def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
@@ -58,7 +62,7 @@ def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
     if plan.allow_similar:
         return 0
     chunk = (job_rows.job_id(job), job.cursor, last)
-    return _refuse(job, plan, _KNOWN, [*chunk, *chunk], ProblemKind.REFUSED)
+    return _refuse(job, plan, _KNOWN, chunk, ProblemKind.REFUSED)
 
 
 def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any], kind: ProblemKind) -> int:
