@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
+LEAST = 1000  # bytes: what fits into one packet anyway, as most answers do, is not worth the time
 _JSON = ("application/json", "application/problem+json", "application/x-ndjson")
 _TAKEN = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?:,|$)", re.IGNORECASE)
 # A strong tag is one of bytes: those of the packed answer are others. Only here does it have this ending.
@@ -35,7 +36,7 @@ class KeyedGZipMiddleware(GZipMiddleware):
         if response.status_code == 304:
             if "portal.packed" in request.META:
                 response.headers["ETag"] = _packed(tag)
-        elif _takes_gzip(request):
+        elif (response.streaming or len(response.content) >= LEAST) and _takes_gzip(request):
             response = super().process_response(request, response)
             if tag and response.get("Content-Encoding") == "gzip":  # Django has made it weak, which If-Match can't use
                 response.headers["ETag"] = _packed(tag)

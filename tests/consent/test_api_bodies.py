@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.urls import resolve
 
 from tests.consent.calling import Caller, World, assert_problem, state
 from tests.consent.guarded import everything
@@ -147,6 +148,36 @@ def test_write__odd_values__no_fault_of_ours_and_no_word_of_python(row: Row, wor
 
 def odd_text(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+READS = [row for row in ROWS if row.method == "GET" and row.route.startswith("api/v1/") and row.statuses[:3] == "401"]
+ODD_PARAMETERS = (
+    "",
+    "%00",
+    "%ff",
+    "%ED%A0%80",
+    "x" * 3000,
+    "-1",
+    "9" * 30,
+    "null",
+    "[]",
+    "true&{name}=true",
+    "2026-13-45",
+)
+
+
+@pytest.mark.parametrize("row", READS, ids=str)
+def test_read__odd_parameters__400_or_nothing_found_and_no_word_of_python(row: Row, world: World) -> None:
+    path = "/" + fill(row.route, world)
+    view = resolve(path).func.view_class  # type: ignore[attr-defined]
+    caller = world.operator if row.route.startswith("api/v1/api-keys") else world.operator_key
+    caller.client.raise_request_exception = False
+    for name in (*view.query_class().fields, *(view.paginator.parameters if view.paginator else ()), "unknown", "%00"):
+        for odd in ODD_PARAMETERS:
+            answer = caller.get(f"{path}?{name}={odd.format(name=name)}")
+            assert answer.status_code in (200, 400, 404), (name, odd, answer.status_code)
+            for text in texts(answer.json()) if answer.status_code == 400 else ():
+                assert not PYTHON.search(text), (name, odd, text)
 
 
 @pytest.mark.parametrize("text", ["{", "1e999", "-", "[1,]", '{"a" 1}', "9" * 5000, "'x'", "NaN", '{"a":1,"a":2}'])

@@ -7,7 +7,7 @@ import pytest
 from django.http import HttpResponse
 
 from accounts import limits
-from config.compression import KeyedGZipMiddleware
+from config import compression
 from consent.models import PrivacySetting
 from consent.services import locks, webhooks
 from consent.webhook_models import WebhookEndpoint
@@ -174,8 +174,9 @@ def test_no_limit__nothing_is_said_of_one(world: World) -> None:
 
 @pytest.fixture
 def unpadded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else now and then a short answer is not worth packing, by the random bytes that are added."""
-    monkeypatch.setattr(KeyedGZipMiddleware, "max_random_bytes", 0)
+    """However short an answer is; else that is not worth it, with the random bytes that are added."""
+    monkeypatch.setattr(compression, "LEAST", 200)
+    monkeypatch.setattr(compression.KeyedGZipMiddleware, "max_random_bytes", 0)
 
 
 @pytest.mark.usefixtures("unpadded")
@@ -190,17 +191,25 @@ def test_key__that_takes_gzip__gets_json_packed(path: str, world: World) -> None
         assert len(packed.content) < len(plain.content)
 
 
+def test_key__asks_one_question__a_short_answer_is_not_packed(world: World) -> None:
+    question = {"organization": str(world.cast.labs.pk), "product": "ai_studio"}
+    answer = world.operator_key.post("decisions/", question, accept_encoding="gzip")
+    assert answer.status_code == 200 and "Content-Encoding" not in answer
+
+
 def test_key__many_questions__answers_packed_too(world: World) -> None:
     body = {"items": [{"organization": str(world.cast.labs.pk), "product": "le_chat"}] * 50}
     answer = world.operator_key.post("decisions/batch/", body, accept_encoding="gzip")
     assert answer["Content-Encoding"] == "gzip" and gzip.decompress(answer.content).startswith(b'{"decisions"')
 
 
+@pytest.mark.usefixtures("unpadded")
 @pytest.mark.parametrize("header", ["", "identity", "gzip;q=0", "gzip; q=0.0, br", "deflate", "notgzip", "*;q=0"])
 def test_key__that_takes_no_gzip__gets_none(header: str, world: World) -> None:
     assert "Content-Encoding" not in world.operator_key.get("plans/", accept_encoding=header)
 
 
+@pytest.mark.usefixtures("unpadded")
 def test_session__never_packed__whatever_it_takes(world: World) -> None:
     """A foreign page can have these asked for, cookie included; and by a proxy's password, Authorization too."""
     assert "Content-Encoding" not in world.owner.get("plans/", accept_encoding="gzip")

@@ -1,7 +1,9 @@
 """The real server of `make serve`: slow, cut off, too large and ambiguous requests stop nobody and change nothing."""
 
 import contextlib
+import gzip
 import json
+import re
 import signal
 import socket
 import time
@@ -214,6 +216,19 @@ def test_patch__body_never_sent__400_and_never_200(
 def test_body__that_waits_to_be_asked_for__is_read(server: Server) -> None:
     assert (status(expecting(server)), country(server)) == (200, "DK")
     assert streamed(server, b'{"country": null}').status == 200
+
+
+def test_answer__packed_and_then_unchanged__over_the_wire(server: Server) -> None:
+    """As a client does that keeps answers: the second time there is nothing after the head."""
+    asked = ("GET", "/api/v1/events/?limit=5", "Accept-Encoding: gzip")
+    first = server.exchange(server.head(*asked, "Connection: close"))
+    tag = re.search(rb'etag: ("[0-9a-f]{32}-gzip")', first)
+    assert b"content-encoding: gzip" in first and tag
+    assert json.loads(gzip.decompress(body(first)))["results"]
+    again = server.exchange(server.head(*asked, f"If-None-Match: {tag[1].decode()}", "Connection: close"))
+    assert (status(again), body(again)) == (304, b"") and tag[1] in again
+    head = server.exchange(server.head("HEAD", *asked[1:], "Connection: close"))
+    assert (status(head), body(head)) == (200, b"")
 
 
 def test_body__slow_but_whole_in_time__is_answered(server: Server) -> None:
