@@ -27,7 +27,7 @@ def main(count: int) -> None:
     chosen = [dice.choice(ids) for _ in range(count)]
     questions = [{"organization": str(o), "member": str(m), "product": "le_chat"} for o, m in chosen]
     text = issue_key(name="benchmark", scopes=["decisions:read"], actor=Actor.on_machine(), source="command").text
-    items = [lookups.asked_of("postgresql", n, Question(**each)) for n, each in enumerate(questions[:BATCH])]
+    items = [lookups.asked_of(connection.vendor, n, Question(**each)) for n, each in enumerate(questions[:BATCH])]
     parameters = [list(column) for column in zip(*items, strict=True)]
     statement = STATEMENTS[connection.vendor, False, False]
     print(json.dumps({"questions": questions, "key": text, "statement": statement, "parameters": parameters}))

@@ -2,6 +2,8 @@
 
     python -m benchmarks.questions [--rows 10000] [--large 1000000] [--seconds 3] [--pairs 3]
 
+Without a PostgreSQL: single questions on SQLite, with connections that are kept and with one opened for each.
+
 On one core, one worker; the load comes from another. In each round every side is asked in turn: a view that returns a
 constant without middleware (the floor), a view as a tutorial would have it (naive), ours; what counts is the median of
 the rounds' ratios. Batches of 1,000 are measured against the statement alone, by psycopg, and a loop over the ORM.
@@ -43,11 +45,12 @@ class Asked(NamedTuple):
 
 
 def measure(where: Place, rows: int, large: int, seconds: int, pairs: int) -> list[Line]:
-    """The lines of the table. Raises RuntimeError where there is no PostgreSQL, and for a wrong answer."""
-    if where.label != "PostgreSQL":
-        raise RuntimeError("this wants a PostgreSQL: DATABASE_URL=postgresql://…")
+    """The lines of the table. Raises RuntimeError for a wrong answer."""
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if where.label == "SQLite":
+        with databases.existing(where, "questions") as url:
+            return _kept(where, _prepared(url, rows), seconds, pairs)
     lines = []
     with databases.existing(where, "questions") as url:
         asked = _prepared(url, rows)
@@ -99,6 +102,27 @@ def _singles(where: Place, asked: Asked, kind: str, seconds: int, pairs: int) ->
         _ratio(where, f"{kind}: decision / naive view", rounds, "ours", "naive", 10),
         *(_rate(where, f"{kind}: {name}", [each[name] for each in rounds]) for name in ("floor", "ours", "naive")),
         Line(where.label, f"{kind}: memory of the worker", f"{memory:.0f} MiB", "< 150 MiB", memory < 150),
+    ]
+
+
+def _kept(where: Place, asked: Asked, seconds: int, pairs: int) -> list[Line]:
+    """What it is worth to keep connections."""
+    with contextlib.ExitStack() as stack:
+        kept, opened = (stack.enter_context(serving.server(asked.url, *OURS, CONN_MAX_AGE=age)) for age in ("600", "0"))
+        floor = stack.enter_context(serving.server(asked.url, *FLOOR))
+        rounds = []
+        for n in range(pairs):
+            found = {
+                "floor": ask(floor.port, asked.constant, seconds),
+                "kept": ask(kept.port, asked.ones, seconds),
+                "opened": ask(opened.port, asked.ones, seconds),
+            }
+            rounds.append(found)
+            show(f"round {n + 1}: " + ", ".join(f"{name} {each.rate:,.0f}/s" for name, each in found.items()))
+    return [
+        _ratio(where, "decision / one with a connection opened for it", rounds, "kept", "opened", 2),
+        _ratio(where, "decision / floor", rounds, "kept", "floor", 0.2),
+        *(_rate(where, name, [each[name] for each in rounds]) for name in ("floor", "kept", "opened")),
     ]
 
 

@@ -52,13 +52,13 @@ def _command(kind: str, port: int, application: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def server(url: str, application: str, settings: str, kind: str = "granian") -> Iterator[Served]:
-    """Running, until the block ends."""
+def server(url: str, application: str, settings: str, kind: str = "granian", **more: str) -> Iterator[Served]:
+    """Running, until the block ends; `more` are settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     command = _command(kind, port, application)
-    environment = databases.environment(url, DJANGO_SETTINGS_MODULE=settings)
+    environment = databases.environment(url, DJANGO_SETTINGS_MODULE=settings, **more)
     process = subprocess.Popen(command, cwd=databases.ROOT, env=environment)
     try:
         with contextlib.suppress(AttributeError, OSError):  # where the system can do that
