@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 from django.conf import settings
 
 from .bodies import MEMORY, REFUSAL, Body, Full, Receive, Refusal, read_body
+from .timeouts import PROBES
 from .wsgi import application as django
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -43,7 +44,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         if environ.pop("HTTP_TRANSFER_ENCODING", None):
             environ["CONTENT_LENGTH"] = str(body.size)
         environ["wsgi.input"] = body.file
-    answer = await _threads.run(loop, lambda: _respond(environ, body, loop, send))
+    threads = _probe_threads if environ["PATH_INFO"] in PROBES else _threads
+    answer = await threads.run(loop, lambda: _respond(environ, body, loop, send))
     if isinstance(answer, Future):  # a long one, which is being sent already
         await asyncio.wrap_future(answer)
         return
@@ -131,6 +133,8 @@ class _Threads:
 
 
 _threads = _Threads(settings.WEB_THREADS)
+# A monitor is answered however many requests wait for the database, or for their turn.
+_probe_threads = _Threads(1)
 
 
 def _respond(

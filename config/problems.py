@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
+from django.db import InterfaceError, InternalError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import Promise
@@ -94,7 +94,7 @@ def as_problem(exc: Exception) -> Problem | None:
             return Problem(404, "not_found", _("There is nothing here."))
         case PermissionDenied():
             return Problem(403, "forbidden", _("This is not allowed."))
-        case OperationalError() | InterfaceError():
+        case _ if database_failed(exc):
             logger.error("the database failed", exc_info=exc)
             return Problem(503, "unavailable", _("The database did not answer."), headers={"Retry-After": "1"})
         case exceptions.ValidationError():
@@ -105,6 +105,17 @@ def as_problem(exc: Exception) -> Problem | None:
                 exc.status_code, code if isinstance(code, str) else "error", str(exc.detail), headers=_headers(exc)
             )
     return None
+
+
+# PostgreSQL's for a server that takes no writes, and for one that ended a transaction in which nothing happened.
+_UNAVAILABLE = frozenset({"25006", "25P03", "25P04"})
+
+
+def database_failed(exc: BaseException | None) -> bool:
+    """Whether the database is what failed: away, silent, too slow, locked by others or read-only."""
+    if isinstance(exc, InternalError):
+        return getattr(exc.__cause__, "sqlstate", None) in _UNAVAILABLE
+    return isinstance(exc, OperationalError | InterfaceError)
 
 
 def invalid(faults: Sequence[Fault]) -> Problem:
@@ -163,26 +174,38 @@ class ProblemMiddleware:
 
 
 def server_error(_request: HttpRequest) -> HttpResponse:
-    words = {"request_id": request_id.given()}
-    try:  # whatever failed may fail again, and the page's own style sheets may be what is missing
-        return HttpResponseServerError(render_to_string("500.html", words))
-    except Exception:
-        logger.exception("the page for errors can't be shown")
-        text = _("Something went wrong on our side. Nothing was saved.")
-        return HttpResponseServerError(f"{text} {words['request_id']}", content_type="text/plain; charset=utf-8")
+    return _page("500.html", 500, _("Something went wrong on our side. Nothing was saved."))
 
 
 def refused(
-    request: HttpRequest, status: int, code: str, detail: str | Promise, headers: Mapping[str, str] | None = None
+    request: HttpRequest,
+    status: int,
+    code: str,
+    detail: str | Promise,
+    headers: Mapping[str, str] | None = None,
+    *,
+    extensions: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """For a request that was not read: a problem, or a page that says the same."""
+    """For a request that no view has answered: a problem, or a page that says the same."""
     # No middleware has chosen a language; the thread still has that of its last request.
     if _for_program(request):
         with translation.override(None):
-            return Problem(status, code, str(detail), headers=headers).response()
+            return Problem(status, code, str(detail), headers=headers, **(extensions or {})).response()
     with translation.override(translation.get_language_from_request(request)):
-        words = {"detail": detail, "title": HTTPStatus(status).phrase, "request_id": request_id.given()}
-        return HttpResponse(render_to_string("refused.html", words), status=status, headers=headers)
+        page = _page("refused.html", status, str(detail), title=HTTPStatus(status).phrase, detail=detail)
+    for name, value in (headers or {}).items():
+        page.headers[name] = value
+    return page
+
+
+def _page(template: str, status: int, text: str, **words: object) -> HttpResponse:
+    """Where it can't be shown, its text: what failed may fail again, and style sheets may be what is missing."""
+    reference = request_id.given()
+    try:
+        return HttpResponse(render_to_string(template, {**words, "request_id": reference}), status=status)
+    except Exception:
+        logger.exception("the page %s can't be shown", template)
+        return HttpResponse(f"{text} {reference}", status=status, content_type="text/plain; charset=utf-8")
 
 
 @csrf_exempt  # there is nothing to protect, and 404 says what is wrong

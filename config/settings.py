@@ -5,6 +5,7 @@ from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -81,6 +82,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.request_id.RequestIdMiddleware",
     "config.problems.ProblemMiddleware",
+    "config.timeout_middleware.TimeoutMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.refusals.RefusalMiddleware",
     "config.compression.KeyedGZipMiddleware",
@@ -120,9 +122,24 @@ TEMPLATES = [
 ]
 
 
+# How long the database may take, in seconds; 0: as long as it likes. See config/timeouts.py.
+DECISION_SECONDS = max(0.0, env.float("DECISION_SECONDS", default=1))
+PAGE_SECONDS = max(0.0, env.float("PAGE_SECONDS", default=10))
+LOCK_SECONDS = max(0.0, env.float("LOCK_SECONDS", default=5))
+IDLE_TRANSACTION_SECONDS = max(0.0, env.float("IDLE_TRANSACTION_SECONDS", default=30))
+# What stands before PostgreSQL and shares its sessions by transaction: '', or whether that knows prepared statements.
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
+if DATABASE_POOLER not in ("", "transaction", "transaction-unprepared"):
+    raise ImproperlyConfigured(
+        f"DATABASE_POOLER is {DATABASE_POOLER!r}: say transaction, transaction-unprepared or nothing."
+    )
+PREPARED_STATEMENTS = DATABASE_POOLER != "transaction-unprepared"
+
+
 def _database() -> dict[str, Any]:
     """The one database, embedded SQLite unless DATABASE_URL names another."""
     config: dict[str, Any] = dict(env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'portal.sqlite3'}"))
+    config.setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["ENGINE"] = "config.private_sqlite3"
         # IMMEDIATE takes the write lock at BEGIN: a deferred transaction that writes after
@@ -130,15 +147,28 @@ def _database() -> dict[str, Any]:
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # FULL: a confirmed opt-out survives a power cut, which WAL with NORMAL does not promise.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            # FULL: a confirmed opt-out survives a power cut, which WAL with NORMAL does not promise. While connections
+            # are kept the log is not removed; after a large change it is cut to this size, in bytes.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;",
             **config.get("OPTIONS", {}),
         }
-    else:
-        config.setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
-        config["CONN_HEALTH_CHECKS"] = True
+        return config
+    config["ENGINE"] = "config.postgresql"
+    config["CONN_HEALTH_CHECKS"] = True
+    config["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_POOLER) or env.bool(
+        "DISABLE_SERVER_SIDE_CURSORS", default=False
+    )
+    config["OPTIONS"] = {
+        "connect_timeout": max(0, env.int("CONNECT_SECONDS", default=3)),
+        # A machine that is gone without a word; not asked of a connection by a socket of the file system.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # milliseconds
         # Django turns prepared statements off; `accounts.hot` prepares the queries of decisions.
-        config["OPTIONS"] = {"prepare_threshold": 5, **config.get("OPTIONS", {})}
+        "prepare_threshold": 5 if PREPARED_STATEMENTS else None,
+        **config.get("OPTIONS", {}),
+    }
     return config
 
 

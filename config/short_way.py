@@ -1,5 +1,6 @@
 """Questions that come with a key need no session, no page headers and no URL search: half the time of an answer."""
 
+import functools
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
@@ -10,23 +11,32 @@ from django.utils import translation
 QUESTIONS = ("api:decisions", "api:decisions-batch", "authzen-evaluation", "authzen-evaluations")
 
 
+View = Callable[[HttpRequest], HttpResponse]
+
+
+@functools.cache  # asked first by a request: what the URLs import needs all apps
+def _views() -> dict[str, View]:
+    return {path: resolve(path).func for path in map(reverse, QUESTIONS)}
+
+
+def is_question(path: str) -> bool:
+    return path in _views()
+
+
 class ShortWayMiddleware:
     """Goes straight to the view where the answer is the same as by all the middleware below this one.
 
     A browser's session, and a language that is asked for, take the long way.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: View) -> None:
         self.get_response = get_response
-        self.views: dict[str, Callable[[HttpRequest], HttpResponse]] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         headers = request.META
         if "HTTP_AUTHORIZATION" not in headers or "HTTP_ACCEPT_LANGUAGE" in headers:
             return self.get_response(request)
-        if not self.views:  # not earlier: what the URLs import needs all apps
-            self.views = {path: resolve(path).func for path in map(reverse, QUESTIONS)}
-        view = self.views.get(request.path)
+        view = _views().get(request.path)
         if view is None:
             return self.get_response(request)
         request.get_host()  # raises DisallowedHost

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Plan
+from config.timeouts import unlimited
 
 from ..bulk import approval, engine, jobs, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
@@ -174,6 +175,7 @@ class BulkJobAdmin(OperatorAdmin):
             return self._page(request, job, error)
         return redirect("admin:consent_bulkjob_change", undo.pk)
 
+    @unlimited()
     def file_view(self, request: HttpRequest, object_id: str, what: str, form: str) -> HttpResponse | FileResponse:
         """The refused rows, or what is wrong with an import's, as a file; written to disk first, whatever its size."""
         job = self.job(object_id)

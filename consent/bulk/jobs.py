@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import MANAGING_ROLES, Act, Actor, Permission, require
 from accounts.models import Organization, OrganizationKind, Plan
+from config.timeouts import unlimited
 
 from .. import ledger
 from ..import_models import ImportTable
@@ -32,6 +33,7 @@ _NAMED = 5  # unknown organizations
 Wishes = Mapping[uuid.UUID, str] | ListFile | QuerySet[Organization]
 
 
+@unlimited()
 def preview_choice(
     *,
     surface: Surface,
@@ -83,6 +85,7 @@ def _check_choices(chosen: Collection[str], reason: str) -> None:
         raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
 
 
+@unlimited()
 def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that changes a plan's default: an event for everybody subscribed, who stay as they are or go out (R5)."""
     require(actor, Permission.CONSENT_CHOOSE, None)
@@ -105,6 +108,7 @@ def _check_default(plan: Plan, default: str) -> None:
         raise Invalid("default", " ".join(error.messages), "default") from error
 
 
+@unlimited()
 def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that gives external ids to other subjects than they ever meant; nothing is changed yet (R16).
 
@@ -117,6 +121,7 @@ def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source:
         return _preview(job, actor, source, None, wishes)
 
 
+@unlimited()
 def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -> BulkJob:
     """A job that takes back what `job` changed, where nobody has chosen or confirmed since.
 
@@ -200,6 +205,7 @@ def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selec
     wishes.left_out = frozen.left_out
 
 
+@unlimited()  # a million rows are looked at again
 @transaction.atomic
 def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = False) -> BulkJob:
     """Let a previewed job run: queued, or awaiting approval where it loosens.
