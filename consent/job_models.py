@@ -83,6 +83,8 @@ class BulkJob(models.Model):
     changed = models.PositiveIntegerField(_("changed"), default=0)
     unchanged = models.PositiveIntegerField(_("already so"), default=0)
     refused = models.PositiveIntegerField(_("refused"), default=0)
+    # For how long it was worked at, in milliseconds: neither while it was paused nor while nobody ran it.
+    worked_ms = models.PositiveBigIntegerField(default=0)
     # reason → number, as previewed and as it came.
     preview = models.JSONField(_("preview"), default=dict)
     refusals = models.JSONField(_("refused because"), default=dict)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
-from django.core.management.base import BaseCommand, CommandError
 
 from accounts.access import Actor
+from accounts.management.program import ProgramCommand
 from accounts.models import Organization, User
 from consent.models import PrivacySetting
 from consent.services import organizations, plans
@@ -22,7 +22,7 @@ ACTOR = ("--actor", OPERATOR)
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    code: int | str | None
+    code: int
     out: str
     err: str
 
@@ -38,22 +38,17 @@ class Terminal(io.StringIO):
 
 def run(name: str, *argv: str) -> Run:
     """Like `manage.py NAME ARGV…`, in this process and on its connection."""
-    command = load_command_class(get_commands()[name], name)
-    assert isinstance(command, BaseCommand)
-    command._called_from_command_line = True
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    out, err = io.StringIO(), io.StringIO()
+    return Run(run_into(out, err, name, *argv), out.getvalue(), err.getvalue())
+
+
+def run_into(out: io.StringIO, err: io.StringIO, name: str, *argv: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out)
         patch.setattr("sys.stderr", err)
-        try:
-            options = vars(command.create_parser("manage.py", name).parse_args(list(argv)))
-            command.execute(*options.pop("args", ()), **options, stdout=out, stderr=err)
-        except CommandError as error:
-            err.write(f"{type(error).__name__}: {error}\n")
-            code = error.returncode
-        except SystemExit as error:
-            code = error.code
-    return Run(code, out.getvalue(), err.getvalue())
+        command = load_command_class(get_commands()[name], name)
+        assert isinstance(command, ProgramCommand)
+        return command.run(["manage.py", name, *argv])
 
 
 def database() -> dict[str, list[tuple[Any, ...]]]:

@@ -1,59 +1,33 @@
-"""What all commands of the portal share: exit codes, one-line errors, results on stdout and everything else on stderr.
-
-Exit codes: 0 done, 1 failed or refused, 2 the command line is wrong or the change was not confirmed.
-"""
+"""What all commands of the portal share: one-line errors, results on stdout and everything else on stderr."""
 
 import datetime as dt
-import io
-import json
 import os
-import re
 import shutil
 import stat
 import sys
-import textwrap
 import time
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import django.db
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from ..access import Actor, Forbidden, NotFound, Permission, get_organization
 from ..models import Organization, User
+from .program import Failed, Interrupted, Misuse, NotConfirmed, ProgramCommand, as_json, printable
 
-# What a terminal obeys or turns around instead of showing it: control characters, bidirectional overrides.
-_UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-class Failed(CommandError):
-    """Not done, though the command line is right. Exit code 1."""
-
-
-class Misuse(CommandError):
-    """The command line can't be meant so. Exit code 2."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=2)
-
-
-class NotConfirmed(Misuse):
-    """Nobody said yes. Exit code 2."""
-
-
-class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
-    """Examples keep their lines."""
-
-
-def printable(value: object) -> str:
-    """On one line, with everything that a terminal would obey spelled out."""
-    return _escape(str(value)).replace("\n", "\\n")
-
-
-def _escape(text: str) -> str:
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+__all__ = [
+    "Failed",
+    "Misuse",
+    "NotConfirmed",
+    "PortalCommand",
+    "Progress",
+    "counted",
+    "parse_instant",
+    "printable",
+    "table",
+]
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str] = ()) -> str:
@@ -78,24 +52,11 @@ def parse_instant(option: str, text: str) -> dt.datetime:
         raise Misuse(f"{option}: “{printable(text)}” is not an instant like 2027-03-01T12:00:00Z.") from None
 
 
-class PortalCommand(BaseCommand):
-    examples = ""
+class PortalCommand(ProgramCommand):
     # Errors that stand for a refusal; `say` puts them into words.
     refusals: ClassVar[tuple[type[Exception], ...]] = ()
     # What an interrupted run leaves behind.
     done_so_far = "Nothing was changed."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        epilog = f"examples:\n{self.examples.strip(chr(10))}" if self.examples else None
-        parser = super().create_parser(prog_name, subcommand, formatter_class=_HelpFormatter, epilog=epilog, **kwargs)
-        parser.description = textwrap.fill(self.help, 79)
-        return parser
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -104,7 +65,7 @@ class PortalCommand(BaseCommand):
                     value.encode()
             return super().execute(*args, **options)
         except KeyboardInterrupt:
-            raise Failed(f"Stopped. {self.done_so_far}") from None
+            raise Interrupted(f"Stopped. {self.done_so_far}") from None
         except Forbidden as error:
             raise Failed(f"This is not allowed here ({error}). {self.done_so_far}") from error
         except NotFound as error:
@@ -160,12 +121,9 @@ class PortalCommand(BaseCommand):
     def result(self, data: Mapping[str, object], text: str, options: Mapping[str, Any]) -> None:
         """The one thing on stdout: `data` as JSON, or `text`, whichever was asked for."""
         if options["format"] == "json":
-            text = _escape(json.dumps(data, indent=2, ensure_ascii=False))
+            text = as_json(data)
+        self.answered = True
         self.stdout.write(text)
-
-    def note(self, message: str) -> None:
-        """Something for people, on stderr."""
-        self.stderr.write(printable(message), str)
 
     def progress(self, total: int | None, unit: str, start: int = 0, *, tell_end: bool = True) -> "Progress":
         return Progress(self, total, unit, start, tell_end=tell_end)
@@ -181,7 +139,7 @@ class Progress:
         self._tell_end = tell_end
         self._command, self._total, self._unit = command, total, unit
         self._bar: Any = None
-        if command.stderr.isatty():
+        if command.stderr.isatty() and not command.quiet:
             columns = shutil.get_terminal_size().columns
             self._bar = tqdm(total=total, initial=start, unit=f" {unit}", file=sys.stderr, ncols=columns)
         self._done = self._said = start
@@ -191,9 +149,11 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        elif kind is not None and issubclass(kind, BrokenPipeError):
+            return
         elif self._tell_end and self._done != self._said:
             self._say()
 
@@ -209,4 +169,5 @@ class Progress:
         self._said, self._said_at = self._done, time.monotonic()
         of_total = f" of {self._total:,}" if self._total is not None else ""
         more = f", {self._more}" if self._more else ""
-        self._command.note(f"{self._done:,}{of_total} {self._unit}{more}")
+        if not self._command.quiet:
+            self._command.stderr.write(f"{self._done:,}{of_total} {printable(self._unit)}{printable(more)}", str)

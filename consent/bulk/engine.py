@@ -84,17 +84,18 @@ def release(job: BulkJob) -> None:
 
 def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
     """Work a claimed job through until it is done, paused or stopped; a failure is kept on the job and raised."""
-    size = FIRST
+    size, since = FIRST, None
     while job.status == JobStatus.RUNNING:
         begun = time.monotonic()
         try:
-            job = _chunk(job, size)
+            job = _chunk(job, size, since)
         except LostLease:
             raise
         except Exception as error:
             _fail(job, error)
             raise
-        taken = time.monotonic() - begun
+        since = time.monotonic()
+        taken = since - begun
         size = int(min(max(size * TARGET_SECONDS / max(taken, 0.001), SMALLEST, size / 4), LARGEST, size * 4))
         if on_chunk:
             on_chunk(job)
@@ -102,7 +103,9 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
 
 
 @transaction.atomic
-def _chunk(mine: BulkJob, size: int) -> BulkJob:
+def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
+    """`since`: when this runner had done the chunk before, by the monotonic clock; None: it is its first."""
+    since = time.monotonic() if since is None else since
     job = BulkJob.objects.select_for_update(no_key=True).get(pk=mine.pk)
     if job.fence != mine.fence:
         raise LostLease
@@ -112,11 +115,13 @@ def _chunk(mine: BulkJob, size: int) -> BulkJob:
         return job
     last = min(job.cursor + size, job.matched)
     fields = ["leased_until", "cursor", "changed", "unchanged", "refused", "refusals", "first_event", "last_event"]
+    fields.append("worked_ms")
     if last > job.cursor:
         _work(job, last)
         job.cursor = last
     now = ledger.clock()
     job.leased_until = now + LEASE
+    job.worked_ms += max(1, round((time.monotonic() - since) * 1000))
     if job.cursor >= job.matched:
         job.status, job.finished_at, job.leased_until = JobStatus.DONE, now, None
         fields += ["status", "finished_at"]
@@ -258,11 +263,8 @@ class Progress:
     eta: float | None
 
 
-def progress(job: BulkJob, now: dt.datetime | None = None) -> Progress:
-    """Rows done, all rows, rows a second so far, and seconds to go."""
-    if job.started_at is None:
-        return Progress(job.cursor, job.matched, 0, None)
-    seconds = ((job.finished_at or now or ledger.clock()) - job.started_at).total_seconds()
-    rate = job.cursor / seconds if seconds > 0 else 0
+def progress(job: BulkJob) -> Progress:
+    """Rows done, all rows, rows a second while it was worked at, and seconds to go at that rate."""
+    rate = job.cursor / job.worked_ms * 1000 if job.worked_ms else 0
     left = job.matched - job.cursor
     return Progress(job.cursor, job.matched, rate, left / rate if rate and not job.is_over else None)

@@ -162,15 +162,15 @@ class ImportCommand(JobCommand):
             job = self.run_here(job)
         if job.status == JobStatus.DONE:
             for problem in job.problems.filter(kind=ProblemKind.REFUSED)[:_TOLD]:
-                self.note(str(problem))
+                self.note_problem(str(problem))
         return job
 
     def _tell(self, job: BulkJob, options: dict[str, Any]) -> None:
         for problem in job.problems.all()[:_TOLD]:
-            self.note(str(problem))
+            self.note_problem(str(problem))
         more = job.problems.count() - _TOLD
         if more > 0 and not options["problems"]:
-            self.note(f"… and {more:,} more: --problems FILE has all of them.")
+            self.note_problem(f"… and {more:,} more: --problems FILE has all of them.")
         if options["problems"]:
             form = JSON_LINES if options["problems"].endswith(".jsonl") else PLAIN if options["plain"] else CSV
             with new_file(options["problems"]) as out:

@@ -1,7 +1,6 @@
 """What the commands of bulk jobs share: the preview shown, the question asked, the job run here, its standing told."""
 
 import sys
-import time
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,11 +9,11 @@ from django.db import transaction
 from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, jobs, reports
+from consent.bulk import engine, job_json, jobs, reports
 from consent.bulk.reports import numbers
 from consent.job_models import BulkJob, JobStatus
 from consent.ledger import clock
-from consent.management.base import ConsentCommand, spell
+from consent.management.base import ConsentCommand
 from consent.services.errors import Refused
 
 # How a job that isn't to be run comes to be run.
@@ -98,18 +97,20 @@ class JobCommand(ConsentCommand):
 
     def run_here(self, job: BulkJob) -> BulkJob:
         """A claimed job, to its end. Ctrl-C pauses it; killed, it goes on at its mark once its lease is over."""
-        begun, start = time.monotonic(), job.cursor
         self._remember(job)
-        with self.progress(job.matched, "rows", start) as progress:
+        with self.progress(job.matched, "rows", job.cursor) as progress:
 
             def reach(job: BulkJob) -> None:
                 self._remember(job)
-                progress.reach(job.cursor, _speed(job, start, time.monotonic() - begun))
+                progress.reach(job.cursor, _speed(job))
 
             try:
                 job = engine.run(job, on_chunk=reach)
             except KeyboardInterrupt:
                 self._pause(job)
+                raise
+            except BrokenPipeError:  # nobody looks any more: the next runner goes on
+                engine.release(job)
                 raise
             except engine.LostLease:
                 raise Failed(f"Another process has taken the job over: manage.py job show {job.pk}.") from None
@@ -140,14 +141,14 @@ class JobCommand(ConsentCommand):
 
     def show_preview(self, job: BulkJob, options: dict[str, Any]) -> None:
         facts = [*_counts(job, ("would change", "would stay")), ("job", job.pk), ("digest", job.digest)]
-        data, text = what_it_would_do(job)
-        self.result(job_data(job) | {"dry_run": True} | data, table(facts) + text, options)
+        data = _result(job, dry_run=True) | job_json.preview(job)
+        self.result(data, table(facts) + what_it_would_do(job), options)
         if job.loosens:
             self.note("What this loosens waits for a second operator, once it is run.")
 
     def show_result(self, job: BulkJob, options: dict[str, Any]) -> None:
         text = table([*_counts(job, ("changed", "unchanged")), ("job", job.pk), ("status", job.status)])
-        self.result(job_data(job) | {"dry_run": False}, text, options)
+        self.result(_result(job, dry_run=False), text, options)
         self.say_how_on(job)
 
     def say_how_on(self, job: BulkJob) -> None:
@@ -161,34 +162,9 @@ class JobCommand(ConsentCommand):
             self.note(f"A worker runs it; see manage.py job show {job.pk}.")
 
 
-def job_data(job: BulkJob) -> dict[str, object]:
-    """A job's standing, for programs; until it runs, the counts are the preview's."""
-    changed, unchanged, refused = numbers(job)
-    return {
-        "job": str(job.pk),
-        "kind": job.kind,
-        "status": job.status,
-        "surface": job.surface,
-        "plan": job.plan,
-        "choice": job.wanted,
-        "undoes": str(job.undoes_id) if job.undoes_id else None,
-        "reason": job.reason,
-        "loosens": job.loosens,
-        "matched": job.matched,
-        "processed": job.cursor,
-        "changed": changed,
-        "unchanged": unchanged,
-        "refused": refused,
-        "digest": job.digest,
-        "author": job.author.email,
-        "submitter": job.submitter.email if job.submitter else None,
-        "submitted_at": spell(job.submitted_at),
-        "approver": job.approver.email if job.approver else None,
-        "created_at": spell(job.created_at),
-        "started_at": spell(job.started_at),
-        "finished_at": spell(job.finished_at),
-        "error": job.error,
-    }
+def _result(job: BulkJob, *, dry_run: bool) -> dict[str, Any]:
+    """The job as the API tells it, and as `job` its id, as of every command that makes one."""
+    return job_json.described(job) | {"job": str(job.pk), "dry_run": dry_run}
 
 
 def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
@@ -197,8 +173,8 @@ def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
     return [*lines, *((f"refused, {reason}", f"{count:,}") for reason, count in sorted(refused.items()))]
 
 
-def what_it_would_do(job: BulkJob) -> tuple[dict[str, object], str]:
-    """Counted by plan and by now and then, and some rows: for programs, and as tables."""
+def what_it_would_do(job: BulkJob) -> str:
+    """Counted by plan and by now and then, and some rows, as tables."""
     sample = reports.sample(job)
     names = ("plan", "before", "after", "used_before", "used_after", "outcome", "count")
     text = ""
@@ -208,8 +184,7 @@ def what_it_would_do(job: BulkJob) -> tuple[dict[str, object], str]:
     if sample:
         cells = [(row.external_id or row.organization, row.name, row.before, row.after, row.outcome) for row in sample]
         text += f"\n\n{table(cells, ['organization', 'name', 'now', 'then', 'outcome'])}"
-    told = [row._asdict() | {"external_id": row.external_id or None} for row in sample]
-    return {"summary": job.summary, "sample": told}, text
+    return text
 
 
 def _word(value: object) -> object:
@@ -218,10 +193,9 @@ def _word(value: object) -> object:
     return f"{value:,}" if isinstance(value, int) else "" if value is None else value
 
 
-def _speed(job: BulkJob, start: int, seconds: float) -> str:
-    """`12,000 rows a second, 8 s to go`; '' as long as nothing can be said."""
-    rate = (job.cursor - start) / seconds if seconds > 0 else 0
-    if not rate:
+def _speed(job: BulkJob) -> str:
+    """`12,000 a second, 8 s to go`; '' as long as nothing can be said."""
+    progress = engine.progress(job)
+    if not progress.rate:
         return ""
-    left = job.matched - job.cursor
-    return f"{rate:,.0f} a second" + (f", {left / rate:,.0f} s to go" if left else "")
+    return f"{progress.rate:,.0f} a second" + (f", {progress.eta:,.0f} s to go" if progress.eta else "")

@@ -11,7 +11,7 @@ from consent import verification
 from consent.bulk.worker import work_once
 from consent.job_models import BulkJob
 from consent.models import ConsentEvent, PrivacySetting
-from tests.commands import database
+from tests.commands import database, run
 from tests.consent.calling import Caller, assert_problem, by_key, by_session
 from tests.consent.jobbing import IN, OUT, Team
 from tests.keys import issue_key
@@ -141,6 +141,27 @@ def test_verbs__pause_resume_cancel__each_shows_the_job(team: Team, author: Call
         answer = author.post(f"bulk-jobs/{job['id']}/{verb}/", {})
         assert (answer.status_code, answer.json()["status"]) == (200, status)
     assert settings_of() == ["default"] * 2
+
+
+def test_command_and_api__same_job__one_json(team: Team, author: Caller) -> None:
+    halls = team.organizations(3)
+    team.choose(halls[0], IN)
+
+    def told_alike(ident: str) -> dict[str, Any]:
+        shown = run("job", "show", ident, "--format", "json").json
+        assert shown == author.get(f"bulk-jobs/{ident}/").json()
+        return dict(shown)
+
+    job = previewed(author)
+    assert "sample" in told_alike(job["id"])
+    run_it(author, job["digest"])
+    assert told_alike(job["id"])["status"] == "queued"
+    assert work_once()
+    assert told_alike(job["id"])["changed"] == 3
+    undo = author.post(f"bulk-jobs/{job['id']}/undo/", {"reason": "Wrong list"}).json()
+    assert told_alike(undo["id"])["undoes"] == job["id"]
+    listed = run("job", "list", "--format", "json").json["jobs"]
+    assert listed == author.get("bulk-jobs/").json()["results"]
 
 
 def test_rows__all_and_refused__paged(team: Team, author: Caller, second: Caller) -> None:

@@ -314,6 +314,17 @@ def test_progress__waiting_and_done__counts_and_has_no_time_to_go(team: Team) ->
     job = engine.run(engine.claim(job))
     progress = engine.progress(job)
     assert (progress.done, progress.total, progress.eta) == (2, 2, None)
+
+
+def test_progress__paused_for_an_hour__goes_on_at_the_rate_at_which_it_worked(team: Team) -> None:
+    team.organizations(4)
+    job = engine._chunk(engine.claim(team.queued(team.previewed(OUT))), 2)
+    BulkJob.objects.filter(pk=job.pk).update(started_at=job.created_at - dt.timedelta(hours=1), worked_ms=100)
+    job.refresh_from_db()
+    assert engine.progress(job) == engine.Progress(2, 4, 20, 0.1)
+    jobs.pause(job=job, actor=team.actor)
+    job.refresh_from_db()
+    assert engine.progress(job) == engine.Progress(2, 4, 20, 0.1)
     assert Actor.from_user(job.author, confirmed=True).is_operator
 
 

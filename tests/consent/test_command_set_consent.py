@@ -76,13 +76,9 @@ def test_set_consent__all__every_organization_closed_and_unsubscribed_too(
     organizations.close_organization(organization=five[1], actor=operator, source="admin", reason="Cancelled.")
     result = set_consent(*OUT, "--all", "--yes", "--format", "json")
     assert result.code == 0
-    assert result.json | {"job": "", "digest": "", "created_at": "", "started_at": "", "finished_at": ""} == {
-        "surface": "le_chat_console", "choice": "opted_out", "changed": 5, "unchanged": 0, "dry_run": False,
-        "job": "", "kind": "choice", "status": "done", "plan": "", "undoes": None, "reason": "", "loosens": False,
-        "matched": 5, "processed": 5, "refused": {}, "digest": "", "author": "odin@provider.example",
-        "submitter": "odin@provider.example", "submitted_at": result.json["submitted_at"], "approver": None,
-        "created_at": "", "started_at": "", "finished_at": "", "error": "",
-    }  # fmt: skip
+    found = result.json
+    assert (found["job"], found["dry_run"], found["status"]) == (found["id"], False, "done")
+    assert (found["matched"], found["processed"], found["changed"], found["unchanged"]) == (5, 5, 5, 0)
     assert choices_of("le_chat") == dict.fromkeys("abcde", "opted_out")
 
 
@@ -308,7 +304,7 @@ def test_set_consent__interrupted__says_what_is_done_and_pauses(
     with monkeypatch.context() as patch:
         patch.setattr(engine, "_work", stop_at_the_second)
         result = set_consent(*OUT, "--all", "--yes")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (130, "")
     job = BulkJob.objects.get()
     assert f"Stopped. 2 of 5 rows are done and stay so. The job is paused: manage.py job resume {job.pk}" in result.err
     assert list(choices_of("le_chat").values()).count("opted_out") == 2
@@ -411,7 +407,7 @@ def test_set_consent__file_with_choices__each_its_own_once_approved(five: list[O
     argv = ("--surface", "le_chat_console", "--from-file", str(path), "--reason", "Letters of May", "--yes")
     result = set_consent(*argv, "--format", "json")
     assert (result.code, result.json["status"], result.json["loosens"]) == (0, "awaiting_approval", True)
-    assert result.json["refused"] == {"no_subscription": 1}
+    assert result.json["refused_because"] == {"no_subscription": 1}
     assert f"manage.py job approve {result.json['job']}" in result.err
     assert choices_of("le_chat")["a"] == "default"
     assert run("job", "approve", result.json["job"], "--actor", second.email).code == 0

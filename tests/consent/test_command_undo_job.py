@@ -65,7 +65,7 @@ def test_undo_job__somebody_confirmed_since__left_as_it_is(done: BulkJob) -> Non
         source="admin", reason="they asked",
     )  # fmt: skip
     result = run("undo_job", str(done.pk), *ACTOR, "--yes", "--format", "json")
-    assert (result.json["changed"], result.json["refused"]) == (2, {"changed_since": 1})
+    assert (result.json["changed"], result.json["refused_because"]) == (2, {"changed_since": 1})
     assert sorted(choices_of("le_chat").values()) == ["default", "default", "opted_in"]
 
 

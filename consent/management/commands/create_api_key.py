@@ -13,7 +13,7 @@ from accounts.models import ApiKey
 from ...models import Source
 from ...services.credentials import issue_key
 from ...services.errors import Invalid
-from ..base import ConsentCommand
+from ..base import ConsentCommand, spell
 
 _NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
 
@@ -42,6 +42,7 @@ class Command(ConsentCommand):
             "--actor", metavar="EMAIL", help="the operator in whose name it starts bulk jobs; without one it can't"
         )
         parser.add_argument("--expires", metavar="DATE", help="a day (its first moment in UTC) or an RFC 3339 instant")
+        self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         name = _clean_name(options["name"])
@@ -62,7 +63,9 @@ class Command(ConsentCommand):
         except Invalid as error:
             raise Misuse(str(error)) from error
         key = issued.key
-        self.stdout.write(issued.text or "")
+        data = {"id": str(key.pk), "key": issued.text, "prefix": key.prefix, "name": key.name, "scopes": key.scopes}
+        data |= {"organization": str(organization.pk) if organization else None, "expires_at": spell(expires_at)}
+        self.result(data, issued.text or "", options)
         reach = f"for {organization}" if organization else "for all organizations"
         until = f"until {expires_at.isoformat()}" if expires_at else "until it is revoked"
         self.note(

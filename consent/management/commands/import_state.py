@@ -38,11 +38,11 @@ class Command(ConsentCommand):
             moved = self._load(file, without_keys=options["without_keys"])
         except transfer.NotVerified as error:
             for problem in error.problems:
-                self.note(problem)
+                self.note_problem(problem)
             raise Failed(f"{options['file']} is not whole: {printable(error)}. {self.done_so_far}") from error
         except transfer.KeysMissing as error:
             for problem in error.problems:
-                self.note(problem)
+                self.note_problem(problem)
             hint = "Set the keys of the old installation; if they are lost, give --without-keys."
             raise Failed(
                 f"Secrets of {options['file']} need keys that are not here. {hint} Nothing was changed."

@@ -1,6 +1,7 @@
 """Look at bulk jobs, and say what is to become of them."""
 
 import json
+from argparse import SUPPRESS
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,11 @@ from django.core.management.base import CommandParser
 
 from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
-from consent.bulk import engine, jobs
+from consent.bulk import job_json, jobs
 from consent.bulk.exports import CSV, PLAIN
 from consent.bulk.reports import listed_rows, write_rows
 from consent.job_models import BulkJob, JobStatus
-from consent.management.jobs import JobCommand, job_data, what_it_would_do
+from consent.management.jobs import JobCommand, what_it_would_do
 from consent.models import Source
 from consent.services.errors import Refused
 from consent.services.exports import Export, note_export
@@ -23,10 +24,6 @@ _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
     "resume": ("go on with a paused or failed one, at its mark", jobs.resume),
     "cancel": ("end it after the chunk at hand; what is done stays", jobs.cancel),
 }
-
-
-# Until it runs, what a job would do is shown: to who wrote it, and to who is asked to approve it.
-_SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 
 
 class Command(JobCommand):
@@ -42,7 +39,7 @@ class Command(JobCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        listing = verbs.add_parser("list", help="the latest jobs")
+        listing = self._add_parser(verbs, "list", "the latest jobs")
         listing.add_argument("--status", choices=JobStatus.values)
         listing.add_argument("--limit", type=int, default=20, help="so many at most (20)")
         self.add_format(listing)
@@ -50,16 +47,21 @@ class Command(JobCommand):
             self._add_verb(verbs, name, words)
         for name, (words, _act) in _VERBS.items():
             self.add_actor(self._add_verb(verbs, name, words))
-        listed = verbs.add_parser("rows", help="its rows, in order; the result is made for --from-file")
+        listed = self._add_parser(verbs, "rows", "its rows, in order; the result is made for --from-file")
         listed.add_argument("id", metavar="ID")
         listed.add_argument("--refused", action="store_true", help="only those that were refused")
         listed.add_argument("--format", choices=["csv", "json"], default="csv")
         self.add_plain(listed)
 
     def _add_verb(self, verbs: Any, name: str, words: str) -> CommandParser:
-        parser: CommandParser = verbs.add_parser(name, help=words)
+        parser = self._add_parser(verbs, name, words)
         parser.add_argument("id", metavar="ID")
         self.add_format(parser)
+        return parser
+
+    def _add_parser(self, verbs: Any, name: str, words: str) -> CommandParser:
+        parser: CommandParser = verbs.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        self.add_quiet(parser, default=SUPPRESS)  # or it would undo what was said before the verb
         return parser
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -91,29 +93,32 @@ class Command(JobCommand):
         found = BulkJob.objects.select_related("author", "submitter", "approver").order_by("-pk")
         if options["status"]:
             found = found.filter(status=options["status"])
-        listed = [job_data(job) for job in found[: max(options["limit"], 0)]]
-        names = ("job", "kind", "status", "choice", "matched", "processed", "author", "created_at")
-        rows = [[data["surface"] or data["plan"], *(data[name] for name in names)] for data in listed]
-        cells = [[row[1], row[2], row[3], row[0], *row[4:]] for row in rows]
+        listed = [job_json.described(job) for job in found[: max(options["limit"], 0)]]
+        cells = [
+            [
+                data["id"], data["kind"], data["status"], data["surface"] or data["plan"], data["choice"],
+                data["matched"], data["processed"], data["author"]["label"], data["created_at"],
+            ]
+            for data in listed
+        ]  # fmt: skip
         header = ["job", "kind", "status", "on", "to be", "rows", "done", "author", "created"]
         self.result({"jobs": listed}, table(cells, header) if cells else "There are no jobs.", options)
 
     def _show(self, job: BulkJob, options: dict[str, Any]) -> None:
         job = self.job(str(job.pk))
-        progress = engine.progress(job)
-        data = job_data(job) | {"rate": round(progress.rate, 1), "eta_seconds": progress.eta}
-        shown, text = what_it_would_do(job) if job.status in _SEEN_FIRST else ({}, "")
-        refused = job_data(job)["refused"]
-        words = {name.replace("_", " "): value for name, value in data.items() if name != "refused"}
-        lines = [(name, _spell(value)) for name, value in words.items() if value not in ("", None)]
-        reasons = sorted(refused.items()) if isinstance(refused, dict) else []
-        facts = table([*lines, *((f"refused, {reason}", f"{n:,}") for reason, n in reasons)])
-        self.result(data | shown, facts + text, options)
+        data = job_json.described_with_preview(job)
+        text = what_it_would_do(job) if "sample" in data else ""
+        left_out = ("select", "refused_because", "summary", "sample")
+        lines = [(name.replace("_", " "), _spell(value)) for name, value in data.items() if name not in left_out]
+        reasons = [(f"refused, {reason}", f"{n:,}") for reason, n in sorted(data["refused_because"].items())]
+        facts = table([*((name, value) for name, value in lines if value not in ("", None)), *reasons])
+        self.result(data, facts + text, options)
 
     def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
         if job.cursor < job.matched:
             self.note(f"{job.cursor:,} of {job.matched:,} rows are done; refusals are known of those alone.")
         note_export(Export.JOB_ROWS, organization=None, actor=Actor.system(), source=Source.COMMAND, target=job.pk)
+        self.answered = True
         if options["format"] == "csv":
             form = CSV if self.for_spreadsheets(options) else PLAIN
             write_rows(job, self.stdout, form, refused=options["refused"])
@@ -126,6 +131,8 @@ class Command(JobCommand):
 
 
 def _spell(value: object) -> object:
+    if isinstance(value, dict):
+        return value["label"]
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else value

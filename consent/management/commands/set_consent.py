@@ -181,7 +181,7 @@ class Command(JobCommand):
 
     def _refusal(self, error: BadList) -> Failed:
         for problem in error.problems:
-            self.note(problem)
+            self.note_problem(problem)
         self._name_unknown(error.unknown)
         counts = [(error.bad, "bad row"), (error.missing, "unknown organization")]
         what = " and ".join(counted(count, word) for count, word in counts if count)
@@ -189,7 +189,7 @@ class Command(JobCommand):
 
     def _name_unknown(self, unknown: list[str]) -> None:
         for ident in unknown[:NAMED]:
-            self.note(f"There is no organization “{ident}”.")
+            self.note_problem(f"There is no organization “{ident}”.")
 
     # --- One organization: no job, no second operator ---
 
