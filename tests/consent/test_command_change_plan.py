@@ -136,3 +136,28 @@ def test_change_plan__actor_no_operator__exits_2_and_nothing_changed(operator: A
     assert (result.code, result.out) == (2, "")
     assert "no active operator “ada@kvasir.example”" in result.err
     assert database() == before
+
+
+@pytest.mark.parametrize(
+    ("plan", "choice", "target"),
+    [
+        ("le_chat_pro", "opted_in", ["--plan", "le_chat_teams"]),
+        ("le_chat_teams", None, ["--plan", "le_chat_pro"]),
+        ("le_chat_pro", "opted_out", ["--plan", "le_chat_free"]),
+        ("le_chat_free", None, ["--end", "le_chat"]),
+        ("le_chat_free", None, ["--plan", "le_chat_free"]),
+    ],
+)
+def test_change_plan__dry_run__says_what_the_change_then_says_and_changes_nothing(
+    operator: Actor, plan: str, choice: str | None, target: list[str]
+) -> None:
+    [organization] = make_organizations(operator, plan, "a")
+    if choice:
+        _choose(organization, choice, operator)
+    before = database()
+    tried = change(*target, "--dry-run", "--format", "json")
+    assert (tried.code, tried.json["dry_run"], database()) == (0, True, before)
+    assert "nothing was changed" in change(*target, "--dry-run").out
+    made = change(*target, "--format", "json").json
+    made["after"]["since"] = tried.json["after"]["since"]  # of its own moment
+    assert tried.json | {"dry_run": False} == made

@@ -18,6 +18,7 @@ from consent.services import plans
 class Command(ConsentCommand):
     help = "Subscribe an organization to a plan, move it to another one, or end its subscription for a product."
     examples = """
+  manage.py change_plan external:acme --plan le_chat_teams --actor operator@demo.example --dry-run
   manage.py change_plan external:acme --plan le_chat_teams --actor operator@demo.example
   manage.py change_plan external:acme --end le_chat --reason "Contract ended" --actor operator@demo.example
 """
@@ -28,6 +29,7 @@ class Command(ConsentCommand):
         what.add_argument("--plan", metavar="KEY", help="the plan to start or to move to")
         what.add_argument("--end", metavar="PRODUCT", choices=Product.values, help="end the subscription for a product")
         parser.add_argument("--reason", default="", help="kept in the ledger")
+        parser.add_argument("--dry-run", action="store_true", help="say what becomes of the choice, and change nothing")
         self.add_actor(parser)
         self.add_format(parser)
 
@@ -43,6 +45,8 @@ class Command(ConsentCommand):
                 setting = plans.subscribe(organization=organization, plan=plan, **origin)
             else:
                 setting = plans.end_subscription(organization=organization, product=product, **origin)
+            if options["dry_run"]:  # what the service made of it is what is shown, and none of it stays
+                transaction.set_rollback(True)
         self._print(organization, product, before, setting.state, options)
 
     def _print(
@@ -55,7 +59,12 @@ class Command(ConsentCommand):
             for name, value in later.items()
         ]
         text = f"{table([('organization', organization.name), ('product', product)])}\n\n{table(rows)}\n\n{note}"
-        data = {"organization": str(organization.pk), "product": product, "changed": before != after, "note": note}
+        if options["dry_run"]:
+            text += "\nThat is what would be: nothing was changed."
+        data = {
+            "organization": str(organization.pk), "product": product, "changed": before != after, "note": note,
+            "dry_run": options["dry_run"],
+        }  # fmt: skip
         self.result({**data, "before": earlier, "after": later}, text, options)
 
 
