@@ -177,6 +177,14 @@ interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## l
 	@cd .node-interop && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# What a shell reads to complete our commands: names, verbs, options and their values.
+.PHONY: completion
+completion: $(VENV)/installed-dev ## make shell completion for manage.py, for bash and zsh
+	@$(CLEAN_ENV) $(PY) scripts/completion.py bash > $(VENV)/completion.bash
+	@$(CLEAN_ENV) $(PY) scripts/completion.py zsh > $(VENV)/_manage.py
+	@echo 'bash: source $(CURDIR)/$(VENV)/completion.bash'
+	@echo 'zsh:  fpath=($(CURDIR)/$(VENV) $$fpath); autoload -Uz compinit; compinit'
+
 # --- Measure ------------------------------------------------------------------------------------------------------
 
 # Rows of each measurement; a million takes half an hour.
