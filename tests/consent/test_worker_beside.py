@@ -24,6 +24,7 @@ from consent.webhook_models import WebhookEndpoint
 from tests.cast import Cast, make
 from tests.commands import ACTOR, choices_of, make_operator, make_organizations, run
 from tests.consent import mailing, receiving
+from tests.consent.guarded import rows, sql
 from tests.consent.mailing import mail_server
 from tests.consent.receiving import receiver
 from tests.consent.test_bulk_kill import database_url
@@ -93,12 +94,23 @@ def full_pipe(stack: ExitStack) -> tuple[dict[str, Any], Callable[[], Any]]:
     return {"mail": "consolemail://", "stdout": writes}, OutgoingMessage.objects.filter(attempts=1).exists
 
 
+def somebody_elses_lock(stack: ExitStack) -> tuple[dict[str, Any], Callable[[], Any]]:
+    """On the order of events, which the main thread waits for; SQLite's one lock is among BLOCKED."""
+    happen(make(), "Kvasir A")
+    sql("SELECT pg_advisory_lock(%s)", [ledger._SEQUENCER_LOCK])
+    stack.callback(sql, "SELECT pg_advisory_unlock(%s)", [ledger._SEQUENCER_LOCK])
+    # One for the main thread; of the service, one for each thread that delivers, beside it.
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return {}, lambda: rows(waiting)[0][0] >= 1
+
+
 STATES: dict[str, Callable[[ExitStack], tuple[dict[str, Any], Callable[[], Any]]]] = {
     "idle": idle,
     "silent mail server": slow_mail(mailing.silent),
     "dripping mail server": slow_mail(mailing.dripping),
     "silent receiver": silent_receiver,
     "full pipe": full_pipe,
+    "somebody else's lock": somebody_elses_lock,
 }
 
 
@@ -108,6 +120,8 @@ STATES: dict[str, Callable[[ExitStack], tuple[dict[str, Any], Callable[[], Any]]
 def test_worker__told_to_end__ends_whatever_it_waits_for(settings: Any, state: str, argv: tuple[str, ...]) -> None:
     if (state, argv) == ("idle", ("--once",)):
         return  # it is over by itself
+    if state == "somebody else's lock" and connection.vendor != "postgresql":
+        return
     settings.DEBUG, settings.WEBHOOK_ALLOWED_NETWORKS = True, ["127.0.0.0/8", "::1/128"]
     with ExitStack() as stack:
         more, reached = STATES[state](stack)
