@@ -233,16 +233,11 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
 
 def test_jitter__other_draws_in_between__the_same_for_the_same_failure_and_different_for_others() -> None:
     endpoint, other = WebhookEndpoint(), WebhookEndpoint()
-    failed = sending.Answer(500, "", 1, "")
-    with time_machine.travel(dt.datetime(2026, 11, 2, tzinfo=dt.UTC), tick=False):
-        first = delivery._after_failure(endpoint, "evt_1", failed)
-        random.random()  # noqa: S311  as another thread may
-        assert delivery._after_failure(endpoint, "evt_1", failed) == first
-        for another in (
-            delivery._after_failure(endpoint, "evt_2", failed),
-            delivery._after_failure(other, "evt_1", failed),
-        ):
-            assert another["next_attempt_at"] != first["next_attempt_at"]
+    first = delivery._jitter(endpoint, "evt_1", 1)
+    random.random()  # noqa: S311  as another thread may
+    assert delivery._jitter(endpoint, "evt_1", 1) == first
+    others = [(endpoint, "evt_2", 1), (other, "evt_1", 1), (endpoint, "evt_1", 2)]
+    assert len({first, *(delivery._jitter(*each) for each in others)}) == 4
 
 
 def test_receiver__gone__paused_at_once(cast: Cast, there: Receiver) -> None:
@@ -271,12 +266,13 @@ DAY = 24 * 3600
     ],
 )  # fmt: skip
 def test_receiver__says_when_to_come_back__not_tried_before_nor_later_than_a_day(
-    cast: Cast, there: Receiver, header: str, waits: int
+    cast: Cast, there: Receiver, monkeypatch: pytest.MonkeyPatch, header: str, waits: int
 ) -> None:
     endpoint = endpoint_for(cast, there)
     there.behave = receiving.saying(503, Retry_After=header)
     happen(cast)
-    with time_machine.travel(NOW, tick=False):
+    with monkeypatch.context() as patch, time_machine.travel(NOW, tick=False):
+        patch.setattr(ledger, "_database_now", lambda: NOW)  # a receiver's dates are the machine's
         deliver(rounds=1)
     endpoint.refresh_from_db()
     assert waits <= (endpoint.next_attempt_at - NOW).total_seconds() <= waits * (1 + delivery.JITTER)
