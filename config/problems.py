@@ -192,7 +192,7 @@ def refused(
         with translation.override(None):
             return Problem(status, code, str(detail), headers=headers, **(extensions or {})).response()
     with translation.override(translation.get_language_from_request(request)):
-        page = _page("refused.html", status, str(detail), title=HTTPStatus(status).phrase, detail=detail)
+        page = _page("refused.html", status, str(detail), detail=detail)
     for name, value in (headers or {}).items():
         page.headers[name] = value
     return page
