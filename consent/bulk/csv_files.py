@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.utils import translation
 
 from accounts.characters import is_unseen
 from config import strict_json
@@ -328,7 +329,8 @@ class JsonLinesFile(TableFile):
                 lines.next_row()
                 if text := line.strip(" \t\r\n\ufeff"):
                     try:
-                        found = strict_json.loads(text, number=_number)
+                        with translation.override("en"):  # as all else that is said of rows, whoever looks
+                            found = strict_json.loads(text, number=_number)
                     except ValueError as error:
                         yield row, None, f"is no JSON: {error}"
                     else:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from config import strict_json
+from consent.bulk.csv_files import open_table
 from consent.models import ConsentEvent
 from tests.commands import make_operator, make_organizations
 from tests.consent.calling import World, assert_problem, make_world, state
@@ -59,6 +61,14 @@ def test_question__with_a_name_twice__400_and_no_answer(face: str) -> None:
     assert answer.status_code == 400, answer.content
     assert "twice" in answer.content.decode()
     assert state() == before
+
+
+def test_rows_of_a_file__looked_at_in_french__faults_are_in_one_language(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a"}\n{"id": "b"\n', encoding="utf-8")
+    with translation.override("fr"):
+        problems = [record.problem for record in open_table(str(path))]
+        assert problems == ["", "is no JSON: it ends too early"] and translation.get_language() == "fr"
 
 
 def test_import__row_with_a_name_twice__is_a_bad_row(tmp_path: Path) -> None:
