@@ -188,8 +188,8 @@ def sequence() -> int:
     """
     total = 0
     # Not until none is left: others may write as fast as this places.
-    last = PendingEvent.objects.order_by("-event_id").values_list("event_id", flat=True).first() or 0
-    while PendingEvent.objects.filter(event_id__lte=last).exists():
+    last = PendingEvent.objects.order_by("-event_id").values_list("event_id", flat=True).first()
+    while last is not None and PendingEvent.objects.filter(event_id__lte=last).exists():
         with transaction.atomic(), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])
