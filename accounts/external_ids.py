@@ -30,7 +30,9 @@ _QUOTES = {
     "›": "‹",
 }
 _SPACE = " \t\r\n\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-_NO_QUOTES = dict.fromkeys(map(ord, {*_QUOTES, *"".join(_QUOTES.values()), *"´ʹʻʼʽˈ′‛"}))
+# Word processors write these for a hyphen.
+_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_UNLIKE = _HYPHENS | dict.fromkeys(map(ord, {*_QUOTES, *"".join(_QUOTES.values()), *"´ʹʻʼʽˈ′‛"}))
 # Small letters, digits and signs but quotes: nothing to fold.
 _FOLDED = re.compile(r"[a-z1-9!#-&(-/:-@\[-_{-~](?:[a-z0-9 !#-&(-/:-@\[-_{-~])*")
 # What nearly every id is made of: it is its own normal form.
@@ -64,11 +66,13 @@ def asked(text: str) -> str | None:
 def folded(value: str) -> str:
     """The id without what people and programs change by mistake; '' where that is the id itself.
 
-    Two ids are similar that come to the same without case, width, quotation marks, apostrophes and leading zeros.
+    Two ids are similar that come to the same without case, width, kinds of hyphens, quotation marks, apostrophes and
+    leading zeros.
     """
     text = value
     if not _FOLDED.fullmatch(value):
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold()).translate(_NO_QUOTES)
+        text = value.translate(_UNLIKE)  # before: of an acute accent NFKC makes a space and a mark
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_UNLIKE)
         text = (text.lstrip("0") or text[-1:] or value)[:LENGTH]
     return "" if text == value else text
 

@@ -27,6 +27,7 @@ from .errors import Invalid, Refused
 
 FIELD = "external_id"
 TAKEN = "exists"  # the code of a refusal
+_OTHERWISE = (".", "..")  # clients resolve them: withdrawing such a member's id would remove the member
 
 
 class Subject(NamedTuple):
@@ -64,6 +65,9 @@ def clean_external_id(external_id: str | None) -> str | None:
     layers.clean_text(text, FIELD, length=external_ids.LENGTH)
     if "/" in text:
         raise Invalid("invalid", _("An external id can't have a slash: it stands in the addresses of the API."), FIELD)
+    if text in _OTHERWISE or text.lower().startswith("external:"):
+        told = _("An external id can't begin with “external:”, nor be . or .. alone: in an address that means another.")
+        raise Invalid("invalid", told, FIELD)
     return text
 
 

@@ -263,7 +263,7 @@ def test_verify__bindings_changed_behind_its_back__named(cast: Cast) -> None:
     assert any("no event" in each or "withdraws" in each for each in verification.verify().problems)
 
 
-def test_invalid__slash_or_too_long__refused(cast: Cast) -> None:
-    for text in ("a/b", "x" * 201):
+def test_invalid__slash_or_too_long_or_another_in_an_address__refused(cast: Cast) -> None:
+    for text in ("a/b", "x" * 201, ".", "..", " '..' ", "external:acct-1", "External: acct-1"):
         with pytest.raises(Invalid):
             make(cast, text)

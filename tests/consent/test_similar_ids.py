@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 SIMILAR = [
     ("kv-100", "KV-100"), ("kv-100", "\uff2b\uff36-100"), ("KV-100", "kv-100"), ("0007", "7"), ("7", "007"),
     ("o'brien", "O\u2019Brien"), ("kv-100", '"kv-100'), ("kv-100", "\u2018kv-100"), ("stra\u00dfe", "STRASSE"),
-    ("0", "000"),
+    ("0", "000"), ("o'brien", "O\u00b4Brien"), ("kv-100", "kv\u2011100"), ("kv\u2013100", "KV-100"),
 ]  # fmt: skip
 APART = [("kv-100", "kv-1000"), ("kv-100", "kv 100"), ("caf\u00e9", "cafe"), ("a1", "a01"), ("7", "70"), ("-7", "+7")]
 SAME = ["caf\u00e9-1", "cafe\u0301-1", ' "caf\u00e9-1"', "\u201ccafe\u0301-1\u201d", "\u00a0caf\u00e9-1\u3000"]
@@ -55,6 +55,17 @@ def test_import__id_like_a_known_one__bad_row_naming_both_and_nobody_is_made(
     allowed = load(lines(spelled), *OUT, "--allow-similar")
     assert counts(allowed) == {"created": 1}
     assert choices_of("le_chat") == {known: "default", spelled: "opted_out"}
+
+
+@pytest.mark.parametrize("spelled", ["external:kv-100", '"External: kv-100"', ".."])
+def test_import__id_that_means_another_in_an_address__bad_row_and_nobody_is_made(
+    load: Import, operator: Actor, spelled: str
+) -> None:
+    make_organizations(operator, "le_chat_free", "kv-100")
+    before = database()
+    result = load(lines(spelled), *OUT, "--allow-similar")
+    assert (result.code, result.json["bad"], result.json["created"]) == (1, 1, 0) and database() == before
+    assert "“external:”" in result.json["bad_rows"][0]
 
 
 @pytest.mark.parametrize(("known", "spelled"), APART, ids=ascii)

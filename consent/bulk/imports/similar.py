@@ -84,8 +84,8 @@ def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any],
 
 def _problem(twin: _Twin, plan: ImportPlan, kind: ProblemKind) -> Problem:
     remedy = (
-        f"“{shown(twin.external_id)}” differs from “{shown(twin.known)}” by case, width, quotes, apostrophes or"
-        " leading zeros alone. If it is the same, write it as it is there; if they are two, allow similar ids"
+        f"“{shown(twin.external_id)}” differs from “{shown(twin.known)}” by case, width, hyphens, quotes, apostrophes"
+        " or leading zeros alone. If it is the same, write it as it is there; if they are two, allow similar ids"
         " (--allow-similar)."
     )
     return Problem(twin.line, plan.columns["external_id"], shown(twin.external_id), remedy[:500], kind.value)
