@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
 from consent.bulk.imports.judging import BAD, PAST
+from consent.bulk.imports.parsing import shown
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import DUPLICATE
 from consent.import_models import ImportTable, ProblemKind
@@ -29,6 +30,7 @@ from consent.services.errors import Invalid
 
 _TOLD = 100  # problems on stderr
 _LISTED = 1_000  # and in the JSON; --problems has all
+_NAMED = 20  # columns that are not read
 
 
 class ImportCommand(JobCommand):
@@ -111,6 +113,7 @@ class ImportCommand(JobCommand):
         if file.encoding.doubtful:
             what = "is not UTF-8" if file.encoding == "cp1252" else "does not say its encoding"
             self.note(f"The file {what}; it is read as {file.encoding.label} (--encoding names another).")
+        self._tell_unread([column for column in there if column not in columns.values()])
         more = {imports.ENCODING: str(file.encoding), imports.SEPARATOR: file.separator}
         try:
             job = imports.prepare(
@@ -144,6 +147,13 @@ class ImportCommand(JobCommand):
         for name, column in standing.items():
             self.note(f"The column “{column}” is read too, as {name}; --ignore leaves it out.")
         return given | standing
+
+    def _tell_unread(self, columns: Sequence[str]) -> None:
+        """A choice in a column of another name would be lost, and the rows said to be written."""
+        if columns:
+            names = ", ".join(f"“{shown(column)}”" for column in columns[:_NAMED])
+            more = f" and {len(columns) - _NAMED:,} more" if len(columns) > _NAMED else ""
+            self.note(f"Not read: {names}{more}. --map says what a column holds, --ignore that it is left out.")
 
     @staticmethod
     def _checked(plan: ImportPlan) -> ImportPlan:

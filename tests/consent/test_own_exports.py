@@ -419,3 +419,10 @@ def test_import__column_named_like_one_that_says_what_is_over__ignored_on_purpos
     result = load("members")(text, *mapped, "--ignore", "Status")
     assert (result.code, counts(result)) == (0, {"joined": 1})
     assert load("members")(text, *mapped, "--ignore", "No").code == 2
+
+
+def test_import__columns_that_no_field_is_read_from__named(operator: Actor, load: Callable[[str], Import]) -> None:
+    result = load("organizations")("external_id,name,Choise,Note\na,A,opted_out,\n", *PLAN["organizations"])
+    assert result.code == 0 and "Not read: “Choise”, “Note”. " in result.err
+    ignored = load("organizations")("external_id,name,Note\nb,B,\n", *PLAN["organizations"], "--ignore", "Note")
+    assert ignored.code == 0 and "Not read" not in ignored.err
