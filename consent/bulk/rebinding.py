@@ -222,10 +222,10 @@ def _judged(page: Sequence[RebindRow]) -> Iterator[tuple[RebindRow, str]]:
             yield row, row.outcome
         elif not row.external_id or last.get(_key(row)) != row.seen_id:
             yield row, CHANGED_SINCE  # an id that was erased too
+        elif row.withdraws:  # to mean nobody is right for somebody who has left, too
+            yield row, CHANGE if row.seen_id in live else SAME
         elif row.member is not None and row.member.has_left:
             yield row, LEFT
-        elif row.withdraws:
-            yield row, CHANGE if row.seen_id in live else SAME
         elif seen and row.seen_id in live and _means(row, seen):
             yield row, SAME
         else:

@@ -128,6 +128,18 @@ def test_rebind__of_members__within_their_organization(team: Team) -> None:
     assert Member.objects.get(pk=ada.pk).external_id is None
 
 
+def test_rebind__undone_for_a_member_who_has_left_since__means_nobody(team: Team) -> None:
+    acme = make(team, "acct-1")
+    by: dict[str, Any] = {"actor": team.actor, "source": "admin"}
+    ada = members.add_member(organization=acme, email="ada@acme.example", **by)
+    job = done(team, previewed(team, ("m-9", "external:acct-1", str(ada.pk))))
+    members.remove_member(member=ada, **by)
+    undo = jobs.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong")
+    assert undo.preview == {"change": 1}
+    done(team, undo)
+    assert not acme.members.identified_by("external:m-9").exists()
+
+
 @pytest.mark.parametrize("opted_out", [True, False])
 def test_rebind__contested_id__takes_the_opt_outs_of_all_who_had_it_along(opted_out: bool, team: Team) -> None:
     first, second, third = make(team, "acct-1"), make(team), make(team)
