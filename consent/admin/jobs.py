@@ -23,7 +23,7 @@ from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.similar import SIMILAR
 from ..bulk.imports.staging import DUPLICATE
-from ..import_models import ImportTable
+from ..import_models import ImportTable, ProblemKind
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
@@ -279,7 +279,7 @@ def _listed(value: Any) -> list[Any]:
     return [*listed[:20], gettext("and %(n)s more") % {"n": more}] if more > 0 else listed
 
 
-_REASONS: dict[str, Any] = dict(ReasonCode.choices) | {
+_REASONS: dict[str, Any] = dict([*ReasonCode.choices, *ProblemKind.choices]) | {
     shapes.CHANGED_SINCE: _("changed since the preview"),
     SIMILAR: _("like a known one"),
     PAST: _("of the past: it has ended, left or closed"),

@@ -74,6 +74,15 @@ def page_of(client: Client, job: BulkJob) -> str:
     return client.get(url("consent_bulkjob_change", job.pk)).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("language", "bad"), [("en", "Passed over: Bad row"), ("fr", "Laissées de côté : Ligne fautive")]
+)
+def test_import__rows_that_are_passed_over__say_why_in_words(operator: Client, language: str, bad: str) -> None:
+    job = mapped(operator, HALLS + "Hall C,A,opted_out\n", MAPPED)
+    told = operator.get(url("consent_bulkjob_change", job.pk), headers={"accept-language": language}).content.decode()
+    assert bad in told.replace("\xa0", " ")
+
+
 def test_import__organizations__seen_before_anything_is_written(operator: Client) -> None:
     columns = operator.get(send(operator, HALLS)["Location"])
     assert "Hall A" in columns.content.decode()
