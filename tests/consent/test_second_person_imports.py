@@ -184,7 +184,7 @@ def test_import__its_preview__names_what_loosens_to_the_second_operator(operator
         ("le_chat_teams", "default", "opted_in", True): 1, ("le_chat_teams", "default", "opted_out", False): 1,
     }  # fmt: skip
     assert [(row["external_id"], row["after"]) for row in shown["sample"]] == [("a", "opted_in"), ("b", "opted_out")]
-    assert shown["reason"] == "Letters" and shown["submitter"] == ACTOR[1]
+    assert shown["reason"] == "Letters" and shown["submitter"]["label"] == "Odin Eriksen"
     rows = run("job", "rows", result.json["job"], "--format", "json").json
     assert [(row["external_id"], row["choice"], row["loosens"]) for row in rows] == [
         ("a", "opted_in", True), ("b", "opted_out", False),

@@ -274,7 +274,8 @@ def provider_webhook(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 def webhook_gives_up(cast: Cast, _path: Path) -> Callable[[], Any]:
     turn = delivery._Turn(hook_of(cast), sender=None)  # type: ignore[arg-type]
-    return lambda: turn._note(Answer(status=410, error="", latency_ms=1, start=""))
+    gone = Answer(status=410, error="", latency_ms=1, start="")
+    return lambda: turn._note(delivery._after_failure(turn.endpoint, "msg", gone))
 
 
 def invited(cast: Cast) -> str:

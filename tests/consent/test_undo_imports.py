@@ -128,7 +128,7 @@ def test_undo__somebody_chose_since__left_alone(made: list[Organization], tmp_pa
     assert (undo.changed, undo.refusals) == (3, {"changed_since": 1})
     assert choices_of("ai_studio")["a"] == "opted_in"
     again = undone(job, "--reason", "Wrong file")
-    assert (again.code, again.json["changed"], again.json["refused"]) == (0, 0, {"changed_since": 4})
+    assert (again.code, again.json["changed"], again.json["refused_because"]) == (0, 0, {"changed_since": 4})
 
 
 def test_undo__members_among_them__theirs_stay_and_are_counted(made: list[Organization], tmp_path: Path) -> None:
