@@ -101,8 +101,8 @@ class ColumnsForm(OperatorForm):
             label=_("Allow similar ids"),
             required=False,
             help_text=_(
-                "Create those, too, whose external ids differ from known ones by case, width, quotes or leading zeros"
-                " alone. Without this they are bad rows."
+                "Create those, too, whose external ids differ from known ones by case, width, hyphens, quotes or"
+                " leading zeros alone. Without this they are bad rows."
             ),
         )
 

@@ -43,7 +43,8 @@ class Command(ImportCommand):
         )  # fmt: skip
         parser.add_argument(
             "--allow-similar", action="store_true",
-            help="create those, too, whose ids differ from known ones by case, width, quotes or leading zeros alone",
+            help="create those, too, whose ids differ from known ones by case, width, hyphens, quotes or leading zeros"
+            " alone",
         )  # fmt: skip
 
     def import_plan(self, columns: dict[str, str], options: dict[str, Any]) -> ImportPlan:
