@@ -257,7 +257,7 @@ screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data
