@@ -20,6 +20,8 @@ PYTHON ?= $(find_python)
 need_python = test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	echo "Python 3.11 or newer is needed, as python3.11 or python3 on the PATH, or named: make PYTHON=/path/to/python" >&2; exit 1; }
 
+need_npm = @command -v npm >/dev/null || { echo "That needs node and npm (Debian: apt-get install npm)." >&2; exit 1; }
+
 # What a check needs to read the settings; nothing of a developer's own.
 SECRETS = $$($(PY) -c 'import secrets; print(*(f"{name}={secrets.token_urlsafe(48)}" for name in \
 	("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS", "WEBHOOK_KEYS")))')
@@ -78,6 +80,10 @@ lock: ## compile requirements/*.in into what is installed, whole and with hashes
 .PHONY: audit
 audit: .venv-tools/installed ## ask an advisory service about known vulnerabilities of what is installed
 	@.venv-tools/bin/python scripts/audit.py requirements.txt $(filter-out requirements/runtime.txt,$(wildcard requirements/*.txt))
+
+.PHONY: hooks
+hooks: .venv-tools/installed ## let git run the checks of what a commit touches, and look at its subject
+	@.venv-tools/bin/pre-commit install
 
 .PHONY: port env
 port:
@@ -159,8 +165,8 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everythi
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect what is to be translated, and compile what is (needs gettext)
-	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i tests -i benchmarks -i scripts -i staticfiles
-	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools
+	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
+	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools -i node_modules
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## look for barriers on every page in every language, colour scheme and width (CI takes a quarter)
@@ -171,7 +177,7 @@ interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## l
 	@$(PY) scripts/interop.py .node-interop/node_modules .venv-fuzz/bin
 
 .node-interop/installed: tests/interop/package-lock.json
-	@command -v npm >/dev/null || { echo "make interop needs node and npm." >&2; exit 1; }
+	$(need_npm)
 	@echo "Installing $< into .node-interop (once) …"
 	@mkdir -p .node-interop && cp tests/interop/package.json tests/interop/package-lock.json .node-interop
 	@cd .node-interop && npm ci --ignore-scripts --no-audit --no-fund --silent
@@ -210,10 +216,10 @@ drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both d
 
 # --- Check --------------------------------------------------------------------------------------------------------
 
-CHECKS := check-format check-lint check-types check-templates check-imports check-migrations check-deploy
+CHECKS := check-format check-lint check-types check-templates check-assets check-imports check-migrations check-deploy
 
 .PHONY: check $(CHECKS)
-check: $(VENV)/installed-dev ## formatting, lint, types, templates, import arrows, migrations, deployment settings
+check: $(VENV)/installed-dev ## formatting, lint, types, templates, style sheets and scripts, import arrows, migrations, deployment settings
 	@failed=; \
 	for name in $(CHECKS); do echo "== $$name"; $(MAKE) "$$name" || failed="$$failed $$name"; done; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi; \
@@ -232,6 +238,20 @@ check-templates: $(VENV)/installed-dev
 	@$(PY) -m djlint --quiet --lint templates
 	@$(PY) -m djlint --check templates
 
+# Style sheets and scripts. The tool is a program from npm; the portal itself needs nothing of npm's.
+node_modules/installed: package-lock.json
+	$(need_npm)
+	@echo "Installing $< into node_modules (once) …"
+	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+BIOME = node_modules/.bin/biome
+have_npm := $(shell command -v npm)
+no_npm = echo "SKIPPED: style sheets and scripts are not checked, for npm is not installed." >&2
+
+check-assets: $(if $(have_npm)$(CI),node_modules/installed)
+	@$(if $(have_npm)$(CI),$(BIOME) ci --error-on-warnings --reporter=concise --colors=off,$(no_npm))
+
 check-imports: $(VENV)/installed-dev
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
 
@@ -244,10 +264,11 @@ check-deploy: $(VENV)/installed-dev
 		$(PY) manage.py check --deploy --fail-level WARNING
 
 .PHONY: format
-format: $(VENV)/installed-dev ## format the code and mend what lint can
+format: $(VENV)/installed-dev $(if $(have_npm),node_modules/installed) ## format the code and mend what lint can
 	@$(PY) -m ruff check --fix $(SOURCES) || true
 	@$(PY) -m ruff format $(SOURCES)
 	@$(PY) -m djlint --quiet --reformat templates || true
+	@$(if $(have_npm),$(BIOME) check --write --reporter=concise --colors=off,$(no_npm))
 
 .PHONY: screenshots
 screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
@@ -257,7 +278,7 @@ screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

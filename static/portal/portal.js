@@ -16,14 +16,18 @@
   });
 
   // Enter on the switch, or its button: the same way.
-  document.addEventListener("submit", (event) => {
-    const dialog = dialogOf(event.target);
-    if (dialog && !dialog.contains(event.target)) {
-      event.preventDefault();
-      event.stopImmediatePropagation();
-      dialog.showModal();
-    }
-  }, true);
+  document.addEventListener(
+    "submit",
+    (event) => {
+      const dialog = dialogOf(event.target);
+      if (dialog && !dialog.contains(event.target)) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        dialog.showModal();
+      }
+    },
+    true,
+  );
 
   function ask(form) {
     const dialog = dialogOf(form);
@@ -96,7 +100,9 @@
   // A button that is gone after the swap leaves the focus nowhere: give it to the setting's control or else its words.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (document.activeElement && document.activeElement !== document.body) return;
-    const setting = event.target.matches?.("[data-setting]") ? event.target : event.target.querySelector?.("[data-setting]");
+    const setting = event.target.matches?.("[data-setting]")
+      ? event.target
+      : event.target.querySelector?.("[data-setting]");
     (setting?.querySelector("[data-switch]:not(:disabled)") ?? setting?.querySelector("[data-said]"))?.focus();
   });
 
