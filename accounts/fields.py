@@ -8,7 +8,7 @@ from typing import Any
 import uuid_utils.compat
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
@@ -71,6 +71,16 @@ def parse_id(text: object) -> uuid.UUID | None:
     if isinstance(text, uuid.UUID):
         return text
     return uuid.UUID(text) if isinstance(text, str) and is_id(text) else None
+
+
+def raw_id(pk: uuid.UUID) -> uuid.UUID | str:
+    """The id as a parameter of raw SQL: SQLite keeps ids as 32 hexadecimal digits, PostgreSQL as what they are."""
+    return pk.hex if connection.vendor == "sqlite" else pk
+
+
+def from_raw_id(value: uuid.UUID | str) -> uuid.UUID:
+    """What `raw_id` made, as raw SQL returns it."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
 def to_micros(instant: dt.datetime) -> int:

@@ -1,7 +1,9 @@
 """The ledger: the only writer of events, and with them of settings; the clock; the one order that readers follow.
 
-`record` stores events and the states they lead to in one go, so a setting can't change without its event (R11). All
-functions that write expect to be inside the caller's transaction, with the subject's row locked.
+`record` stores events and the states they lead to in one go, so a setting can't change without its event (R11). What
+changes thousands of rows by one statement comes through here too: `insert_select` for its events, `PROJECT` or
+`insert_settings` for the settings after them. All functions that write expect to be inside the caller's transaction,
+with the subject's row locked.
 """
 
 import contextlib
@@ -9,18 +11,19 @@ import dataclasses
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from accounts.access import Actor
 from accounts.clock import database_now as _database_now
 from accounts.clock import travelled as _travelled
-from accounts.fields import MICROSECOND
+from accounts.fields import MICROSECOND, raw_id, to_micros
 from accounts.models import Member, Organization
 from config import request_id
 
-from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent
+from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent, PrivacySetting
 from .rules import Span, State
 from .rules import denied_spans as denied_spans_of
 from .surfaces import Surface
@@ -125,13 +128,17 @@ def record(events: Sequence[ConsentEvent]) -> None:
 
     The settings' rows must be there and locked. Sets each event's id.
     """
-    if not connection.in_atomic_block:
-        raise RuntimeError("an event is recorded inside the transaction of its change")
+    _require_transaction()
     ConsentEvent.objects.bulk_create(events)
     for members, condition in ((False, OF_ORGANIZATION), (True, OF_MEMBER)):
         ids = [each.pk for each in events if each.product and (each.member_id is not None) is members]
         if ids:
             _project(ids, condition)
+
+
+def _require_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise RuntimeError("an event is recorded inside the transaction of its change")
 
 
 def _project(ids: list[int], condition: str) -> None:
@@ -157,6 +164,110 @@ FROM consent_consentevent AS e
 WHERE s.product = e.product AND"""
 OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organization_id = e.organization_id"
 OF_MEMBER = "s.member_id = e.member_id"
+
+
+# --- By one statement for thousands of rows ---------------------------------------------------------------------------
+
+
+class Sql(NamedTuple):
+    """A piece of a statement, and its parameters."""
+
+    text: str
+    parameters: Sequence[Any] = ()
+
+
+_EVENT_COLUMNS = [str(field.column) for field in ConsentEvent._meta.local_concrete_fields if not field.primary_key]
+_SETTING_COLUMNS = ("organization_id", "product", *STATE_FIELDS, "version")
+
+
+def insert_select(
+    rows: Sql,
+    *,
+    organization: str,
+    kind: EventKind | Sql,
+    origin: Origin,
+    at: dt.datetime,
+    state: Mapping[str, object],
+    product: str,
+    surface: str = "",
+    before: str | Sql = "",
+    after: str | Sql = "",
+    wording: str = "",
+    given: Sql = Sql(""),  # noqa: B008  a constant
+) -> int:
+    """Store an event about an organization's layer for each of `rows`, all of one instant; returns how many.
+
+    `rows` is what follows the columns in a SELECT, `given` what stands before it (`WITH …`); `organization` is an
+    expression. `state` says each field of a State, by a value or an expression. The settings are brought to these
+    states by another statement: by `PROJECT`, or `insert_settings` where there are none yet.
+    """
+    _require_transaction()
+    values = {name: state[name] for name in STATE_FIELDS} | {
+        "recorded_at": to_micros(at),
+        "organization_id": Sql(organization),
+        "member_id": Sql("NULL"),
+        "product": product,
+        "surface": surface,
+        "kind": kind if isinstance(kind, Sql) else kind.value,
+        "before": before,
+        "after": after,
+        "target": "",
+        "actor_type": origin.actor.type.value,
+        "actor_id": origin.actor.id,
+        "by_operator": origin.by_operator,
+        "source": origin.source,
+        "reason": origin.reason,
+        "reference": origin.reference,
+        "job_id": origin.job_id and raw_id(origin.job_id),
+        "wording": wording,
+        "request_id": request_id.current(),
+    }
+    selected, parameters = _selected([values[column] for column in _EVENT_COLUMNS])
+    return _execute(
+        f"INSERT INTO {ConsentEvent._meta.db_table} ({', '.join(_EVENT_COLUMNS)}) {given.text} {selected} {rows.text}",
+        [*given.parameters, *parameters, *rows.parameters],
+    )
+
+
+def ensure_settings(rows: Sql, *, organization: str, product: str) -> None:
+    """The settings of these organizations for a product are there: as before any event, where they were not."""
+    blank = State()
+    values = [Sql(organization), product, *(getattr(blank, name) for name in STATE_FIELDS), 0]
+    selected, parameters = _selected(values)
+    _execute(
+        f"INSERT INTO {PrivacySetting._meta.db_table} ({', '.join(_SETTING_COLUMNS)}) {selected} {rows.text}"
+        " ON CONFLICT DO NOTHING",
+        [*parameters, *rows.parameters],
+    )
+
+
+def insert_settings(events: Sql, *, version: int, choice_event: Sql) -> None:
+    """The settings of organizations that have none yet, as these events `e`, the last of their layers, say.
+
+    `events` is a condition, `version` how many events each has, `choice_event` the id of its choice or NULL.
+    """
+    values = [Sql("e.organization_id"), Sql("e.product"), *(Sql(f"e.{name}") for name in STATE_FIELDS), version]
+    selected, parameters = _selected([*values, Sql("e.recorded_at"), Sql("e.id"), choice_event])
+    columns = (*_SETTING_COLUMNS, "changed_at", "last_event_id", "choice_event_id")
+    _execute(
+        f"INSERT INTO {PrivacySetting._meta.db_table} ({', '.join(columns)}) {selected}"
+        f" FROM {ConsentEvent._meta.db_table} AS e WHERE e.member_id IS NULL AND {events.text} ORDER BY e.id",
+        [*parameters, *events.parameters],
+    )
+
+
+def _selected(values: Iterable[object]) -> tuple[str, list[Any]]:
+    """`SELECT` with these expressions and values, and the parameters."""
+    pieces = [value if isinstance(value, Sql) else Sql("%s", [value]) for value in values]
+    return f"SELECT {', '.join(piece.text for piece in pieces)}", [
+        each for piece in pieces for each in piece.parameters
+    ]
+
+
+def _execute(statement: str, parameters: Sequence[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.rowcount)
 
 
 def denied_spans(

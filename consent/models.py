@@ -155,7 +155,7 @@ class PrivacySetting(LayerState):
 
 
 class ConsentEvent(LayerState):
-    """One immutable row of the ledger. Ids only, no names or addresses (R14); written by `ledger.record` alone."""
+    """One immutable row of the ledger. Ids only, no names or addresses (R14); written by the ledger alone."""
 
     Kind = EventKind
     ActorType = ActorType

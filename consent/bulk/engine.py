@@ -16,21 +16,21 @@ from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.fields import to_micros
+from accounts.fields import raw_id, to_micros
 from accounts.models import Plan
-from config import request_id
 
 from .. import ledger
 from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
-from ..models import ActorType, ConsentEvent, Source
+from ..models import ConsentEvent
 from ..services.errors import Refused
 from ..surfaces import SURFACES
 from . import rebinding, rows, shapes
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .imports import applying
+from .origins import origin_of
 from .selection import Selection
 from .shapes import Answer, Shape
-from .statements import ENSURE, LOCK, UPDATE_SETTINGS, by_event, insert_events, note_refusals
+from .statements import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
 
 LEASE = dt.timedelta(seconds=10)
 TARGET_SECONDS = 0.15
@@ -153,9 +153,10 @@ def _apply(job: BulkJob, last: int) -> Counter[str]:
 
 
 def _apply_part(job: BulkJob, last: int) -> Counter[str]:
-    chunk = (rows.job_id(job), job.cursor, last)
+    chunk = (raw_id(job.pk), job.cursor, last)
     with connection.cursor() as cursor:
-        cursor.execute(ENSURE, [job.product, *chunk, job.product])
+        without = ledger.Sql(WITHOUT_SETTING, [*chunk, job.product])
+        ledger.ensure_settings(without, organization="r.organization_id", product=job.product)
         if connection.vendor == "postgresql":  # in the order that every writer of several takes
             cursor.execute(LOCK, [job.product, *chunk])
         groups = rows.shapes_of(job, job.cursor, last, _obstacle(job))
@@ -186,15 +187,22 @@ def _obstacle(job: BulkJob) -> str:
 def _change(
     cursor: Any, job: BulkJob, answers: list[tuple[Shape, Answer]], last: int, *, at: dt.datetime, expected: int
 ) -> None:
-    stamp, pk = to_micros(at), rows.job_id(job)
+    stamp, pk = to_micros(at), raw_id(job.pk)
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
     (before,) = cursor.fetchone()
-    who = [*_actor(job), job.source, job.reason, request_id.current()]
     surface = SURFACES.get(job.surface) if job.kind == JobKind.CHOICE else None
-    wording = ledger.wording(surface, job.source)
-    constants = [stamp, stamp, wording, pk, job.product, job.surface, *who]
-    cursor.execute(insert_events(job, answers), [*constants, job.product, job.wanted, pk, job.cursor, last])
-    _expect(cursor.rowcount, expected)
+    given, changed = changed_rows(job, answers)
+    inserted = ledger.insert_select(
+        ledger.Sql(changed, [job.product, job.wanted, pk, job.cursor, last]),
+        given=ledger.Sql(given),
+        origin=origin_of(job),
+        at=at,
+        product=job.product,
+        surface=job.surface,
+        wording=ledger.wording(surface, job.source),
+        **event_values(job, at),
+    )
+    _expect(inserted, expected)
     # Ids grow, so this chunk's lie above what was there; others' among them are of other jobs.
     cursor.execute("SELECT MAX(id) FROM consent_consentevent")
     (job.last_event,) = cursor.fetchone()
@@ -206,14 +214,6 @@ def _change(
 
 def _last_event() -> int:
     return ConsentEvent.objects.aggregate(last=Max("pk"))["last"] or 0
-
-
-def _actor(job: BulkJob) -> tuple[str, str]:
-    """As events tell who acts."""
-    if job.author_key_id is not None:
-        return ActorType.API_KEY.value, str(job.author_key_id)
-    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
-    return by.value, str(job.author_id)
 
 
 def _expect(count: int, expected: int) -> None:

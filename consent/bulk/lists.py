@@ -1,6 +1,5 @@
 """Lists of organizations, of any size: read as a stream, loaded beside the tables, matched there by the database."""
 
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,12 +9,12 @@ from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from accounts.access import split_ident
+from accounts.fields import from_raw_id, raw_id
 from accounts.models import Organization
 
 from ..job_models import BulkJob
 from .faults import NAMED, BadList, Faults
 from .loading import Value, load
-from .rows import job_id
 from .selection import Fault, Wish
 
 _CREATE = "CREATE TEMPORARY TABLE bulk_list (line BIGINT, pk {id}, external_id TEXT, wanted VARCHAR(10))"
@@ -64,7 +63,7 @@ def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[O
         if faults.count or unknown.count:
             raise BadList(faults, unknown)
         left_out = _keep_within(cursor, within) if within is not None else 0
-        cursor.execute(_INSERT, [job_id(job)])
+        cursor.execute(_INSERT, [raw_id(job.pk)])
         job.matched = cursor.rowcount
         cursor.execute("DROP TABLE bulk_found")
     job.save(update_fields=["matched"])
@@ -91,7 +90,7 @@ def _first(cursor: Any, statement: str) -> list[tuple[int, str, int]]:
     """Line, ident, and how many there are of this kind."""
     cursor.execute(statement, [NAMED])
     return [
-        (line, f"external:{external_id}" if external_id else str(uuid.UUID(str(pk))), count)
+        (line, f"external:{external_id}" if external_id else str(from_raw_id(pk)), count)
         for line, pk, external_id, count in cursor.fetchall()
     ]
 

@@ -6,6 +6,8 @@ from itertools import islice
 
 from django.db import connection, transaction
 
+from accounts.fields import raw_id
+
 Value = int | str | bool | uuid.UUID | None
 _PAGE = 5_000  # held in memory at a time, on SQLite
 
@@ -37,5 +39,4 @@ def _pages(rows: Iterator[tuple[Value, ...]]) -> Iterator[list[tuple[Value, ...]
 
 
 def _plain(row: tuple[Value, ...]) -> tuple[Value, ...]:
-    """SQLite keeps ids as text without dashes."""
-    return tuple(value.hex if isinstance(value, uuid.UUID) else value for value in row)
+    return tuple(raw_id(value) if isinstance(value, uuid.UUID) else value for value in row)

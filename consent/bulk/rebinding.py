@@ -15,14 +15,14 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor, ActorType, split_ident
+from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.external_ids import erased_hash
 from accounts.models import Binding, Member, Organization
 
 from .. import ledger, rules
 from ..job_models import BulkJob, RebindRow
-from ..models import EventKind, PrivacySetting, Source
+from ..models import EventKind, PrivacySetting
 from ..rules import Choice
 from ..services import external_ids, layers
 from ..services.errors import Invalid, Refused
@@ -31,6 +31,7 @@ from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen
 from .csv_files import MissingColumn, open_table
 from .faults import BadList, Faults
+from .origins import origin_of
 from .selection import Fault
 from .shapes import CHANGE, CHANGED_SINCE, SAME
 
@@ -287,7 +288,7 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     """Rows after the job's mark up to `last`; returns outcome → number. Expects the chunk's transaction."""
     if job.approver_id is None:
         raise RuntimeError("this would loosen, and nobody has approved it")
-    origin, outcomes = _origin(job), Counter[str]()
+    origin, outcomes = origin_of(job), Counter[str]()
     ended = not may_still_loosen(job)
     for page in _pages(job, job.cursor, last):
         subjects = _locked(page)
@@ -298,15 +299,6 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
             outcomes[row.outcome] += 1
         RebindRow.objects.bulk_update(page, ["outcome", "made"], batch_size=500)
     return outcomes
-
-
-def _origin(job: BulkJob) -> ledger.Origin:
-    if job.author_key_id is not None:
-        actor = Actor(ActorType.API_KEY, str(job.author_key_id), key=job.author_key)
-    else:
-        by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
-        actor = Actor(by, str(job.author_id), user=job.author)
-    return ledger.Origin(actor=actor, source=job.source, by_operator=True, reason=job.reason, job_id=job.pk)
 
 
 _Subjects = dict[tuple[uuid.UUID | None, uuid.UUID | None], Subject]

@@ -14,7 +14,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery, Value, Window
 from django.db.models.functions import RowNumber
 from django.utils.translation import gettext as _
 
-from accounts.fields import from_micros
+from accounts.fields import from_micros, from_raw_id, raw_id
 from accounts.models import Organization
 
 from ..job_models import BulkJob, JobKind
@@ -41,11 +41,6 @@ class Preview:
     summary: list[dict[str, Any]]
 
 
-def job_id(job: BulkJob) -> Any:
-    """As raw SQL wants it."""
-    return job.pk.hex if connection.vendor == "sqlite" else job.pk
-
-
 def freeze_selection(job: BulkJob, selection: Selection) -> None:
     """The rows, by one INSERT … SELECT."""
     freeze_query(job, selection.organizations_for(job.product))
@@ -54,7 +49,7 @@ def freeze_selection(job: BulkJob, selection: Selection) -> None:
 def freeze_query(job: BulkJob, organizations: QuerySet[Organization]) -> None:
     numbered = organizations.prefetch_related(None).annotate(number=Window(RowNumber(), order_by=F("pk").asc()))
     sql, parameters = numbered.order_by().values_list("number", "pk").query.sql_with_params()
-    _insert(job, f"SELECT %s, x.*, '', '', '' FROM ({sql}) AS x", [job_id(job), *parameters])
+    _insert(job, f"SELECT %s, x.*, '', '', '' FROM ({sql}) AS x", [raw_id(job.pk), *parameters])
 
 
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
@@ -69,8 +64,8 @@ def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
               AND x.recorded_at < e.recorded_at ORDER BY x.recorded_at DESC LIMIT 1), ''), '', e.id
         FROM consent_consentevent AS e WHERE e.id BETWEEN %s AND %s AND e.job_id = %s AND e.member_id IS NULL
           AND e.kind LIKE 'choice.%%'"""
-    written = [undone.first_event or 0, undone.last_event or _LAST, job_id(undone)]
-    _insert(job, sql, [job_id(job), *written], event=True)
+    written = [undone.first_event or 0, undone.last_event or _LAST, raw_id(undone.pk)]
+    _insert(job, sql, [raw_id(job.pk), *written], event=True)
     if undone.kind == JobKind.IMPORT:
         _divide(job, written)
 
@@ -81,7 +76,7 @@ def _divide(job: BulkJob, written: list[Any]) -> None:
         cursor.execute(
             "SELECT e.product, MAX(r.number) FROM consent_bulkjobrow AS r JOIN consent_consentevent AS e"
             " ON e.id = r.event_id WHERE r.job_id = %s GROUP BY e.product ORDER BY 2",
-            [job_id(job)],
+            [raw_id(job.pk)],
         )
         parts = [list(part) for part in cursor.fetchall()]
         cursor.execute(
@@ -135,13 +130,13 @@ def note_versions(job: BulkJob) -> None:
     """Keep of each row what its setting is now: what loosens runs only on that. Before anything of it is shown."""
     with connection.cursor() as cursor:
         for of, first, last in parts_of(job, 0, job.matched):
-            cursor.execute(NOTE_VERSIONS, [of.product, job_id(job), first, last])
+            cursor.execute(NOTE_VERSIONS, [of.product, raw_id(job.pk), first, last])
 
 
 def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[Group]:
     """The rows after `first` up to `last`, all of one product, by shape; `obstacle` as in `shapes.answer`."""
     with connection.cursor() as cursor:
-        cursor.execute(count_shapes(job), [job.wanted, job.product, job_id(job), first, last])
+        cursor.execute(count_shapes(job), [job.wanted, job.product, raw_id(job.pk), first, last])
         found = cursor.fetchall()
     kind, size, groups = JobKind(job.kind), len(Shape._fields), []
     for row in found:
@@ -211,9 +206,9 @@ def _listed(
 ) -> list[Sample]:
     answers = [(group.shape, group.answer) for group in groups]
     with connection.cursor() as cursor:
-        cursor.execute(statement(job, answers), [job.product, job.wanted, job_id(job), first, last, *more])
+        cursor.execute(statement(job, answers), [job.product, job.wanted, raw_id(job.pk), first, last, *more])
         found = cursor.fetchall()
-    ids = [row[1] if isinstance(row[1], uuid.UUID) else uuid.UUID(row[1]) for row in found]
+    ids = [from_raw_id(row[1]) for row in found]
     organizations = Organization.objects.in_bulk(ids)
     return [
         Sample(number, organizations[pk], wanted or job.wanted, plan, now, then, bool(used), bool(to_use), outcome)
@@ -227,7 +222,7 @@ def _summary(job: BulkJob, groups: list[Group], first: int, last: int) -> list[d
         return []
     answers = [(group.shape, group.answer) for group in groups]
     with connection.cursor() as cursor:
-        cursor.execute(count_listed(job, answers), [job.product, job.wanted, job_id(job), first, last])
+        cursor.execute(count_listed(job, answers), [job.product, job.wanted, raw_id(job.pk), first, last])
         found = cursor.fetchall()
     return [
         {"plan": plan, "before": before, "after": after, "outcome": outcome, "count": count}

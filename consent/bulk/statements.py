@@ -1,10 +1,15 @@
 """The statements of the engine: rows `r`, their settings `s`, and the rules' answers `t`, joined."""
 
+import datetime as dt
 from collections.abc import Iterable
+from typing import Any
+
+from accounts.fields import to_micros
 
 from .. import ledger
 from ..job_models import BulkJob, JobKind
-from ..models import EventKind
+from ..ledger import Sql
+from ..models import STATE_FIELDS, EventKind
 from .shapes import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
 
 # Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.
@@ -38,15 +43,12 @@ _EVENT_KIND = {
     JobKind.UNDO: f"'{EventKind.CHOICE_RESTORED}'",
 }
 
-ENSURE = f"""
-INSERT INTO consent_privacysetting (organization_id, product, plan, subscribed, applied_default, choice, carry, locked,
-    closed, allowed, reason_code, version)
-SELECT r.organization_id, %s, '', FALSE, '', 'default', '', FALSE, FALSE, FALSE, 'no_subscription', 0
+# Parameters: chunk, product.
+WITHOUT_SETTING = f"""
 FROM {ROWS} WHERE {OF_CHUNK} AND NOT EXISTS (
     SELECT 1 FROM consent_privacysetting AS s
     WHERE s.organization_id = r.organization_id AND s.product = %s AND s.member_id IS NULL)
-ORDER BY r.number
-ON CONFLICT DO NOTHING"""
+ORDER BY r.number"""
 
 # Parameters: product, job, from (exclusive), to (inclusive).
 NOTE_VERSIONS = """
@@ -102,21 +104,31 @@ def before_and_after(kind: JobKind) -> tuple[str, str]:
     return ("s.applied_default", "t.to_default") if kind == JobKind.PLAN_DEFAULT else ("s.choice", "t.to_choice")
 
 
-def insert_events(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
-    """Parameters: stamp, stamp, the event's constants, product, wanted, chunk."""
+def event_values(job: BulkJob, at: dt.datetime) -> dict[str, Any]:
+    """What the event of each changed row says, by parameter of `ledger.insert_select`."""
     kind = JobKind(job.kind)
     before, after = before_and_after(kind)
-    return f"""
-INSERT INTO consent_consentevent (recorded_at, organization_id, plan, subscribed, applied_default, choice, carry,
-    locked, closed, allowed, reason_code, since, kind, before, after, by_operator, reference, wording,
-    job_id, product, surface, actor_type, actor_id, source, reason, request_id)
-{_answers(answers)}
-SELECT %s, s.organization_id, s.plan, s.subscribed, t.to_default, t.to_choice, {_CARRY}, s.locked,
-    s.closed, t.to_allowed, t.to_reason, CASE WHEN t.flips OR s.since IS NULL THEN %s ELSE s.since END,
-    {_EVENT_KIND[kind]}, {before}, {after}, TRUE, '', %s,
-    %s, %s, %s, %s, %s, %s, %s, %s
+    state = {name: f"s.{name}" for name in STATE_FIELDS}  # as it is, besides what the rules answer
+    state |= {"applied_default": "t.to_default", "choice": "t.to_choice", "carry": _CARRY}
+    state |= {"allowed": "t.to_allowed", "reason_code": "t.to_reason"}
+    since = Sql("CASE WHEN t.flips OR s.since IS NULL THEN %s ELSE s.since END", [to_micros(at)])
+    return {
+        "organization": "s.organization_id",
+        "kind": Sql(_EVENT_KIND[kind]),
+        "before": Sql(before),
+        "after": Sql(after),
+        "state": {name: Sql(text) for name, text in state.items()} | {"since": since},
+    }
+
+
+def changed_rows(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> tuple[str, str]:
+    """The rules' answers, and the rows that change by them. Parameters of these: product, wanted, chunk."""
+    return (
+        _answers(answers),
+        f"""
 FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)}
-WHERE t.outcome = '{CHANGE}' AND {OF_CHUNK}"""
+WHERE t.outcome = '{CHANGE}' AND {OF_CHUNK}""",
+    )
 
 
 # Parameters: the last id before the chunk's, its own last, job, product, stamp. By one end of the ids alone PostgreSQL

@@ -19,6 +19,7 @@ from django.apps import apps
 from django.core.management.color import no_style
 from django.db import connection, models, transaction
 
+from accounts.fields import from_raw_id
 from accounts.models import Plan
 from config import strict_json
 
@@ -26,6 +27,7 @@ from .. import verification
 from ..models import ConsentEvent, PendingEvent
 from . import moved_secrets
 from .files import BadFile, open_file
+from .loading import load
 
 FORMAT, VERSION = "training-consent-portal-state", 1
 # The second factors of sign-in too; sessions end with the move.
@@ -152,7 +154,7 @@ def _kind(field: "models.Field[Any, Any]") -> str:
 
 def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
     spellings: dict[str, Callable[[Any], Any]] = {
-        "UUIDField": lambda value: str(value if isinstance(value, uuid.UUID) else uuid.UUID(value)),
+        "UUIDField": lambda value: str(from_raw_id(value)),
         "BooleanField": bool,
         "DateTimeField": _spell_instant,
         "DateField": str,
@@ -289,7 +291,8 @@ def load_state(
         if current is ConsentEvent and model is not ConsentEvent:
             _forget_pending()
         current = model
-        _insert(model, list(_prepared(file, model, batch)))
+        # The ledger's guards see each of these as any other insert.
+        load(model._meta.db_table, _columns(model), _prepared(file, model, batch))
         done += len(batch)
         if on_rows:
             on_rows(done)
@@ -331,49 +334,35 @@ def _forget_pending() -> None:
     PendingEvent.objects.all().delete()
 
 
-def _prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> Iterator[list[Any]]:
+def _prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]:
     readings = [_reading(field) for field in model._meta.local_concrete_fields]
     for number, row in batch:
         try:
-            yield [
+            yield tuple(
                 value if read is None or value is None else read(value)
                 for read, value in zip(readings, row, strict=True)
-            ]
+            )
         except (ValueError, TypeError, AttributeError) as error:
             raise BadFile(f"{file.path}, line {number}: a value can't be meant so ({error}).") from error
 
 
 def _reading(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
     """From what the file has to what the database wants."""
-    return {
-        "UUIDField": (lambda value: uuid.UUID(value).hex) if connection.vendor == "sqlite" else uuid.UUID,
+    readings: dict[str, Callable[[Any], Any]] = {
+        "UUIDField": uuid.UUID,
         "BooleanField": _read_flag,
         "DateField": dt.date.fromisoformat,
         "DateTimeField": lambda value: connection.ops.adapt_datetimefield_value(dt.datetime.fromisoformat(value)),
         "JSONField": lambda value: json.dumps(value, ensure_ascii=False),
         "BinaryField": lambda value: base64.b64decode(value, validate=True),
-    }.get(_kind(field))
+    }
+    return readings.get(_kind(field))
 
 
 def _read_flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} is neither true nor false")
     return value
-
-
-def _insert(model: Model, rows: list[list[Any]]) -> None:
-    """The ledger's guards see each of these as any other insert."""
-    columns = _columns(model)
-    names = ", ".join(connection.ops.quote_name(column) for column in columns)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            statement = f"COPY {_table(model)} ({names}) FROM STDIN"
-            with connection.wrap_database_errors, cursor.copy(statement) as copy:
-                for row in rows:
-                    copy.write_row(row)
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"INSERT INTO {_table(model)} ({names}) VALUES ({marks})", rows)
 
 
 def _reset_sequences() -> None:

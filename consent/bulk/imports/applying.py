@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from django.db.models import Count, Q
 
-from accounts.access import Actor, ActorType
 from accounts.models import Binding, MemberRole, OrganizationKind
 
 from ... import ledger
 from ...import_models import ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
-from ...models import Source
 from ...rules import Choice
+from ..origins import origin_of
 from ..shapes import CHANGED_SINCE
 from . import organizations
 from .batches import CHANGE, Gate, apply_batch, opt, refuse
@@ -30,7 +29,7 @@ _PAGE = 1_000
 def apply(job: BulkJob, last: int) -> Counter[str]:
     """Rows after the job's mark up to `last`; returns outcome → number: change, same, or why not."""
     plan = ImportPlan.from_json(job.selection)
-    origin = _origin(job)
+    origin = origin_of(job)
     parser = Parser(plan, ledger.clock())
     outcomes: Counter[str] = Counter()
     settled = job.import_rows.filter(number__gt=job.cursor, number__lte=last).exclude(outcome__in=("", OPT_OUT))
@@ -40,19 +39,6 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     for rows in _pages(job, last, ""):
         outcomes += apply_batch(job, origin, rows, parser)
     return outcomes
-
-
-def _origin(job: BulkJob) -> ledger.Origin:
-    by = ActorType.COMMAND if job.source == Source.COMMAND else ActorType.USER
-    actor = Actor(by, str(job.author_id), user=job.author)
-    return ledger.Origin(
-        actor=actor,
-        source=Source.IMPORT,
-        by_operator=True,
-        reason=job.reason,
-        reference=job.reference,
-        job_id=job.pk,
-    )
 
 
 def _pages(job: BulkJob, last: int, outcome: str) -> Iterator[Sequence[ImportRow]]:

@@ -12,21 +12,19 @@ from typing import Any
 
 from django.db import connection
 
-from accounts.fields import MICROSECOND, to_micros
+from accounts.fields import MICROSECOND, raw_id, to_micros
 from accounts.models import Plan
-from config import request_id
 
 from ... import ledger, rules
 from ...job_models import BulkJob
-from ...models import STATE_FIELDS, EventKind
+from ...ledger import Sql
+from ...models import EventKind
 from ...rules import Choice, State
 from ...surfaces import organization_surface
-from .. import rows as job_rows
 from .fields import ImportPlan
 
 EXISTS = "exists"
 _CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = ''"
-_STATE = tuple(name for name in STATE_FIELDS if name != "since")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,7 @@ def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> 
     """
     at = ledger.clock()
     created_at = at + 2 * MICROSECOND
-    rows = (job_rows.job_id(job), job.cursor, last)
+    rows = (raw_id(job.pk), job.cursor, last)
     with connection.cursor() as cursor:
         made = _insert_organizations(cursor, plan, created_at, rows)
         if made:
@@ -171,26 +169,24 @@ def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
 
 def _insert(chunk: _Chunk, step: _Step) -> int:
     """The event of each row that the step is about; returns how many."""
-    origin = chunk.origin
-    since = "r.since" if step.attested else "%s"
     where = _CHUNK + (" AND r.choice = %s" if step.choice is not None else "")
     where += " AND r.since IS NOT NULL" if step.attested else ""
-    constants: list[Any] = [to_micros(step.at), *(getattr(step.state, name) for name in _STATE)]
-    if not step.attested:
-        constants.append(None if step.state.since is None else to_micros(step.state.since))
-    constants += [step.kind.value, step.before, step.after, origin.reason]
-    constants += [origin.reference if step.attested else "", chunk.rows[0], step.product, step.surface]
-    constants += [origin.actor.type.value, origin.actor.id, origin.source, request_id.current()]
-    chunk.cursor.execute(
-        f"""
-INSERT INTO consent_consentevent (recorded_at, organization_id, {", ".join(_STATE)}, since, kind, before, after,
-    by_operator, reason, reference, wording, job_id, product, surface, actor_type, actor_id, source, request_id)
-SELECT %s, r.organization, {", ".join(["%s"] * len(_STATE))}, {since}, %s, %s, %s,
-    TRUE, %s, %s, '', %s, %s, %s, %s, %s, %s, %s
-FROM consent_importrow AS r WHERE {where} ORDER BY r.number""",
-        [*constants, *chunk.rows, *([step.choice] if step.choice is not None else [])],
+    since: object = None if step.state.since is None else to_micros(step.state.since)
+    return ledger.insert_select(
+        Sql(
+            f"FROM consent_importrow AS r WHERE {where} ORDER BY r.number",
+            [*chunk.rows, *([step.choice] if step.choice is not None else [])],
+        ),
+        organization="r.organization",
+        kind=step.kind,
+        origin=chunk.origin if step.attested else dataclasses.replace(chunk.origin, reference=""),
+        at=step.at,
+        state=dataclasses.asdict(step.state) | {"since": Sql("r.since") if step.attested else since},
+        product=step.product,
+        surface=step.surface,
+        before=step.before,
+        after=step.after,
     )
-    return int(chunk.cursor.rowcount)
 
 
 def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, int]]) -> None:
@@ -200,26 +196,20 @@ def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, in
     long as nobody has analyzed the table.
     """
     choice = next((step for step, _count in done if step.kind.startswith("choice.")), None)
+    chosen = Sql(f"(SELECT x.id FROM {_SAME_ROW})", [to_micros(choice.at)]) if choice else Sql("NULL")
     last, attested = done[-1]
-    finals = [(last, len(done), "")]
+    finals = [(last, len(done), Sql(""))]
     if last.attested and attested < done[0][1]:  # some go without, and end a step before
-        finals.append((done[-2][0], len(done) - 1, f"AND NOT EXISTS (SELECT 1 FROM {_SAME_ROW})"))
+        without = Sql(f"AND NOT EXISTS (SELECT 1 FROM {_SAME_ROW})", [to_micros(last.at)])
+        finals.append((done[-2][0], len(done) - 1, without))
     for step, version, besides in finals:
-        parameters: list[Any] = [version, *([to_micros(choice.at)] if choice else [])]
-        parameters += [chunk.before, _last_event(chunk.cursor), chunk.rows[0], product]
-        parameters += [to_micros(step.at), step.state.choice]
-        parameters += [to_micros(last.at)] if besides else []
-        chunk.cursor.execute(
-            f"""
-INSERT INTO consent_privacysetting (organization_id, product, {", ".join(STATE_FIELDS)}, version, changed_at,
-    last_event_id, choice_event_id)
-SELECT e.organization_id, e.product, {", ".join(f"e.{name}" for name in STATE_FIELDS)}, %s, e.recorded_at, e.id,
-    {f"(SELECT x.id FROM {_SAME_ROW})" if choice else "NULL"}
-FROM consent_consentevent AS e
-WHERE e.id > %s AND e.id <= %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND e.choice = %s {besides}
-ORDER BY e.id""",
-            parameters,
+        of_job = [chunk.before, _last_event(chunk.cursor), chunk.rows[0], product]
+        events = Sql(
+            f"e.id > %s AND e.id <= %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND e.choice = %s"
+            f" {besides.text}",
+            [*of_job, to_micros(step.at), step.state.choice, *besides.parameters],
         )
+        ledger.insert_settings(events, version=version, choice_event=chosen)
 
 
 # Another event of the row's, at an instant.

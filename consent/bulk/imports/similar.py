@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from accounts.fields import raw_id
+
 from ...import_models import ImportRow, ProblemKind
 from ...job_models import BulkJob
-from .. import rows as job_rows
 from .fields import ImportPlan
 from .judging import BAD
 from .parsing import Problem, shown
@@ -51,7 +52,7 @@ def refuse_in_file(job: BulkJob, plan: ImportPlan) -> None:
     """While the file is read: rows that would create what looks like a known one, or like an earlier row, are bad."""
     if plan.allow_similar:
         return
-    everything = (job_rows.job_id(job), 0, job.matched)
+    everything = (raw_id(job.pk), 0, job.matched)
     _refuse(job, plan, _KNOWN, everything, ProblemKind.BAD)
     if job.import_rows.filter(outcome="").exclude(folded="").exists():  # else each id is all that looks like it
         _refuse(job, plan, _IN_FILE, everything, ProblemKind.BAD)
@@ -61,7 +62,7 @@ def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
     """When they are created: those that look like one that somebody has added since. Returns how many."""
     if plan.allow_similar:
         return 0
-    chunk = (job_rows.job_id(job), job.cursor, last)
+    chunk = (raw_id(job.pk), job.cursor, last)
     return _refuse(job, plan, _KNOWN, chunk, ProblemKind.REFUSED)
 
 

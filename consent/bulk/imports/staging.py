@@ -13,11 +13,11 @@ from django.db import connection, transaction
 from django.db.models import Count
 
 from accounts.characters import storable
+from accounts.fields import raw_id
 
 from ... import ledger
 from ...import_models import ImportProblem, ImportRow, ImportTable, ProblemKind
 from ...job_models import BulkJob
-from .. import rows as job_rows
 from ..csv_files import Record, TableFile
 from ..loading import Value, load
 from .fields import ImportPlan
@@ -128,7 +128,7 @@ JOIN consent_importrow AS r ON r.id = k.id JOIN consent_importrow AS f ON f.id =
 WHERE k.id <> k.first_id ORDER BY r.number"""
     disputed: set[int] = set()
     with connection.chunked_cursor() as cursor:  # a page at a time in memory, however many there are
-        cursor.execute(sql, [job_rows.job_id(job)])
+        cursor.execute(sql, [raw_id(job.pk)])
         while found := cursor.fetchmany(_PAGE):
             _settle_duplicates(job, same, plan, found, disputed)
 
