@@ -305,8 +305,24 @@ def test_template__nothing_inline__as_the_content_security_policy_wants_it(path:
 def repository() -> list[Path]:
     """Every text that is, or is going to be, in the repository: no environment, cache or database of a developer's."""
     ignored = {"node_modules", "staticfiles", "__pycache__"}
-    hidden = {".env.example", ".ci", ".gitignore", ".editorconfig"}
-    kinds = {".py", ".md", ".html", ".css", ".js", ".toml", ".txt", ".po", ".yml", ".json", ".csv", ".sh", ""}
+    hidden = {".env.example", ".ci", ".github", ".gitignore", ".editorconfig", ".pre-commit-config.yaml"}
+    kinds = {
+        ".py",
+        ".md",
+        ".html",
+        ".css",
+        ".js",
+        ".toml",
+        ".txt",
+        ".po",
+        ".yml",
+        ".yaml",
+        ".json",
+        ".jsonc",
+        ".csv",
+        ".sh",
+        "",
+    }
     found = []
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts

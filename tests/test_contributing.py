@@ -1,0 +1,106 @@
+"""What contributors look for is there, and says what the Makefile, the code and CI do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+CHECKS = re.search(r"^CHECKS := (.+)$", MAKEFILE, re.MULTILINE)[1].split()  # type: ignore[index]
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def loaded(path: str) -> Any:
+    return yaml.safe_load(read(path))
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------------
+
+
+def hooks() -> list[dict[str, Any]]:
+    config = loaded(".pre-commit-config.yaml")
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    return [hook for repository in config["repos"] for hook in repository["hooks"]]
+
+
+def test_pre_commit__its_hooks__are_the_checks_of_make_check() -> None:
+    assert len(CHECKS) >= 8
+    checks = [hook["entry"] for hook in hooks() if "stages" not in hook]
+    assert checks == [f"make {name}" for name in CHECKS]
+
+
+@pytest.mark.parametrize(("subject", "refused"), [("x" * 72, False), ("x" * 73, True), ("x\n\n" + "y" * 90, False)])
+def test_pre_commit__subject_of_a_commit__is_at_most_72_characters(subject: str, refused: bool) -> None:
+    (hook,) = [hook for hook in hooks() if hook.get("stages") == ["commit-msg"]]
+    assert (hook["language"], hook["args"]) == ("pygrep", ["--multiline"])
+    assert bool(re.search(hook["entry"], subject, re.MULTILINE)) is refused
+
+
+def test_workflow__calls_ci_run__with_pinned_actions_and_no_rights_to_write() -> None:
+    workflow = loaded(".github/workflows/ci.yml")
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    assert [
+        step["uses"] for step in steps if not re.fullmatch(r"[\w/-]+@v\d+\.\d+\.\d+", step.get("uses", "a@v1.1.1"))
+    ] == []
+    assert workflow["permissions"] == {"contents": "read"}
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_ci__runs_checks_and_all_tests__the_tests_last() -> None:
+    commands = [line for line in read(".ci/run").splitlines() if line.startswith("make ")]
+    assert commands[0] == "make check"
+    assert commands[-1].startswith("make test")
+
+
+# --- What the forge shows ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bug", "change"])
+def test_issue_form__is_one(name: str) -> None:
+    form = loaded(f".github/ISSUE_TEMPLATE/{name}.yml")
+    assert form["name"] and form["description"]
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert {field["type"] for field in fields} <= {"input", "textarea", "dropdown", "checkboxes"}
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert all(field["attributes"]["label"] for field in fields)
+
+
+# --- Texts ------------------------------------------------------------------------------------------------------------
+
+
+def texts() -> list[Path]:
+    """Every text that people edit, as .editorconfig says it is to be."""
+    kinds = {".css", ".html", ".js", ".jsonc", ".md", ".py", ".toml", ".yaml", ".yml"}
+    folders = (
+        "accounts",
+        "benchmarks",
+        "config",
+        "consent",
+        "docs",
+        "scripts",
+        "static",
+        "templates",
+        "tests",
+        ".github",
+    )
+    found = [path for path in ROOT.iterdir() if path.is_file()]
+    found += [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    named = {"Makefile", ".editorconfig", ".gitignore", "LICENSE", "NOTICE"}
+    return [path for path in found if path.suffix in kinds or path.name in named]
+
+
+def test_texts__end_and_break_their_lines_as_editorconfig_says() -> None:
+    offenders = []
+    for path in texts():
+        content = path.read_bytes()
+        whole = not content or (content.endswith(b"\n") and not content.endswith(b"\n\n"))
+        if not whole or b"\r" in content or re.search(rb"[ \t]\n", content):
+            offenders.append(path.relative_to(ROOT).as_posix())
+    assert offenders == []
