@@ -9,8 +9,6 @@ import uuid
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
 
-from . import external_ids
-from .fields import is_id, parse_id
 from .models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 
 if TYPE_CHECKING:
@@ -351,21 +349,6 @@ def get_member(actor: Actor, organization: Organization, ident: str) -> Member:
     if member is None:
         raise NotFound("member")
     return member
-
-
-def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
-    """(id, None) or (None, external id in its one spelling) from a path part or JSON value; (None, None) if neither."""
-    text, external_id = split_text(ident)
-    return (ident if isinstance(ident, uuid.UUID) else parse_id(text)), external_id
-
-
-def split_text(ident: object) -> tuple[str | None, str | None]:
-    """As `split_ident`, the id as the text that it is: for many, who need not become objects."""
-    if not isinstance(ident, str):
-        return None, None
-    if not ident.startswith("external:"):
-        return (ident if is_id(ident) else None), None
-    return None, external_ids.asked(ident.removeprefix("external:"))
 
 
 def known_scopes(scopes: "Collection[str]") -> list[str]:

@@ -12,7 +12,7 @@ from django.db import connection, models
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
-from . import email_addresses, keys
+from . import email_addresses, external_ids, keys
 from .characters import Unusable
 
 
@@ -81,6 +81,21 @@ def raw_id(pk: uuid.UUID) -> uuid.UUID | str:
 def from_raw_id(value: uuid.UUID | str) -> uuid.UUID:
     """What `raw_id` made, as raw SQL returns it."""
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
+    """(id, None) or (None, external id in its one spelling) from a path part or JSON value; (None, None) if neither."""
+    text, external_id = split_text(ident)
+    return (ident if isinstance(ident, uuid.UUID) else parse_id(text)), external_id
+
+
+def split_text(ident: object) -> tuple[str | None, str | None]:
+    """As `split_ident`, the id as the text that it is: for many, who need not become objects."""
+    if not isinstance(ident, str):
+        return None, None
+    if not ident.startswith("external:"):
+        return (ident if is_id(ident) else None), None
+    return None, external_ids.asked(ident.removeprefix("external:"))
 
 
 def to_micros(instant: dt.datetime) -> int:

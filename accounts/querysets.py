@@ -9,6 +9,8 @@ from django.db.models.functions import Collate, Lower
 from django.utils import timezone
 
 from . import external_ids
+from .binding_models import Binding
+from .fields import split_ident
 
 if TYPE_CHECKING:
     from .access import Actor
@@ -19,13 +21,11 @@ _Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
 
 def _own_organizations(actor: "Actor") -> Any:
     """Ids of the organizations that a non-operator belongs to."""
-    from .models import Member
-
     if actor.key is not None:
         return [actor.key.organization_id] if actor.has_worth and actor.key.organization_id else []
     if actor.user is None or not actor.user.is_active:
         return []
-    return Member.objects.filter(user=actor.user, status=Member.Status.ACTIVE).values("organization_id")
+    return actor.user.memberships.active().values("organization_id")
 
 
 class IdentifiedQuerySet(models.QuerySet[_Model_co]):
@@ -33,8 +33,6 @@ class IdentifiedQuerySet(models.QuerySet[_Model_co]):
 
     def identified_by(self, ident: object) -> Self:
         """By id or `external:<id>`; an ident that is neither matches nothing."""
-        from .access import split_ident
-
         pk, external_id = split_ident(ident)
         if pk is not None:
             return self.filter(pk=pk)
@@ -46,8 +44,6 @@ class IdentifiedQuerySet(models.QuerySet[_Model_co]):
         return self.filter(pk__in=self._meaning(value)) if value else self.none()
 
     def _meaning(self, value: str) -> Any:
-        from .binding_models import Binding
-
         live = Binding.objects.live().filter(value=value)
         if self._named == "organization":
             return live.of_organizations().values("organization")

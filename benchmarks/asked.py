@@ -13,8 +13,8 @@ from django.db import connection  # noqa: E402
 from accounts.access import Actor  # noqa: E402
 from accounts.models import Member  # noqa: E402
 from consent import lookups  # noqa: E402
-from consent.decisions import Question  # noqa: E402
 from consent.lookup_sql import STATEMENTS  # noqa: E402
+from consent.lookups import Question  # noqa: E402
 from consent.services.credentials import issue_key  # noqa: E402
 
 BATCH = 1_000

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Forbidden, NotFound
 from accounts.reauthentication import confirm_person
 
-from .services.errors import ConfirmationRequired
+from .errors import ConfirmationRequired
 
 
 class PortalAdminSite(admin.AdminSite):

@@ -15,28 +15,11 @@ from accounts.catalogue import Product
 from accounts.fields import from_micros
 
 from . import rules
-from .lookups import Row, fetch, fetch_one, instant
+from .lookups import Question, Row, fetch, fetch_one, instant
 from .rules import Decision, Layers, Reason
 from .surfaces import DATA_KINDS, WITH_MEMBERS
 
 _PRODUCTS = frozenset(Product.values)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Question:
-    """May this be used? Ids as strings (`external:` ones too); instants aware; `at` None: as things stand now."""
-
-    organization: str
-    product: str
-    member: str | None = None
-    data_kind: str | None = None
-    collected_at: dt.datetime | None = None
-    at: dt.datetime | None = None
-
-    def __post_init__(self) -> None:
-        for each in (self.collected_at, self.at):
-            if each is not None and each.tzinfo is None:
-                raise ValueError("an instant needs a time zone")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,29 +4,43 @@ Without an `at` the settings answer (R7: "now" is the current state); with one, 
 before it.
 """
 
+import dataclasses
 import datetime as dt
 import json
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
-from accounts.access import split_text
 from accounts.catalogue import Product
-from accounts.fields import from_micros, to_micros
+from accounts.fields import from_micros, split_text, to_micros
 from accounts.hot import select
 
 from .lookup_sql import STATEMENTS
 from .rules import MEMBER_START, Membership, Reason, Standing, State
 from .surfaces import WITH_MEMBERS
 
-if TYPE_CHECKING:
-    from .decisions import Question
-
 _PRODUCTS = frozenset(Product.values)
 _UNSUBSCRIBED = Standing(False, Reason.NO_SUBSCRIPTION, None)
 _CLOSED = Standing(False, Reason.ORGANIZATION_CLOSED, None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """May this be used? Ids as strings (`external:` ones too); instants aware; `at` None: as things stand now."""
+
+    organization: str
+    product: str
+    member: str | None = None
+    data_kind: str | None = None
+    collected_at: dt.datetime | None = None
+    at: dt.datetime | None = None
+
+    def __post_init__(self) -> None:
+        for each in (self.collected_at, self.at):
+            if each is not None and each.tzinfo is None:
+                raise ValueError("an instant needs a time zone")
 
 
 class Row(NamedTuple):
@@ -93,7 +107,7 @@ def instant(micros: int | None) -> dt.datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-def fetch(questions: Sequence["Question"]) -> tuple[list[Row], dt.datetime]:
+def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
     """A row for each question, in their order, and the instant of asking."""
     if not questions:
         return [], dt.datetime.now(dt.UTC)
@@ -110,7 +124,7 @@ def fetch(questions: Sequence["Question"]) -> tuple[list[Row], dt.datetime]:
     return rows, _instant_of_asking(max(row.now or 0 for row in rows))
 
 
-def fetch_one(question: "Question", prefix: str | None = None) -> tuple[Row, dt.datetime, tuple[Any, ...]]:
+def fetch_one(question: Question, prefix: str | None = None) -> tuple[Row, dt.datetime, tuple[Any, ...]]:
     """The row of one question, the instant of asking, and the columns of the key with the prefix, None without one."""
     vendor = connection.vendor
     item = asked_of(vendor, 0, question)
@@ -135,7 +149,7 @@ def _id(text: object) -> uuid.UUID | None:
     return None if text is None else uuid.UUID(str(text))
 
 
-def asked_of(vendor: str, n: int, question: "Question") -> tuple[Any, ...]:
+def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
     """A question as the statements take it."""
     organization, organization_external = split_text(question.organization)
     member, member_external = split_text(question.member)

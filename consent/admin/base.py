@@ -27,7 +27,7 @@ from accounts.fields import parse_id
 from accounts.models import User
 from accounts.reauthentication import session_actor
 
-from ..services.errors import ServiceError
+from ..errors import ServiceError
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

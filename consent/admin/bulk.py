@@ -19,10 +19,10 @@ from ..bulk.csv_files import MissingColumn
 from ..bulk.faults import BadList
 from ..bulk.files import BadFile
 from ..bulk.selection import ListFile, Selection
+from ..errors import Invalid
 from ..job_models import BulkJob
 from ..models import ReasonCode, Source
 from ..rules import Choice
-from ..services.errors import Invalid
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
 from .base import actor_of, attempt
 from .forms import OperatorForm, reason_field, refuse_too_large

@@ -11,9 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import split_ident
 from accounts.catalogue import Product
-from accounts.fields import AddressFormField, one_line
+from accounts.fields import AddressFormField, one_line, split_ident
 from accounts.models import ApiKey, Member, Organization, Plan
 from config.uploads import is_too_large
 

@@ -23,11 +23,11 @@ from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.similar import SIMILAR
 from ..bulk.imports.staging import DUPLICATE
+from ..errors import ServiceError
 from ..import_models import ImportTable, ProblemKind
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import ReasonCode, Source
 from ..rules import Choice
-from ..services.errors import ServiceError
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
 from .base import OperatorAdmin, actor_of, instant, posted, state_words

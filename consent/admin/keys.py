@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import NotFound, Permission, get_organization
 from accounts.models import ApiKey
 
+from ..errors import Invalid, ServiceError
 from ..models import Source
 from ..services import credentials
 from ..services.credentials import Issued
-from ..services.errors import Invalid, ServiceError
 from .base import OperatorAdmin, actor_of, attempt, posted
 from .filters import there_filter
 from .forms import KeyForm

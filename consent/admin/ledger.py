@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import Actor, split_ident
+from accounts.access import Actor
+from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
 from .. import actors, targets

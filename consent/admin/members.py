@@ -9,13 +9,13 @@ from django.urls import path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import split_ident
+from accounts.fields import split_ident
 from accounts.models import Member
 
 from .. import shown
+from ..errors import ServiceError
 from ..rules import Choice
 from ..services import choices, members
-from ..services.errors import ServiceError
 from ..surfaces import LE_CHAT_MOBILE
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .external_ids import ids_of, withdraw

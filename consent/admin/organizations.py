@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import split_ident
 from accounts.catalogue import Product
+from accounts.fields import split_ident
 from accounts.models import Member, Organization, Subscription
 
 from ..bulk import jobs

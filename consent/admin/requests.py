@@ -15,9 +15,9 @@ from accounts.access import Forbidden
 from accounts.fields import AddressFormField, parse_id
 from accounts.models import User
 
+from ..errors import ConfirmationRequired, Invalid, ServiceError
 from ..operator_models import OperatorRequest, RequestKind
 from ..services import operator_requests as service
-from ..services.errors import ConfirmationRequired, Invalid, ServiceError
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import OperatorForm, reason_field
 from .users import password_link

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor, NotFound, Permission, get_organization
 
+from ..errors import Invalid, Refused, ServiceError
 from ..models import EventKind, Source
 from ..services import webhooks
-from ..services.errors import Invalid, Refused, ServiceError
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, attempt, instant, posted

@@ -8,7 +8,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from .. import decisions
-from ..decisions import Answer, Question
+from ..decisions import Answer
+from ..lookups import Question
 from ..models import ReasonCode
 from .base import actor_of
 from .forms import WhyForm

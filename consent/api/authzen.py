@@ -25,7 +25,7 @@ from accounts.models import Member
 from config.problems import Problem, body_pointer, fault, invalid
 
 from .. import decisions
-from ..decisions import Question
+from ..lookups import Question
 from ..rules import Reason
 from .body import parse_instant, read_json, storable
 from .decisions import MAX_ITEMS, Asker, answering

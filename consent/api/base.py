@@ -21,10 +21,10 @@ from accounts.access import Actor, Forbidden, NotFound
 from accounts.authentication import ApiKeyAuthentication
 from accounts.limits import TooMany
 from accounts.reauthentication import session_actor
-from config.paging import CursorPagination
 from config.problems import Problem, body_pointer, fault, invalid
+from consent.api.paging import CursorPagination
 
-from ..services.errors import ConfirmationRequired, ServiceError
+from ..errors import ConfirmationRequired, ServiceError
 from . import etags
 from .body import JSONParser, check_type
 from .fields import Input, ListOf

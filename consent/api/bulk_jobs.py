@@ -10,8 +10,8 @@ from rest_framework.response import Response
 
 from accounts.access import NotFound, Permission, require
 from accounts.fields import parse_id
-from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
+from consent.api.paging import CursorPagination
 
 from ..bulk import approval, jobs, reports
 from ..bulk.faults import BadList

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from accounts.catalogue import Product
 from accounts.models import Plan
-from config.paging import WholeList
+from consent.api.paging import WholeList
 
 from .. import event_catalogue
 from ..surfaces import SURFACES

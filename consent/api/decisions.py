@@ -20,7 +20,8 @@ from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_
 from config.problems import Problem, as_problem, body_pointer, fault, invalid
 
 from .. import decisions
-from ..decisions import Answer, Question
+from ..decisions import Answer
+from ..lookups import Question
 from ..rules import Decision, LayerAnswer
 from .base import check_csrf, refusal
 from .body import parse_instant, read_json, storable

@@ -11,7 +11,7 @@ import re
 from django.utils.cache import parse_etags  # type: ignore[attr-defined]
 from django.utils.translation import gettext as _
 
-from ..services.errors import VersionMismatch
+from ..errors import VersionMismatch
 
 _LENGTH = 32  # hexadecimal digits
 _NUMBER = re.compile(r'"(\d{1,9})(?:-[0-9a-f]{32})?"', re.ASCII)

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from accounts.access import Permission, get_organization, require
 from accounts.models import Member
-from config.paging import PositionPagination
+from consent.api.paging import PositionPagination
 
 from .. import actors, ledger
 from ..models import ConsentEvent

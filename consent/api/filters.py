@@ -11,12 +11,12 @@ from accounts.access import Actor, Permission, organizations_with
 from accounts.catalogue import Product
 from accounts.external_ids import LENGTH
 from accounts.models import Organization, OrganizationKind, OrganizationStatus, Subscription
-from config.paging import MAX_LIMIT
 from config.problems import fault, invalid
+from consent.api.paging import MAX_LIMIT
 
 from ..bulk.selection import Selection
+from ..errors import Invalid
 from ..models import Choice, PrivacySetting, ReasonCode
-from ..services.errors import Invalid
 from ..surfaces import ORGANIZATION_SURFACES
 from .fields import Input, Instant, ListOf, OneOf, Text
 from .serializers import IDENT, NAME, PLAN_KEY

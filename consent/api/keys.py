@@ -14,7 +14,7 @@ from accounts.access import Forbidden, NotFound, Permission, get_organization, o
 from accounts.fields import parse_id
 from accounts.models import ApiKey, KeyScope, Member, Organization
 from accounts.querysets import ApiKeyQuerySet
-from config.paging import CursorPagination
+from consent.api.paging import CursorPagination
 
 from ..models import ActorType, Source
 from ..services import credentials

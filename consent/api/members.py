@@ -14,8 +14,8 @@ from accounts.access import NotFound, Permission, acts_as_operator, get_member, 
 from accounts.fields import parse_id
 from accounts.models import Invitation, Member
 from accounts.querysets import MemberQuerySet
-from config.paging import CursorPagination
 from config.problems import fault, invalid
+from consent.api.paging import CursorPagination
 
 from ..models import Source
 from ..services import invitations, layers

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from config.paging import MAX_LIMIT
+from consent.api.paging import MAX_LIMIT
 
 from ..services.layers import REASON_LENGTH
 from .examples import EXAMPLES

@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from accounts.access import Permission, get_organization, require
 from accounts.catalogue import Product
 from accounts.models import Organization, Plan, Subscription
-from config.paging import CursorPagination
 from config.problems import body_pointer, fault, invalid
+from consent.api.paging import CursorPagination
 
+from ..errors import Invalid
 from ..models import Source
 from ..services import layers
-from ..services.errors import Invalid
 from ..services.organizations import (
     OrganizationDraft,
     close_organization,

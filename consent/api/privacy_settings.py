@@ -17,7 +17,7 @@ from accounts.access import (
     permissions,
 )
 from accounts.models import Member, Organization
-from config.paging import CursorPagination, WholeList
+from consent.api.paging import CursorPagination, WholeList
 
 from .. import shown
 from ..models import Source

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
 from accounts.fields import parse_id
 from accounts.models import Organization
-from config.paging import CursorPagination
+from consent.api.paging import CursorPagination
 
 from ..models import EventKind, Source
 from ..services import webhooks

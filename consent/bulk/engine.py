@@ -20,9 +20,9 @@ from accounts.fields import raw_id, to_micros
 from accounts.models import Plan
 
 from .. import ledger
+from ..errors import Refused
 from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
 from ..models import ConsentEvent
-from ..services.errors import Refused
 from ..surfaces import SURFACES
 from . import rebinding, rows, shapes
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since

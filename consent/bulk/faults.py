@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..services.errors import Invalid
+from ..errors import Invalid
 from .selection import Fault
 
 NAMED = 20  # bad rows, and unknown ids, that are spelled out; of more there is the number

@@ -16,12 +16,12 @@ from accounts.models import Organization, OrganizationKind, Plan
 from config.timeouts import unlimited
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..import_models import ImportTable
 from ..job_models import BulkJob, JobKind, JobStatus
 from ..models import Source
 from ..rules import Choice
 from ..services import layers
-from ..services.errors import Invalid, Refused
 from ..surfaces import Scope, Surface
 from . import lists, rebinding, rows, shapes
 from .approval import answering_person, require_approver

@@ -8,8 +8,7 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
-from accounts.access import split_ident
-from accounts.fields import from_raw_id, raw_id
+from accounts.fields import from_raw_id, raw_id, split_ident
 from accounts.models import Organization
 
 from ..job_models import BulkJob

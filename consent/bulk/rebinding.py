@@ -15,17 +15,17 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.external_ids import erased_hash
+from accounts.fields import split_ident
 from accounts.models import Binding, Member, Organization
 
 from .. import ledger, rules
+from ..errors import Invalid, Refused
 from ..job_models import BulkJob, RebindRow
 from ..models import EventKind, PrivacySetting
 from ..rules import Choice
 from ..services import external_ids, layers
-from ..services.errors import Invalid, Refused
 from ..services.external_ids import TAKEN, Subject
 from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from accounts.fields import from_micros, from_raw_id, raw_id
 from accounts.models import Organization
 
+from ..errors import Refused
 from ..job_models import BulkJob, JobKind
 from ..models import PrivacySetting
 from ..rules import Reason
-from ..services.errors import Refused
 from ..surfaces import organization_surface
 from . import rebinding, shapes
 from .selection import Selection

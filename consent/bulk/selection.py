@@ -10,12 +10,11 @@ from typing import Any, NamedTuple, Self, TypeVar
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from accounts.access import split_ident
-from accounts.fields import parse_id
+from accounts.fields import parse_id, split_ident
 from accounts.models import Binding, Organization, OrganizationKind, OrganizationStatus, Plan
 
+from ..errors import Invalid
 from ..models import Choice, PrivacySetting, ReasonCode
-from ..services.errors import Invalid
 from .csv_files import MissingColumn, Record, open_table
 
 _Item = TypeVar("_Item")

@@ -18,8 +18,8 @@ from accounts.fields import AddressFormField
 from accounts.models import User
 from accounts.reauthentication import confirm_person, is_confirmed
 
+from ..errors import Invalid, ServiceError
 from ..services import addresses
-from ..services.errors import Invalid, ServiceError
 
 _METHODS = ["GET", "HEAD", "POST"]
 

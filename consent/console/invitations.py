@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Invitation, Member, User
 
+from ..errors import ServiceError
 from ..services import invitations as service
-from ..services.errors import ServiceError
 
 
 class NewAccountForm(forms.Form):

@@ -16,10 +16,10 @@ from accounts.fields import AddressFormField, parse_id
 from accounts.models import Invitation, Member, MemberRole, Organization
 
 from .. import shown
+from ..errors import Invalid, ServiceError
 from ..models import Source
 from ..services import invitations
 from ..services import members as service
-from ..services.errors import Invalid, ServiceError
 from ..surfaces import LE_CHAT_CONSOLE
 from .forms import Keyset
 from .pages import organization_page, page

@@ -21,7 +21,7 @@ from accounts.models import Member, Organization, Subscription, User
 from accounts.reauthentication import confirm_person, session_actor
 from accounts.second_factor import needs_second_factor
 
-from ..services.errors import ConfirmationRequired
+from ..errors import ConfirmationRequired
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from . import unsaved
 

@@ -11,10 +11,10 @@ from accounts.access import Actor, Forbidden, Permission
 from config import request_id
 
 from ..cards import Card, Place, card_at
+from ..errors import Invalid, Refused, ServiceError
 from ..models import Source
 from ..rules import Choice
 from ..services import choices
-from ..services.errors import Invalid, Refused, ServiceError
 from ..surfaces import Scope
 from .forms import ChoiceForm
 from .pages import page

@@ -16,10 +16,10 @@ from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
 
+from ..errors import ServiceError
 from ..models import Source
 from ..services import credentials
 from ..services.credentials import Issued
-from ..services.errors import ServiceError
 from ..webhook_models import WebhookEndpoint
 from .forms import end_of
 from .pages import organization_page, page

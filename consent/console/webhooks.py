@@ -15,9 +15,9 @@ from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import Organization
 
+from ..errors import Refused, ServiceError
 from ..models import Source
 from ..services import webhooks as service
-from ..services.errors import Refused, ServiceError
 from ..webhook_models import EndpointStatus, WebhookEndpoint
 from ..webhooks.secrets import secret_of
 from .pages import organization_page, page

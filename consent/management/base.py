@@ -6,9 +6,9 @@ from typing import ClassVar
 from accounts.management.base import Misuse, PortalCommand, printable
 from accounts.models import Plan
 
+from ..errors import Invalid, ServiceError
 from ..rules import State
 from ..services import plans
-from ..services.errors import Invalid, ServiceError
 
 YES_NO = {True: "yes", False: "no"}
 

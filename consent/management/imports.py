@@ -22,11 +22,11 @@ from consent.bulk.imports.judging import BAD, PAST
 from consent.bulk.imports.parsing import shown
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import DUPLICATE
+from consent.errors import Invalid
 from consent.import_models import ImportTable, ProblemKind
 from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand
 from consent.models import Source
-from consent.services.errors import Invalid
 
 _TOLD = 100  # problems on stderr
 _LISTED = 1_000  # and in the JSON; --problems has all

@@ -11,10 +11,10 @@ from accounts.fields import parse_id
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
 from consent.bulk import engine, job_json, jobs, reports
 from consent.bulk.reports import numbers
+from consent.errors import Refused
 from consent.job_models import BulkJob, JobStatus
 from consent.ledger import clock
 from consent.management.base import ConsentCommand
-from consent.services.errors import Refused
 
 # How a job that isn't to be run comes to be run.
 _WAY = {

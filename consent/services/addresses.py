@@ -17,9 +17,9 @@ from accounts.access import Actor
 from accounts.models import AddressChange, User
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from . import members, trail
-from .errors import Invalid, Refused
 
 PER_HOUR = 5
 GOOD_FOR = dt.timedelta(days=1)

@@ -16,11 +16,11 @@ from accounts.access import Actor, ActorType, Forbidden, Permission, opt_in_act,
 from accounts.models import Member, Organization
 
 from .. import ledger, rules
+from ..errors import Invalid, Refused, VersionMismatch, VersionRequired
 from ..models import EventKind, PrivacySetting, Source
 from ..rules import Choice, Reason, State
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
 from . import layers, one_person
-from .errors import Invalid, Refused, VersionMismatch, VersionRequired
 
 OBSTACLES = {
     Reason.ORGANIZATION_CLOSED: gettext_lazy(

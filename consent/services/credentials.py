@@ -17,10 +17,10 @@ from accounts.key_secrets import new_key
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
 from accounts.operators import require_second_person
 
+from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from . import layers, trail
-from .errors import Invalid, Refused
 
 NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
 

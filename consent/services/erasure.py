@@ -19,7 +19,8 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from accounts import keys
-from accounts.access import Actor, Forbidden, Permission, require, split_ident
+from accounts.access import Actor, Forbidden, Permission, require
+from accounts.fields import split_ident
 from accounts.models import (
     AddressChange,
     ApiKey,
@@ -34,6 +35,7 @@ from accounts.models import (
 )
 
 from ..api_models import IdempotencyKey
+from ..errors import Invalid, Refused
 from ..import_models import ImportFile, ImportProblem, ImportRow
 from ..job_models import BulkJob, JobStatus, RebindRow
 from ..models import ConsentEvent, EventKind, Source
@@ -42,7 +44,6 @@ from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from ..webhook_models import WebhookAttempt
 from . import choices, credentials, external_ids, layers, members, organizations, trail
-from .errors import Invalid, Refused
 
 REASON = "Erased."
 _OVER = (JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED)

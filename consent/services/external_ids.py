@@ -21,9 +21,9 @@ from accounts.characters import Unusable
 from accounts.models import Binding, Member, Organization
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind
 from . import layers
-from .errors import Invalid, Refused
 
 FIELD = "external_id"
 TAKEN = "exists"  # the code of a refusal

@@ -20,9 +20,9 @@ from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.models import Invitation, Member, Organization, User
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from . import layers, members, sign_in, trail
-from .errors import Invalid, Refused
 
 # Invitations that one organization sends within an hour; more would be mail to strangers.
 PER_HOUR = 100

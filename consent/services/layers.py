@@ -15,10 +15,10 @@ from accounts.fields import line_break_in
 from accounts.models import ApiKey, Member, Organization, Plan, User
 
 from .. import ledger
+from ..errors import ConfirmationRequired, Invalid
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
 from ..rules import MEMBER_START, Reason, State
 from ..surfaces import Surface
-from .errors import ConfirmationRequired, Invalid
 
 REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
 REFERENCE_LENGTH = ConsentEvent._meta.get_field("reference").max_length or 0

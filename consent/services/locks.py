@@ -7,9 +7,9 @@ from accounts.access import Act, Actor, Permission
 from accounts.models import Organization
 
 from .. import ledger, rules
+from ..errors import Refused
 from ..models import EventKind, Lock, PrivacySetting
 from . import layers
-from .errors import Refused
 
 
 @transaction.atomic

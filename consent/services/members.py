@@ -19,10 +19,10 @@ from accounts.characters import Unusable
 from accounts.models import Binding, Member, MemberRole, MemberStatus, Organization, User
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind
 from ..rules import Reason
 from . import credentials, layers
-from .errors import Invalid, Refused
 from .external_ids import Subject, clean_external_id, give, start, taken, taken_meanwhile
 
 

@@ -18,10 +18,10 @@ from accounts.models import User
 from accounts.operators import is_operator_since, require_second_person
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from ..operator_models import OperatorRequest, RequestKind, RequestStatus
 from . import layers, members, people, trail
-from .errors import Invalid, Refused
 from .people import PasswordLink
 
 

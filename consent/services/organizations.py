@@ -15,11 +15,11 @@ from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
 
 from .. import ledger, rules
+from ..errors import Invalid, Refused
 from ..models import ConsentEvent, EventKind
 from ..rules import Choice, State
 from ..surfaces import organization_surface
 from . import external_ids, layers, members, one_person
-from .errors import Invalid, Refused
 from .external_ids import Subject
 
 _COUNTRY = re.compile(r"[A-Z]{2}")

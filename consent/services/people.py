@@ -19,9 +19,9 @@ from accounts.models import User
 from accounts.operators import active_operators
 
 from .. import ledger
+from ..errors import Refused
 from ..models import EventKind, Source
 from . import credentials, layers, members, sign_in, trail
-from .errors import Refused
 
 # Makes the address of the page that sets a password, for this person, as things are now.
 PasswordLink = Callable[[User], str]

@@ -7,10 +7,10 @@ from accounts.access import Actor, Permission
 from accounts.models import Organization, Plan, Subscription
 
 from .. import ledger, rules
+from ..errors import Invalid, Refused
 from ..models import EventKind, PrivacySetting
 from ..rules import Reason
 from . import layers
-from .errors import Invalid, Refused
 
 
 @transaction.atomic

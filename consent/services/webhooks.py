@@ -16,6 +16,7 @@ from accounts.access import Act, Actor, ActorType, Forbidden, NotFound, Permissi
 from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
+from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from ..webhooks import positions
@@ -23,7 +24,6 @@ from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import current_key, previous_until, rotated
 from . import layers, trail
 from .credentials import readers
-from .errors import Invalid, Refused
 
 _PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
 _ATTEMPT = re.compile(r"[0-9]{1,18}", re.ASCII)

@@ -10,7 +10,7 @@ import idna
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from ..services.errors import Invalid
+from ..errors import Invalid
 
 LENGTH = 500
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -18,7 +18,7 @@ from accounts import authentication
 from accounts.access import Actor, ActorType
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor, recognise
 from accounts.models import ApiKey, Organization
-from consent.services.errors import Invalid
+from consent.errors import Invalid
 from tests import cast as the_cast
 from tests.cast import Cast
 from tests.keys import issue_key

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from accounts.characters import Unusable
 from accounts.email_addresses import asked, normalize
 from accounts.models import Invitation, Member, OutgoingMessage, User
+from consent.errors import Invalid, Refused
 from consent.services import erasure, invitations, members, operator_requests
-from consent.services.errors import Invalid, Refused
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast, signed_in
 from tests.commands import database, run

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts import external_ids
-from accounts.access import split_ident
 from accounts.characters import Unusable, is_unseen
 from accounts.external_ids import asked, normalize
+from accounts.fields import split_ident
 
 SPELLINGS = [
     ("acct-1", "acct-1"),

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.access import Actor
 from consent import decisions, followers, ledger
-from consent.decisions import Question
+from consent.lookups import Question
 from consent.services import choices, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as casting

@@ -22,10 +22,10 @@ from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as import_jobs
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebinding import Rebinding
+from consent.errors import Refused
 from consent.job_models import BulkJob
 from consent.models import ConsentEvent
 from consent.services import external_ids, members, organizations
-from consent.services.errors import Refused
 
 from .model import AI_STUDIO, IN, LE_CHAT, Account, Asked, Fact, Person
 from .naming import PREFIX, SPELLINGS, Id

@@ -14,9 +14,9 @@ from hypothesis.stateful import precondition, rule
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, MemberRole, Organization, OutgoingMessage, User
 from consent import ledger
+from consent.errors import Refused
 from consent.models import ConsentEvent
 from consent.services import credentials, members, people, webhooks
-from consent.services.errors import Refused
 from consent.webhook_models import WebhookEndpoint
 from consent.webhooks.delivery import deliver_next
 from consent.webhooks.sending import Answer

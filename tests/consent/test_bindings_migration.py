@@ -10,10 +10,10 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.models import Binding, Member, Organization, OutgoingMessage
 from consent import decisions, ledger, verification
-from consent.decisions import Question
+from consent.errors import Refused
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import members, organizations, plans
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 from tests import cast as people
 from tests.cast import Cast

@@ -7,11 +7,11 @@ import pytest
 
 from accounts.access import Actor, Forbidden
 from consent import decisions
-from consent.decisions import Question
+from consent.errors import Invalid
+from consent.lookups import Question
 from consent.models import ConsentEvent, PrivacySetting
 from consent.rules import Reason
 from consent.services import choices, members, organizations
-from consent.services.errors import Invalid
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting
 from tests.cast import Cast, make

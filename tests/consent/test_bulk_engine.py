@@ -8,10 +8,10 @@ from django.db import connection, transaction
 from accounts.access import Actor
 from accounts.models import Plan
 from consent.bulk import engine, jobs, worker
+from consent.errors import Refused
 from consent.job_models import BulkJob, JobStatus
 from consent.models import ConsentEvent, PendingEvent
 from consent.services import organizations
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 
 from .guarded import refusal, rows, sql

@@ -10,10 +10,10 @@ from accounts.models import Plan
 from consent.bulk import engine, jobs, rows
 from consent.bulk.faults import BadList
 from consent.bulk.selection import Selection
+from consent.errors import Invalid, Refused
 from consent.job_models import BulkJob, JobStatus
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import locks, organizations
-from consent.services.errors import Invalid, Refused
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 
 from consent.bulk import engine
+from consent.errors import Refused
 from consent.job_models import BulkJob, JobStatus
 from consent.models import ConsentEvent
-from consent.services.errors import Refused
 
 from .guarded import refusal
 from .jobbing import IN, OUT, Team, assert_each_once, choices_of, counts, events_of, lapse

@@ -12,11 +12,11 @@ from accounts.models import Organization
 from consent import rules, verification
 from consent.bulk import shapes, statements
 from consent.bulk.shapes import Shape
+from consent.errors import Refused
 from consent.job_models import BulkJob, JobKind
 from consent.models import STATE_FIELDS, ConsentEvent, PrivacySetting
 from consent.rules import State
 from consent.services import locks, organizations, plans
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 
 from .jobbing import IN, OUT, Team

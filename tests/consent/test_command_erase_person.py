@@ -18,11 +18,11 @@ from django.test import Client
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, Organization, User
 from consent import decisions, verification
-from consent.decisions import Question
+from consent.errors import Invalid, Refused
 from consent.import_models import ImportFile
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices, erasure, invitations, members, organizations
-from consent.services.errors import Invalid, Refused
 from consent.surfaces import LE_CHAT_MOBILE
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast

@@ -5,7 +5,8 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import verification
-from consent.decisions import Question, decide
+from consent.decisions import decide
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import members, organizations
 from tests.cast import Cast, make

@@ -7,8 +7,9 @@ from django.db import connection
 from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription, User
 from consent import verification
-from consent.decisions import Question, decide
+from consent.decisions import decide
 from consent.job_models import BulkJob
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -6,7 +6,8 @@ from django.test import Client
 
 from accounts.access import Actor
 from accounts.models import Member
-from consent.decisions import Question, decide
+from consent.decisions import decide
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE

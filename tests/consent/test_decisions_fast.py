@@ -10,8 +10,8 @@ from django.test import Client
 from accounts.models import ApiKey
 from config import short_way
 from consent import ledger, lookups
-from consent.decisions import Question
 from consent.lookup_sql import STATEMENTS
+from consent.lookups import Question
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.consent.calling import Caller, World, assert_problem, by_key, make_world

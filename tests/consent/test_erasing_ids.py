@@ -15,11 +15,11 @@ from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebinding import Rebinding
 from consent.bulk.selection import Selection
-from consent.decisions import Question
+from consent.errors import Refused
 from consent.import_models import ImportProblem, ImportRow
 from consent.job_models import BulkJob, RebindRow
+from consent.lookups import Question
 from consent.services import erasure, members, organizations
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as casting

@@ -9,10 +9,10 @@ import pytest
 from accounts.access import Actor, Forbidden, NotFound
 from accounts.models import Binding, Member, Organization
 from consent import decisions, ledger, verification
-from consent.decisions import Question
+from consent.errors import Invalid, Refused
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices, external_ids, members, organizations, plans
-from consent.services.errors import Invalid, Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from accounts.access import Actor, Forbidden
 from accounts.models import Invitation, Member, OutgoingMessage, User
+from consent.errors import Invalid, Refused
 from consent.models import ConsentEvent
 from consent.services import invitations, members, organizations
-from consent.services.errors import Invalid, Refused
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.consent.calling import Caller

@@ -10,9 +10,9 @@ from django.test import Client
 from accounts.access import Actor, Forbidden, Permission, permissions
 from accounts.models import ApiKey, Member, OutgoingMessage, User
 from consent import ledger
+from consent.errors import Invalid, Refused
 from consent.models import PrivacySetting
 from consent.services import credentials, erasure, invitations, members, webhooks
-from consent.services.errors import Invalid, Refused
 from consent.webhook_models import WebhookEndpoint
 from consent.webhooks.delivery import deliver_next
 from tests import cast as casting

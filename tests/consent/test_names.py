@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts import characters
+from consent.errors import Invalid
 from consent.services import layers, organizations
-from consent.services.errors import Invalid
 
 TAKEN = [
     ("Kvasir Labs", "Kvasir Labs"),

@@ -9,8 +9,8 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization, OutgoingMessage, User
 from consent import decisions, followers, ledger
+from consent.errors import Refused
 from consent.services import choices, locks, organizations, plans
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting

@@ -12,9 +12,9 @@ from accounts.access import Actor
 from accounts.fields import line_break_in
 from accounts.models import Organization, OutgoingMessage, User
 from consent import notices
+from consent.errors import Invalid
 from consent.models import ConsentEvent
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
-from consent.services.errors import Invalid
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
 from tests import cast as the_cast

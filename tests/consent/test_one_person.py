@@ -8,9 +8,9 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import decisions, shown, verification
+from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
-from consent.services.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription, User
 from consent import ledger, verification
+from consent.errors import Invalid
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.services.erasure import erase_person
-from consent.services.errors import Invalid
 from consent.services.external_ids import clean_external_id
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface

@@ -14,9 +14,9 @@ from django.db import IntegrityError, connection
 from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription
 from consent import verification
+from consent.errors import Refused
 from consent.models import ConsentEvent, Lock, PrivacySetting
 from consent.services import choices, layers, locks, members, organizations, plans
-from consent.services.errors import Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast

@@ -11,9 +11,9 @@ from django.utils import timezone
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, User
 from consent import ledger, shown
+from consent.errors import Refused
 from consent.models import ConsentEvent
 from consent.services import credentials, invitations, members, webhooks
-from consent.services.errors import Refused
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.delivery import deliver_next, send_next_test

@@ -7,9 +7,9 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import User
 from consent.bulk import jobs
+from consent.errors import Refused
 from consent.operator_models import OperatorRequest
 from consent.services import operator_requests, people
-from consent.services.errors import Refused
 from tests import cast as the_cast
 
 from .jobbing import IN, Team

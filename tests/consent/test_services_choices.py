@@ -8,9 +8,9 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import Member
 from consent import ledger, verification
+from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import locks, members, organizations, plans
-from consent.services.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from tests import cast as the_cast
 from tests.cast import Cast

@@ -7,9 +7,9 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import Member
 from consent import verification
+from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import PrivacySetting
 from consent.services import locks, members, organizations, plans
-from consent.services.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.surfaces import LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast

@@ -7,10 +7,10 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import Member, User
 from consent import decisions, verification
-from consent.decisions import Question
+from consent.errors import Invalid, Refused
+from consent.lookups import Question
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, members, organizations
-from consent.services.errors import Invalid, Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_MOBILE
 from tests import cast as the_cast

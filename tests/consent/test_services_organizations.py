@@ -8,10 +8,10 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import Member, Organization, Subscription, User
 from consent import decisions, verification
-from consent.decisions import Question
+from consent.errors import Invalid, Refused
+from consent.lookups import Question
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
-from consent.services.errors import Invalid, Refused
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as the_cast

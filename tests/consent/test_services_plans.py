@@ -7,9 +7,9 @@ import pytest
 from accounts.access import Actor, Forbidden
 from accounts.models import Plan, Subscription
 from consent import verification
+from consent.errors import Invalid, Refused
 from consent.models import Lock, PrivacySetting
 from consent.services import choices, locks, organizations, plans
-from consent.services.errors import Invalid, Refused
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as the_cast
 from tests.cast import Cast

@@ -11,9 +11,9 @@ from django.utils import timezone
 from accounts.models import Invitation
 from consent import ledger
 from consent.bulk import engine, jobs, tidying
+from consent.errors import Refused
 from consent.import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
 from consent.job_models import BulkJob, BulkJobRow, JobKind, JobStatus
-from consent.services.errors import Refused
 from tests.commands import run
 
 from .guarded import refusal

@@ -10,7 +10,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization
 from consent import decisions
-from consent.decisions import Question
+from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices, members, organizations
 from consent.services.organizations import OrganizationDraft

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 
 from consent import ledger
-from consent.services.errors import Invalid
+from consent.errors import Invalid
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks import delivery, sending
 from consent.webhooks.addresses import checked_url

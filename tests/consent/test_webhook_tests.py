@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 
 from accounts.access import Forbidden, NotFound
 from consent import ledger
+from consent.errors import Refused
 from consent.services import organizations, webhooks
-from consent.services.errors import Refused
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.delivery import LEASE, deliver_next, send_next_test
 from consent.webhooks.secrets import secret_of

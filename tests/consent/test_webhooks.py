@@ -20,9 +20,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from accounts.access import Actor, Forbidden
 from accounts.models import OutgoingMessage
 from consent import ledger
+from consent.errors import Invalid
 from consent.models import ConsentEvent
 from consent.services import choices, organizations, webhooks
-from consent.services.errors import Invalid
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks import delivery, sending

@@ -11,7 +11,8 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Plan, User
 from consent import ledger
-from consent.decisions import Question, decide, decide_many
+from consent.decisions import decide, decide_many
+from consent.lookups import Question
 from consent.models import PrivacySetting
 from consent.services.choices import choose
 from consent.services.locks import lift_lock, place_lock

@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import OrganizationKind, Plan
 
+from ...errors import Invalid
 from ...import_models import ImportTable
 from ...rules import Choice
-from ...services.errors import Invalid
 
 
 class Field(NamedTuple):

@@ -21,11 +21,11 @@ from accounts.fields import parse_id
 from accounts.models import User
 
 from ... import ledger
+from ...errors import Invalid
 from ...import_models import ImportFile, ImportFilePart, ImportTable
 from ...job_models import BulkJob, JobKind, JobStatus
 from ...rules import Choice
 from ...services import layers
-from ...services.errors import Invalid
 from .. import shapes
 from ..csv_files import Record, TableFile, open_table
 from ..engine import LostLease

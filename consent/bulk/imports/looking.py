@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from django.db.models import Sum
 
-from accounts.access import split_ident
 from accounts.external_ids import erased_hash
-from accounts.fields import parse_id
+from accounts.fields import parse_id, split_ident
 from accounts.models import Binding, Member, Organization, Plan, Subscription
 
 from ... import ledger, rules

@@ -5,17 +5,16 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from accounts.access import split_ident
 from accounts.catalogue import Product
 from accounts.characters import storable
 from accounts.external_ids import folded
-from accounts.fields import new_id, parse_id, squeezed, to_micros
+from accounts.fields import new_id, parse_id, split_ident, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
+from ...errors import Invalid
 from ...import_models import ImportTable
 from ...rules import Choice
 from ...services import external_ids, layers, members, organizations
-from ...services.errors import Invalid
 from ..csv_files import Record
 from .fields import ImportPlan
 

@@ -10,9 +10,9 @@ from accounts.access import Actor, Permission
 from accounts.management.base import Misuse, parse_instant, printable
 from accounts.models import ApiKey
 
+from ...errors import Invalid
 from ...models import Source
 from ...services.credentials import issue_key
-from ...services.errors import Invalid
 from ..base import ConsentCommand, spell
 
 _NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0

@@ -8,7 +8,8 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.catalogue import Product
 from accounts.management.base import parse_instant, table
-from consent.decisions import Answer, Question, decide
+from consent.decisions import Answer, decide
+from consent.lookups import Question
 from consent.management.base import YES_NO, ConsentCommand, spell
 from consent.surfaces import DATA_KINDS
 

@@ -12,9 +12,9 @@ from typing import Any
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import followers, ledger
+from consent.errors import ServiceError
 from consent.models import PrivacySetting
 from consent.services import choices, locks, members, organizations, plans, webhooks
-from consent.services.errors import ServiceError
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from consent.webhook_models import WebhookEndpoint

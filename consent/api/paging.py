@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
-from . import problems
+from config import problems
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
