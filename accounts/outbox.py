@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from . import keys, smtp
+from .leases import Lease
 from .models import OutgoingMessage
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 BACK_OFF = (1, 5, 30, 2 * 60, 5 * 60, 10 * 60)
 ERROR_LENGTH = 80
 # Longer than any message takes: whoever takes it earlier would send it a second time.
-_LEASE = dt.timedelta(seconds=2 * smtp.WHOLE)
+# Every attempt is counted when it begins, so the count is the fence.
+LEASE = Lease(dt.timedelta(seconds=2 * smtp.WHOLE), until="next_attempt_at", fence="attempts")
 
 
 class OutboxBackend(BaseEmailBackend):
@@ -77,21 +78,20 @@ def send_next() -> bool:
     No transaction is open while the mail server is waited for. A worker that dies after sending and before deleting
     sends it again when the lease is over: twice is better than never.
     """
-    pk = _take()
-    if pk is None:
+    message = _take()
+    if message is None:
         return False
     try:
-        message = OutgoingMessage.objects.filter(pk=pk).first()
+        body = message.body
+    except OutgoingMessage.DoesNotExist:  # erased with whom it was for
+        return True
     except (keys.UnknownKey, keys.NotEncrypted) as error:
         # Kept: with the key that is missing among ENCRYPTION_KEYS it can be sent.
-        logger.error("message %s can't be read, trying again later: %s", pk, error)
-        OutgoingMessage.objects.filter(pk=pk).update(
-            next_attempt_at=timezone.now() + dt.timedelta(minutes=BACK_OFF[-1]), attempts=F("attempts") - 1
-        )
+        logger.error("message %s can't be read, trying again later: %s", message.pk, error)
+        later = timezone.now() + dt.timedelta(minutes=BACK_OFF[-1])
+        LEASE.release(OutgoingMessage.objects.all(), message, next_attempt_at=later, attempts=F("attempts") - 1)
         return True
-    if message is None:  # erased with whom it was for
-        return True
-    mail = EmailMessage(subject_of(message.subject), message.body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
+    mail = EmailMessage(subject_of(message.subject), body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     try:
         delivery_backend().send_messages([mail])
     except Exception as error:  # whatever a mail server does, the next message has its turn
@@ -101,14 +101,10 @@ def send_next() -> bool:
     return True
 
 
-@transaction.atomic
-def _take() -> int | None:
-    now = timezone.now()
-    due = OutgoingMessage.objects.filter(next_attempt_at__lte=now, given_up_at=None).order_by("next_attempt_at", "pk")
-    pk: int | None = due.select_for_update(skip_locked=True).values_list("pk", flat=True).first()
-    if pk is not None:
-        OutgoingMessage.objects.filter(pk=pk).update(next_attempt_at=now + _LEASE, attempts=F("attempts") + 1)
-    return pk
+def _take() -> OutgoingMessage | None:
+    """Its body is not read yet: the key that it was encrypted with may be missing."""
+    rows = OutgoingMessage.objects.defer("body").order_by("next_attempt_at", "pk")
+    return LEASE.take(rows, Q(given_up_at=None))
 
 
 def _failed(message: OutgoingMessage, error: Exception) -> None:
@@ -117,10 +113,9 @@ def _failed(message: OutgoingMessage, error: Exception) -> None:
         logger.error(
             "message %s was given up after %s attempts: %s", message.pk, message.attempts, type(error).__name__
         )
-        OutgoingMessage.objects.filter(pk=message.pk).update(
-            given_up_at=timezone.now(), error=type(error).__name__[:ERROR_LENGTH]
-        )
+        held = LEASE.held(OutgoingMessage.objects.all(), message)
+        held.update(given_up_at=timezone.now(), error=type(error).__name__[:ERROR_LENGTH])
         return
     again = dt.timedelta(minutes=BACK_OFF[message.attempts - 1])
-    OutgoingMessage.objects.filter(pk=message.pk).update(next_attempt_at=timezone.now() + again)
+    LEASE.release(OutgoingMessage.objects.all(), message, next_attempt_at=timezone.now() + again)
     logger.warning("message %s was not sent, trying again in %s: %s", message.pk, again, type(error).__name__)

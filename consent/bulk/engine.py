@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.fields import raw_id, to_micros
+from accounts.leases import Lease, LostLease, free
 from accounts.models import Plan
 
 from .. import ledger
@@ -32,7 +33,7 @@ from .selection import Selection
 from .shapes import Answer, Shape
 from .statements import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
 
-LEASE = dt.timedelta(seconds=10)
+LEASE = Lease(dt.timedelta(seconds=10))
 TARGET_SECONDS = 0.15
 SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
 _NOT_SET = {
@@ -43,23 +44,17 @@ _NOT_SET = {
 }
 
 
-class LostLease(Exception):
-    """Another runner has taken the job over."""
-
-
 def claim(job: BulkJob) -> BulkJob:
     """Take the job for this process; raises Refused where it is over, waits for somebody, or is being run."""
     with transaction.atomic():
         job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
-        now = ledger.clock()
         if job.status not in UNFINISHED:
             raise Refused("status", _("The job is not to be run: %s.") % job.get_status_display())
-        if job.leased_until is not None and job.leased_until > now:
+        changes = {"status": JobStatus.RUNNING, "started_at": job.started_at or ledger.clock(), "error": ""}
+        taken = LEASE.take(BulkJob.objects.filter(pk=job.pk), **changes)
+        if taken is None:
             raise Refused("running", _("The job is being run by another process."))
-        job.fence += 1
-        job.leased_until, job.status, job.error = now + LEASE, JobStatus.RUNNING, ""
-        job.started_at = job.started_at or now
-        job.save(update_fields=["fence", "leased_until", "status", "started_at", "error"])
+        job = taken
         if job.kind == JobKind.PLAN_DEFAULT and job.cursor == 0:
             _start_default(job)
     return job
@@ -67,8 +62,7 @@ def claim(job: BulkJob) -> BulkJob:
 
 def claim_next() -> BulkJob | None:
     """The oldest job that waits for a runner, or whose runner is gone; None without one."""
-    now = ledger.clock()
-    waiting = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), status__in=UNFINISHED)
+    waiting = BulkJob.objects.filter(free(), status__in=UNFINISHED)
     for job in waiting.order_by("pk"):
         try:
             return claim(job)
@@ -79,7 +73,7 @@ def claim_next() -> BulkJob | None:
 
 def release(job: BulkJob) -> None:
     """Let the next runner take the job at once, instead of when the lease is over."""
-    BulkJob.objects.filter(pk=job.pk, fence=job.fence).update(leased_until=None)
+    LEASE.release(BulkJob.objects.all(), job)
 
 
 def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
@@ -106,8 +100,8 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
 def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
     """`since`: when this runner had done the chunk before, by the monotonic clock; None: it is its first."""
     since = time.monotonic() if since is None else since
-    job = BulkJob.objects.select_for_update(no_key=True).get(pk=mine.pk)
-    if job.fence != mine.fence:
+    job = LEASE.held(BulkJob.objects.select_for_update(no_key=True), mine).first()
+    if job is None:
         raise LostLease
     if job.status != JobStatus.RUNNING:  # paused or stopped meanwhile: what is done stays
         job.leased_until = None
@@ -119,11 +113,10 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
     if last > job.cursor:
         _work(job, last)
         job.cursor = last
-    now = ledger.clock()
-    job.leased_until = now + LEASE
+    job.leased_until = LEASE.end()
     job.worked_ms += max(1, round((time.monotonic() - since) * 1000))
     if job.cursor >= job.matched:
-        job.status, job.finished_at, job.leased_until = JobStatus.DONE, now, None
+        job.status, job.finished_at, job.leased_until = JobStatus.DONE, ledger.clock(), None
         fields += ["status", "finished_at"]
     job.save(update_fields=fields)
     return job
@@ -250,9 +243,8 @@ def _refuse_all(job: BulkJob, reason: str) -> None:
 
 
 def _fail(job: BulkJob, error: Exception) -> None:
-    BulkJob.objects.filter(pk=job.pk, fence=job.fence, status=JobStatus.RUNNING).update(
-        status=JobStatus.FAILED, error=f"{type(error).__name__}: {error}"[:500], leased_until=None
-    )
+    why = f"{type(error).__name__}: {error}"[:500]
+    LEASE.release(BulkJob.objects.filter(status=JobStatus.RUNNING), job, status=JobStatus.FAILED, error=why)
 
 
 @dataclasses.dataclass(frozen=True)

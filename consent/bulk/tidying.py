@@ -10,10 +10,11 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.leases import free
 from accounts.models import Invitation, RateCount
 
 from .. import ledger
@@ -76,7 +77,7 @@ def _delete(
 def _give_up_old_previews() -> None:
     now = ledger.clock()
     old = BulkJob.objects.filter(
-        Q(leased_until=None) | Q(leased_until__lte=now),
+        free(),
         status__in=_UNRUN,
         created_at__lt=now - dt.timedelta(days=settings.PREVIEW_DAYS),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.db import OperationalError, close_old_connections
 
+from accounts.leases import LostLease
 from accounts.management.stopping import Stopped
 
 from .. import ledger
@@ -48,7 +49,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
     except Stopped:
         engine.release(job)
         raise
-    except engine.LostLease:
+    except LostLease:
         logger.warning("job %s: another worker has taken over", job.pk)
     except Exception:
         logger.exception("job %s: failed", job.pk)

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
+from accounts.leases import LostLease
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
 from consent.bulk import engine, job_json, jobs, reports
 from consent.bulk.reports import numbers
@@ -112,7 +113,7 @@ class JobCommand(ConsentCommand):
             except BrokenPipeError:  # nobody looks any more: the next runner goes on
                 engine.release(job)
                 raise
-            except engine.LostLease:
+            except LostLease:
                 raise Failed(f"Another process has taken the job over: manage.py job show {job.pk}.") from None
             except Exception as error:
                 raise Failed(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
 from accounts.key_secrets import new_key
+from accounts.leases import withdraw
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
 from accounts.operators import require_second_person
 
@@ -166,8 +167,8 @@ def suspend_for(
     for hook in lost_hooks:
         # Whoever delivers to it just now loses the lease, so that its position is what has arrived.
         hook.paused_before = hook.paused_because
-        hook.status, hook.paused_because, hook.leased_until = EndpointStatus.PAUSED, PausedBecause.SUSPENDED, None
-        hook.fence += 1
+        hook.status, hook.paused_because = EndpointStatus.PAUSED, PausedBecause.SUSPENDED
+        withdraw(hook)
         hook.save(update_fields=["paused_before", "status", "paused_because", "leased_until", "fence"])
         kind, organization_of = EventKind.ACCESS_WEBHOOK_SUSPENDED, hook.organization
         trail.note(kind, organization=organization_of, actor=actor, source=source, target=hook.pk)

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts.access import Act, Actor, ActorType, Forbidden, NotFound, Permission, require
+from accounts.leases import withdraw
 from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
@@ -191,7 +192,7 @@ def rotate_keys() -> list[WebhookEndpoint]:
                 .first()
             )
             if held is not None:
-                _take_away(held)
+                withdraw(held)
                 _rotate(held)
                 _note(EventKind.ACCESS_WEBHOOK_SECRET_ROTATED, held, Actor.system(), Source.COMMAND)
                 _tell_owners(held)
@@ -276,7 +277,7 @@ def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
     """The endpoint, locked, its lease taken away: whoever delivers to it just now stops, and nothing is skipped."""
     with transaction.atomic():
         held = _locked(endpoint, actor)
-        _take_away(held)
+        withdraw(held)
         yield held
 
 
@@ -289,11 +290,6 @@ def _locked(endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
         raise NotFound("webhook")
     require(actor, Permission.WEBHOOKS_MANAGE, held.organization)
     return held
-
-
-def _take_away(held: WebhookEndpoint) -> None:
-    held.fence += 1
-    held.leased_until = None
 
 
 def _checked_kinds(kinds: Sequence[str]) -> list[str]:

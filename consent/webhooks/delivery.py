@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from accounts import keys
 from accounts.access import Actor
+from accounts.leases import Lease, LostLease
 from accounts.models import ApiKey
 
 from .. import actors, feed, ledger
@@ -34,15 +35,13 @@ logger = logging.getLogger(__name__)
 # weekend. Jitter makes each wait a little longer, never shorter.
 BACK_OFF = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.1
-LEASE = dt.timedelta(seconds=TOTAL * 2)
+LEASE = Lease(dt.timedelta(seconds=TOTAL * 2))
+# A test's row has no fence: the end of its lease tells one holder from another.
+TEST_LEASE = Lease(LEASE.length, fence="leased_until")
 _PAGE = 100  # events read at a time
 _NOTED = 25  # and noted as delivered
 _TURN = 2.0  # seconds until it is another endpoint's turn
 _GONE = 410
-
-
-class _Lost(Exception):
-    """Somebody has changed the endpoint, or taken it over."""
 
 
 def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False, head: int | None = None) -> bool:
@@ -59,7 +58,7 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
     turn = _Turn(endpoint, sender)
     try:
         turn.run(should_stop, head)
-    except _Lost:
+    except LostLease:
         pass
     else:
         _give_back(endpoint)
@@ -68,22 +67,16 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
 
 def _take(head: int | None = None) -> WebhookEndpoint | None:
     """Lease an endpoint that has something to get, up to `head`, and may be tried now."""
-    now = ledger.clock()
-    due = WebhookEndpoint.objects.filter(
-        Q(next_attempt_at=None) | Q(next_attempt_at__lte=now),
-        Q(leased_until=None) | Q(leased_until__lte=now),
-        status=EndpointStatus.ACTIVE,
-        position__lt=ledger.head() if head is None else head,
-    )
-    for pk in due.order_by(F("leased_until").asc(nulls_first=True), "position").values_list("pk", flat=True)[:10]:
-        if due.filter(pk=pk).update(leased_until=now + LEASE, fence=F("fence") + 1):
-            return WebhookEndpoint.objects.select_related("organization", "created_by").get(pk=pk)
-    return None
+    due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=ledger.clock())
+    has_events = Q(position__lt=ledger.head() if head is None else head)
+    rows = WebhookEndpoint.objects.select_related("organization", "created_by")
+    longest_first = rows.order_by(F("leased_until").asc(nulls_first=True), "position")
+    return LEASE.take(longest_first, due & has_events & Q(status=EndpointStatus.ACTIVE))
 
 
 def _give_back(endpoint: WebhookEndpoint) -> None:
     # Not None: who has had a turn stands behind those who have not.
-    WebhookEndpoint.objects.filter(pk=endpoint.pk, fence=endpoint.fence).update(leased_until=ledger.clock())
+    LEASE.release(WebhookEndpoint.objects.all(), endpoint, leased_until=ledger.clock())
 
 
 @dataclasses.dataclass
@@ -121,9 +114,9 @@ class _Turn:
         return page
 
     def _deliver(self, event: ConsentEvent) -> bool:
-        """Whether it has arrived, and the next may go. Raises _Lost: nothing is sent once somebody stopped it (R18)."""
-        if not self._mine().exists():
-            raise _Lost
+        """Whether it has arrived, and the next may go. Raises LostLease: once stopped, nothing is sent (R18)."""
+        if not LEASE.held(WebhookEndpoint.objects.all(), self.endpoint).exists():
+            raise LostLease
         message_id = _message_id(event)
         body = _body(event, self._labels[event.pk], self._viewer)
         answer = send(self.endpoint, self.sender, body, message_id)
@@ -137,19 +130,15 @@ class _Turn:
             self._note()
         return True
 
-    def _mine(self) -> QuerySet[WebhookEndpoint]:
-        return WebhookEndpoint.objects.filter(pk=self.endpoint.pk, fence=self.endpoint.fence)
-
     def _note(self, after_failure: dict[str, Any] | None = None) -> None:
-        """How far it has got, with the attempts, and what is to become of a failure; raises _Lost."""
-        changes: dict[str, Any] = {"position": self._position, "leased_until": ledger.clock() + LEASE}
+        """How far it has got, with the attempts, and what is to become of a failure; raises LostLease."""
+        changes: dict[str, Any] = {"position": self._position}
         if after_failure is not None:
             changes |= after_failure
         elif any(each.delivered for each in self._attempts):
             changes |= {"failures": 0, "next_attempt_at": None}
         with transaction.atomic():
-            if not self._mine().update(**changes):
-                raise _Lost
+            LEASE.keep(WebhookEndpoint.objects.all(), self.endpoint, **changes)
             if changes.get("status") == EndpointStatus.PAUSED:
                 trail.note(
                     EventKind.ACCESS_WEBHOOK_PAUSED,
@@ -161,8 +150,6 @@ class _Turn:
                 )
                 webhooks.tell_paused(self.endpoint, changes["paused_because"])
             WebhookAttempt.objects.bulk_create(self._attempts)
-        for name, value in changes.items():
-            setattr(self.endpoint, name, value)
         self._attempts, self._noted_at = [], time.monotonic()
         if changes.get("status") == EndpointStatus.PAUSED:
             logger.warning("webhook %s is paused: %s", self.endpoint.pk, changes["paused_because"])
@@ -226,23 +213,21 @@ def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) 
 
 def send_next_test(sender: Sender) -> WebhookAttempt | None:
     """Send the test, or the message asked for once more, that has waited longest; it is an attempt like any other."""
-    now = ledger.clock()
-    waiting = WebhookAttempt.objects.filter(
-        Q(leased_until=None) | Q(leased_until__lte=now), waiting_for__isnull=False
-    ).order_by("pk")
-    for pk in waiting.values_list("pk", flat=True)[:10]:
-        if waiting.filter(pk=pk).update(leased_until=now + LEASE):
-            test = WebhookAttempt.objects.select_related("endpoint__organization", "endpoint__created_by").get(pk=pk)
-            break
-    else:
+    test = _take_test()
+    if test is None:
         return None
     answer = _send_waiting(test, sender)
+    # The webhook may have been deleted meanwhile, and its attempts with it.
+    TEST_LEASE.release(WebhookAttempt.objects.all(), test, **_outcome(answer), waiting_for=None)
     for name, value in _outcome(answer).items():
         setattr(test, name, value)
     test.waiting_for = test.leased_until = None
-    # An update of what is there: the webhook may have been deleted meanwhile, and its attempts with it.
-    WebhookAttempt.objects.filter(pk=test.pk).update(**_outcome(answer), waiting_for=None, leased_until=None)
     return test
+
+
+def _take_test() -> WebhookAttempt | None:
+    rows = WebhookAttempt.objects.select_related("endpoint__organization", "endpoint__created_by").order_by("pk")
+    return TEST_LEASE.take(rows, Q(waiting_for__isnull=False))
 
 
 def _send_waiting(test: WebhookAttempt, sender: Sender) -> Answer:

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.access import Actor
+from accounts.leases import LostLease
 from accounts.models import Plan
 from consent.bulk import engine, jobs, worker
 from consent.errors import Refused
@@ -70,7 +71,7 @@ def test_run__by_a_runner_that_was_taken_for_dead__does_nothing_more(team: Team)
         lapse(job)
         engine.claim(job)
 
-    with pytest.raises(engine.LostLease):
+    with pytest.raises(LostLease):
         engine.run(stale, on_chunk=taken_over)
     job = BulkJob.objects.get()
     assert (job.status, job.cursor, job.fence) == (JobStatus.RUNNING, 2, 2)

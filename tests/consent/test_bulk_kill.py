@@ -20,7 +20,10 @@ from .jobbing import IN, OUT, Team, assert_each_once, choices_of, counts, events
 pytestmark = pytest.mark.django_db(transaction=True)
 # After which statement it dies, and after how many of its kind: the one in the second of three chunks.
 POINTS = {
-    "job read and locked": ('SELECT "consent_bulkjob"', 4),  # before them, the runner's own and the claim's
+    "job read and locked": (
+        'SELECT "consent_bulkjob"',
+        6,
+    ),  # before them, the runner's, the claim's three, the first chunk's
     "settings made": ("INSERT INTO consent_privacysetting", 2),
     "shapes counted": ("SELECT COALESCE(s.subscribed", 2),
     "last event looked up": ("SELECT COALESCE(MAX(id)", 2),

@@ -60,7 +60,7 @@ def assert_whole(job: BulkJob) -> None:
 
 # After which statement the runner dies, and after how many of its kind: in the second of three chunks.
 POINTS = {
-    "job read and locked": ('SELECT "consent_bulkjob"', 4),
+    "job read and locked": ('SELECT "consent_bulkjob"', 6),
     "organizations made": ("INSERT INTO accounts_organization", 2),
     "subscriptions made": ("INSERT INTO accounts_subscription", 2),
     "events inserted": ("INSERT INTO consent_consentevent", 4),

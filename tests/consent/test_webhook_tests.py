@@ -86,7 +86,7 @@ def test_test__by_whoever_may_not_manage_webhooks__forbidden(cast: Cast, there: 
 
 def test_test__worker_died_in_the_middle__another_sends_it_once_its_lease_is_over(cast: Cast, there: Receiver) -> None:
     test = webhooks.request_test(endpoint=endpoint_of(cast, cast.labs, there), actor=cast.provider)
-    WebhookAttempt.objects.filter(pk=test.pk).update(leased_until=ledger.clock() + LEASE)
+    WebhookAttempt.objects.filter(pk=test.pk).update(leased_until=LEASE.end())
     assert send_next_test(Sender()) is None
     WebhookAttempt.objects.filter(pk=test.pk).update(leased_until=ledger.clock())
     assert send_next_test(Sender())

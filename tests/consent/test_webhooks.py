@@ -18,6 +18,7 @@ import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts.access import Actor, Forbidden
+from accounts.leases import LostLease
 from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.errors import Invalid
@@ -377,7 +378,7 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
     taken = delivery._take()
     assert taken is not None
     webhooks.replay(source="admin", endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
-    with pytest.raises(delivery._Lost):
+    with pytest.raises(LostLease):
         delivery._Turn(taken, sending.Sender()).run(lambda: False)
     endpoint.refresh_from_db()
     assert endpoint.position == 0

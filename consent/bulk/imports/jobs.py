@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, Q
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, NotFound, Permission, require
 from accounts.characters import storable
 from accounts.fields import parse_id
+from accounts.leases import Lease, LostLease
 from accounts.models import User
 
 from ... import ledger
@@ -28,7 +29,6 @@ from ...rules import Choice
 from ...services import layers
 from .. import shapes
 from ..csv_files import Record, TableFile, open_table
-from ..engine import LostLease
 from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
@@ -46,7 +46,7 @@ _PERMISSIONS = {
 _PART = 1 << 20
 _PEEKED = 4  # parts of a file that are looked at to choose columns by
 # Longer than the longest statement about a file of any size that people have.
-_LEASE = dt.timedelta(minutes=2)
+LEASE = Lease(dt.timedelta(minutes=2))
 ENCODING, SEPARATOR, FILE = "encoding", "separator", "file"  # of the job's selection
 
 
@@ -88,18 +88,20 @@ def _author(actor: Actor) -> User:
 
 def take(job: BulkJob) -> bool:
     """Take the reading of the job's file for this process; whether nobody else has it."""
-    now = ledger.clock()
-    free = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), pk=job.pk, status=JobStatus.READING)
-    taken = free.update(leased_until=now + _LEASE, fence=F("fence") + 1)
-    job.refresh_from_db()
-    return bool(taken)
+    taken = LEASE.take(_being_read().filter(pk=job.pk))
+    if taken is None:
+        return False
+    job.leased_until, job.fence = taken.leased_until, taken.fence
+    return True
+
+
+def _being_read() -> QuerySet[BulkJob]:
+    return BulkJob.objects.filter(status=JobStatus.READING)
 
 
 def _keep(job: BulkJob, **changes: Any) -> None:
     """Still this process's; raises LostLease where somebody has stopped the job, or taken it over."""
-    mine = BulkJob.objects.filter(pk=job.pk, status=JobStatus.READING, fence=job.fence)
-    if not mine.update(**({"leased_until": ledger.clock() + _LEASE} | changes)):
-        raise LostLease
+    LEASE.keep(_being_read(), job, **changes)
 
 
 def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) -> BulkJob:
@@ -230,10 +232,8 @@ def read_next() -> bool:
 
     Raises OperationalError where the database is away: then it is read again later.
     """
-    now = ledger.clock()
-    waiting = BulkJob.objects.filter(Q(leased_until=None) | Q(leased_until__lte=now), status=JobStatus.READING)
-    job = waiting.filter(selection__has_key=FILE).order_by("pk").first()
-    if job is None or not take(job):
+    job = _take_next()
+    if job is None:
         return False
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -250,6 +250,10 @@ def read_next() -> bool:
     return True
 
 
+def _take_next() -> BulkJob | None:
+    return LEASE.take(_being_read().filter(selection__has_key=FILE).order_by("pk"))
+
+
 def _file_of(job: BulkJob) -> ImportFile:
     pk = parse_id(job.selection.get(FILE))
     file = ImportFile.objects.filter(pk=pk).first() if pk else None
@@ -260,9 +264,8 @@ def _file_of(job: BulkJob) -> ImportFile:
 
 def give_up(job: BulkJob, why: str) -> None:
     """The file can't be read: the job is over, and says so; unless another process reads it by now."""
-    BulkJob.objects.filter(pk=job.pk, status=JobStatus.READING, fence=job.fence).update(
-        status=JobStatus.CANCELLED, error=storable(why)[:500], finished_at=ledger.clock(), leased_until=None
-    )
+    changes = {"status": JobStatus.CANCELLED, "error": storable(why)[:500], "finished_at": ledger.clock()}
+    LEASE.release(_being_read(), job, **changes)
 
 
 def discard(job: BulkJob) -> None:
