@@ -14,12 +14,12 @@ from hypothesis.stateful import precondition, rule
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, MemberRole, Organization, OutgoingMessage, User
 from consent import ledger
+from consent.delivery.endpoints import deliver_next
+from consent.delivery.sending import Answer
 from consent.errors import Refused
 from consent.models import ConsentEvent
 from consent.services import credentials, members, people, webhooks
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks.delivery import deliver_next
-from consent.webhooks.sending import Answer
 
 from .model import LE_CHAT, Fact
 from .worth import ASK, SPEAK, VIEW, Credential, Rights, Turn

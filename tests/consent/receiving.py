@@ -12,10 +12,10 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.models import User
+from consent.delivery.endpoints import send_next_test
+from consent.delivery.sending import Sender
 from consent.services import webhooks
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks.delivery import send_next_test
-from consent.webhooks.sending import Sender
 
 Behave = Callable[["Handler"], None]
 

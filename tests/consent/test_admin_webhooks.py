@@ -8,9 +8,9 @@ from django.test import Client
 from standardwebhooks import Webhook
 
 from consent import ledger
+from consent.delivery.endpoints import send_next_test
+from consent.delivery.sending import Sender
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks.delivery import send_next_test
-from consent.webhooks.sending import Sender
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.operating import url

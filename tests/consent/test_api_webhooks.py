@@ -5,10 +5,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from consent import ledger
+from consent.delivery import endpoints, sending
 from consent.models import ConsentEvent
 from consent.services import organizations
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks import delivery, sending
 from tests.commands import database
 from tests.consent.calling import World, assert_problem, make_world
 from tests.consent.receiving import Receiver, receiver
@@ -41,7 +41,7 @@ def test_webhook__from_its_making_to_a_verified_event(world: World, there: Recei
         organization=world.cast.labs, name="Kvasir", actor=world.cast.provider, source="admin"
     )  # fmt: skip
     ledger.sequence()
-    delivery.deliver_next(sending.Sender())
+    endpoints.deliver_next(sending.Sender())
     headers, sent = there.got[0]
     assert Webhook(secret).verify(sent, headers)["kind"] == "organization.updated"
     [attempt] = world.key.get(f"webhooks/{body['id']}/attempts/").json()["results"]
@@ -51,7 +51,7 @@ def test_webhook__from_its_making_to_a_verified_event(world: World, there: Recei
     tested = world.key.post(f"webhooks/{body['id']}/test/", {})
     assert (tested.status_code, tested.json()["waiting"], tested.json()["position"]) == (202, True, None)
     assert tested["Location"].endswith(f"/webhooks/{body['id']}/attempts/")
-    delivery.send_next_test(sending.Sender())
+    endpoints.send_next_test(sending.Sender())
     result = world.key.get(tested["Location"]).json()["results"][0]
     assert (result["id"], result["waiting"], result["delivered"]) == (tested.json()["id"], False, True)
     rotated = world.key.post(f"webhooks/{body['id']}/rotate-secret/", {}).json()["secret"]
@@ -146,7 +146,7 @@ def test_position__what_the_organization_does_not_see__leaves_it_where_it_is(
     path = f"webhooks/{made['id']}/"
     something_hidden(world, where)
     assert own < ledger.head(), "the last event is not for the organization to see"
-    delivery.deliver_next(sending.Sender())
+    endpoints.deliver_next(sending.Sender())
     assert WebhookEndpoint.objects.get().position == ledger.head()
     positions = [world.owner.get(path).json()["position"]]
     positions += [each["position"] for each in world.key.get("webhooks/").json()["results"]]

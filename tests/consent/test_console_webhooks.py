@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 from standardwebhooks import Webhook
 
+from consent.delivery.endpoints import send_next_test
+from consent.delivery.sending import Sender
 from consent.services import webhooks
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks.delivery import send_next_test
-from consent.webhooks.sending import Sender
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.looking import signed_in, url

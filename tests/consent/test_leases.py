@@ -15,9 +15,9 @@ from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.bulk import engine
 from consent.bulk.imports import jobs as imports
+from consent.delivery import endpoints
 from consent.job_models import BulkJob
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks import delivery
 from tests import cast as the_cast
 
 from .stepped import race, together
@@ -61,8 +61,8 @@ WORK = {
         lambda: _job(kind="import", status="reading", table="members", selection={imports.FILE: "a file's id"}),
         imports._take_next,
     ),
-    "webhook": Held(delivery.LEASE, _endpoint, lambda: delivery._take(head=1)),
-    "test": Held(delivery.TEST_LEASE, _test, delivery._take_test),
+    "webhook": Held(endpoints.LEASE, _endpoint, lambda: endpoints._take(head=1)),
+    "test": Held(endpoints.TEST_LEASE, _test, endpoints._take_test),
     "message": Held(outbox.LEASE, _message, outbox._take),
 }
 

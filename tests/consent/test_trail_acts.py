@@ -19,6 +19,8 @@ from accounts.models import ApiKey, Invitation, KeyScope, Member, OutgoingMessag
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
 from consent.console import recorded
+from consent.delivery import endpoints
+from consent.delivery.sending import Answer
 from consent.event_kinds import ACCESS_KINDS
 from consent.models import ConsentEvent, EventKind
 from consent.operator_models import OperatorRequest
@@ -37,8 +39,6 @@ from consent.services import (
 )
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks import delivery
-from consent.webhooks.sending import Answer
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.commands import run
@@ -273,9 +273,9 @@ def provider_webhook(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 
 def webhook_gives_up(cast: Cast, _path: Path) -> Callable[[], Any]:
-    turn = delivery._Turn(hook_of(cast), sender=None)  # type: ignore[arg-type]
+    turn = endpoints._Turn(hook_of(cast), sender=None)  # type: ignore[arg-type]
     gone = Answer(status=410, error="", latency_ms=1, start="")
-    return lambda: turn._note(delivery._after_failure(turn.endpoint, "msg", gone))
+    return lambda: turn._note(endpoints._after_failure(turn.endpoint, "msg", gone))
 
 
 def invited(cast: Cast) -> str:

@@ -10,11 +10,11 @@ from django.test import Client
 
 from accounts.access import Actor
 from consent import ledger
+from consent.delivery import endpoints
 from consent.event_kinds import ABOUT, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS
 from consent.models import ConsentEvent, EventKind
 from consent.services import trail
 from consent.services.exports import Export, note_export
-from consent.webhooks import delivery
 from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import World, assert_problem, make_world
@@ -167,7 +167,7 @@ def test_webhook__sends_access_events_only_where_it_names_them__and_only_ones_ow
         organization=None if everybody else cast.labs, url="https://receiver.example/", kinds=kinds, position=0,
         created_at=ledger.clock(),
     )  # fmt: skip
-    turn = delivery._Turn(endpoint, sender=None)  # type: ignore[arg-type]
+    turn = endpoints._Turn(endpoint, sender=None)  # type: ignore[arg-type]
     sent = [(event.kind, event.organization_id) for event in turn._events(ledger.head())]
     access = [each for each in sent if each[0] in ACCESS_KINDS]
     if not kinds:

@@ -7,9 +7,9 @@ import pytest
 from django.test import override_settings
 
 from consent import ledger
+from consent.delivery import endpoints, sending
 from consent.errors import Invalid
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks import delivery, sending
 from consent.webhooks.addresses import checked_url
 from tests.cast import Cast, make
 from tests.consent import receiving
@@ -120,7 +120,7 @@ def test_delivery__error_that_nobody_thought_of__failed_attempt_and_the_thread_g
     def broken(*_arguments: Any) -> Any:
         raise RuntimeError("no\x00thing")
 
-    monkeypatch.setattr(delivery, "signatures", broken)
+    monkeypatch.setattr(endpoints, "signatures", broken)
     deliver(rounds=1)
     assert WebhookAttempt.objects.get().error.startswith("RuntimeError: no\ufffdthing")
     endpoint.refresh_from_db()

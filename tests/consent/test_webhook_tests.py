@@ -14,13 +14,13 @@ from standardwebhooks import Webhook
 
 from accounts.access import Forbidden, NotFound
 from consent import ledger
+from consent.delivery.endpoints import LEASE, deliver_next, send_next_test
+from consent.delivery.sending import Sender
+from consent.delivery.threads import Deliverers
 from consent.errors import Refused
 from consent.services import organizations, webhooks
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks.delivery import LEASE, deliver_next, send_next_test
 from consent.webhooks.secrets import secret_of
-from consent.webhooks.sending import Sender
-from consent.webhooks.workers import Deliverers
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.calling import by_key
@@ -252,7 +252,7 @@ def test_worker__silent_receivers_of_tests__deliveries_go_on(there: Receiver) ->
 
 def test_faces__none_sends_or_looks_up_anything() -> None:
     """No thread of the web waits for somebody else's server: faces and services never come to what connects."""
-    barred = {"consent.webhooks.sending", "consent.webhooks.delivery", "consent.webhooks.workers", "httpcore", "socket"}
+    barred = {f"consent.delivery.{name}" for name in ("sending", "endpoints", "threads")} | {"httpcore", "socket"}
     faces = [
         path for name in ("api", "console", "admin", "services") for path in (ROOT / "consent" / name).rglob("*.py")
     ]

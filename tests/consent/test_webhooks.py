@@ -21,12 +21,12 @@ from accounts.access import Actor, Forbidden
 from accounts.leases import LostLease
 from accounts.models import OutgoingMessage
 from consent import ledger
+from consent.delivery import endpoints, sending
 from consent.errors import Invalid
 from consent.models import ConsentEvent
 from consent.services import choices, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.webhook_models import WebhookAttempt, WebhookEndpoint
-from consent.webhooks import delivery, sending
 from consent.webhooks.secrets import secret_of
 from tests.cast import Cast, make
 from tests.consent import receiving
@@ -75,7 +75,7 @@ def happen(cast: Cast, count: int = 1) -> None:
 def deliver(*, rounds: int = 3) -> None:
     sender = sending.Sender()
     for _ in range(rounds):
-        if not delivery.deliver_next(sender):
+        if not endpoints.deliver_next(sender):
             break
     sender.close()
 
@@ -214,14 +214,14 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
     there.behave = receiving.saying(500)
     happen(cast)
     waits = []
-    for _ in range(len(delivery.BACK_OFF) + 1):
+    for _ in range(len(endpoints.BACK_OFF) + 1):
         deliver()
         endpoint.refresh_from_db()
         waits.append(endpoint.next_attempt_at and (endpoint.next_attempt_at - ledger.clock()).total_seconds())
         due_now(endpoint)
-    steps = len(delivery.BACK_OFF)
-    assert [round(wait / seconds) for wait, seconds in zip(waits, delivery.BACK_OFF, strict=False)] == [1] * steps
-    assert sum(delivery.BACK_OFF) > dt.timedelta(days=3).total_seconds()
+    steps = len(endpoints.BACK_OFF)
+    assert [round(wait / seconds) for wait, seconds in zip(waits, endpoints.BACK_OFF, strict=False)] == [1] * steps
+    assert sum(endpoints.BACK_OFF) > dt.timedelta(days=3).total_seconds()
     assert (endpoint.status, endpoint.paused_because, len(there.got)) == ("paused", "failing", steps + 1)
     assert len({headers["webhook-id"] for headers, _body in there.got}) == 1
     there.behave = receiving.ok
@@ -234,11 +234,11 @@ def test_receiver__keeps_failing__paused_visibly_after_the_last_attempt(cast: Ca
 
 def test_jitter__other_draws_in_between__the_same_for_the_same_failure_and_different_for_others() -> None:
     endpoint, other = WebhookEndpoint(), WebhookEndpoint()
-    first = delivery._jitter(endpoint, "evt_1", 1)
+    first = endpoints._jitter(endpoint, "evt_1", 1)
     random.random()  # noqa: S311  as another thread may
-    assert delivery._jitter(endpoint, "evt_1", 1) == first
+    assert endpoints._jitter(endpoint, "evt_1", 1) == first
     others = [(endpoint, "evt_2", 1), (other, "evt_1", 1), (endpoint, "evt_1", 2)]
-    assert len({first, *(delivery._jitter(*each) for each in others)}) == 4
+    assert len({first, *(endpoints._jitter(*each) for each in others)}) == 4
 
 
 def test_receiver__gone__paused_at_once(cast: Cast, there: Receiver) -> None:
@@ -276,7 +276,7 @@ def test_receiver__says_when_to_come_back__not_tried_before_nor_later_than_a_day
         patch.setattr(ledger, "_database_now", lambda: NOW)  # a receiver's dates are the machine's
         deliver(rounds=1)
     endpoint.refresh_from_db()
-    assert waits <= (endpoint.next_attempt_at - NOW).total_seconds() <= waits * (1 + delivery.JITTER)
+    assert waits <= (endpoint.next_attempt_at - NOW).total_seconds() <= waits * (1 + endpoints.JITTER)
     assert endpoint.failures == 1
 
 
@@ -293,7 +293,7 @@ def test_receiver__paused__told_by_mail_to_who_answers_for_it(
         WebhookEndpoint.objects.update(created_by=None)
     there.behave = receiving.saying(status)
     happen(cast)
-    WebhookEndpoint.objects.update(failures=len(delivery.BACK_OFF))
+    WebhookEndpoint.objects.update(failures=len(endpoints.BACK_OFF))
     OutgoingMessage.objects.all().delete()
     deliver(rounds=1)
     told = {"a person's": cast.admin, "the machine's": cast.owner, "everybody's": cast.operator}[whose]
@@ -375,11 +375,11 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
         )
         receiving.ok(handler)
 
-    taken = delivery._take()
+    taken = endpoints._take()
     assert taken is not None
     webhooks.replay(source="admin", endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
     with pytest.raises(LostLease):
-        delivery._Turn(taken, sending.Sender()).run(lambda: False)
+        endpoints._Turn(taken, sending.Sender()).run(lambda: False)
     endpoint.refresh_from_db()
     assert endpoint.position == 0
 
@@ -421,7 +421,7 @@ def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order() -> 
         if not seen or position > seen[-1]:
             seen.append(position)
     assert seen == expected  # each for the first time in order; what was repeated had been there
-    assert len(there.got) <= len(expected) + 3 * delivery._NOTED * 2
+    assert len(there.got) <= len(expected) + 3 * endpoints._NOTED * 2
 
 
 def started_worker() -> subprocess.Popen[bytes]:
@@ -434,7 +434,7 @@ def started_worker() -> subprocess.Popen[bytes]:
 
 def test_viewer__is_nobody_in_particular() -> None:
     endpoint = WebhookEndpoint(organization=None)
-    assert delivery._viewer(endpoint) == Actor.system()
+    assert endpoints._viewer(endpoint) == Actor.system()
 
 
 # --- Who may ----------------------------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.bulk import tidying, worker
 from consent.bulk.imports.jobs import read_next
+from consent.delivery.endpoints import deliver_next, send_next_test
+from consent.delivery.sending import Sender
+from consent.delivery.threads import Deliverers
 from consent.followers import follow_all
 from consent.job_models import UNFINISHED, BulkJob, JobStatus
 from consent.webhook_models import WebhookAttempt
-from consent.webhooks.delivery import deliver_next, send_next_test
-from consent.webhooks.sending import Sender
-from consent.webhooks.workers import Deliverers
 
 _IDLE_SECONDS = 0.5
 

@@ -12,14 +12,14 @@ from typing import Any
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import followers, ledger
+from consent.delivery.endpoints import deliver_next
+from consent.delivery.sending import Answer, Sender
 from consent.errors import ServiceError
 from consent.models import PrivacySetting
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from consent.webhook_models import WebhookEndpoint
-from consent.webhooks.delivery import deliver_next
-from consent.webhooks.sending import Answer, Sender
 from tests import cast as casting
 from tests.consent.calling import ORGANIZATION_SCOPES
 from tests.keys import issue_key

@@ -16,7 +16,7 @@ from django.db import OperationalError, close_old_connections, connection
 from accounts import outbox, smtp
 
 from .. import ledger
-from .delivery import deliver_next, send_next_test
+from .endpoints import deliver_next, send_next_test
 from .sending import Sender
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import httpcore
 from django.conf import settings
 from django.utils.http import parse_http_date_safe
 
-from .addresses import Refused, resolve
+from ..webhooks.addresses import Refused, resolve
 
 CONNECT, READ, TOTAL = 5.0, 10.0, 15.0  # seconds
 LARGEST = 64 * 1024  # bytes of an answer that are read

@@ -26,8 +26,8 @@ from ..models import ConsentEvent, EventKind, Source
 from ..querysets import ConsentEventQuerySet
 from ..services import credentials, trail, webhooks
 from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
-from . import positions
-from .secrets import signatures
+from ..webhooks import positions
+from ..webhooks.secrets import signatures
 from .sending import TOTAL, Answer, Sender, failed
 
 logger = logging.getLogger(__name__)
