@@ -21,8 +21,7 @@ from accounts.models import Organization, Plan, User  # noqa: E402
 from consent import ledger, verification  # noqa: E402
 from consent.bulk import jobs  # noqa: E402
 from consent.bulk.selection import Selection  # noqa: E402
-from consent.job_models import BulkJob, JobKind, JobStatus  # noqa: E402
-from consent.models import ConsentEvent, PrivacySetting  # noqa: E402
+from consent.models import BulkJob, ConsentEvent, JobKind, JobStatus, PrivacySetting  # noqa: E402  # noqa: E402
 from consent.services import choices  # noqa: E402
 from consent.surfaces import LE_CHAT_CONSOLE  # noqa: E402
 

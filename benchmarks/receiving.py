@@ -16,8 +16,8 @@ from django.db import connection  # noqa: E402
 
 from accounts.access import Actor  # noqa: E402
 from accounts.models import Organization, User  # noqa: E402
+from consent.models import WebhookEndpoint  # noqa: E402
 from consent.services import organizations  # noqa: E402
-from consent.webhook_models import WebhookEndpoint  # noqa: E402
 
 from . import webhooks as bench  # noqa: E402
 from .load import OPERATORS  # noqa: E402

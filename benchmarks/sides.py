@@ -88,7 +88,7 @@ def ours() -> dict[str, Any]:
     """The queued job, as a worker runs it: chunk by chunk, and after each its events get their place in the order."""
     from consent import ledger
     from consent.bulk import engine
-    from consent.job_models import BulkJob, JobStatus
+    from consent.models import BulkJob, JobStatus
 
     placing, chunks = 0.0, [time.perf_counter()]
     pauses: list[float] = []
@@ -121,7 +121,7 @@ def bare() -> dict[str, Any]:
     from accounts.models import User
     from consent import ledger
     from consent.bulk.rows import job_id
-    from consent.job_models import BulkJob
+    from consent.models import BulkJob
 
     job, author = BulkJob.objects.get(), User.objects.get(email=OPERATORS[0])
     begun = time.perf_counter()
@@ -160,7 +160,7 @@ def verify() -> dict[str, Any]:
 
 def done() -> dict[str, Any]:
     """Whether the job is, with every row changed, or found as it was to be."""
-    from consent.job_models import BulkJob, JobStatus
+    from consent.models import BulkJob, JobStatus
 
     job = BulkJob.objects.get()
     whole = job.status == JobStatus.DONE and job.changed + job.unchanged == job.matched

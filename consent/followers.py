@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from django.db import transaction
 
 from . import ledger
-from .follower_models import FollowerCursor
-from .models import ConsentEvent
+from .models import ConsentEvent, FollowerCursor
 from .notices import notify_owners
 from .rollup import add_up
 

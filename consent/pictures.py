@@ -15,9 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Plan
 
-from .follower_models import DailyChanges, DailyStanding
-from .job_models import BulkJob, JobKind, JobStatus
-from .models import Source
+from .models import BulkJob, DailyChanges, DailyStanding, JobKind, JobStatus, Source
 from .rules import Reason
 from .surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 

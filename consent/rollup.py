@@ -8,8 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F
 
-from .follower_models import DailyChanges, DailyStanding
-from .models import ConsentEvent, EventKind
+from .models import ConsentEvent, DailyChanges, DailyStanding, EventKind
 from .rules import Reason
 from .surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 

@@ -11,8 +11,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 from accounts.models import Member, Organization, Subscription
 
 from . import rules, triggers, verification_bindings
-from .event_kinds import ACCESS
-from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, PendingEvent, PrivacySetting
+from .models import ACCESS, STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, PendingEvent, PrivacySetting
 from .rules import MEMBER_START, State
 
 _BATCH = 2000

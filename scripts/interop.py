@@ -40,7 +40,7 @@ def message() -> dict[str, object]:
     import django
 
     django.setup()
-    from consent.webhook_models import WebhookEndpoint
+    from consent.models import WebhookEndpoint
     from consent.webhooks.secrets import current_key, rotated, secret_of, signatures
 
     now = dt.datetime.now(dt.UTC)

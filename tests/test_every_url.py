@@ -15,11 +15,9 @@ from accounts.models import AddressChange
 from consent.bulk import jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.selection import Selection
-from consent.job_models import BulkJob
-from consent.operator_models import OperatorRequest
+from consent.models import BulkJob, OperatorRequest, WebhookAttempt, WebhookEndpoint
 from consent.services import addresses, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.consent.guarded import everything

@@ -19,10 +19,9 @@ from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
-from consent.job_models import BulkJob
+from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from consent.services import invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything

@@ -20,8 +20,7 @@ from ..bulk.faults import BadList
 from ..bulk.files import BadFile
 from ..bulk.selection import ListFile, Selection
 from ..errors import Invalid
-from ..job_models import BulkJob
-from ..models import ReasonCode, Source
+from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
 from .base import actor_of, attempt

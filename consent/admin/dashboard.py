@@ -8,10 +8,8 @@ from django.utils import timezone
 from accounts.models import OutgoingMessage
 
 from .. import followers, ledger, pictures
-from ..follower_models import Verification
-from ..job_models import BulkJob, JobStatus
+from ..models import BulkJob, EndpointStatus, JobStatus, Verification, WebhookEndpoint
 from ..services import operator_requests
-from ..webhook_models import EndpointStatus, WebhookEndpoint
 from .jobs import title_of
 
 _JOBS = 5

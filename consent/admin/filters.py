@@ -10,8 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.catalogue import Product
 from accounts.models import Plan
 
-from ..event_kinds import ABOUT
-from ..models import PrivacySetting, ReasonCode
+from ..models import ABOUT, PrivacySetting, ReasonCode
 from ..rules import Choice, Reason
 
 _OF_MEMBERS = {Reason.MEMBER_OPTED_OUT, Reason.MEMBER_OPTED_IN, Reason.MEMBER_LEFT, Reason.DEFAULT}

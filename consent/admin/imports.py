@@ -20,9 +20,7 @@ from ..bulk.imports import jobs as imports
 from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns
 from ..bulk.imports.parsing import shown
 from ..errors import Invalid
-from ..import_models import ImportFile, ImportTable
-from ..job_models import BulkJob
-from ..models import Source
+from ..models import BulkJob, ImportFile, ImportTable, Source
 from ..rules import Choice
 from .base import actor_of, attempt
 from .forms import OperatorForm, reason_field, refuse_too_large

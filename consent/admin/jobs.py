@@ -24,9 +24,7 @@ from ..bulk.imports.problems import write_problems
 from ..bulk.imports.similar import SIMILAR
 from ..bulk.imports.staging import DUPLICATE
 from ..errors import ServiceError
-from ..import_models import ImportTable, ProblemKind
-from ..job_models import BulkJob, JobKind, JobStatus
-from ..models import ReasonCode, Source
+from ..models import BulkJob, ImportTable, JobKind, JobStatus, ProblemKind, ReasonCode, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES

@@ -15,8 +15,7 @@ from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
 from .. import actors, targets
-from ..event_kinds import ACCESS_KINDS
-from ..models import ConsentEvent, Lock, PrivacySetting
+from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, there_filter
 

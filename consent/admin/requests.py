@@ -16,7 +16,7 @@ from accounts.fields import AddressFormField, parse_id
 from accounts.models import User
 
 from ..errors import ConfirmationRequired, Invalid, ServiceError
-from ..operator_models import OperatorRequest, RequestKind
+from ..models import OperatorRequest, RequestKind
 from ..services import operator_requests as service
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import OperatorForm, reason_field

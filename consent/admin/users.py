@@ -19,7 +19,7 @@ from accounts.fields import AddressFormField
 from accounts.models import User
 from accounts.password_links import password_path
 
-from ..operator_models import RequestKind
+from ..models import RequestKind
 from ..services import operator_requests, people
 from .base import OperatorAdmin, actor_of, attempt, yes_no
 from .forms import OperatorForm, reason_field

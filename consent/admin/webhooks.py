@@ -13,9 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Actor, NotFound, Permission, get_organization
 
 from ..errors import Invalid, Refused, ServiceError
-from ..models import EventKind, Source
+from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from ..services import webhooks
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, attempt, instant, posted
 from .forms import IdentField, OperatorForm

@@ -18,8 +18,7 @@ from ..bulk.faults import BadList
 from ..bulk.rebinding import Rebinding
 from ..bulk.selection import Selection
 from ..bulk.shapes import CHANGE, SAME
-from ..job_models import BulkJob, JobKind, JobStatus
-from ..models import Source
+from ..models import BulkJob, JobKind, JobStatus, Source
 from ..surfaces import SURFACES
 from .base import ApiView
 from .bulk_serializers import (

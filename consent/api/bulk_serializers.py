@@ -10,9 +10,7 @@ from accounts.models import Organization, User
 
 from ..bulk import engine
 from ..bulk.reports import numbers
-from ..import_models import ImportTable
-from ..job_models import BulkJob, JobKind, JobStatus
-from ..models import Choice, ReasonCode
+from ..models import BulkJob, Choice, ImportTable, JobKind, JobStatus, ReasonCode
 from ..surfaces import SURFACES
 from .fields import Input, Instant, Json, OneOf, OneOfOrNull, Output, Text, TextOrNull
 from .serializers import IDENT, PLAN_KEY, OptionalReason

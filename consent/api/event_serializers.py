@@ -8,8 +8,7 @@ from rest_framework import serializers
 from accounts.catalogue import Product
 
 from .. import feed
-from ..event_kinds import ActorType, EventKind, Source
-from ..models import ConsentEvent
+from ..models import ActorType, ConsentEvent, EventKind, Source
 from ..surfaces import SURFACES
 from .fields import Input, Instant, OneOf, Output, Text
 from .serializers import IDENT

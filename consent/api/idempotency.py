@@ -21,7 +21,7 @@ from accounts.access import Actor
 from config.problems import Problem
 
 from .. import ledger
-from ..api_models import IdempotencyKey
+from ..models import IdempotencyKey
 
 HEADER = "Idempotency-Key"
 KEPT = dt.timedelta(hours=24)

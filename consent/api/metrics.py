@@ -19,8 +19,7 @@ from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from .. import ledger
-from ..job_models import BulkJob
-from ..webhook_models import EndpointStatus, WebhookEndpoint
+from ..models import BulkJob, EndpointStatus, WebhookEndpoint
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}

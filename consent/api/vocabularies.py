@@ -13,12 +13,19 @@ from accounts.catalogue import Product
 from accounts.models import KeyScope, Member, Organization
 
 from .. import rules
-from ..event_kinds import ActorType, EventKind, Source
-from ..import_models import ImportTable
-from ..job_models import JobKind, JobStatus
-from ..models import Choice, ReasonCode
+from ..models import (
+    ActorType,
+    Choice,
+    EndpointStatus,
+    EventKind,
+    ImportTable,
+    JobKind,
+    JobStatus,
+    PausedBecause,
+    ReasonCode,
+    Source,
+)
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
-from ..webhook_models import EndpointStatus, PausedBecause
 
 # What a choice, a default or a setting comes to.
 CONSENT = (rules.Choice.OPTED_IN.value, rules.Choice.OPTED_OUT.value)

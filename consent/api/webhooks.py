@@ -13,9 +13,8 @@ from accounts.fields import parse_id
 from accounts.models import Organization
 from consent.api.paging import CursorPagination
 
-from ..models import EventKind, Source
+from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from ..services import webhooks
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.secrets import secret_of
 from . import etags

@@ -10,7 +10,7 @@ from accounts.models import ApiKey, User
 from accounts.operators import is_operator_since, require_second_person
 
 from .. import ledger
-from ..job_models import BulkJob, JobKind
+from ..models import BulkJob, JobKind
 
 # Why a row that loosens is left alone though it was approved.
 AUTHORITY_ENDED = "authority_ended"

@@ -22,8 +22,7 @@ from accounts.models import Plan
 
 from .. import ledger
 from ..errors import Refused
-from ..job_models import UNFINISHED, BulkJob, JobKind, JobStatus
-from ..models import ConsentEvent
+from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
 from ..surfaces import SURFACES
 from . import rebinding, rows, shapes
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.models import User
 
-from ..job_models import BulkJob, JobStatus
+from ..models import BulkJob, JobStatus
 from . import engine, reports
 
 # Until it runs, what a job would do is told: to who wrote it, and to who is asked to approve it.

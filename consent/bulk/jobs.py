@@ -17,9 +17,7 @@ from config.timeouts import unlimited
 
 from .. import ledger
 from ..errors import Invalid, Refused
-from ..import_models import ImportTable
-from ..job_models import BulkJob, JobKind, JobStatus
-from ..models import Source
+from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services import layers
 from ..surfaces import Scope, Surface

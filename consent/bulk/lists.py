@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from accounts.fields import from_raw_id, raw_id, split_ident
 from accounts.models import Organization
 
-from ..job_models import BulkJob
+from ..models import BulkJob
 from .faults import NAMED, BadList, Faults
 from .loading import Value, load
 from .selection import Fault, Wish

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from accounts import encrypted, keys
 from accounts.models import ApiKey
 
-from ..webhook_models import WebhookEndpoint
+from ..models import WebhookEndpoint
 from ..webhooks.secrets import FROM_SECRET_KEY
 
 # Settings of one secret each, that rows depend on without saying so: a file names them by an id that is no secret.

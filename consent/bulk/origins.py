@@ -2,9 +2,8 @@
 
 from accounts.access import Actor, ActorType
 
-from ..job_models import BulkJob, JobKind
 from ..ledger import Origin
-from ..models import Source
+from ..models import BulkJob, JobKind, Source
 
 
 def origin_of(job: BulkJob) -> Origin:

@@ -22,8 +22,7 @@ from accounts.models import Binding, Member, Organization
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused
-from ..job_models import BulkJob, RebindRow
-from ..models import EventKind, PrivacySetting
+from ..models import BulkJob, EventKind, PrivacySetting, RebindRow
 from ..rules import Choice
 from ..services import external_ids, layers
 from ..services.external_ids import TAKEN, Subject

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..job_models import BulkJob, JobKind
+from ..models import BulkJob, JobKind
 from . import rebinding, shapes
 from . import rows as job_rows
 from .exports import WRITERS, Out

@@ -18,8 +18,7 @@ from accounts.fields import from_micros, from_raw_id, raw_id
 from accounts.models import Organization
 
 from ..errors import Refused
-from ..job_models import BulkJob, JobKind
-from ..models import PrivacySetting
+from ..models import BulkJob, JobKind, PrivacySetting
 from ..rules import Reason
 from ..surfaces import organization_surface
 from . import rebinding, shapes

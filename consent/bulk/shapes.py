@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .. import rules
-from ..job_models import JobKind
+from ..models import JobKind
 from ..rules import Choice, Reason, State
 
 CHANGE, SAME = "change", "same"

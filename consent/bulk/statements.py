@@ -7,9 +7,8 @@ from typing import Any
 from accounts.fields import to_micros
 
 from .. import ledger
-from ..job_models import BulkJob, JobKind
 from ..ledger import Sql
-from ..models import STATE_FIELDS, EventKind
+from ..models import STATE_FIELDS, BulkJob, EventKind, JobKind
 from .shapes import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
 
 # Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.

@@ -18,10 +18,18 @@ from accounts.leases import free
 from accounts.models import Invitation, RateCount
 
 from .. import ledger
-from ..api_models import IdempotencyKey
-from ..import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
-from ..job_models import BulkJob, BulkJobRow, JobStatus, RebindRow
-from ..webhook_models import WebhookAttempt
+from ..models import (
+    BulkJob,
+    BulkJobRow,
+    IdempotencyKey,
+    ImportFile,
+    ImportFilePart,
+    ImportProblem,
+    ImportRow,
+    JobStatus,
+    RebindRow,
+    WebhookAttempt,
+)
 
 _PAGE = 5_000  # rows in one transaction
 _PARTS = 20  # of files; they are larger

@@ -11,7 +11,7 @@ from accounts.management.stopping import Stopped
 
 from .. import ledger
 from ..followers import follow_all
-from ..job_models import BulkJob
+from ..models import BulkJob
 from . import engine, tidying
 from .imports.jobs import read_next
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.catalogue import Product
 
-from ..event_kinds import ABOUT, TOLD_TO_ORGANIZATIONS, EventKind
+from ..models import ABOUT, TOLD_TO_ORGANIZATIONS, EventKind
 from ..rules import Choice
 
 _DAY = dt.timedelta(days=1)

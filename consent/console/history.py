@@ -14,8 +14,7 @@ from accounts.catalogue import TrainingDefault
 from accounts.models import Binding, Member, Organization, Plan
 
 from .. import actors, targets
-from ..event_kinds import ACCESS_KINDS, EventKind
-from ..models import Choice, ConsentEvent
+from ..models import ACCESS_KINDS, Choice, ConsentEvent, EventKind
 from .forms import HistoryFilter
 from .pages import organization_page, page
 from .paging import Page, page_of

@@ -17,10 +17,9 @@ from accounts.fields import parse_id
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
 
 from ..errors import ServiceError
-from ..models import Source
+from ..models import Source, WebhookEndpoint
 from ..services import credentials
 from ..services.credentials import Issued
-from ..webhook_models import WebhookEndpoint
 from .forms import end_of
 from .pages import organization_page, page
 

@@ -16,9 +16,8 @@ from accounts.fields import parse_id
 from accounts.models import Organization
 
 from ..errors import Refused, ServiceError
-from ..models import Source
+from ..models import EndpointStatus, Source, WebhookEndpoint
 from ..services import webhooks as service
-from ..webhook_models import EndpointStatus, WebhookEndpoint
 from ..webhooks.secrets import secret_of
 from .pages import organization_page, page
 

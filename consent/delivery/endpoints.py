@@ -22,10 +22,17 @@ from accounts.leases import Lease, LostLease
 from accounts.models import ApiKey
 
 from .. import actors, feed, ledger
-from ..models import ConsentEvent, EventKind, Source
-from ..querysets import ConsentEventQuerySet
+from ..models import (
+    ConsentEvent,
+    ConsentEventQuerySet,
+    EndpointStatus,
+    EventKind,
+    PausedBecause,
+    Source,
+    WebhookAttempt,
+    WebhookEndpoint,
+)
 from ..services import credentials, trail, webhooks
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
 from .sending import TOTAL, Answer, Sender, failed

@@ -23,10 +23,8 @@ from consent.bulk.imports.parsing import shown
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import DUPLICATE
 from consent.errors import Invalid
-from consent.import_models import ImportTable, ProblemKind
-from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand
-from consent.models import Source
+from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
 
 _TOLD = 100  # problems on stderr
 _LISTED = 1_000  # and in the JSON; --problems has all

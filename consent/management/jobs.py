@@ -13,9 +13,9 @@ from accounts.management.base import Failed, NotConfirmed, counted, printable, t
 from consent.bulk import engine, job_json, jobs, reports
 from consent.bulk.reports import numbers
 from consent.errors import Refused
-from consent.job_models import BulkJob, JobStatus
 from consent.ledger import clock
 from consent.management.base import ConsentCommand
+from consent.models import BulkJob, JobStatus
 
 # How a job that isn't to be run comes to be run.
 _WAY = {

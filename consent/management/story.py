@@ -13,8 +13,7 @@ from accounts.models import ApiKey, Member, Organization, User
 
 from ..bulk import engine, jobs
 from ..bulk.selection import Selection
-from ..job_models import BulkJob
-from ..models import Source
+from ..models import BulkJob, Source
 from ..rules import Choice
 from ..services import choices, credentials, locks, members, organizations, plans
 from ..services.organizations import OrganizationDraft

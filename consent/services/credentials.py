@@ -19,8 +19,7 @@ from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, Membe
 from accounts.operators import require_second_person
 
 from ..errors import Invalid, Refused
-from ..models import EventKind, Source
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookEndpoint
+from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from . import layers, trail
 
 NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0

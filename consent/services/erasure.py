@@ -34,15 +34,23 @@ from accounts.models import (
     User,
 )
 
-from ..api_models import IdempotencyKey
 from ..errors import Invalid, Refused
-from ..import_models import ImportFile, ImportProblem, ImportRow
-from ..job_models import BulkJob, JobStatus, RebindRow
-from ..models import ConsentEvent, EventKind, Source
-from ..operator_models import OperatorRequest
+from ..models import (
+    BulkJob,
+    ConsentEvent,
+    EventKind,
+    IdempotencyKey,
+    ImportFile,
+    ImportProblem,
+    ImportRow,
+    JobStatus,
+    OperatorRequest,
+    RebindRow,
+    Source,
+    WebhookAttempt,
+)
 from ..rules import Choice
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
-from ..webhook_models import WebhookAttempt
 from . import choices, credentials, external_ids, layers, members, organizations, trail
 
 REASON = "Erased."

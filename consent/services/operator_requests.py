@@ -19,8 +19,7 @@ from accounts.operators import is_operator_since, require_second_person
 
 from .. import ledger
 from ..errors import Invalid, Refused
-from ..models import EventKind, Source
-from ..operator_models import OperatorRequest, RequestKind, RequestStatus
+from ..models import EventKind, OperatorRequest, RequestKind, RequestStatus, Source
 from . import layers, members, people, trail
 from .people import PasswordLink
 

@@ -10,8 +10,7 @@ from accounts.access import Actor, ActorType, Permission, role_of, speaks_for_pr
 from accounts.models import Organization
 
 from .. import ledger
-from ..event_kinds import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, EventKind
-from ..models import ConsentEvent, Source
+from ..models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WORD = rf"(?:{_UUID}|[0-9]{{1,19}}|[a-z]+(?:[._:][a-z]+)*)"

@@ -18,8 +18,7 @@ from accounts.models import Member, MemberRole, Organization
 
 from .. import ledger
 from ..errors import Invalid, Refused
-from ..models import EventKind, Source
-from ..webhook_models import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
+from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookAttempt, WebhookEndpoint
 from ..webhooks import positions
 from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import current_key, previous_until, rotated

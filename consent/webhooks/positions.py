@@ -11,8 +11,7 @@ from accounts.access import Actor
 from accounts.models import Organization
 
 from .. import ledger
-from ..models import ConsentEvent
-from ..webhook_models import WebhookEndpoint
+from ..models import ConsentEvent, WebhookEndpoint
 
 
 def _seen(organization: Any) -> QuerySet[ConsentEvent]:

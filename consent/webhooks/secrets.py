@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from accounts import keys
 from accounts.fields import from_micros, to_micros
 
-from ..webhook_models import WebhookEndpoint
+from ..models import WebhookEndpoint
 
 # For how long the secret before a rotation signs too.
 BOTH = dt.timedelta(hours=24)

@@ -10,8 +10,7 @@ from accounts.models import Organization, User
 from consent import verification
 from consent.bulk import engine, jobs
 from consent.bulk.selection import Selection
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -23,8 +23,7 @@ from consent.bulk.imports import jobs as import_jobs
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebinding import Rebinding
 from consent.errors import Refused
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from consent.services import external_ids, members, organizations
 
 from .model import AI_STUDIO, IN, LE_CHAT, Account, Asked, Fact, Person

@@ -19,8 +19,7 @@ from accounts.models import Plan
 from consent.bulk import engine, jobs
 from consent.bulk.selection import Selection
 from consent.errors import Refused
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.surfaces import organization_surface
 
 from .model import AI_STUDIO, IN, LE_CHAT, OUT, Account, Fact

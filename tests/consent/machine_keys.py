@@ -17,9 +17,8 @@ from consent import ledger
 from consent.delivery.endpoints import deliver_next
 from consent.delivery.sending import Answer
 from consent.errors import Refused
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import credentials, members, people, webhooks
-from consent.webhook_models import WebhookEndpoint
 
 from .model import LE_CHAT, Fact
 from .worth import ASK, SPEAK, VIEW, Credential, Rights, Turn

@@ -14,8 +14,8 @@ from accounts.access import Actor
 from accounts.models import User
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
+from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 
 Behave = Callable[["Handler"], None]
 

@@ -15,9 +15,7 @@ from accounts.models import Member, Organization, Subscription
 from consent import verification
 from consent.bulk import tidying
 from consent.bulk.worker import work_once
-from consent.import_models import ImportFile, ImportRow
-from consent.job_models import BulkJob
-from consent.models import PrivacySetting
+from consent.models import BulkJob, ImportFile, ImportRow, PrivacySetting
 from tests.commands import choices_of, database, make_organizations
 from tests.consent.jobbing import Team
 from tests.consent.operating import url

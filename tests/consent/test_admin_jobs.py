@@ -16,8 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Plan
 from consent import verification
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
 from tests.commands import database

@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.access import Actor
 from accounts.models import ApiKey, Member, Organization, User
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE

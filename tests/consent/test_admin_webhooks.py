@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from consent import ledger
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
-from consent.webhook_models import WebhookEndpoint
+from consent.models import WebhookEndpoint
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.operating import url

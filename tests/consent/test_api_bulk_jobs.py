@@ -9,8 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from consent import verification
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from tests.commands import database, run
 from tests.consent.calling import Caller, assert_problem, by_key, by_session
 from tests.consent.jobbing import IN, OUT, Team

@@ -8,9 +8,8 @@ from django.http import HttpResponse
 
 from accounts import limits
 from config import compression
-from consent.models import PrivacySetting
+from consent.models import PrivacySetting, WebhookEndpoint
 from consent.services import locks, webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests.consent.calling import Caller, World, assert_problem
 from tests.consent.guarded import everything
 from tests.test_permission_matrix import ROLES, ROWS, Row, fill

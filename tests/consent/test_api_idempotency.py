@@ -11,10 +11,8 @@ from django.test import Client
 from accounts import limits
 from accounts.models import Member, Organization, RateCount
 from consent import ledger
-from consent.api_models import IdempotencyKey
 from consent.bulk import tidying
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent, IdempotencyKey
 from tests.cast import PASSWORD
 from tests.commands import database
 from tests.consent.calling import Caller, World, assert_problem, by_key, make_world

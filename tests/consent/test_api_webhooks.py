@@ -6,9 +6,8 @@ from standardwebhooks import Webhook
 
 from consent import ledger
 from consent.delivery import endpoints, sending
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import organizations
-from consent.webhook_models import WebhookEndpoint
 from tests.commands import database
 from tests.consent.calling import World, assert_problem, make_world
 from tests.consent.receiving import Receiver, receiver

@@ -10,8 +10,7 @@ from accounts.leases import LostLease
 from accounts.models import Plan
 from consent.bulk import engine, jobs, worker
 from consent.errors import Refused
-from consent.job_models import BulkJob, JobStatus
-from consent.models import ConsentEvent, PendingEvent
+from consent.models import BulkJob, ConsentEvent, JobStatus, PendingEvent
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
 

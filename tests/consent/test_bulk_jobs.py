@@ -11,8 +11,7 @@ from consent.bulk import engine, jobs, rows
 from consent.bulk.faults import BadList
 from consent.bulk.selection import Selection
 from consent.errors import Invalid, Refused
-from consent.job_models import BulkJob, JobStatus
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import locks, organizations
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast

@@ -11,8 +11,7 @@ from django.db import connection
 
 from consent.bulk import engine
 from consent.errors import Refused
-from consent.job_models import BulkJob, JobStatus
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent, JobStatus
 
 from .guarded import refusal
 from .jobbing import IN, OUT, Team, assert_each_once, choices_of, counts, events_of, lapse
@@ -20,10 +19,7 @@ from .jobbing import IN, OUT, Team, assert_each_once, choices_of, counts, events
 pytestmark = pytest.mark.django_db(transaction=True)
 # After which statement it dies, and after how many of its kind: the one in the second of three chunks.
 POINTS = {
-    "job read and locked": (
-        'SELECT "consent_bulkjob"',
-        6,
-    ),  # before them, the runner's, the claim's three, the first chunk's
+    "job read and locked": ('SELECT "consent_bulkjob"', 6),  # before them: the runner's, three of the claim, a chunk's
     "settings made": ("INSERT INTO consent_privacysetting", 2),
     "shapes counted": ("SELECT COALESCE(s.subscribed", 2),
     "last event looked up": ("SELECT COALESCE(MAX(id)", 2),
@@ -41,7 +37,7 @@ import django
 django.setup()
 from django.db import connection
 from consent.bulk import engine
-from consent.job_models import BulkJob
+from consent.models.jobs import BulkJob
 
 fragment, left = sys.argv[2], int(sys.argv[3])
 engine.FIRST = engine.SMALLEST = engine.LARGEST = 4

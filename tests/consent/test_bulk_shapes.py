@@ -13,8 +13,7 @@ from consent import rules, verification
 from consent.bulk import shapes, statements
 from consent.bulk.shapes import Shape
 from consent.errors import Refused
-from consent.job_models import BulkJob, JobKind
-from consent.models import STATE_FIELDS, ConsentEvent, PrivacySetting
+from consent.models import STATE_FIELDS, BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.rules import State
 from consent.services import locks, organizations, plans
 from consent.services.organizations import OrganizationDraft

@@ -8,10 +8,9 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, Plan, Subscription, User
 from consent import shown, verification
 from consent.decisions import decide
-from consent.event_kinds import ACCESS_KINDS
 from consent.lookups import Question
 from consent.management import story
-from consent.models import ConsentEvent, EventKind
+from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import database, make_operator, make_organizations, run
 

@@ -19,9 +19,8 @@ from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, Organization, User
 from consent import decisions, verification
 from consent.errors import Invalid, Refused
-from consent.import_models import ImportFile
 from consent.lookups import Question
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, ImportFile
 from consent.services import choices, erasure, invitations, members, organizations
 from consent.surfaces import LE_CHAT_MOBILE
 from tests import cast as casting

@@ -8,8 +8,7 @@ from accounts.access import Actor
 from accounts.models import Organization
 from consent import verification
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, locks, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.cast import Cast, make

@@ -8,9 +8,8 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription, User
 from consent import verification
 from consent.decisions import decide
-from consent.job_models import BulkJob
 from consent.lookups import Question
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import ACTOR, Run, choices_of, database, make_operator, make_organizations, run

@@ -18,9 +18,8 @@ from accounts.access import Actor
 from accounts.models import Organization, OutgoingMessage, User
 from consent import ledger, verification
 from consent.bulk import transfer
-from consent.models import ConsentEvent, EventPosition, PendingEvent
+from consent.models import ConsentEvent, EventPosition, PendingEvent, WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests import cast
 from tests.commands import Run, database, run
 from tests.consent.moving import empty, fill, fill_all

@@ -8,8 +8,7 @@ from accounts.access import Actor
 from accounts.models import Organization, User
 from consent import verification
 from consent.bulk import engine
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from tests.commands import ACTOR, Run, choices_of, database, make_operator, make_organizations, run
 from tests.consent.jobbing import lapse
 

@@ -16,9 +16,8 @@ from accounts import keys
 from accounts.fields import to_micros
 from accounts.models import OutgoingMessage
 from consent import ledger
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookEndpoint
 from consent.webhooks.secrets import secret_of, signatures
 from tests import cast as casting
 from tests.cast import Cast

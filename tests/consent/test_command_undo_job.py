@@ -2,8 +2,7 @@ import pytest
 
 from accounts.models import User
 from consent import verification
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import ACTOR, choices_of, database, make_operator, make_organizations, run

@@ -5,8 +5,7 @@ import pytest
 
 from consent import verification
 from consent.bulk import engine
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from tests.commands import ACTOR, choices_of, make_operator, make_organizations, run
 from tests.consent.jobbing import lapse
 

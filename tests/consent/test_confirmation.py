@@ -16,11 +16,9 @@ from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.selection import Selection
 from consent.errors import ConfirmationRequired
-from consent.job_models import BulkJob
-from consent.models import PrivacySetting
+from consent.models import BulkJob, PrivacySetting, WebhookEndpoint
 from consent.services import choices, credentials, invitations, locks, members, organizations, webhooks
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.commands import run

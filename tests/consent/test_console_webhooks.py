@@ -9,8 +9,8 @@ from standardwebhooks import Webhook
 
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
+from consent.models import WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests.cast import Cast, make
 from tests.commands import database
 from tests.consent.looking import signed_in, url

@@ -12,9 +12,8 @@ from accounts import authentication, key_secrets
 from accounts.access import Actor
 from accounts.models import ApiKey, OutgoingMessage, User
 from consent import verification
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import members
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as people
 from tests.cast import Cast
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from django.test import Client
 
-from consent.event_kinds import EventKind
+from consent.models import EventKind
 
 pytestmark = pytest.mark.django_db
 LIMITS = {"maxLength", "format", "pattern", "enum", "const"}

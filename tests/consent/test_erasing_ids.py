@@ -16,9 +16,8 @@ from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebinding import Rebinding
 from consent.bulk.selection import Selection
 from consent.errors import Refused
-from consent.import_models import ImportProblem, ImportRow
-from consent.job_models import BulkJob, RebindRow
 from consent.lookups import Question
+from consent.models import BulkJob, ImportProblem, ImportRow, RebindRow
 from consent.services import erasure, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE

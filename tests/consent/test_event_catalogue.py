@@ -9,8 +9,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member
 from consent import event_catalogue, feed, ledger
-from consent.event_kinds import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, EventKind
-from consent.models import ConsentEvent, Source
+from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.exports import Export, note_export
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -12,8 +12,7 @@ from consent.bulk import files
 from consent.bulk.csv_files import TableFile, open_table
 from consent.bulk.encodings import find_encoding
 from consent.bulk.files import BadFile, open_file
-from consent.import_models import ImportFile
-from consent.job_models import BulkJob
+from consent.models import BulkJob, ImportFile
 from tests.cast import make as make_cast
 from tests.commands import database, run
 

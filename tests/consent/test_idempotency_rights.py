@@ -11,7 +11,7 @@ from consent.api import bulk_jobs, members, organizations
 from consent.api.urls import urlpatterns
 from consent.bulk import jobs
 from consent.bulk.selection import Selection
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from consent.services import credentials
 from consent.services import members as service
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -22,8 +22,7 @@ from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob, JobStatus
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -13,7 +13,7 @@ from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.imports.judging import judge_row
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from consent.services import members, organizations
 from tests.commands import database, make_operator, make_organizations
 from tests.consent.importing import importer

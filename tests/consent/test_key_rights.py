@@ -12,9 +12,8 @@ from accounts.models import ApiKey, Member, OutgoingMessage, User
 from consent import ledger
 from consent.delivery.endpoints import deliver_next
 from consent.errors import Invalid, Refused
-from consent.models import PrivacySetting
+from consent.models import PrivacySetting, WebhookEndpoint
 from consent.services import credentials, erasure, invitations, members, webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import ALL_SCOPES, ORGANIZATION_SCOPES, Caller, assert_problem, state

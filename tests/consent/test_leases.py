@@ -16,8 +16,7 @@ from consent import ledger
 from consent.bulk import engine
 from consent.bulk.imports import jobs as imports
 from consent.delivery import endpoints
-from consent.job_models import BulkJob
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
+from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from tests import cast as the_cast
 
 from .stepped import race, together

@@ -10,7 +10,7 @@ from consent.bulk import jobs, lists, loading
 from consent.bulk.faults import BadList
 from consent.bulk.selection import ListFile, Selection
 from consent.errors import Invalid
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from consent.services.organizations import OrganizationDraft, create_organizations
 from consent.services.plans import get_plan
 from consent.surfaces import LE_CHAT_CONSOLE

@@ -5,8 +5,7 @@ from django.db import DatabaseError
 
 from accounts.fields import new_id
 from consent.bulk.loading import load
-from consent.job_models import BulkJob, BulkJobRow
-from consent.models import PrivacySetting
+from consent.models import BulkJob, BulkJobRow, PrivacySetting
 from tests.consent.jobbing import Team
 
 TABLE, COLUMNS = "consent_bulkjobrow", ("job_id", "number", "organization_id", "wanted", "carry", "event_id", "refusal")

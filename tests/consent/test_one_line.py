@@ -13,10 +13,9 @@ from accounts.fields import line_break_in
 from accounts.models import Organization, OutgoingMessage, User
 from consent import notices
 from consent.errors import Invalid
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as the_cast
 from tests.cast import Cast
 from tests.commands import make_operator

@@ -15,8 +15,7 @@ from django.test import Client
 from accounts.access import Actor, Forbidden
 from accounts.models import AddressChange, ApiKey, OutgoingMessage, User
 from consent.errors import Invalid, Refused
-from consent.models import ConsentEvent, EventKind
-from consent.operator_models import OperatorRequest, RequestKind
+from consent.models import ConsentEvent, EventKind, OperatorRequest, RequestKind
 from consent.services import addresses, operator_requests, people
 from tests import cast as the_cast
 from tests.keys import issue_key

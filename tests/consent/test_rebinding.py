@@ -14,9 +14,8 @@ from consent.bulk.faults import BadList
 from consent.bulk.rebinding import Rebinding
 from consent.bulk.selection import Fault
 from consent.errors import Invalid, Refused
-from consent.job_models import BulkJob
 from consent.lookups import Question
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent
 from consent.services import choices, external_ids, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE

@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import Organization
 from consent import verification
 from consent.bulk.worker import work_once
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from tests.commands import database
 from tests.consent.calling import by_key, by_session
 from tests.consent.jobbing import Team

@@ -6,7 +6,7 @@ from accounts.models import Binding, Organization
 from consent import verification
 from consent.bulk import engine, jobs
 from consent.bulk.rebinding import Rebinding
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
 from tests.consent.jobbing import Team

@@ -14,10 +14,9 @@ from consent import ledger, shown
 from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Answer
 from consent.errors import Refused
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
 from consent.services import credentials, invitations, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import ORGANIZATION_SCOPES, Caller, assert_problem

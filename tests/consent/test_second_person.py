@@ -17,7 +17,7 @@ from accounts.models import ApiKey, Organization, Plan, User
 from consent import verification
 from consent.bulk import engine, jobs, reports
 from consent.errors import Invalid
-from consent.job_models import BulkJob, JobStatus
+from consent.models import BulkJob, JobStatus
 from consent.services import credentials, layers, locks, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as the_cast

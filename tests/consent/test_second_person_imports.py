@@ -10,8 +10,7 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import verification
 from consent.bulk import jobs
-from consent.job_models import BulkJob
-from consent.models import PrivacySetting
+from consent.models import BulkJob, PrivacySetting
 from consent.services import locks, plans
 from consent.services import organizations as services
 from tests import cast

@@ -8,7 +8,7 @@ from accounts.access import Actor, Forbidden
 from accounts.models import User
 from consent.bulk import jobs
 from consent.errors import Refused
-from consent.operator_models import OperatorRequest
+from consent.models import OperatorRequest
 from consent.services import operator_requests, people
 from tests import cast as the_cast
 

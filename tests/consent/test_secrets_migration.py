@@ -11,8 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts import keys
 from accounts.models import OutgoingMessage
+from consent.models import WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookEndpoint
 from consent.webhooks.secrets import secret_of
 from tests import cast as people
 from tests.accounts.test_encryption import stored

@@ -9,7 +9,7 @@ from django.utils import translation
 
 from consent.bulk.csv_files import open_table
 from consent.bulk.exports import CSV, JSON_LINES, PLAIN, WRITERS
-from consent.job_models import BulkJob
+from consent.models import BulkJob
 from tests import cast
 from tests.cast import Cast
 from tests.commands import ACTOR, make_operator, make_organizations, run

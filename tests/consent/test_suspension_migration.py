@@ -11,8 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts.access import Actor
 from accounts.models import ApiKey, Member, User
 from consent import ledger
+from consent.models import WebhookEndpoint
 from consent.services import credentials, webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as people
 from tests.cast import Cast
 from tests.keys import issue_key

@@ -12,8 +12,7 @@ from accounts.models import Invitation
 from consent import ledger
 from consent.bulk import engine, jobs, tidying
 from consent.errors import Refused
-from consent.import_models import ImportFile, ImportFilePart, ImportProblem, ImportRow
-from consent.job_models import BulkJob, BulkJobRow, JobKind, JobStatus
+from consent.models import BulkJob, BulkJobRow, ImportFile, ImportFilePart, ImportProblem, ImportRow, JobKind, JobStatus
 from tests.commands import run
 
 from .guarded import refusal

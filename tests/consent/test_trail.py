@@ -9,8 +9,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from accounts.access import Actor
 from accounts.models import KeyScope
 from consent import feed, ledger, verification
-from consent.event_kinds import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS
-from consent.models import ConsentEvent, EventKind, EventPosition
+from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, EventPosition
 from consent.services import choices, organizations, trail
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast

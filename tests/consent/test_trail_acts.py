@@ -21,9 +21,7 @@ from consent.bulk.selection import Selection
 from consent.console import recorded
 from consent.delivery import endpoints
 from consent.delivery.sending import Answer
-from consent.event_kinds import ACCESS_KINDS
-from consent.models import ConsentEvent, EventKind
-from consent.operator_models import OperatorRequest
+from consent.models import ACCESS_KINDS, ConsentEvent, EventKind, OperatorRequest, WebhookEndpoint
 from consent.services import (
     addresses,
     credentials,
@@ -38,7 +36,6 @@ from consent.services import (
     webhooks,
 )
 from consent.surfaces import LE_CHAT_CONSOLE
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.commands import run

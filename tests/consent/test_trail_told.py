@@ -11,8 +11,7 @@ from django.test import Client
 from accounts.access import Actor
 from consent import ledger
 from consent.delivery import endpoints
-from consent.event_kinds import ABOUT, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS
-from consent.models import ConsentEvent, EventKind
+from consent.models import ABOUT, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind
 from consent.services import trail
 from consent.services.exports import Export, note_export
 from tests import cast as casting
@@ -156,7 +155,7 @@ def test_stream__has_them_too(world: World) -> None:
 def test_webhook__sends_access_events_only_where_it_names_them__and_only_ones_own(
     cast: Cast, settings: Any, everybody: bool, kinds: list[str]
 ) -> None:
-    from consent.webhook_models import WebhookEndpoint
+    from consent.models import WebhookEndpoint
 
     opted_out_by_owner(cast)
     note(cast, EventKind.ACCESS_KEY_CREATED)

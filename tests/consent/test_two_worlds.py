@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from accounts.access import Permission
 from accounts.models import Member
 from consent import rules, shown
-from consent.models import PrivacySetting
-from consent.querysets import ConsentEventQuerySet
+from consent.models import ConsentEventQuerySet, PrivacySetting
 from consent.rules import Decision, Layers, Reason
 from consent.services import layers, members
 from tests.test_permission_matrix import routes

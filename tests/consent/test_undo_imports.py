@@ -8,8 +8,7 @@ import pytest
 from accounts.models import Organization, User
 from consent import verification
 from consent.bulk import engine, rows
-from consent.job_models import BulkJob, JobKind
-from consent.models import ConsentEvent, PrivacySetting
+from consent.models import BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.services import choices, members
 from consent.surfaces import AI_STUDIO_CONSOLE
 from tests import cast

@@ -9,7 +9,7 @@ from django.test import override_settings
 from consent import ledger
 from consent.delivery import endpoints, sending
 from consent.errors import Invalid
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
+from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.addresses import checked_url
 from tests.cast import Cast, make
 from tests.consent import receiving

@@ -18,8 +18,8 @@ from consent.delivery.endpoints import LEASE, deliver_next, send_next_test
 from consent.delivery.sending import Sender
 from consent.delivery.threads import Deliverers
 from consent.errors import Refused
+from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.services import organizations, webhooks
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.secrets import secret_of
 from tests.cast import Cast, make
 from tests.commands import database

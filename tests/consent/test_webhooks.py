@@ -23,10 +23,9 @@ from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.delivery import endpoints, sending
 from consent.errors import Invalid
-from consent.models import ConsentEvent
+from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
 from consent.services import choices, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from consent.webhook_models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.secrets import secret_of
 from tests.cast import Cast, make
 from tests.consent import receiving

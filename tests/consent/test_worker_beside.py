@@ -17,10 +17,8 @@ from django.db import connection
 from accounts import outbox
 from accounts.models import OutgoingMessage
 from consent import ledger
-from consent.job_models import BulkJob
-from consent.models import ConsentEvent
+from consent.models import BulkJob, ConsentEvent, WebhookEndpoint
 from consent.services import organizations, webhooks
-from consent.webhook_models import WebhookEndpoint
 from tests.cast import Cast, make
 from tests.commands import ACTOR, choices_of, make_operator, make_organizations, run
 from tests.consent import mailing, receiving

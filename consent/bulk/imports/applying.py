@@ -8,8 +8,7 @@ from django.db.models import Count, Q
 from accounts.models import Binding, MemberRole, OrganizationKind
 
 from ... import ledger
-from ...import_models import ImportRow, ImportTable, ProblemKind
-from ...job_models import BulkJob
+from ...models import BulkJob, ImportRow, ImportTable, ProblemKind
 from ...rules import Choice
 from ..origins import origin_of
 from ..shapes import CHANGED_SINCE

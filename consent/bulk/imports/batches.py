@@ -15,9 +15,7 @@ from accounts.fields import MICROSECOND, to_micros
 from accounts.models import Member, Organization, Plan, Subscription
 
 from ... import ledger, rules
-from ...import_models import ImportRow, ImportTable, ProblemKind
-from ...job_models import BulkJob
-from ...models import ConsentEvent, EventKind, PrivacySetting
+from ...models import BulkJob, ConsentEvent, EventKind, ImportRow, ImportTable, PrivacySetting, ProblemKind
 from ...rules import MEMBER_START, Choice, State
 from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface

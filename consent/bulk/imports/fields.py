@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import OrganizationKind, Plan
 
 from ...errors import Invalid
-from ...import_models import ImportTable
+from ...models import ImportTable
 from ...rules import Choice
 
 

@@ -23,8 +23,7 @@ from accounts.models import User
 
 from ... import ledger
 from ...errors import Invalid
-from ...import_models import ImportFile, ImportFilePart, ImportTable
-from ...job_models import BulkJob, JobKind, JobStatus
+from ...models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
 from ...rules import Choice
 from ...services import layers
 from .. import shapes

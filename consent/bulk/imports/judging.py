@@ -12,7 +12,7 @@ from typing import NamedTuple
 from accounts.fields import from_micros
 
 from ... import rules
-from ...import_models import ImportTable
+from ...models import ImportTable
 from ...rules import Choice, Reason, Span, State
 from .parsing import Row
 

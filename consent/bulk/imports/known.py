@@ -7,9 +7,7 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.fields import squeezed
 from accounts.models import Binding, Organization, OrganizationStatus, Plan
 
-from ...import_models import ImportRow, ProblemKind
-from ...job_models import BulkJob
-from ...models import PrivacySetting
+from ...models import BulkJob, ImportRow, PrivacySetting, ProblemKind
 from ...rules import Choice
 from .fields import ImportPlan
 from .judging import BAD, DIFFERING, GIVEN_BEFORE, PAST, SAME

@@ -15,8 +15,7 @@ from accounts.fields import parse_id, split_ident
 from accounts.models import Binding, Member, Organization, Plan, Subscription
 
 from ... import ledger, rules
-from ...import_models import ImportTable, ProblemKind
-from ...models import PrivacySetting
+from ...models import ImportTable, PrivacySetting, ProblemKind
 from ...rules import State
 from .judging import BAD, KnownMember, Met, Verdict, judge_row
 from .parsing import Parser, Problem, Row, shown

@@ -16,9 +16,8 @@ from accounts.fields import MICROSECOND, raw_id, to_micros
 from accounts.models import Plan
 
 from ... import ledger, rules
-from ...job_models import BulkJob
 from ...ledger import Sql
-from ...models import EventKind
+from ...models import BulkJob, EventKind
 from ...rules import Choice, State
 from ...surfaces import organization_surface
 from .fields import ImportPlan

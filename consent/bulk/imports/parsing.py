@@ -12,7 +12,7 @@ from accounts.fields import new_id, parse_id, split_ident, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
 from ...errors import Invalid
-from ...import_models import ImportTable
+from ...models import ImportTable
 from ...rules import Choice
 from ...services import external_ids, layers, members, organizations
 from ..csv_files import Record

@@ -7,9 +7,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
 
-from ...import_models import ImportRow, ImportTable
-from ...job_models import BulkJob
-from ...models import PrivacySetting
+from ...models import BulkJob, ImportRow, ImportTable, PrivacySetting
 
 
 def rows_with_setting(job: BulkJob) -> "QuerySet[ImportRow, Any]":

@@ -1,6 +1,6 @@
 """What is wrong with the rows of an import, for people who mend the file: as CSV or JSON Lines, streamed."""
 
-from ...job_models import BulkJob
+from ...models import BulkJob
 from ..exports import WRITERS, Out
 
 COLUMNS = ["row", "column", "value", "remedy", "kind"]

@@ -11,8 +11,7 @@ from django.db import connection
 
 from accounts.fields import raw_id
 
-from ...import_models import ImportRow, ProblemKind
-from ...job_models import BulkJob
+from ...models import BulkJob, ImportRow, ProblemKind
 from .fields import ImportPlan
 from .judging import BAD
 from .parsing import Problem, shown

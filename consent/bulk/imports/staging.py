@@ -16,8 +16,7 @@ from accounts.characters import storable
 from accounts.fields import raw_id
 
 from ... import ledger
-from ...import_models import ImportProblem, ImportRow, ImportTable, ProblemKind
-from ...job_models import BulkJob
+from ...models import BulkJob, ImportProblem, ImportRow, ImportTable, ProblemKind
 from ..csv_files import Record, TableFile
 from ..loading import Value, load
 from .fields import ImportPlan

@@ -1,7 +1,7 @@
 """Bring in what organizations and members chose elsewhere, before the portal was there."""
 
-from consent.import_models import ImportTable
 from consent.management.imports import ImportCommand
+from consent.models import ImportTable
 
 
 class Command(ImportCommand):

@@ -1,7 +1,7 @@
 """Bring people in as members of organizations that are here: with their choices, they come from elsewhere."""
 
-from consent.import_models import ImportTable
 from consent.management.imports import ImportCommand
+from consent.models import ImportTable
 
 
 class Command(ImportCommand):

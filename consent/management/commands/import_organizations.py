@@ -9,9 +9,8 @@ from accounts.models import Organization
 from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.imports.known import OPT_OUT
 from consent.bulk.imports.staging import counts
-from consent.import_models import ImportTable
-from consent.job_models import BulkJob
 from consent.management.imports import ImportCommand
+from consent.models import BulkJob, ImportTable
 from consent.rules import Choice
 
 

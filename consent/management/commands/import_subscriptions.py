@@ -1,7 +1,7 @@
 """Bring in what organizations subscribe to: billing knows, and the defaults follow from it."""
 
-from consent.import_models import ImportTable
 from consent.management.imports import ImportCommand
+from consent.models import ImportTable
 
 
 class Command(ImportCommand):

@@ -13,9 +13,8 @@ from consent.bulk import job_json, jobs
 from consent.bulk.exports import CSV, PLAIN
 from consent.bulk.reports import listed_rows, write_rows
 from consent.errors import Refused
-from consent.job_models import BulkJob, JobStatus
 from consent.management.jobs import JobCommand, what_it_would_do
-from consent.models import Source
+from consent.models import BulkJob, JobStatus, Source
 from consent.services.exports import Export, note_export
 
 _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {

@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 from accounts import encrypted, keys
 from accounts.management.base import Failed, counted, table
 from consent.management.base import ConsentCommand, spell
+from consent.models import WebhookEndpoint
 from consent.services import webhooks
-from consent.webhook_models import WebhookEndpoint
 from consent.webhooks.secrets import current_key, previous_until
 
 

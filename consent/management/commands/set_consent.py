@@ -17,9 +17,8 @@ from consent.bulk.csv_files import MissingColumn
 from consent.bulk.faults import NAMED, BadList
 from consent.bulk.files import BadFile
 from consent.bulk.selection import ListFile, Selection, unknown_idents
-from consent.job_models import BulkJob, JobKind, JobStatus
 from consent.management.jobs import JobCommand
-from consent.models import Choice, PrivacySetting, ReasonCode, Source
+from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, ReasonCode, Source
 from consent.services import choices
 from consent.surfaces import SURFACES, Scope, Surface
 

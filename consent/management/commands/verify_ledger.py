@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 from accounts.management.base import Failed, counted, printable, table
 from consent import ledger, verification
 from consent.bulk.snapshots import snapshot
-from consent.follower_models import Verification
 from consent.management.base import ConsentCommand
+from consent.models import Verification
 
 
 class Command(ConsentCommand):

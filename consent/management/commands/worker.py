@@ -17,8 +17,7 @@ from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Sender
 from consent.delivery.threads import Deliverers
 from consent.followers import follow_all
-from consent.job_models import UNFINISHED, BulkJob, JobStatus
-from consent.webhook_models import WebhookAttempt
+from consent.models import UNFINISHED, BulkJob, JobStatus, WebhookAttempt
 
 _IDLE_SECONDS = 0.5
 

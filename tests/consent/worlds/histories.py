@@ -15,11 +15,10 @@ from consent import followers, ledger
 from consent.delivery.endpoints import deliver_next
 from consent.delivery.sending import Answer, Sender
 from consent.errors import ServiceError
-from consent.models import PrivacySetting
+from consent.models import PrivacySetting, WebhookEndpoint
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
-from consent.webhook_models import WebhookEndpoint
 from tests import cast as casting
 from tests.consent.calling import ORGANIZATION_SCOPES
 from tests.keys import issue_key

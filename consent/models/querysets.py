@@ -13,7 +13,8 @@ from .event_kinds import ACCESS
 if TYPE_CHECKING:
     from accounts.models import Member
 
-    from .models import ConsentEvent, PrivacySetting  # noqa: F401  (named in the classes' brackets)
+    from .ledger import ConsentEvent
+    from .settings import PrivacySetting  # noqa: F401
 
 
 class PrivacySettingQuerySet(models.QuerySet["PrivacySetting"]):

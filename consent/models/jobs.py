@@ -8,7 +8,7 @@ from accounts.external_ids import LENGTH
 from accounts.fields import InstantField, new_id, one_of
 from accounts.models import ApiKey, Binding, Member, Organization, User
 
-from .surfaces import ORGANIZATION_SURFACES
+from ..surfaces import ORGANIZATION_SURFACES
 
 
 class JobKind(models.TextChoices):

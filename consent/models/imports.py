@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import InstantField, new_id, one_of
 from accounts.models import User
 
-from .job_models import BulkJob
+from .jobs import BulkJob
 
 
 class ImportTable(models.TextChoices):

@@ -1,0 +1,58 @@
+"""All tables of this app, and the closed lists that their columns take: others import them from here."""
+
+from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
+from .idempotency import IdempotencyKey
+from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, ImportTable, ProblemKind
+from .jobs import UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
+from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
+from .ledger import ConsentEvent, EventPosition, PendingEvent
+from .operator_requests import OperatorRequest, RequestKind, RequestStatus
+from .projections import DailyChanges, DailyStanding, FollowerCursor, Verification
+from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
+from .settings import Lock, PrivacySetting
+from .webhooks import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
+
+__all__ = [
+    "ABOUT",
+    "ACCESS",
+    "ACCESS_KINDS",
+    "STATE_FIELDS",
+    "TOLD_TO_ORGANIZATIONS",
+    "UNFINISHED",
+    "ActorType",
+    "BulkJob",
+    "BulkJobRow",
+    "Choice",
+    "ConsentEvent",
+    "ConsentEventQuerySet",
+    "DailyChanges",
+    "DailyStanding",
+    "EndpointStatus",
+    "EventKind",
+    "EventPosition",
+    "FollowerCursor",
+    "IdempotencyKey",
+    "ImportFile",
+    "ImportFilePart",
+    "ImportProblem",
+    "ImportRow",
+    "ImportTable",
+    "JobKind",
+    "JobStatus",
+    "LayerState",
+    "Lock",
+    "OperatorRequest",
+    "PausedBecause",
+    "PendingEvent",
+    "PrivacySetting",
+    "PrivacySettingQuerySet",
+    "ProblemKind",
+    "ReasonCode",
+    "RebindRow",
+    "RequestKind",
+    "RequestStatus",
+    "Source",
+    "Verification",
+    "WebhookAttempt",
+    "WebhookEndpoint",
+]

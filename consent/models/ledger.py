@@ -1,0 +1,146 @@
+"""The ledger: events, and the order that readers follow."""
+
+from typing import Any, NoReturn
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.catalogue import Product
+from accounts.fields import InstantField, one_of
+from accounts.models import Member, Organization
+
+from ..surfaces import SURFACES
+from .event_kinds import ACCESS, ActorType, EventKind, Source
+from .layer_state import Choice, LayerState
+from .querysets import ConsentEventQuerySet
+
+
+class ConsentEvent(LayerState):
+    """One immutable row of the ledger. Ids only, no names or addresses (R14); written by the ledger alone."""
+
+    Kind = EventKind
+    ActorType = ActorType
+    Source = Source
+
+    recorded_at = InstantField(_("when"))
+    # No database constraints: no cascade reaches the ledger, and history outlives its subject. None: an access event
+    # that is the provider's own affair, or a person's, and no organization's.
+    organization = models.ForeignKey(
+        Organization,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("organization"),
+    )
+    member = models.ForeignKey(
+        Member,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("member"),
+    )
+    # '': of the organization, or the membership, itself. None: an access event, which is of no subject of R7, so it
+    # collides with nothing in the unique keys below, and pushes nobody's instants.
+    product = models.CharField(_("product"), max_length=20, null=True, blank=True, default="", choices=Product.choices)
+    surface = models.CharField(
+        _("surface"), max_length=40, blank=True, default="", choices=[(s.key, s.label) for s in SURFACES.values()]
+    )
+    kind = models.CharField(_("what"), max_length=40, choices=Kind.choices)
+    before = models.CharField(_("before"), max_length=200, blank=True, default="")
+    after = models.CharField(_("after"), max_length=200, blank=True, default="")
+    # The id of what an access event is about: its kind says of what sort.
+    target = models.CharField(_("about"), max_length=64, blank=True, default="", db_default="")
+    actor_type = models.CharField(_("actor type"), max_length=10, choices=ActorType.choices)
+    actor_id = models.CharField(_("actor"), max_length=64, blank=True, default="")
+    by_operator = models.BooleanField(_("set by the provider"), default=False)
+    source = models.CharField(_("where"), max_length=20, choices=Source.choices)
+    reason = models.CharField(_("reason"), max_length=500, blank=True, default="")
+    reference = models.CharField(_("reference"), max_length=200, blank=True, default="")
+    job = models.ForeignKey(
+        "BulkJob",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("job"),
+    )
+    wording = models.CharField(_("wording"), max_length=40, blank=True, default="")
+    request_id = models.CharField(_("request id"), max_length=64, blank=True, default="")
+
+    objects = ConsentEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("ledger")
+        ordering = ["-id"]
+        # One event per subject and instant (R7); the same indexes answer every "as of" question.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "product", "recorded_at"],
+                condition=Q(member__isnull=True),
+                name="event_instant_of_organization",
+            ),
+            models.UniqueConstraint(
+                fields=["member", "product", "recorded_at"],
+                condition=Q(member__isnull=False),
+                name="event_instant_of_member",
+            ),
+            one_of("kind", EventKind, "event_kind_known"),
+            one_of("actor_type", ActorType, "event_actor_type_known"),
+            one_of("source", Source, "event_source_known"),
+            one_of("choice", Choice, "event_choice_known"),
+            models.CheckConstraint(
+                condition=Q(
+                    kind__startswith=ACCESS, product=None, member=None, surface="", reason_code="", allowed=False
+                )
+                | ~Q(kind__startswith=ACCESS) & Q(product__isnull=False, organization__isnull=False, target=""),
+                name="event_access_of_no_layer",
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "-id"], name="event_history_of_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("the ledger is append-only: an event is never changed")
+        kwargs["force_insert"] = True
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TypeError("the ledger is append-only: an event is never deleted")
+
+
+class PendingEvent(models.Model):
+    """An event without a position yet. Rows come from a trigger, and go when the sequencer has placed them."""
+
+    event = models.OneToOneField(
+        ConsentEvent, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+
+    def __str__(self) -> str:
+        return f"event {self.pk}, pending"
+
+
+class EventPosition(models.Model):
+    """The place of an event in the one gapless order that feeds, webhooks and proofs read by."""
+
+    position = models.BigIntegerField(primary_key=True)
+    event = models.OneToOneField(ConsentEvent, models.DO_NOTHING, db_constraint=False, related_name="placed")
+    organization = models.ForeignKey(
+        Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["position"]
+        indexes = [models.Index(fields=["organization", "position"], name="position_of_organization")]
+
+    def __str__(self) -> str:
+        return f"position {self.pk}"
