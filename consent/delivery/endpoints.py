@@ -58,10 +58,10 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
         return False
     person = endpoint.created_by
     if person is not None and not credentials.may_answer(person, endpoint):
-        credentials.suspend_for(
-            person, endpoint.organization, actor=Actor.system()
-        )  # lost by whatever way: judged at every use (R18)
-        return True
+        # Lost by whatever way: judged at every use (R18).
+        suspended = credentials.suspend_for(person, endpoint.organization, actor=Actor.system())
+        # One that could not be suspended stays leased: nobody comes back to it at once, and for ever.
+        return any(each.pk == endpoint.pk for each in suspended.webhooks)
     turn = _Turn(endpoint, sender)
     try:
         turn.run(should_stop, head)

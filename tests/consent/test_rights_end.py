@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -184,6 +185,28 @@ def test_delivery__right_lost_during_a_turn__nothing_more_is_sent(cast: Cast) ->
     assert len(receiver.got) == 1
     hook.refresh_from_db()
     assert hook.paused_because == "suspended"
+
+
+def test_delivery__right_is_back_before_it_is_suspended__left_alone_for_a_while(cast: Cast) -> None:
+    """What can't be suspended must not keep a worker busy with nothing else."""
+    hook = hook_of(cast, cast.admin)
+    casting.subscribe(cast.labs, "le_chat_free", cast.provider)
+    ledger.sequence()
+    lost = Member.objects.filter(user=cast.admin, organization=cast.labs)
+    lost.update(role="member")
+
+    def comes_back(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "issued_by_id" in sql:  # its credentials are looked for, to be suspended
+            lost.update(role="admin")
+        return execute(sql, params, many, context)
+
+    receiver = Receiver()
+    with connection.execute_wrapper(comes_back):
+        assert [deliver_next(receiver) for _turn in range(2)] == [False, False]  # type: ignore[arg-type]
+    hook.refresh_from_db()
+    assert (hook.status, receiver.got) == ("active", [])
+    WebhookEndpoint.objects.update(leased_until=None)
+    assert deliver_next(receiver) and receiver.got  # type: ignore[arg-type]
 
 
 # --- In whose name ----------------------------------------------------------------------------------------------------
