@@ -21,8 +21,10 @@ from .access import Actor, Responsible
 from .hot import select
 from .key_secrets import digest
 from .models import ApiKey, Member, MemberRole, User
+from .seldom import Seldom, first_line
 
 logger = logging.getLogger(__name__)
+_not_noted = Seldom(logger)
 
 # Recognisable in a leaked file: `tck_`, 8 public characters, `_`, 256 bits of secret.
 _FORM = re.compile(r"tck_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}")
@@ -119,8 +121,8 @@ def _note_use(key: ApiKey, now: dt.datetime) -> None:
     try:
         with _without_waiting():
             ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
-    except DatabaseError:
-        logger.warning("could not note the use of key %s", key.prefix, exc_info=True)
+    except DatabaseError as error:  # on a standby each time
+        _not_noted.warning("could not note the use of key %s: %s", key.prefix, first_line(error))
 
 
 @contextlib.contextmanager

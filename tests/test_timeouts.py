@@ -12,8 +12,10 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
+from accounts import authentication
 from accounts.access import Actor
 from accounts.models import Plan
+from accounts.seldom import Seldom
 from config import timeouts
 from config.problems import database_failed
 from consent.bulk import jobs
@@ -319,17 +321,40 @@ def test_stream_and_preview__within_a_request__have_no_limit(world: World, monke
 
 # --- Read-only -------------------------------------------------------------------------------------------------------
 
+READ_ONLY = {"sqlite": "PRAGMA query_only = 1", "postgresql": "SET default_transaction_read_only = on"}
+
 
 def test_readyz__database_takes_no_writes__503_read_only(world: World) -> None:
-    statement = {"sqlite": "PRAGMA query_only = 1", "postgresql": "SET default_transaction_read_only = on"}
     with connection.cursor() as cursor:
-        cursor.execute(statement[connection.vendor])
+        cursor.execute(READ_ONLY[connection.vendor])
     answer = ready(world)
     assert (answer.status_code, answer.json()["code"]) == (503, "read_only")
     assert answer.json()["checks"] == {"database": "read_only", "migrations": "ok", "triggers": "ok"}
     assert decision(world).status_code == 200
     answer = api_write(world)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_decisions__database_takes_no_writes__one_line_a_minute_and_no_traceback(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY[connection.vendor])
+    monkeypatch.setattr(authentication, "_not_noted", Seldom(authentication.logger))
+
+    def told(questions: int) -> list[str]:
+        caplog.clear()
+        assert {decision(world).status_code for _each in range(questions)} == {200}
+        lines = [each for each in caplog.records if each.name == authentication.logger.name]
+        assert not [each for each in lines if each.exc_info or "\n" in each.getMessage()]
+        return [each.getMessage() for each in lines]
+
+    [line] = told(3)
+    assert "could not note the use of key" in line and "more" not in line
+    assert told(2) == []
+    monkeypatch.setattr(authentication._not_noted, "_next", 0.0)  # a minute later
+    [line] = told(1)
+    assert line.endswith("(4 more like it since)")
 
 
 @ON_SQLITE

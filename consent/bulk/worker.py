@@ -8,6 +8,7 @@ from django.db import OperationalError, close_old_connections
 
 from accounts.leases import LostLease
 from accounts.management.stopping import Stopped
+from accounts.seldom import Seldom, first_line
 
 from .. import ledger
 from ..followers import follow_all
@@ -16,6 +17,7 @@ from . import engine, tidying
 from .imports.jobs import read_next
 
 logger = logging.getLogger(__name__)
+_away = Seldom(logger)
 _TIDY_SECONDS = 60
 
 
@@ -73,6 +75,6 @@ def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
                 if tidying.tidy_up(should_stop):
                     continue
                 tidy_at = time.monotonic() + _TIDY_SECONDS
-        except OperationalError:
-            logger.warning("the database does not answer; trying again", exc_info=True)
+        except OperationalError as error:
+            _away.warning("the database does not answer; trying again: %s", first_line(error))
         idle()

@@ -14,12 +14,14 @@ from typing import Self
 from django.db import OperationalError, close_old_connections, connection
 
 from accounts import outbox, smtp
+from accounts.seldom import Seldom, first_line
 
 from .. import ledger
 from .endpoints import deliver_next, send_next_test
 from .sending import Sender
 
 logger = logging.getLogger(__name__)
+_away = Seldom(logger)
 THREADS = 4
 _IDLE_SECONDS = 0.25
 _GRACE = 0.5  # seconds for each to come to its end
@@ -84,8 +86,8 @@ class Deliverers:
     def _attempt(work: Callable[[Sender], bool], sender: Sender) -> bool:
         try:
             return work(sender)
-        except OperationalError:
-            logger.warning("the database does not answer; trying again", exc_info=True)
+        except OperationalError as error:
+            _away.warning("the database does not answer; trying again: %s", first_line(error))
         except Exception:
             logger.exception("a delivery failed")
         return False
