@@ -339,7 +339,7 @@ class Invitation(models.Model):
 class OutgoingMessage(models.Model):
     """An e-mail that waits for the worker; deleted once it is sent, kept when it is given up. See `outbox`."""
 
-    recipient = models.EmailField()
+    recipient = AddressField()
     subject = models.CharField(max_length=500)
     # Links in it open accounts.
     body = EncryptedTextField()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.core.mail import EmailMessage
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from accounts.characters import Unusable
 from accounts.email_addresses import asked, normalize
 from accounts.models import Invitation, Member, OutgoingMessage, User
+from accounts.outbox import OutboxBackend
 from consent.errors import Invalid, Refused
 from consent.services import erasure, invitations, members, operator_requests
 from tests import cast as casting
@@ -160,6 +162,8 @@ def test_migration__addresses_of_before__one_spelling_and_a_twin_gets_no_mail(tr
         MigrationExecutor(connection).migrate(BEFORE)
         apps = MigrationExecutor(connection).loader.project_state(BEFORE).apps
         made = [apps.get_model("accounts", "User").objects.create(email=email, password="") for email in old]
+        for email in (*old[:2], "Zed@Kvasir.example"):
+            apps.get_model("accounts", "OutgoingMessage").objects.create(recipient=email, subject="s", body="b")
         MigrationExecutor(connection).migrate(latest)
     finally:
         call_command("migrate", verbosity=0)
@@ -167,3 +171,16 @@ def test_migration__addresses_of_before__one_spelling_and_a_twin_gets_no_mail(tr
     assert found == [
         "zed@xn--mnchen-3ya.example", "ada@kvasir.example", f"{made[2].pk.hex}@kvasir.example.invalid", old[3],
     ]  # fmt: skip
+    sent_to = OutgoingMessage.objects.order_by("pk").values_list("recipient", flat=True)
+    assert list(sent_to) == ["zed@xn--mnchen-3ya.example", "ada@kvasir.example", "zed@kvasir.example"]
+
+
+@pytest.mark.parametrize(
+    "typed", ["Zed@M\u00dcNCHEN.example", "zed@mu\u0308nchen.example", "zed@xn--mnchen-3ya.EXAMPLE"]
+)
+def test_outbox__address_however_it_was_typed__is_the_persons(db: None, typed: str) -> None:
+    """Or erasing them would leave the message."""
+    EmailMessage("s", "b", None, [typed], connection=OutboxBackend()).send()
+    person = User.objects.create_user("zed@m\u00fcnchen.example")
+    assert OutgoingMessage.objects.filter(recipient=person.email).exists()
+    assert OutgoingMessage.objects.filter(recipient=typed).exists()
