@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
+from django.core.handlers.wsgi import get_bytes_from_wsgi
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
@@ -75,6 +77,17 @@ def _texts(detail: Any) -> Iterator[str]:
     """All that is wrong with a parameter, whichever of its values it is about."""
     for each in detail.values() if isinstance(detail, Mapping) else detail if isinstance(detail, list) else ():
         yield from [each] if isinstance(each, str) else _texts(each)
+
+
+def not_utf8(request: HttpRequest) -> list[str]:
+    """The query parameters with bytes that are no UTF-8: Django would put other characters in their place."""
+    found = []
+    for part in get_bytes_from_wsgi(request.META, "QUERY_STRING", "").split(b"&"):
+        try:
+            unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            found.append(unquote_to_bytes(part.partition(b"=")[0]).decode(errors="replace"))
+    return found
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -178,6 +191,8 @@ class ApiView(APIView):
         serializer_class = self.delete_class if request.method == "DELETE" else Input
         if request.method in ("GET", "HEAD"):
             serializer_class = self.query_class
+        if unreadable := not_utf8(request._request):
+            raise invalid([fault(f"?{name}", _("Give this in UTF-8, percent-encoded.")) for name in unreadable])
         known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
         several = {name for name, field in serializer_class().fields.items() if isinstance(field, ListOf)}
         given = {name: values for name, values in request.query_params.lists() if name not in known}

@@ -12,8 +12,8 @@ from ..bulk import engine
 from ..bulk.reports import numbers
 from ..models import BulkJob, Choice, ImportTable, JobKind, JobStatus, ReasonCode
 from ..surfaces import SURFACES
-from .fields import Input, Instant, Json, OneOf, OneOfOrNull, Output, Text, TextOrNull
-from .serializers import IDENT, PLAN_KEY, OptionalReason
+from .fields import IDENT, Input, Instant, Json, OneOf, OneOfOrNull, Output, Text, TextOrNull
+from .serializers import PLAN_KEY, OptionalReason
 from .vocabularies import CONSENT
 
 DIGEST = "^[0-9a-f]{64}$"

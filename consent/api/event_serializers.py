@@ -10,8 +10,7 @@ from accounts.catalogue import Product
 from .. import feed
 from ..models import ActorType, ConsentEvent, EventKind, Source
 from ..surfaces import SURFACES
-from .fields import Input, Instant, OneOf, Output, Text
-from .serializers import IDENT
+from .fields import Ident, Input, Instant, OneOf, Output, Sought
 from .vocabularies import KIND_FAMILIES
 
 
@@ -114,10 +113,8 @@ class EventQuery(Input):
     )
     product = OneOf(choices=Product.values, required=False, help_text="Only those about this product.")
     surface = OneOf(choices=list(SURFACES), required=False, help_text="Only choices made here.")
-    member = Text(required=False, longest=IDENT, help_text="Only those about this member, by id or `external:` id.")
-    actor = Text(required=False, longest=64, help_text="Only what the person or key with this id did.")
-    target = Text(
-        required=False, longest=64, help_text="Only those of the access trail about this id: a key's, a webhook's."
-    )
+    member = Ident(help_text="Only those about this member, by id or `external:` id.")
+    actor = Sought(longest=64, help_text="Only what the person or key with this id did.")
+    target = Sought(longest=64, help_text="Only those of the access trail about this id: a key's, a webhook's.")
     since = Instant(required=False, help_text="Only those written at this instant or later.")
     until = Instant(required=False, help_text="Only those written before this instant.")

@@ -1,7 +1,7 @@
 """Input, read strictly: no number for a text, no unknown field, no instant without its zone."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.core.validators import EmailValidator
@@ -9,12 +9,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from accounts.fields import validate_address
+from accounts.access import split_ident
+from accounts.characters import Unusable, tidy
+from accounts.external_ids import LENGTH
+from accounts.fields import line_break_in, validate_address
 
+from ..services.errors import Invalid
 from .body import parse_instant, storable
 
 _NO_OBJECT, _NO_LIST = gettext_lazy("Send an object."), gettext_lazy("Give a list.")
 _SHOWN = 80  # characters of a wrong value that are repeated
+IDENT = len("external:") + LENGTH
 
 
 class Text(serializers.CharField):
@@ -31,6 +36,56 @@ class Text(serializers.CharField):
         if data not in (serializers.empty, None) and not isinstance(data, str):
             self.fail("invalid")
         return super().run_validation(data)
+
+
+def _one_line(text: str) -> str:
+    found = tidy(text)
+    if code := line_break_in(found):
+        raise Unusable(chr(int(code.removeprefix("U+"), base=16)))
+    return found
+
+
+class Sought(Text):
+    """A text that something is looked for by: what nothing can be called is refused, not looked for in vain.
+
+    `spelled` gives its one spelling, and raises Unusable or Invalid where there is none.
+    """
+
+    default_error_messages = {"sought": gettext_lazy("Nothing can be called “{input}”.")}
+
+    def __init__(self, spelled: Callable[[str], str] = _one_line, *, longest: int, **named: Any) -> None:
+        super().__init__(longest=longest, **{"required": False, **named})
+        self._spelled = spelled
+
+    def to_internal_value(self, data: Any) -> str:
+        text: str = super().to_internal_value(data)
+        try:
+            found = self._spelled(text)
+        except Unusable as error:
+            raise serializers.ValidationError(error.told or self._told(text)) from None
+        except Invalid as error:
+            raise serializers.ValidationError(str(error)) from None
+        if len(found) > (self.longest or 0):
+            raise serializers.ValidationError(self._told(text))
+        return found
+
+    def _told(self, text: str) -> str:
+        return str(self.error_messages["sought"]).format(input=text[:_SHOWN])
+
+
+class Ident(Sought):
+    """An id, or `external:` and an external id."""
+
+    default_error_messages = {"sought": gettext_lazy("“{input}” is no id. Give one, or external: and an external id.")}
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(_ident, longest=IDENT, **named)
+
+
+def _ident(text: str) -> str:
+    if split_ident(text) == (None, None):
+        raise Unusable
+    return text
 
 
 class Email(serializers.EmailField, Text):

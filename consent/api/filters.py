@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from accounts import external_ids
 from accounts.access import Actor, Permission, organizations_with
 from accounts.catalogue import Product
 from accounts.external_ids import LENGTH
@@ -17,9 +18,10 @@ from consent.api.paging import MAX_LIMIT
 from ..bulk.selection import Selection
 from ..errors import Invalid
 from ..models import Choice, PrivacySetting, ReasonCode
+from ..services.organizations import clean_country
 from ..surfaces import ORGANIZATION_SURFACES
-from .fields import Input, Instant, ListOf, OneOf, Text
-from .serializers import IDENT, NAME, PLAN_KEY
+from .fields import Ident, Input, Instant, ListOf, OneOf, Sought, Text
+from .serializers import NAME, PLAN_KEY
 
 _OF_SETTINGS = ("choice", "reason")
 _SELECTED = {field.name for field in dataclasses.fields(Selection)} - {"plan", "everything"}
@@ -34,7 +36,7 @@ class OrganizationQuery(Input):
 
     plan = _any_of(Text(longest=PLAN_KEY), "with one of these plans now")
     kind = _any_of(OneOf(choices=OrganizationKind.values), "of one of these kinds")
-    country = _any_of(Text(longest=2), "in one of these countries")
+    country = _any_of(Sought(clean_country, longest=2), "in one of these countries")
     status = _any_of(OneOf(choices=OrganizationStatus.values), "whose account is in one of these states")
     choice = _any_of(OneOf(choices=Choice.values), "who chose so for the `product`")
     reason = _any_of(
@@ -43,9 +45,9 @@ class OrganizationQuery(Input):
     product = OneOf(
         choices=Product.values, required=False, help_text="The product that `choice` and `reason` are about."
     )
-    organizations = _any_of(Text(longest=IDENT), "with one of these ids, or `external:` ids", MAX_LIMIT)
-    external_id = Text(required=False, longest=LENGTH, help_text="The one that this id of yours means.")
-    search = Text(required=False, longest=NAME, help_text="Only those whose name begins so.")
+    organizations = _any_of(Ident(), "with one of these ids, or `external:` ids", MAX_LIMIT)
+    external_id = Sought(external_ids.normalize, longest=LENGTH, help_text="The one that this id of yours means.")
+    search = Sought(longest=NAME, help_text="Only those whose name begins so.")
     created_from = Instant(required=False, help_text="Only those made at this instant or later.")
     created_until = Instant(required=False, help_text="Only those made before this instant.")
     changed_since = Instant(

@@ -21,8 +21,8 @@ from ..services import credentials
 from ..services.credentials import Issued
 from .base import ApiView
 from .bulk_serializers import NothingInput
-from .fields import Input, Instant, ListOf, OneOf, Output, Text
-from .serializers import IDENT, length_of
+from .fields import IDENT, Ident, Input, Instant, ListOf, OneOf, Output, Text
+from .serializers import length_of
 from .vocabularies import KEY_STATUSES
 
 
@@ -94,9 +94,7 @@ class ApiKeyInput(Input):
 
 
 class ApiKeyQuery(Input):
-    organization = Text(
-        required=False, longest=IDENT, help_text="Only keys of this organization, by id or `external:` id."
-    )
+    organization = Ident(help_text="Only keys of this organization, by id or `external:` id.")
     status = OneOf(choices=KEY_STATUSES, required=False, help_text="Only keys in this state.")
     unused_since = Instant(required=False, help_text="Only keys that were not used since then, or never.")
     expires_before = Instant(required=False, help_text="Only keys that end before then by themselves.")

@@ -12,9 +12,9 @@ from accounts.models import KeyScope
 from config.request_id import HEADER as REQUEST_ID
 
 from . import event_payloads, operations, questions, vocabularies
-from .fields import Input, Output
+from .fields import IDENT, Input, Output
 from .operation import PEOPLE, Operation
-from .serializers import IDENT, SUBSCRIPTIONS
+from .serializers import SUBSCRIPTIONS
 
 # --- How our fields are described -----------------------------------------------------------------------------------
 

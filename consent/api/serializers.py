@@ -2,17 +2,21 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts import email_addresses, external_ids
 from accounts.catalogue import Product
+from accounts.characters import Unusable
 from accounts.external_ids import LENGTH
 from accounts.models import Member, Organization, Plan, User
 
 from ..models import Choice, ReasonCode
 from ..services.layers import REASON_LENGTH, REFERENCE_LENGTH
 from ..surfaces import DATA_KINDS, SURFACES, Scope
-from .fields import Email, Input, Instant, MapOf, OneOf, Output, Text, TextOrNull
+from .fields import Email, Input, Instant, MapOf, OneOf, Output, Sought, Text, TextOrNull
 from .vocabularies import APP_SOURCES, CONSENT
 
 
@@ -22,8 +26,6 @@ def length_of(model: type[Any], field: str) -> int:
 
 
 NAME, ADDRESS, PLAN_KEY = length_of(Organization, "name"), length_of(User, "email"), length_of(Plan, "key")
-# An id, or "external:" and one of the provider's own.
-IDENT = len("external:") + LENGTH
 
 
 # --- Shown ----------------------------------------------------------------------------------------------------------
@@ -294,9 +296,22 @@ class MemberInput(Input):
     external_id = NewExternalId()
 
 
+def known_address(text: str) -> str:
+    """As `normalize`; somebody may have an address from before, which is none by now. Raises Unusable."""
+    try:
+        return email_addresses.normalize(text)
+    except Unusable:
+        validate_email = EmailValidator()
+        try:
+            validate_email(text)
+        except ValidationError:
+            raise Unusable from None
+        return email_addresses.asked(text)
+
+
 class MemberQuery(Input):
-    email = Text(required=False, longest=ADDRESS, help_text="Only who has this address, however it is spelled.")
-    external_id = Text(required=False, longest=LENGTH, help_text="Only whom this id of yours means.")
+    email = Sought(known_address, longest=ADDRESS, help_text="Only who has this address, however it is spelled.")
+    external_id = Sought(external_ids.normalize, longest=LENGTH, help_text="Only whom this id of yours means.")
     role = OneOf(choices=Member.Role.values, required=False, help_text="Only those with this role.")
     status = OneOf(choices=Member.Status.values, required=False, help_text="Only those who belong to it, or who left.")
 

@@ -20,8 +20,8 @@ from ..webhooks.secrets import secret_of
 from . import etags
 from .base import ApiView, Renderer
 from .bulk_serializers import NothingInput
-from .fields import Input, Instant, ListOf, OneOf, OneOfOrNull, Output, Text
-from .serializers import IDENT, length_of
+from .fields import IDENT, Input, Instant, ListOf, OneOf, OneOfOrNull, Output, Text
+from .serializers import length_of
 
 
 class EndpointOutput(Output):
