@@ -98,6 +98,11 @@ def split_text(ident: object) -> tuple[str | None, str | None]:
     return None, external_ids.asked(ident.removeprefix("external:"))
 
 
+def external_ident(external_id: str) -> str:
+    """How an external id is asked for, and named to people; one that is spelled so already stays: none begins so."""
+    return external_id if external_id.startswith("external:") else f"external:{external_id}"
+
+
 def to_micros(instant: dt.datetime) -> int:
     """Microseconds since 1970 UTC; exact, unlike `timestamp()`. Raises ValueError without a time zone."""
     if instant.tzinfo is None:

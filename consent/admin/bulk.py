@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -14,17 +14,18 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
 
-from ..bulk import jobs, rebinding
-from ..bulk.csv_files import MissingColumn
+from ..bulk import jobs
+from ..bulk.csv_files import MissingColumn, Reading, TableFile
 from ..bulk.faults import BadList
 from ..bulk.files import BadFile
+from ..bulk.rebind_files import RebindFile
 from ..bulk.selection import ListFile, Selection
 from ..errors import Invalid
 from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
 from .base import actor_of, attempt
-from .forms import OperatorForm, reason_field, refuse_too_large
+from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
@@ -86,6 +87,7 @@ class BulkForm(OperatorForm):
             "then no choice is given above."
         ),
     )
+    encoding, separator = reading_fields().values()
     broad = ("everything", "organizations", "file")  # across the page
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -143,6 +145,7 @@ class RebindForm(OperatorForm):
             " member of it; each by id, or external: and an external id."
         ),
     )
+    encoding, separator = reading_fields().values()
     reason = reason_field(required=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -198,7 +201,9 @@ def _preview(request: HttpRequest, form: BulkForm, data: dict[str, Any]) -> Bulk
             raise Invalid(error.code, str(error), error.field.removeprefix("select/")) from error
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return jobs.preview_choice(**wanted, wishes=ListFile(_kept(data["file"], folder)))
+            file = ListFile(_kept(data["file"], folder), _how(data))
+            _tell_encoding(request, file.table)
+            return jobs.preview_choice(**wanted, wishes=file)
     except BadList as error:
         text = "\n".join([str(error), *error.problems[1:], *error.unknown[5:]])
         raise Invalid(error.code, text, "file") from error
@@ -209,13 +214,24 @@ def _preview(request: HttpRequest, form: BulkForm, data: dict[str, Any]) -> Bulk
 def _preview_rebind(request: HttpRequest, data: dict[str, Any]) -> BulkJob:
     try:
         with tempfile.TemporaryDirectory() as folder:
-            wishes = rebinding.read_file(_kept(data["file"], folder))
+            wishes = RebindFile(_kept(data["file"], folder), _how(data))
+            _tell_encoding(request, wishes.table)
             by: dict[str, Any] = {"actor": actor_of(request), "source": Source.ADMIN}
             return jobs.preview_rebind(wishes=wishes, reason=data["reason"], **by)
     except BadList as error:
         raise Invalid(error.code, "\n".join([str(error), *error.problems[1:]]), "file") from error
     except (BadFile, MissingColumn) as error:
         raise Invalid("bad_file", str(error), "file") from error
+
+
+def _how(data: dict[str, Any]) -> Reading:
+    return Reading(data["encoding"], data["separator"])
+
+
+def _tell_encoding(request: HttpRequest, file: TableFile) -> None:
+    if file.encoding.doubtful:
+        text = gettext("The bytes of the file don't say for certain which encoding it has: it is read as %(encoding)s.")
+        messages.warning(request, text % {"encoding": file.encoding.label})
 
 
 def _kept(file: "UploadedFile[bytes]", folder: str) -> str:

@@ -16,6 +16,7 @@ from accounts.fields import AddressFormField, one_line, split_ident
 from accounts.models import ApiKey, Member, Organization, Plan
 from config.uploads import is_too_large
 
+from ..bulk.encodings import CHOICES as ENCODINGS
 from ..rules import Choice
 from ..surfaces import DATA_KINDS
 
@@ -23,6 +24,18 @@ from ..surfaces import DATA_KINDS
 class OperatorForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+def reading_fields() -> dict[str, forms.ChoiceField]:
+    """How a file is read: what is told from it can be said instead."""
+    encodings = [("", _("As its bytes say")), *ENCODINGS.items()]
+    separators = [
+        ("", _("As header and rows say")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
+    ]  # fmt: skip
+    return {
+        "encoding": forms.ChoiceField(label=_("Encoding"), choices=encodings, required=False),
+        "separator": forms.ChoiceField(label=_("Between the values"), choices=separators, required=False),
+    }
 
 
 def refuse_too_large(form: forms.Form, request: HttpRequest) -> None:

@@ -13,22 +13,16 @@ from django.utils.translation import gettext_lazy as _
 from accounts.characters import storable
 from accounts.models import OrganizationKind, Plan
 
-from ..bulk import encodings
-from ..bulk.csv_files import TableFile
+from ..bulk.csv_files import Reading, TableFile
 from ..bulk.files import BadFile
 from ..bulk.imports import jobs as imports
-from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns
+from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns, subjects_left
 from ..bulk.imports.parsing import shown
 from ..errors import Invalid
 from ..models import BulkJob, ImportFile, ImportTable, Source
 from ..rules import Choice
 from .base import actor_of, attempt
-from .forms import OperatorForm, reason_field, refuse_too_large
-
-_ENCODINGS = [("", _("As its bytes say")), *encodings.CHOICES.items()]
-_SEPARATORS = [
-    ("", _("As header and rows say")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
-]  # fmt: skip
+from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 
 class UploadForm(OperatorForm):
@@ -42,23 +36,23 @@ class UploadForm(OperatorForm):
 class ReadingForm(OperatorForm):
     """How the file is read: what is guessed can be corrected here."""
 
-    encoding = forms.ChoiceField(label=_("Encoding"), choices=_ENCODINGS, required=False)
-    separator = forms.ChoiceField(label=_("Between the values"), choices=_SEPARATORS, required=False)
+    encoding, separator = reading_fields().values()
 
     @classmethod
-    def chosen(cls, data: Any) -> tuple[str, str]:
+    def chosen(cls, data: Any) -> Reading:
         """What of the data is a choice, '' for what is none."""
         form = cls(data)
         form.is_valid()
-        return form.cleaned_data.get("encoding", ""), form.cleaned_data.get("separator", "")
+        return Reading(form.cleaned_data.get("encoding", ""), form.cleaned_data.get("separator", ""))
 
 
 class ColumnsForm(OperatorForm):
     """Which column holds what, and what holds for all rows."""
 
-    def __init__(self, data: Any, *, table: str, columns: list[str], reading: tuple[str, str] = ("", "")) -> None:
+    def __init__(self, data: Any, *, table: str, columns: list[str], reading: Reading) -> None:
+        self.columns = columns
         guessed = {f"column_{name}": column for name, column in guess_columns(table, columns).items()}
-        super().__init__(data, initial=guessed | dict(zip(("encoding", "separator"), reading, strict=True)))
+        super().__init__(data, initial=guessed | reading._asdict())
         choices = [("", _("None")), *((column, column) for column in columns)]
         for field in FIELDS[table]:
             label = _("%(field)s (needed)") % {"field": field.label} if field.required else field.label
@@ -73,9 +67,17 @@ class ColumnsForm(OperatorForm):
             max_length=200,
             help_text=_("Where an attested start can be looked up; needed with one."),
         )
-        for name, offered in (("encoding", _ENCODINGS), ("separator", _SEPARATORS)):
-            hidden = forms.HiddenInput()
-            self.fields[name] = forms.ChoiceField(choices=offered, required=False, widget=hidden)
+        if strange := subjects_left(table, columns):
+            self.fields["ignored"] = forms.MultipleChoiceField(
+                label=_("Left out on purpose"),
+                choices=[(column, column) for column in strange],
+                required=False,
+                widget=forms.CheckboxSelectMultiple,
+                help_text=_("These say whom a row is about: each is read above, or left out here."),
+            )
+        for name, reads in reading_fields().items():
+            reads.widget = forms.HiddenInput()
+            self.fields[name] = reads
 
     def _add_of_organizations(self) -> None:
         self.fields["plans"] = forms.MultipleChoiceField(
@@ -108,12 +110,14 @@ class ColumnsForm(OperatorForm):
         """Raises Invalid, naming the field here."""
         data = self.cleaned_data
         columns = {field.name: data[f"column_{field.name}"] for field in FIELDS[table] if data[f"column_{field.name}"]}
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"ignored": tuple(data.get("ignored", ()))}
         if table == ImportTable.ORGANIZATIONS:
-            more = {name: data[name] for name in ("kind", "default_choice", "allow_similar")}
+            more |= {name: data[name] for name in ("kind", "default_choice", "allow_similar")}
             more["plans"] = tuple(data["plans"])
         try:
-            return ImportPlan(table, columns, **more).checked()
+            plan = ImportPlan(table, columns, **more).checked()
+            plan.unread(self.columns)
+            return plan
         except Invalid as error:
             raise Invalid(error.code, str(error), error.field.replace("columns/", "column_")) from error
 
@@ -140,9 +144,9 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
     file = imports.uploaded_file(file_id, actor_of(request))
     sent = request.POST if request.method == "POST" else None
     chosen = ReadingForm.chosen(sent or request.GET)
-    reading = ReadingForm(initial=dict(zip(ReadingForm.base_fields, chosen, strict=True)))
+    reading = ReadingForm(initial=chosen._asdict())
     try:
-        table, first = imports.peek(file, *chosen)
+        table, first = imports.peek(file, chosen)
     except BadFile as error:
         context = {"file": file, "bad": storable(str(error)), "reading": reading}
         return _screen(site, request, "admin/import/bad.html", context, title=gettext("Import"), status=400)

@@ -16,15 +16,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Plan
 from config.timeouts import unlimited
 
-from ..bulk import approval, engine, jobs, reports, shapes
+from ..bulk import approval, engine, jobs, outcomes, reports, shapes
 from ..bulk.exports import CSV, JSON_LINES
-from ..bulk.imports.judging import BAD, PAST
+from ..bulk.imports.jobs import UNREAD
+from ..bulk.imports.judging import BAD
 from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.problems import write_problems
-from ..bulk.imports.similar import SIMILAR
 from ..bulk.imports.staging import DUPLICATE
 from ..errors import ServiceError
-from ..models import BulkJob, ImportTable, JobKind, JobStatus, ProblemKind, ReasonCode, Source
+from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
@@ -108,7 +108,7 @@ class BulkJobAdmin(OperatorAdmin):
             "moving": job.status in _MOVING,
             "ran": job.started_at is not None,
             "numbers": found,
-            "refusals": [(_reason(name), count) for name, count in sorted(refused.items())],
+            "refusals": [(outcomes.in_words(name), count) for name, count in sorted(refused.items())],
             "bad": job.preview.get(BAD, 0),
             "duplicates": job.preview.get(DUPLICATE, 0),
             "progress": progress,
@@ -117,6 +117,7 @@ class BulkJobAdmin(OperatorAdmin):
             "summary": _summary(job) if job.status in _SEEN_FIRST else (),
             "sample": _sample(job) if job.status in _SEEN_FIRST else (),
             "approval_refused": _approval_refused(request, job),
+            "unread": ", ".join(map(str, _listed(job.selection.get(UNREAD, ())))),
             "problems": job.problems.all()[:_SHOWN],
             "problem_count": job.problems.count() if job.kind == JobKind.IMPORT else 0,
             "buttons": [name for name in _BUTTONS if self._may(request, job, name)],
@@ -222,8 +223,8 @@ def _value(name: str) -> str:
 
 def _outcome(name: str) -> str:
     if name in (shapes.CHANGE, shapes.SAME, OPT_OUT, ""):
-        return gettext("Already so") if name == shapes.SAME else ""
-    return gettext("Passed over: %(reason)s") % {"reason": _reason(name)}
+        return outcomes.in_words(name) if name == shapes.SAME else ""
+    return gettext("Passed over: %(reason)s") % {"reason": outcomes.in_words(name)}
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -275,18 +276,6 @@ def _listed(value: Any) -> list[Any]:
     listed = list(value) if isinstance(value, list | tuple) else [value]
     more = len(listed) - 20
     return [*listed[:20], gettext("and %(n)s more") % {"n": more}] if more > 0 else listed
-
-
-_REASONS: dict[str, Any] = dict([*ReasonCode.choices, *ProblemKind.choices]) | {
-    shapes.CHANGED_SINCE: _("changed since the preview"),
-    SIMILAR: _("like a known one"),
-    PAST: _("of the past: it has ended, left or closed"),
-    approval.AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer do so"),
-}
-
-
-def _reason(name: str) -> str:
-    return str(_REASONS.get(name, name.replace("_", " ")))
 
 
 def _undoable(job: BulkJob) -> bool:

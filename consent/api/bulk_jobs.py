@@ -15,7 +15,7 @@ from consent.api.paging import CursorPagination
 
 from ..bulk import approval, jobs, reports
 from ..bulk.faults import BadList
-from ..bulk.rebinding import Rebinding
+from ..bulk.rebind_files import Rebinding
 from ..bulk.selection import Selection
 from ..bulk.shapes import CHANGE, SAME
 from ..models import BulkJob, JobKind, JobStatus, Source

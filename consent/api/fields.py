@@ -9,10 +9,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from accounts.access import split_ident
 from accounts.characters import Unusable, tidy
 from accounts.external_ids import LENGTH
-from accounts.fields import line_break_in, validate_address
+from accounts.fields import line_break_in, split_ident, validate_address
 
 from ..services.errors import Invalid
 from .body import parse_instant, storable

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.utils import translation
@@ -119,13 +119,20 @@ class _Lines:
         self.taken.clear()
 
 
-def open_table(
-    path: str, *, wanted: Collection[str] = (), encoding: str | None = None, separator: str = ""
-) -> TableFile:
-    """JSON Lines where the file begins with an object, else CSV. `encoding`, `separator`: told from the file where
-    they are not given; `wanted` columns help with that. Raises BadFile.
-    """
-    found = find_encoding(path, encoding)
+class Reading(NamedTuple):
+    """How a file is to be read, as somebody said; '' is told from the file."""
+
+    encoding: str = ""
+    separator: str = ""
+
+
+_AS_IT_SAYS = Reading()
+
+
+def open_table(path: str, how: Reading = _AS_IT_SAYS, *, wanted: Collection[str] = ()) -> TableFile:
+    """JSON Lines where the file begins with an object, else CSV; `wanted` columns help to tell how. Raises BadFile."""
+    separator = how.separator
+    found = find_encoding(path, how.encoding or None)
     with open_file(path) as data, io.TextIOWrapper(data, found) as text:
         start = text.read(1000).lstrip("\ufeff \t\r\n")
     if not separator and start.startswith("{"):

@@ -23,7 +23,7 @@ from ..services import layers
 from ..surfaces import Scope, Surface
 from . import lists, rebinding, rows, shapes
 from .approval import answering_person, require_approver
-from .rebinding import Rebinding
+from .rebind_files import Rebinding
 from .selection import Fault, ListFile, Selection, Wish, unknown_idents
 
 _NAMED = 5  # unknown organizations

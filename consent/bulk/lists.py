@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
-from accounts.fields import from_raw_id, raw_id, split_ident
+from accounts.fields import external_ident, from_raw_id, raw_id, split_ident
 from accounts.models import Organization
 
 from ..models import BulkJob
@@ -89,7 +89,7 @@ def _first(cursor: Any, statement: str) -> list[tuple[int, str, int]]:
     """Line, ident, and how many there are of this kind."""
     cursor.execute(statement, [NAMED])
     return [
-        (line, f"external:{external_id}" if external_id else str(from_raw_id(pk)), count)
+        (line, external_ident(external_id) if external_id else str(from_raw_id(pk)), count)
         for line, pk, external_id, count in cursor.fetchall()
     ]
 

@@ -28,45 +28,14 @@ from ..services import external_ids, layers
 from ..services.external_ids import TAKEN, Subject
 from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen
-from .csv_files import MissingColumn, open_table
 from .faults import BadList, Faults
 from .origins import origin_of
+from .rebind_files import COLUMNS, Rebinding, fault
 from .selection import Fault
 from .shapes import CHANGE, CHANGED_SINCE, SAME
 
 _PAGE = 1_000
-COLUMNS = ("external_id", "organization", "member")
-WITHDRAWN = "withdrawn_at"
 LEFT = rules.Reason.MEMBER_LEFT.value
-
-
-class Rebinding(NamedTuple):
-    """An external id, and whom it is to mean: an organization, or a member of it; by id or external:ID."""
-
-    line: int
-    external_id: str
-    organization: str
-    member: str = ""
-
-
-def read_file(path: str) -> Iterator[Rebinding | Fault]:
-    """The rows of a CSV or JSON Lines file; raises BadFile, and MissingColumn without external_id or organization."""
-    file = open_table(path, wanted=COLUMNS)
-    for column in COLUMNS[:2]:
-        if column not in file.columns:
-            raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
-    for record in file:
-        if problem := record.problem_with(*COLUMNS, WITHDRAWN):
-            yield _fault(record.row, "", problem)
-        elif record.values.get(WITHDRAWN):  # an export of external ids has those too
-            yield _fault(record.row, WITHDRAWN, _("The id was withdrawn then. Remove the row, or empty this."))
-        else:
-            yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
-
-
-def _fault(line: int, column: str, what: str) -> Fault:
-    where = _("row %(row)s, column %(column)s") if column else _("row %(row)s")
-    return Fault(line, f"{where % {'row': line, 'column': column}}: {what}")
 
 
 # --- Freezing ---------------------------------------------------------------------------------------------------------
@@ -84,7 +53,7 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
                 known[key] = subject
                 rows.append(row)
             elif known[key] != subject:
-                faults.add(_fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
+                faults.add(fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
         _number_and_keep(rows, made)
         made += len(rows)
     if faults.count:
@@ -160,7 +129,7 @@ def _looked_up(job: BulkJob, page: Sequence[Rebinding | Fault], faults: Faults) 
         try:
             yield wish.line, _row(job, wish, organizations.get(wish.organization))
         except Invalid as error:
-            faults.add(_fault(wish.line, error.field, str(error)))
+            faults.add(fault(wish.line, error.field, str(error)))
 
 
 def _row(job: BulkJob, wish: Rebinding, organization: Organization | None) -> RebindRow:

@@ -10,19 +10,24 @@ from typing import Any, NamedTuple, Self, TypeVar
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from accounts.fields import parse_id, split_ident
+from accounts.fields import external_ident, parse_id, split_ident
 from accounts.models import Binding, Organization, OrganizationKind, OrganizationStatus, Plan
 
 from ..errors import Invalid
 from ..models import Choice, PrivacySetting, ReasonCode
-from .csv_files import MissingColumn, Record, open_table
+from .csv_files import MissingColumn, Reading, Record, open_table
+from .exports import TABLES
+from .subjects import refuse_unread_subject
 
 _Item = TypeVar("_Item")
 _PAGE = 1000
-_IDENT_COLUMNS = {"organization": "", "external_id": "external:"}
+_EXTERNAL_ID = "external_id"
+_IDENT_COLUMNS = ("organization", _EXTERNAL_ID)
 _CHOICE_COLUMN = "choice"
 _PRODUCT_COLUMN = "product"
 _MEMBER_COLUMNS = ("member", "member_external_id")
+# What the portal's own files have besides: exports, and rows of a job.
+_OURS = (*TABLES["organizations"][1], *TABLES["choices"][1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,14 +170,14 @@ class ListFile:
     """A file with a column `organization` or `external_id`, or with one column; and perhaps with one `choice`.
 
     Read as a stream. `left_out` is how many of its rows the last preview left out, where they were not selected.
-    Raises BadFile, and MissingColumn where no column has ids.
+    Raises BadFile, also where a column says whom rows are about and is not read; MissingColumn where none has ids.
     """
 
     left_out = 0
 
-    def __init__(self, path: str) -> None:
-        self._file = open_table(path, wanted=(*_IDENT_COLUMNS, _CHOICE_COLUMN))
-        columns = self._file.columns
+    def __init__(self, path: str, how: Reading = Reading()) -> None:  # noqa: B008  it is never changed
+        self.table = open_table(path, how, wanted=(*_IDENT_COLUMNS, _CHOICE_COLUMN))
+        columns = self.table.columns
         self._column = next((name for name in _IDENT_COLUMNS if name in columns), columns[0])
         if self._column not in _IDENT_COLUMNS and (len(columns) > 1 or self._column == _CHOICE_COLUMN):
             raise MissingColumn(
@@ -182,6 +187,7 @@ class ListFile:
             raise MissingColumn(
                 f"The first line, “{self._column}”, is an id; it has to name the column: organization or external_id."
             )
+        refuse_unread_subject(columns, (self._column, _CHOICE_COLUMN, _PRODUCT_COLUMN, *_MEMBER_COLUMNS), _OURS)
         self.has_choices = _CHOICE_COLUMN in columns
 
     def wishes(self, product: str) -> Iterator[Wish | Fault]:
@@ -189,7 +195,7 @@ class ListFile:
 
         What is said of a member, or of another product, is a fault: an export of choices has such rows too.
         """
-        for record in self._file:
+        for record in self.table:
             yield self._elsewhere(record, product) or self._wish(record)
 
     def _elsewhere(self, record: Record, product: str) -> Fault | None:
@@ -214,7 +220,7 @@ class ListFile:
             if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
                 what = _("“%(text)s” is no choice. Write opted_out or opted_in.") % {"text": text[:80]}
                 return self._fault(record, _CHOICE_COLUMN, what)
-        return Wish(record.row, _IDENT_COLUMNS.get(self._column, "") + ident, choice)
+        return Wish(record.row, external_ident(ident) if self._column == _EXTERNAL_ID else ident, choice)
 
     @staticmethod
     def _fault(record: Record, column: str, what: str) -> Fault:

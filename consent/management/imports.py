@@ -1,10 +1,7 @@
 """What the import commands share: the file read and previewed, every bad row told, then the job run here or left."""
 
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any, ClassVar
 
@@ -13,22 +10,21 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
 from consent.bulk import shapes, tidying
-from consent.bulk.csv_files import MissingColumn, column_name, open_table, parse_separator
+from consent.bulk.csv_files import MissingColumn, column_name, open_table
 from consent.bulk.exports import CSV, JSON_LINES, PLAIN
 from consent.bulk.files import BadFile, new_file
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
 from consent.bulk.imports.judging import BAD, PAST
-from consent.bulk.imports.parsing import shown
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import DUPLICATE
 from consent.errors import Invalid
+from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
 
 _TOLD = 100  # problems on stderr
 _LISTED = 1_000  # and in the JSON; --problems has all
-_NAMED = 20  # columns that are not read
 
 
 class ImportCommand(JobCommand):
@@ -48,18 +44,13 @@ class ImportCommand(JobCommand):
         )  # fmt: skip
         parser.add_argument(
             "--ignore", action="append", default=[], metavar="COLUMN",
-            help="don't read this column, though it is named like a field that says what has ended, left or closed",
+            help="don't read this column, though it is called like one that says whom a row is about, or what has "
+            "ended, left or closed",
         )  # fmt: skip
         self.add_table_arguments(parser)
         parser.add_argument("--reason", default="", help="kept in the ledger; needed where the file opts in")
         parser.add_argument("--reference", default="", help="where an attested since can be looked up")
-        parser.add_argument(
-            "--encoding", help="of the file, where it can't be told from its bytes: utf-16, cp1251, shift_jis, …"
-        )
-        parser.add_argument(
-            "--separator", default="", metavar="CHARACTER",
-            help="between the values of CSV: comma, semicolon, tab, pipe or the character; else header and rows tell",
-        )  # fmt: skip
+        files.add_reading(parser)
         parser.add_argument("--skip-bad", action="store_true", help="import the good rows, though there are bad ones")
         parser.add_argument(
             "--problems", metavar="PATH", help="write all that is wrong into this new file (.csv, .jsonl)"
@@ -78,7 +69,7 @@ class ImportCommand(JobCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         actor = self.actor(options["actor"])
-        with _as_file(options["file"]) as path:
+        with files.as_file(options["file"]) as path:
             job = self._read(path, actor, options)
         bad = job.preview.get(BAD, 0)
         stopped = bool(bad) and not options["skip_bad"]
@@ -98,8 +89,7 @@ class ImportCommand(JobCommand):
     def _read(self, path: str, actor: Actor, options: dict[str, Any]) -> BulkJob:
         given = _columns(options["map"], self.table)
         try:
-            separator = parse_separator(options["separator"])
-            file = open_table(path, wanted=given.values(), encoding=options["encoding"], separator=separator)
+            file = open_table(path, files.reading(options), wanted=given.values())
             file.require(*options["ignore"])
             there = [column for column in file.columns if column not in options["ignore"]]
             columns = self._completed(given, there)
@@ -108,14 +98,14 @@ class ImportCommand(JobCommand):
             raise Misuse(f"--map: {error}") from error
         except BadFile as error:
             raise Failed(f"{error} Nothing was written.") from error
-        if file.encoding.doubtful:
-            what = "is not UTF-8" if file.encoding == "cp1252" else "does not say its encoding"
-            self.note(f"The file {what}; it is read as {file.encoding.label} (--encoding names another).")
-        self._tell_unread([column for column in there if column not in columns.values()])
+        files.tell_encoding(self, file)
+        ignored = tuple(options["ignore"])
+        plan = dataclasses.replace(self.import_plan(columns, options), ignored=ignored)
+        self.note_unread(self._checked(plan, file.columns))
         more = {imports.ENCODING: str(file.encoding), imports.SEPARATOR: file.separator}
         try:
             job = imports.prepare(
-                plan=self._checked(self.import_plan(columns, options)),
+                plan=plan,
                 actor=actor,
                 source=Source.COMMAND,
                 name=options["file"],
@@ -146,17 +136,11 @@ class ImportCommand(JobCommand):
             self.note(f"The column “{column}” is read too, as {name}; --ignore leaves it out.")
         return given | standing
 
-    def _tell_unread(self, columns: Sequence[str]) -> None:
-        """A choice in a column of another name would be lost, and the rows said to be written."""
-        if columns:
-            names = ", ".join(f"“{shown(column)}”" for column in columns[:_NAMED])
-            more = f" and {len(columns) - _NAMED:,} more" if len(columns) > _NAMED else ""
-            self.note(f"Not read: {names}{more}. --map says what a column holds, --ignore that it is left out.")
-
     @staticmethod
-    def _checked(plan: ImportPlan) -> ImportPlan:
+    def _checked(plan: ImportPlan, columns: Sequence[str]) -> list[str]:
+        """The columns that nothing is read from."""
         try:
-            return plan.checked()
+            return plan.checked().unread(columns)
         except Invalid as error:
             where = error.field.partition("/")[0]
             option = {"columns": "map", "plans": "plan", "default_choice": "default-choice"}.get(where, where)
@@ -214,7 +198,8 @@ class ImportCommand(JobCommand):
         lines: list[tuple[str, object]] = [(name.replace("_", " "), f"{count:,}") for name, count in shown.items()]
         waits = job.status in (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED)
         lines.append(("written", "not yet" if waits else "yes" if written else "no"))
-        data = {**found, "written": written and not waits, "loosens": job.loosens, **lists}
+        unread = job.selection.get(imports.UNREAD, [])
+        data = {**found, "written": written and not waits, "loosens": job.loosens, "unread": unread, **lists}
         if job.status == JobStatus.PREVIEWED:  # a trial, or nothing to do: all that is to be said has been said
             imports.discard(job)
         else:
@@ -235,15 +220,3 @@ def _columns(pairs: list[str], which: ImportTable) -> dict[str, str]:
             raise Misuse(f"--map: {field} is given twice.")
         columns[field] = column
     return columns
-
-
-@contextmanager
-def _as_file(name: str) -> Iterator[str]:
-    """A path; what comes by stdin is kept in a file meanwhile, for it is read more than once."""
-    if name != "-":
-        yield name
-        return
-    with tempfile.NamedTemporaryFile() as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.flush()
-        yield copy.name

@@ -1,6 +1,7 @@
 """What the commands of bulk jobs share: the preview shown, the question asked, the job run here, its standing told."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,7 +11,9 @@ from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.leases import LostLease
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, job_json, jobs, reports
+from consent.bulk import engine, job_json, jobs, outcomes, reports
+from consent.bulk.imports.jobs import UNREAD
+from consent.bulk.imports.parsing import shown
 from consent.bulk.reports import numbers
 from consent.errors import Refused
 from consent.ledger import clock
@@ -24,6 +27,7 @@ _WAY = {
     JobStatus.PAUSED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
     JobStatus.FAILED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
 }
+_NAMED = 20  # columns that are not read
 
 
 class JobCommand(ConsentCommand):
@@ -150,7 +154,15 @@ class JobCommand(ConsentCommand):
     def show_result(self, job: BulkJob, options: dict[str, Any]) -> None:
         text = table([*_counts(job, ("changed", "unchanged")), ("job", job.pk), ("status", job.status)])
         self.result(_result(job, dry_run=False), text, options)
+        self.note_unread(job.selection.get(UNREAD, ()))
         self.say_how_on(job)
+
+    def note_unread(self, columns: Sequence[str]) -> None:
+        """A choice in a column of another name would be lost, and the rows said to be written."""
+        if columns:
+            names = ", ".join(f"“{shown(column)}”" for column in columns[:_NAMED])
+            more = f" and {len(columns) - _NAMED:,} more" if len(columns) > _NAMED else ""
+            self.note(f"Not read: {names}{more}. --map says what a column holds, --ignore that it is left out.")
 
     def say_how_on(self, job: BulkJob) -> None:
         """What somebody has to do so that the job is run."""
@@ -171,7 +183,12 @@ def _result(job: BulkJob, *, dry_run: bool) -> dict[str, Any]:
 def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
     changed, unchanged, refused = numbers(job)
     lines: list[tuple[str, object]] = [(words[0], f"{changed:,}"), (words[1], f"{unchanged:,}")]
-    return [*lines, *((f"refused, {reason}", f"{count:,}") for reason, count in sorted(refused.items()))]
+    return [*lines, *refusals(refused)]
+
+
+def refusals(counts: dict[str, int]) -> list[tuple[str, object]]:
+    """Refused rows by reason, in words."""
+    return [(f"refused: {outcomes.in_words(code)}", f"{count:,}") for code, count in sorted(counts.items())]
 
 
 def what_it_would_do(job: BulkJob) -> str:
@@ -180,10 +197,14 @@ def what_it_would_do(job: BulkJob) -> str:
     names = ("plan", "before", "after", "used_before", "used_after", "outcome", "count")
     text = ""
     if job.summary:
-        lines = [[_word(row.get(name)) for name in names] for row in job.summary]
+        told = [row | {"outcome": outcomes.in_words(row["outcome"])} for row in job.summary]
+        lines = [[_word(row.get(name)) for name in names] for row in told]
         text += f"\n\n{table(lines, ['plan', 'now', 'then', 'used now', 'used then', 'outcome', 'rows'])}"
     if sample:
-        cells = [(row.external_id or row.organization, row.name, row.before, row.after, row.outcome) for row in sample]
+        cells = [
+            (row.external_id or row.organization, row.name, row.before, row.after, outcomes.in_words(row.outcome))
+            for row in sample
+        ]
         text += f"\n\n{table(cells, ['organization', 'name', 'now', 'then', 'outcome'])}"
     return text
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from accounts import keys
 from accounts.access import Actor, Forbidden, Permission, require
-from accounts.fields import split_ident
+from accounts.fields import external_ident, split_ident
 from accounts.models import (
     AddressChange,
     ApiKey,
@@ -236,7 +236,7 @@ def _forget_ids(own: Sequence[Member], ids: frozenset[str], words: _Words) -> No
     named = [pk for pk, text in told if text in ids or words.are_in(text)]
     RebindRow.objects.filter(pk__in=named).update(external_id="")
     ImportRow.objects.filter(external_id__in=ids).delete()
-    spelled = [form.format(text) for text in ids for form in ("{}", "external:{}")]
+    spelled = [each for text in ids for each in (text, external_ident(text))]
     ImportProblem.objects.filter(value__in=spelled).update(value="…")
     for text in ids:
         ImportProblem.objects.filter(remedy__contains=f"“{text}”").update(remedy="…")

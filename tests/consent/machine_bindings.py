@@ -21,7 +21,7 @@ from consent import decisions, ledger
 from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as import_jobs
 from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.rebinding import Rebinding
+from consent.bulk.rebind_files import Rebinding
 from consent.errors import Refused
 from consent.models import BulkJob, ConsentEvent
 from consent.services import external_ids, members, organizations

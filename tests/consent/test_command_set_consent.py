@@ -454,7 +454,7 @@ def test_set_consent__opt_in_of_many__waits_for_a_second_operator(five: list[Org
 def test_set_consent__opt_in_of_many__passes_over_those_who_opted_out(five: list[Organization]) -> None:
     set_consent(*OUT, "--organization", "external:a", "--yes")
     result = set_consent(*IN, "--plan", "le_chat_free", "--reason", "x", "--dry-run")
-    assert told(result) == ["would change 2", "would stay 0", "refused, organization_opted_out 1"]
+    assert told(result) == ["would change 2", "would stay 0", "refused: Organization opted out 1"]
     assert "waits for a second operator" in result.err
 
 

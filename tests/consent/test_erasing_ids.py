@@ -13,7 +13,7 @@ from consent import decisions, verification
 from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.rebinding import Rebinding
+from consent.bulk.rebind_files import Rebinding
 from consent.bulk.selection import Selection
 from consent.errors import Refused
 from consent.lookups import Question

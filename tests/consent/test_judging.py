@@ -149,3 +149,22 @@ def test_row__meets_it_when_applied__told_in_the_words_of_reading(operator: Acto
 def test_judge_row__knows_no_database() -> None:
     names = set(judge_row.__globals__)
     assert not names & {"connection", "transaction", "Organization", "Member", "PrivacySetting", "Binding", "ledger"}
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "line"),
+    [
+        ("members", "email", "x@a.example"),
+        ("subscriptions", "plan", "le_chat_pro"),
+        ("choices", "product,choice", "le_chat,opted_out"),
+    ],
+)
+def test_import__ids_spelled_as_they_are_asked_for__meant_and_named_so(
+    operator: Actor, tmp_path: Path, table: str, header: str, line: str
+) -> None:
+    make_organizations(operator, "", "a")
+    load = importer(f"import_{table}", tmp_path)
+    assert load(f"organization_external_id,{header}\nexternal:a,{line}\n").code == 0
+    result = load(f"organization_external_id,{header}\nexternal:kv-100,{line}\nkv-200,{line}\n")
+    told = "\n".join(result.json["bad_rows"])
+    assert "“external:kv-100”" in told and "“external:kv-200”" in told and "external:external:" not in told

@@ -182,3 +182,16 @@ def test_list__neither_choices_nor_a_choice__is_refused(team: Team, four: list[O
 def test_list__opts_one_in_without_a_reason__is_refused(team: Team, four: list[Organization], folder: Path) -> None:
     with refusal(Invalid, "required", "reason"):
         preview(team, folder, "external_id,choice", "a,opted_out", "b,opted_in", reason="")
+
+
+# --- As it is asked for -----------------------------------------------------------------------------------------------
+
+
+def test_list__ids_spelled_as_they_are_asked_for__meant_and_named_so(
+    team: Team, four: list[Organization], folder: Path
+) -> None:
+    job, _left_out = preview(team, folder, "external_id,choice", "external:a,opted_out", "b,opted_out")
+    assert [row[1] for row in rows_of(job)] == ["a", "b"]
+    with pytest.raises(BadList) as refused:
+        preview(team, folder, "external_id,choice", "external:kv-100,opted_out", "kv-200,opted_out")
+    assert refused.value.unknown == ["external:kv-100", "external:kv-200"]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consent import ledger
-from consent.bulk.csv_files import CsvFile, JsonLinesFile, Record, TableFile, open_table, parse_separator
+from consent.bulk.csv_files import CsvFile, JsonLinesFile, Reading, Record, TableFile, open_table, parse_separator
 from consent.bulk.encodings import CHOICES, find_encoding
 from consent.bulk.files import BadFile
 from consent.bulk.imports.fields import ImportPlan
@@ -130,7 +130,7 @@ def test_encoding__named__read(make: Make, encoding: str) -> None:
             data = (text + f"{letters},2\n").encode(encoding)
         except UnicodeEncodeError:
             continue
-        found = open_table(make(data), encoding=encoding)
+        found = open_table(make(data), Reading(encoding))
         assert values(found)[1] == {"Name": letters, "Id": "2"} and not found.encoding.doubtful
 
 
@@ -157,13 +157,13 @@ def test_encoding__told_from_bytes__doubt_said(make: Make, data: bytes, encoding
 @pytest.mark.parametrize("named", ["shift_jis", "SHIFT-JIS", "cp932"])
 def test_encoding__shift_jis__with_the_characters_that_windows_adds(make: Make, named: str) -> None:
     data = "Name,Id\n髙島①,1\n".encode("cp932")
-    assert values(open_table(make(data), encoding=named)) == [{"Name": "髙島①", "Id": "1"}]
+    assert values(open_table(make(data), Reading(named))) == [{"Name": "髙島①", "Id": "1"}]
 
 
 @pytest.mark.parametrize("named", ["klingon", "rot13", "base64", "hex", "a\x00b", "\ud800", "uu"], ids=ascii)
 def test_encoding__what_is_none__refused(make: Make, named: str) -> None:
     with pytest.raises(BadFile, match="no encoding"):
-        open_table(make("A\n1\n"), encoding=named)
+        open_table(make("A\n1\n"), Reading(named))
 
 
 @pytest.mark.parametrize("start", [b"PK\x03\x04", b"%PDF-1.7", b"\xd0\xcf\x11\xe0\xa1\xb1"])

@@ -11,7 +11,7 @@ from accounts.models import Binding, Member, Organization
 from consent import decisions, ledger, verification
 from consent.bulk import engine, jobs, rebinding, reports
 from consent.bulk.faults import BadList
-from consent.bulk.rebinding import Rebinding
+from consent.bulk.rebind_files import RebindFile, Rebinding
 from consent.bulk.selection import Fault
 from consent.errors import Invalid, Refused
 from consent.lookups import Question
@@ -245,7 +245,7 @@ def test_sample_and_rows__say_whom_the_id_means_now_and_then(team: Team, tmp_pat
     )  # fmt: skip
     with (tmp_path / "rows.csv").open("w", newline="") as file:
         reports.write_rows(job, file, "csv", refused=False)
-    again = list(rebinding.read_file(str(tmp_path / "rows.csv")))
+    again = list(RebindFile(str(tmp_path / "rows.csv")))
     assert again == [Rebinding(2, "acct-1", str(other.pk), "")] or again == [Rebinding(1, "acct-1", str(other.pk), "")]
 
 
@@ -256,7 +256,7 @@ def test_read_file__own_export__what_was_withdrawn_is_not_given_again(team: Team
     external_ids.withdraw_external_id(external_id="acct-1", reason="Gone", **by)
     path = tmp_path / "ids.csv"
     assert run("export", "external_ids", str(path)).code == 0
-    one, two = rebinding.read_file(str(path))
+    one, two = RebindFile(str(path))
     assert isinstance(one, Fault) and "row 2, column withdrawn_at" in one.text
     assert two == Rebinding(3, "acct-2", str(organization.pk))
 

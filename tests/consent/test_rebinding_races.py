@@ -5,7 +5,7 @@ import pytest
 from accounts.models import Binding, Organization
 from consent import verification
 from consent.bulk import engine, jobs
-from consent.bulk.rebinding import Rebinding
+from consent.bulk.rebind_files import Rebinding
 from consent.models import BulkJob
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft

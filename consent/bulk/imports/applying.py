@@ -15,7 +15,7 @@ from ..shapes import CHANGED_SINCE
 from . import organizations
 from .batches import CHANGE, Gate, apply_batch, opt, refuse
 from .fields import ImportPlan
-from .judging import SAME
+from .judging import EXISTS, SAME
 from .known import OPT_OUT, settle
 from .looking import erased_ids
 from .parsing import Parser
@@ -71,7 +71,7 @@ def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: 
     if similar := refuse_in_chunk(job, plan, last):
         outcomes[SIMILAR] += similar
     made = organizations.create(job, plan, origin, last)
-    taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=organizations.EXISTS)
+    taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=EXISTS)
     if late := list(taken):  # somebody has created them since the file was read
         settle(job, plan, plan.plan_rows(), late, ProblemKind.REFUSED)
     if plan.kind == OrganizationKind.PERSONAL:
@@ -91,7 +91,7 @@ def _mark_erased(job: BulkJob, last: int) -> None:
     if Binding.objects.of_organizations().filter(hash__gt="").exists():
         rows = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
         erased = erased_ids(set(rows.values_list("external_id", flat=True)))
-        rows.filter(external_id__in=erased).update(outcome=organizations.EXISTS)
+        rows.filter(external_id__in=erased).update(outcome=EXISTS)
 
 
 def _owner(row: ImportRow) -> Person:

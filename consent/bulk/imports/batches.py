@@ -21,7 +21,7 @@ from ...services import layers
 from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
 from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from ..shapes import CHANGED_SINCE
-from .judging import APPLY, DIFFERING, SAME, Fault, KnownMember, Met, Verdict, judge_row
+from .judging import APPLY, DIFFERING, SAME, UNAPPROVED, Fault, KnownMember, Met, Verdict, judge_row
 from .looking import Ids, members_by_email, problems_of, versions_of
 from .parsing import KEPT, Parser, Problem, Row
 from .people import Person, join
@@ -33,7 +33,7 @@ MEMBER_PRODUCT = MEMBER_SURFACES[0].product
 _SAID = {
     CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
     AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer do so.",
-    "unapproved": "It would loosen by now, and nobody has approved that. Import the row again.",
+    UNAPPROVED: "It would loosen by now, and nobody has approved that. Import the row again.",
 }
 Verdicts = dict[int, Verdict]  # number of the row → what came of it
 _Pair = tuple[uuid.UUID, str]
@@ -50,7 +50,7 @@ class Gate:
     @classmethod
     def of(cls, job: BulkJob) -> "Gate":
         obstacle = "" if may_still_loosen(job) else AUTHORITY_ENDED
-        return cls(obstacle if job.approver_id else "unapproved", frozenset(plans_set_since(job)))
+        return cls(obstacle if job.approver_id else UNAPPROVED, frozenset(plans_set_since(job)))
 
     def judge(self, table: str, row: ImportRow, met: Met, version: int) -> Verdict:
         """As `judge_row`, CHANGE where the row is applied. `version` is what it meets; what tightens passes always."""

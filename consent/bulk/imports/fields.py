@@ -13,6 +13,8 @@ from accounts.models import OrganizationKind, Plan
 from ...errors import Invalid
 from ...models import ImportTable
 from ...rules import Choice
+from ..exports import TABLES
+from ..subjects import names_subject, unread_subject
 
 
 class Field(NamedTuple):
@@ -127,11 +129,13 @@ class ImportPlan:
     kind: str = OrganizationKind.TEAM
     default_choice: str = ""
     allow_similar: bool = False  # ids that look like those of known organizations
+    ignored: tuple[str, ...] = ()  # columns that are left out on purpose
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in names} | {"plans": tuple(data["plans"])})
+        several = {name: tuple(data.get(name, ())) for name in ("plans", "ignored")}
+        return cls(**{name: value for name, value in data.items() if name in names} | several)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -154,6 +158,20 @@ class ImportPlan:
         elif self.plans or self.default_choice or self.allow_similar:
             raise Invalid("invalid", _("Plans, a choice for all rows, similar ids: of new organizations."), "plans")
         return self
+
+    def unread(self, columns: Sequence[str]) -> list[str]:
+        """Those of the file's columns that are neither read nor left out on purpose.
+
+        Raises Invalid where one of them says whom the rows are about: they would be filed with somebody else.
+        """
+        left = [each for each in columns if each and each not in self.columns.values() and each not in self.ignored]
+        if subject := unread_subject(left, (), TABLES[self.table][1]):
+            text = _(
+                "The column “%(column)s” says whom a row is about, and is not read: the row would be filed with"
+                " somebody else. Say which field it holds (--map), or that it is left out on purpose (--ignore)."
+            )
+            raise Invalid("unread_subject", text % {"column": subject[:80]}, "columns")
+        return left
 
     def has_owners(self) -> bool:
         """Whether a column for their owners is there where it has to be; a file of both kinds says whose they are."""
@@ -183,6 +201,12 @@ class ImportPlan:
             if key not in found:
                 raise Invalid("unknown_plan", _("There is no plan “%s”.") % key, "plans")
         return [found[key] for key in self.plans]
+
+
+def subjects_left(table: str, columns: Sequence[str]) -> list[str]:
+    """The columns that say whom a row is about, and that no field of the table is called like."""
+    read = {*guess_columns(table, columns).values(), *TABLES[table][1]}
+    return [column for column in columns if column not in read and names_subject(column)]
 
 
 def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from ...models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind,
 from ...rules import Choice
 from ...services import layers
 from .. import shapes
-from ..csv_files import Record, TableFile, open_table
+from ..csv_files import Reading, Record, TableFile, open_table
 from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
@@ -46,7 +46,7 @@ _PART = 1 << 20
 _PEEKED = 4  # parts of a file that are looked at to choose columns by
 # Longer than the longest statement about a file of any size that people have.
 LEASE = Lease(dt.timedelta(minutes=2))
-ENCODING, SEPARATOR, FILE = "encoding", "separator", "file"  # of the job's selection
+ENCODING, SEPARATOR, FILE, UNREAD = "encoding", "separator", "file", "unread"  # of the job's selection
 
 
 def prepare(
@@ -106,7 +106,8 @@ def _keep(job: BulkJob, **changes: Any) -> None:
 def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) -> BulkJob:
     """Read the file of a taken job, and preview what would come of it.
 
-    Raises BadFile, Invalid where an opt-in has no reason, LostLease.
+    Raises BadFile, LostLease; Invalid where an opt-in has no reason, or a column that says whom rows are about is
+    not read.
     """
     plan = ImportPlan.from_json(job.selection)
 
@@ -115,12 +116,11 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
         if on_rows:
             on_rows(rows)
 
-    file = open_table(
-        path,
-        wanted=plan.columns.values(),
-        encoding=job.selection.get(ENCODING) or None,
-        separator=job.selection.get(SEPARATOR) or "",
-    )
+    how = Reading(job.selection.get(ENCODING) or "", job.selection.get(SEPARATOR) or "")
+    file = open_table(path, how, wanted=plan.columns.values())
+    file.require(*plan.columns.values())
+    if unread := plan.unread(file.columns):
+        job.selection |= {UNREAD: [storable(column) for column in unread]}
     loosens = stage(job, file, plan, reached)
     _keep(job)
     if plan.table == ImportTable.ORGANIZATIONS:
@@ -132,7 +132,7 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
     found = counts(job)
     job.preview = {shapes.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
     changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}
-    changes["summary"] = summary(job)
+    changes |= {"summary": summary(job), "selection": job.selection}
     _keep(job, **changes, status=JobStatus.PREVIEWED, leased_until=None)
     job.refresh_from_db()
     return job
@@ -197,12 +197,12 @@ def as_path(file: ImportFile, into: str) -> str:
     return str(path)
 
 
-def peek(file: ImportFile, encoding: str = "", separator: str = "") -> tuple[TableFile, list[Record]]:
+def peek(file: ImportFile, how: Reading) -> tuple[TableFile, list[Record]]:
     """The file's columns and its first rows, to choose by: from its beginning alone, however long. Raises BadFile."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beginning"
         path.write_bytes(_beginning(file))
-        table = open_table(str(path), encoding=encoding or None, separator=separator)
+        table = open_table(str(path), how)
         return table, list(islice(table, 5))
 
 

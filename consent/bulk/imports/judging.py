@@ -18,6 +18,8 @@ from .parsing import Row
 
 # '' is a row to be applied. PAST: it tells of what is over, and makes nothing.
 APPLY, SAME, DIFFERING, PAST, BAD = "", "same", "differing", "past", "bad"
+# Why a row that can be meant is not applied: besides, reasons of the rules.
+EXISTS, PERSONAL, KNOWN, UNAPPROVED = "exists", "personal", "known", "unapproved"
 REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
 GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 _LEFT = ("status", "left_at")  # fields that say so
@@ -146,10 +148,10 @@ def _member(row: Row, met: Met) -> Verdict:
     faults = [_closed(row)] if met.closed else []
     if met.personal:
         remedy = "A personal organization has its owner and nobody else. Remove the row."
-        faults.append(Fault("organization", row.ident, remedy, "personal"))
+        faults.append(Fault("organization", row.ident, remedy, PERSONAL))
     if met.id_taken:
         remedy = f"Another member of this organization has, or had, this external id. Give each their own. {REBIND}"
-        faults.append(Fault("external_id", row.external_id, remedy, "exists"))
+        faults.append(Fault("external_id", row.external_id, remedy, EXISTS))
     return _bad(faults) if faults else Verdict(loosens=row.since is not None)
 
 
@@ -195,7 +197,7 @@ def _since_faults(row: Row, after: State, met: Met) -> list[Fault]:
     """Where no start is given, or nothing is used, none will be attested."""
     if row.since is None or not after.allowed or rules.may_attest(after, from_micros(row.since), met.denied):
         return []
-    return [Fault("since", "", _KNOWN_SINCE, "known")]
+    return [Fault("since", "", _KNOWN_SINCE, KNOWN)]
 
 
 # --- Choices ----------------------------------------------------------------------------------------------------------

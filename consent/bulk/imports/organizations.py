@@ -21,8 +21,8 @@ from ...models import BulkJob, EventKind
 from ...rules import Choice, State
 from ...surfaces import organization_surface
 from .fields import ImportPlan
+from .judging import EXISTS
 
-EXISTS = "exists"
 _CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = ''"
 
 

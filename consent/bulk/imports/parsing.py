@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from accounts.catalogue import Product
 from accounts.characters import storable
 from accounts.external_ids import folded
-from accounts.fields import new_id, parse_id, split_ident, squeezed, to_micros
+from accounts.fields import external_ident, new_id, parse_id, split_ident, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
 from ...errors import Invalid
@@ -155,7 +155,7 @@ class _Values:
         if self[field]:
             return self._spelled(field, self[field])
         if self[external]:
-            return self._spelled(external, f"external:{self[external]}")
+            return self._spelled(external, external_ident(self[external]))
         if required and not {field, external} & self.faults.keys():
             self.refuse(field, "Say whose row it is.")
         return ""
@@ -163,7 +163,7 @@ class _Values:
     def ident_beside(self, field: str) -> str:
         """The external id that is given beside an id: it counts where the id is another installation's."""
         external = f"{field}_external_id"
-        return self._spelled(external, f"external:{self[external]}") if self[field] and self[external] else ""
+        return self._spelled(external, external_ident(self[external])) if self[field] and self[external] else ""
 
     def _spelled(self, field: str, text: str) -> str:
         pk, external_id = split_ident(text)
@@ -171,7 +171,7 @@ class _Values:
             unseen = _unseen_in(text)
             self.refuse(field, unseen or "This is no id. Write an id, or external: and the external id.")
             return ""
-        return f"external:{external_id}" if external_id else text.lower()
+        return external_ident(external_id) if external_id else text.lower()
 
     def choice(self, default: str = "") -> str:
         text = self["choice"] if self.has("choice") else default

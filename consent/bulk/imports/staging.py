@@ -62,7 +62,6 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
     What an earlier, broken reading left is dropped first. Raises BadFile.
     """
     drop_rows(job)
-    file.require(*plan.columns.values())
     parser = Parser(plan, ledger.clock())
     records, loosens, number, read = iter(file), False, 0, 0
     while page := list(islice(records, _PAGE)):

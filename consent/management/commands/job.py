@@ -11,9 +11,10 @@ from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
 from consent.bulk import job_json, jobs
 from consent.bulk.exports import CSV, PLAIN
+from consent.bulk.imports.jobs import UNREAD
 from consent.bulk.reports import listed_rows, write_rows
 from consent.errors import Refused
-from consent.management.jobs import JobCommand, what_it_would_do
+from consent.management.jobs import JobCommand, refusals, what_it_would_do
 from consent.models import BulkJob, JobStatus, Source
 from consent.services.exports import Export, note_export
 
@@ -109,9 +110,9 @@ class Command(JobCommand):
         text = what_it_would_do(job) if "sample" in data else ""
         left_out = ("select", "refused_because", "summary", "sample")
         lines = [(name.replace("_", " "), _spell(value)) for name, value in data.items() if name not in left_out]
-        reasons = [(f"refused, {reason}", f"{n:,}") for reason, n in sorted(data["refused_because"].items())]
-        facts = table([*((name, value) for name, value in lines if value not in ("", None)), *reasons])
+        facts = table([*(line for line in lines if line[1] not in ("", None)), *refusals(data["refused_because"])])
         self.result(data, facts + text, options)
+        self.note_unread(job.selection.get(UNREAD, ()))
 
     def _rows(self, job: BulkJob, options: dict[str, Any]) -> None:
         if job.cursor < job.matched:

@@ -5,10 +5,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, counted
-from consent.bulk import jobs, rebinding
+from consent.bulk import jobs
 from consent.bulk.csv_files import MissingColumn
 from consent.bulk.faults import BadList
 from consent.bulk.files import BadFile
+from consent.bulk.rebind_files import RebindFile
+from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import Source
 
@@ -25,15 +27,18 @@ class Command(JobCommand):
 """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE")
+        parser.add_argument("file", metavar="FILE", help="CSV, or JSON Lines; packed by gzip too; - for stdin")
+        files.add_reading(parser)
         parser.add_argument("--reason", required=True, help="kept in the ledger")
         self.add_run(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         actor = self.actor(options["actor"])
         try:
-            wishes = rebinding.read_file(options["file"])
-            job = jobs.preview_rebind(wishes=wishes, actor=actor, source=Source.COMMAND, reason=options["reason"])
+            with files.as_file(options["file"]) as path:
+                wishes = RebindFile(path, files.reading(options))
+                files.tell_encoding(self, wishes.table)
+                job = jobs.preview_rebind(wishes=wishes, actor=actor, source=Source.COMMAND, reason=options["reason"])
         except BadList as error:
             more = error.bad - len(error.problems)
             raise Failed("\n".join([*error.problems, *([f"and {more:,} more."] if more else [])])) from error

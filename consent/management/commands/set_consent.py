@@ -1,10 +1,5 @@
 """Make a choice for many organizations at once: contracts and campaigns are settled by the list, not by the click."""
 
-import contextlib
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -17,6 +12,7 @@ from consent.bulk.csv_files import MissingColumn
 from consent.bulk.faults import NAMED, BadList
 from consent.bulk.files import BadFile
 from consent.bulk.selection import ListFile, Selection, unknown_idents
+from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, ReasonCode, Source
 from consent.services import choices
@@ -75,6 +71,7 @@ class Command(JobCommand):
             help="a file, or - for stdin, with a column organization (ids, external:ID too) or external_id, or with "
             "one column of ids; a column choice gives each row its own",
         )  # fmt: skip
+        files.add_reading(of)
         of.add_argument("--all", action="store_true", help="every organization there is")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -95,7 +92,7 @@ class Command(JobCommand):
     # --- What is asked for ---
 
     def _kept(self, options: dict[str, Any]) -> BulkJob:
-        others = ("surface", "choice", "reason", "from_file", "dry_run", *_PARTS)
+        others = ("surface", "choice", "reason", "from_file", "encoding", "separator", "dry_run", *_PARTS)
         if given := [name for name in others if options[name]]:
             raise Misuse(f"--{given[0].replace('_', '-')} goes not with --digest: the preview has all of it.")
         kept = BulkJob.objects.filter(digest=options["digest"], kind=JobKind.CHOICE, status=JobStatus.PREVIEWED)
@@ -114,6 +111,9 @@ class Command(JobCommand):
             raise Misuse(f"{surface.key} is each member's own; this command chooses for organizations.")
         if not options["choice"] and not options["from_file"]:
             raise Misuse("--choice: say opted_out or opted_in, or give a file with a column choice.")
+        for name in ("encoding", "separator"):
+            if options[name] and not options["from_file"]:
+                raise Misuse(f"--{name} goes with --from-file.")
         if options["choice"] == Choice.OPTED_IN and not options["reason"].strip():
             raise Misuse("--reason: opting in needs the customer's documented instruction.")
         return surface
@@ -152,8 +152,9 @@ class Command(JobCommand):
         if not options["from_file"]:
             return jobs.preview_choice(**wish)
         try:
-            with self._file(options["from_file"]) as path:
-                file = ListFile(path)
+            with files.as_file(options["from_file"]) as path:
+                file = ListFile(path, files.reading(options))
+                files.tell_encoding(self, file.table)
                 if file.has_choices == bool(options["choice"]):
                     raise Misuse("--choice, or a column choice in the file: one of the two.")
                 job = jobs.preview_choice(wishes=file, **wish)
@@ -166,17 +167,6 @@ class Command(JobCommand):
         if file.left_out:
             self.note(f"{counted(file.left_out, 'row')} of the file left out by the other options.")
         return job
-
-    @contextlib.contextmanager
-    def _file(self, path: str) -> Iterator[str]:
-        """Where to read it; standard input, which can be read once, is copied."""
-        if path != "-":
-            yield path
-            return
-        with tempfile.NamedTemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            copy.flush()
-            yield copy.name
 
     def _refusal(self, error: BadList) -> Failed:
         for problem in error.problems:

@@ -1,0 +1,38 @@
+"""What can come of a row of a job: the codes that programs get, and the words that people read."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from ..import_models import ProblemKind
+from ..models import ReasonCode
+from .approval import AUTHORITY_ENDED
+from .imports.judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
+from .imports.known import OPT_OUT
+from .imports.similar import SIMILAR
+from .imports.staging import DUPLICATE
+from .shapes import CHANGE, CHANGED_SINCE, SAME
+
+WORDS: dict[str, str | Promise] = {
+    **dict(ReasonCode.choices),
+    **dict(ProblemKind.choices),
+    "": _("Changes"),
+    CHANGE: _("Changes"),
+    SAME: _("Already so"),
+    OPT_OUT: _("Opts out one that is known"),
+    BAD: ProblemKind.BAD.label,
+    DIFFERING: ProblemKind.DIFFERING.label,
+    DUPLICATE: _("repeats another row"),
+    PAST: _("of the past: it has ended, left or closed"),
+    SIMILAR: _("like a known one"),
+    EXISTS: _("its external id means, or meant, another"),
+    PERSONAL: _("a personal organization has its owner alone"),
+    KNOWN: _("the portal knows otherwise about that start"),
+    UNAPPROVED: _("it would loosen by now, and nobody has approved that"),
+    CHANGED_SINCE: _("changed since the preview"),
+    AUTHORITY_ENDED: _("somebody who wrote, submitted or approved this may no longer do so"),
+}
+
+
+def in_words(code: str) -> str:
+    """For people, in their language. Raises KeyError for what is no outcome."""
+    return str(WORDS[code])

@@ -1,0 +1,51 @@
+"""A file of external ids that are to be given to others: its rows, read as a stream."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from django.utils.translation import gettext as _
+
+from .csv_files import MissingColumn, Reading, open_table
+from .selection import Fault
+from .subjects import refuse_unread_subject
+
+COLUMNS = ("external_id", "organization", "member")
+WITHDRAWN = "withdrawn_at"
+
+
+class Rebinding(NamedTuple):
+    """An external id, and whom it is to mean: an organization, or a member of it; by id or external:ID."""
+
+    line: int
+    external_id: str
+    organization: str
+    member: str = ""
+
+
+class RebindFile:
+    """The rows of a CSV or JSON Lines file, read as a stream.
+
+    Raises BadFile, also where a column says whom rows are about and is not read; MissingColumn without external_id or
+    organization.
+    """
+
+    def __init__(self, path: str, how: Reading = Reading()) -> None:  # noqa: B008  it is never changed
+        self.table = open_table(path, how, wanted=COLUMNS)
+        for column in COLUMNS[:2]:
+            if column not in self.table.columns:
+                raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
+        refuse_unread_subject(self.table.columns, COLUMNS)
+
+    def __iter__(self) -> Iterator[Rebinding | Fault]:
+        for record in self.table:
+            if problem := record.problem_with(*COLUMNS, WITHDRAWN):
+                yield fault(record.row, "", problem)
+            elif record.values.get(WITHDRAWN):  # an export of external ids has those too
+                yield fault(record.row, WITHDRAWN, _("The id was withdrawn then. Remove the row, or empty this."))
+            else:
+                yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
+
+
+def fault(line: int, column: str, what: str) -> Fault:
+    where = _("row %(row)s, column %(column)s") if column else _("row %(row)s")
+    return Fault(line, f"{where % {'row': line, 'column': column}}: {what}")

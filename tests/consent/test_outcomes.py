@@ -1,0 +1,69 @@
+"""Whatever can come of a row of a job is told to people in words, on every face; programs get the code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from consent.import_models import ProblemKind
+from django.utils import translation
+
+from consent import bulk
+from consent.bulk import outcomes
+from consent.models import ReasonCode
+
+FOLDER = Path(bulk.__file__).parent
+MODULES = [*FOLDER.rglob("*.py")]
+# Names of constants that are outcomes, and where a literal one would stand: the argument of each.
+CODES = {
+    "APPLY", "SAME", "CHANGE", "DIFFERING", "PAST", "BAD", "EXISTS", "PERSONAL", "KNOWN", "UNAPPROVED", "SIMILAR",
+    "DUPLICATE", "OPT_OUT", "CHANGED_SINCE", "AUTHORITY_ENDED",
+}  # fmt: skip
+PLACES = {"Fault": 3, "Verdict": 0}
+
+
+def constants() -> dict[str, str]:
+    """Of all modules of bulk jobs, those that are texts."""
+    found: dict[str, str] = {}
+    for path in MODULES:
+        for each in ast.parse(path.read_text()).body:
+            if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name | ast.Tuple):
+                target = each.targets[0]
+                names = [target] if isinstance(target, ast.Name) else target.elts
+                values = each.value.elts if isinstance(each.value, ast.Tuple) else [each.value]
+                for name, value in zip(names, values, strict=False):
+                    if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                        found[name.id] = value.value
+    return found
+
+
+def literals() -> set[str]:
+    """Outcomes that stand where they are given, in place of a name."""
+    found: set[str] = set()
+    for path in MODULES:
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in PLACES:
+                code = each.args[PLACES[each.func.id] :][:1]
+                found |= {part.value for part in code if isinstance(part, ast.Constant)}
+            if isinstance(each, ast.keyword) and each.arg == "outcome" and isinstance(each.value, ast.Constant):
+                found.add(each.value.value)
+    return found
+
+
+def test_outcomes__all_that_there_are__have_words() -> None:
+    there = constants()
+    assert CODES - there.keys() == set()
+    codes = {there[name] for name in CODES} | set(ReasonCode.values) | set(ProblemKind.values)
+    assert {code for code in codes if code not in outcomes.WORDS} == set()
+    assert literals() <= {""}
+
+
+@pytest.mark.parametrize("code", outcomes.WORDS)
+def test_outcomes__words__are_no_code(code: str) -> None:
+    with translation.override("en"):
+        words = outcomes.in_words(code)
+    assert words and "_" not in words and words != code
+
+
+def test_outcomes__what_is_none__is_an_error() -> None:
+    with pytest.raises(KeyError):
+        outcomes.in_words("nonsense")
