@@ -92,7 +92,10 @@ class Organization(models.Model):
                 violation_error_message=_("Others were members: this organization stays a team."),
             ),
         ]
-        indexes = [models.Index(Lower("name"), "id", name="organization_name_start")]
+        indexes = [
+            models.Index(Lower("name"), "id", name="organization_name_start"),
+            models.Index(fields=["changed_at"], name="organization_changed"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -186,6 +189,10 @@ class Subscription(models.Model):
                 condition=Q(ended_at__isnull=True),
                 name="subscription_one_live_per_product",
             ),
+        ]
+        indexes = [
+            models.Index(fields=["started_at"], name="subscription_started"),
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="subscription_ended"),
         ]
 
     def __str__(self) -> str:

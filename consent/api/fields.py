@@ -13,7 +13,7 @@ from accounts.characters import Unusable, tidy
 from accounts.external_ids import LENGTH
 from accounts.fields import line_break_in, split_ident, validate_address
 
-from ..services.errors import Invalid
+from ..errors import Invalid
 from .body import parse_instant, storable
 
 _NO_OBJECT, _NO_LIST = gettext_lazy("Send an object."), gettext_lazy("Give a list.")

@@ -3,8 +3,7 @@
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ..import_models import ProblemKind
-from ..models import ReasonCode
+from ..models import ProblemKind, ReasonCode
 from .approval import AUTHORITY_ENDED
 from .imports.judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
 from .imports.known import OPT_OUT

@@ -4,12 +4,11 @@ import ast
 from pathlib import Path
 
 import pytest
-from consent.import_models import ProblemKind
 from django.utils import translation
 
 from consent import bulk
 from consent.bulk import outcomes
-from consent.models import ReasonCode
+from consent.models import ProblemKind, ReasonCode
 
 FOLDER = Path(bulk.__file__).parent
 MODULES = [*FOLDER.rglob("*.py")]

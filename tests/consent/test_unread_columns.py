@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from consent.job_models import BulkJob
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -14,6 +13,7 @@ from consent.bulk.exports import TABLES
 from consent.bulk.imports.fields import FIELDS
 from consent.bulk.subjects import names_subject
 from consent.bulk.worker import work_once
+from consent.models import BulkJob
 from tests.commands import ACTOR, choices_of, database, make_operator, make_organizations, run
 from tests.consent.importing import Import, importer
 from tests.consent.jobbing import Team
