@@ -58,7 +58,7 @@ def names(answer: Any) -> set[str]:
         ("choice=opted_out&product=ai_studio", set()),
         ("reason=plan_default&product=le_chat", {"Kvasir Labs", "Brage Skaldskap"}),
         ("reason=no_subscription&product=le_chat&status=active", {"Void"}),
-        ("organizations=external:labs&organizations={brage}&organizations=x", {"Kvasir Labs", "Brage Skaldskap"}),
+        ("organizations=external:labs&organizations={brage}&organizations=external:x", {"Kvasir Labs", "Brage Skaldskap"}),
         ("created_from=2020-01-01T00:00:00Z&search=v", {"Void"}),
         ("created_until=2020-01-01T00:00:00Z", set()),
         ("kind=team&country=NO", set()),
