@@ -120,7 +120,7 @@ def _load_members(organizations: list[tuple[uuid.UUID, int]], members: int) -> N
 
 
 def _load(table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from consent.bulk import loading
+    from consent.files import loading
 
     loading.load(table, columns, rows)
 

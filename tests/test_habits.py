@@ -183,7 +183,7 @@ SQL_WRITES = {
     "bulk_found": {"consent/bulk/lists.py"},  # a temporary table
 }
 # Those that copy rows as they are into a table that they are told.
-COPIES = {"consent/bulk/loading.py"}
+COPIES = {"consent/files/loading.py"}
 SQL_WRITE = re.compile(
     r"\b(?:INSERT INTO|UPDATE(?!\s+(?:OF|OR|ON)\b)|DELETE FROM|TRUNCATE(?!\s+ON\b))\s+(\{[^}]*\}|\w+)(?=\s|\(|$)"
 )
@@ -240,7 +240,7 @@ def test_csv__is_written_by_one_writer_that_guards_against_formulas() -> None:
         for path in sources(*PACKAGES)
         if re.search(r"csv\.(Dict)?[wW]riter", path.read_text(encoding="utf-8"))
     ]
-    assert writing == ["consent/bulk/exports.py"]
+    assert writing == ["consent/files/exports.py"]
 
 
 # A literal, or a constant of ours: what PostgreSQL gets as a list of values.

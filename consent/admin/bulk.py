@@ -15,12 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
 
 from ..bulk import jobs
-from ..bulk.csv_files import MissingColumn, Reading, TableFile
 from ..bulk.faults import BadList
-from ..bulk.files import BadFile
 from ..bulk.rebind_files import RebindFile
 from ..bulk.selection import ListFile, Selection
 from ..errors import Invalid
+from ..files.atomic import BadFile
+from ..files.tables import MissingColumn, Reading, TableFile
 from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES

@@ -16,7 +16,7 @@ from accounts.fields import AddressFormField, one_line, split_ident
 from accounts.models import ApiKey, Member, Organization, Plan
 from config.uploads import is_too_large
 
-from ..bulk.encodings import CHOICES as ENCODINGS
+from ..files.encodings import CHOICES as ENCODINGS
 from ..rules import Choice
 from ..surfaces import DATA_KINDS
 

@@ -17,13 +17,13 @@ from accounts.models import Plan
 from config.timeouts import unlimited
 
 from ..bulk import approval, engine, jobs, outcomes, reports, shapes
-from ..bulk.exports import CSV, JSON_LINES
 from ..bulk.imports.jobs import UNREAD
 from ..bulk.imports.judging import BAD
 from ..bulk.imports.known import OPT_OUT
 from ..bulk.imports.problems import write_problems
 from ..bulk.imports.staging import DUPLICATE
 from ..errors import ServiceError
+from ..files.exports import CSV, JSON_LINES
 from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from accounts.fields import external_ident, from_raw_id, raw_id, split_ident
 from accounts.models import Organization
 
+from ..files.loading import Value, load
 from ..models import BulkJob
 from .faults import NAMED, BadList, Faults
-from .loading import Value, load
 from .selection import Fault, Wish
 
 _CREATE = "CREATE TEMPORARY TABLE bulk_list (line BIGINT, pk {id}, external_id TEXT, wanted VARCHAR(10))"

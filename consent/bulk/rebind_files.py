@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
-from .csv_files import MissingColumn, Reading, open_table
+from ..files.subject_columns import refuse_unread_subject
+from ..files.tables import MissingColumn, Reading, open_table
 from .selection import Fault
-from .subjects import refuse_unread_subject
 
 COLUMNS = ("external_id", "organization", "member")
 WITHDRAWN = "withdrawn_at"

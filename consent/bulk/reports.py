@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from ..files.exports import WRITERS, Out
 from ..models import BulkJob, JobKind
 from . import rebinding, shapes
 from . import rows as job_rows
-from .exports import WRITERS, Out
 from .imports.preview import before_and_after, rows_with_setting
 
 _BATCH = 5_000

@@ -14,10 +14,10 @@ from accounts.fields import external_ident, parse_id, split_ident
 from accounts.models import Binding, Organization, OrganizationKind, OrganizationStatus, Plan
 
 from ..errors import Invalid
+from ..files.exports import TABLES
+from ..files.subject_columns import refuse_unread_subject
+from ..files.tables import MissingColumn, Reading, Record, open_table
 from ..models import Choice, PrivacySetting, ReasonCode
-from .csv_files import MissingColumn, Reading, Record, open_table
-from .exports import TABLES
-from .subjects import refuse_unread_subject
 
 _Item = TypeVar("_Item")
 _PAGE = 1000

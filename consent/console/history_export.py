@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import Actor, Permission
 from accounts.models import Organization
 
-from ..bulk.exports import CSV, JSON_LINES, WRITERS, Put
+from ..files.exports import CSV, JSON_LINES, WRITERS, Put
 from ..models import ConsentEvent, Source
 from ..services.exports import Export, note_export
 from .forms import HistoryFilter

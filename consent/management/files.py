@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from accounts.management.base import PortalCommand
-from consent.bulk.csv_files import Reading, TableFile, parse_separator
+from consent.files.tables import Reading, TableFile, parse_separator
 
 
 def add_reading(parser: Any) -> None:

@@ -9,16 +9,17 @@ from django.core.management.base import CommandParser
 
 from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
-from consent.bulk import shapes, tidying
-from consent.bulk.csv_files import MissingColumn, column_name, open_table
-from consent.bulk.exports import CSV, JSON_LINES, PLAIN
-from consent.bulk.files import BadFile, new_file
+from consent import retention
+from consent.bulk import shapes
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
 from consent.bulk.imports.judging import BAD, PAST
 from consent.bulk.imports.problems import write_problems
 from consent.bulk.imports.staging import DUPLICATE
 from consent.errors import Invalid
+from consent.files.atomic import BadFile, new_file
+from consent.files.exports import CSV, JSON_LINES, PLAIN
+from consent.files.tables import MissingColumn, column_name, open_table
 from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
@@ -204,7 +205,7 @@ class ImportCommand(JobCommand):
             imports.discard(job)
         else:
             data |= {"job": str(job.pk), "status": job.status}
-            tidying.tidy(job)
+            retention.tidy(job)
         self.result(data, table(lines), options)
         self.say_how_on(job)
 

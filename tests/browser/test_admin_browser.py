@@ -8,9 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from consent.bulk.worker import work_once
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import webhooks
+from consent.worker import work_once
 from tests.cast import Cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)

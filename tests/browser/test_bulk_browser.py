@@ -9,8 +9,8 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from accounts.models import Organization
-from consent.bulk.worker import work_once
 from consent.models import PrivacySetting
+from consent.worker import work_once
 from tests.browser.conftest import PHONE
 from tests.consent.jobbing import Team
 

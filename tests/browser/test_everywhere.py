@@ -16,7 +16,8 @@ from django.utils.translation import override
 from playwright.sync_api import Page
 
 from accounts.access import Actor
-from consent.bulk import jobs, worker
+from consent import worker
+from consent.bulk import jobs
 from consent.bulk.imports import jobs as import_jobs
 from consent.bulk.imports.parsing import ImportPlan
 from consent.bulk.selection import Selection

@@ -10,11 +10,12 @@ from django.utils import timezone
 from accounts.fields import InstantField
 from accounts.models import ApiKey, Invitation, Organization, Plan, User
 from consent import ledger, triggers
-from consent.bulk import jobs, transfer
+from consent.bulk import jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.selection import Selection
 from consent.services import choices, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.transfer import state
 from tests import cast
 from tests.conftest import lift_triggers
 from tests.keys import issue_key
@@ -59,7 +60,7 @@ def empty() -> None:
     """As after `migrate`."""
     lift_triggers()
     with connection.cursor() as cursor:
-        for model in reversed(transfer.tables()):
+        for model in reversed(state.tables()):
             if model is not Plan:
                 cursor.execute(f"DELETE FROM {model._meta.db_table}")
     Plan.objects.filter(key="le_chat_free").update(training_default="opted_in")
@@ -77,7 +78,7 @@ def fill_all() -> None:
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
     imports.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
-    for model in transfer.tables():
+    for model in state.tables():
         if not model._base_manager.exists():
             values = {field.name: _value(field) for field in model._meta.local_concrete_fields}
             model._base_manager.create(**values | ({"invited_by": owner} if model is Invitation else {}))

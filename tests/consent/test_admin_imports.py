@@ -12,10 +12,9 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 
 from accounts.models import Member, Organization, Subscription
-from consent import verification
-from consent.bulk import tidying
-from consent.bulk.worker import work_once
+from consent import retention, verification
 from consent.models import BulkJob, ImportFile, ImportRow, PrivacySetting
+from consent.worker import work_once
 from tests.commands import choices_of, database, make_organizations
 from tests.consent.jobbing import Team
 from tests.consent.operating import url
@@ -152,7 +151,7 @@ def test_import__json_lines_gzip_and_other_encodings__read(operator: Client) -> 
 def test_import__discarded__rows_and_file_go_and_nothing_is_written(operator: Client) -> None:
     job = mapped(operator, HALLS, MAPPED)
     assert operator.post(url("consent_bulkjob_verb", job.pk, "cancel")).status_code == 302
-    tidying.tidy_up()
+    retention.tidy_up()
     assert not ImportRow.objects.exists() and not Organization.objects.exists()
 
 

@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Plan
 from consent import verification
-from consent.bulk.worker import work_once
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
+from consent.worker import work_once
 from tests.commands import database
 from tests.consent.jobbing import IN, OUT, Team
 from tests.consent.operating import url

@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Actor
 from accounts.models import ApiKey, Member, Organization, User
-from consent.bulk.worker import work_once
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
+from consent.worker import work_once
 from tests.cast import Cast, make
 from tests.consent.operating import (
     MODELS,

@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from consent import verification
-from consent.bulk.worker import work_once
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
+from consent.worker import work_once
 from tests.commands import database, run
 from tests.consent.calling import Caller, assert_problem, by_key, by_session
 from tests.consent.jobbing import IN, OUT, Team

@@ -10,8 +10,7 @@ from django.test import Client
 
 from accounts import limits
 from accounts.models import Member, Organization, RateCount
-from consent import ledger
-from consent.bulk import tidying
+from consent import ledger, retention
 from consent.models import BulkJob, ConsentEvent, IdempotencyKey
 from tests.cast import PASSWORD
 from tests.commands import database
@@ -93,7 +92,7 @@ def test_post__a_day_later__is_another_request_and_old_keys_go(world: World) -> 
     assert create(world.operator_key).status_code == 201
     assert Organization.objects.filter(name="Once").count() == 2
     IdempotencyKey.objects.update(created_at=ledger.clock() - dt.timedelta(hours=25))
-    tidying.tidy_up()
+    retention.tidy_up()
     assert not IdempotencyKey.objects.exists()
 
 

@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from accounts.access import Actor
 from accounts.leases import LostLease
 from accounts.models import Plan
-from consent.bulk import engine, jobs, worker
+from consent import worker
+from consent.bulk import engine, jobs
 from consent.errors import Refused
 from consent.models import BulkJob, ConsentEvent, JobStatus, PendingEvent
 from consent.services import organizations

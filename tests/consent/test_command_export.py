@@ -118,7 +118,7 @@ def test_export__empty_installation__header_alone() -> None:
 
 
 def test_export__more_rows_than_a_batch__every_one_once(made: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consent.bulk.exports._BATCH", 3)
+    monkeypatch.setattr("consent.files.exports._BATCH", 3)
     drafts = [OrganizationDraft(name=f"N{number}") for number in range(10)]
     organizations.create_organizations(drafts, actor=made.provider, source="admin")
     names = [row["name"] for row in _rows("organizations")]

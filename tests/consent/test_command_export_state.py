@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 
-from consent.bulk import transfer
+from consent.transfer import state
 from tests.commands import run
 from tests.consent.moving import empty, fill
 
@@ -57,7 +57,7 @@ def test_export_state__no_such_folder__exits_1(tmp_path: Path) -> None:
 
 
 def test_export_state__fails_on_the_way__leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "_count", lambda _model: 0)
+    monkeypatch.setattr(state, "_count", lambda _model: 0)
     with pytest.raises(RuntimeError, match="changed while"):
         run("export_state", str(tmp_path / "state.jsonl"))
     assert list(tmp_path.iterdir()) == []

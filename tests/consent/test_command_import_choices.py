@@ -7,10 +7,10 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Organization
 from consent import verification
-from consent.bulk.worker import work_once
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, locks, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
+from consent.worker import work_once
 from tests.cast import Cast, make
 from tests.commands import choices_of, database, make_operator, make_organizations
 from tests.consent.importing import Import, approve_and_run, counts, importer

@@ -17,9 +17,9 @@ from django.db import connection
 from accounts.access import Actor
 from accounts.models import Organization, OutgoingMessage, User
 from consent import ledger, verification
-from consent.bulk import transfer
 from consent.models import ConsentEvent, EventPosition, PendingEvent, WebhookEndpoint
 from consent.services import webhooks
+from consent.transfer import state
 from tests import cast
 from tests.commands import Run, database, run
 from tests.consent.moving import empty, fill, fill_all
@@ -103,13 +103,13 @@ def test_import_state__a_row_in_every_table__every_row_as_it_was(tmp_path: Path)
 
 def test_export_state__all_tables_of_the_database__in_the_file_or_left_out_on_purpose() -> None:
     there = {name for name in connection.introspection.table_names() if not name.startswith("sqlite_")}
-    moved = {model._meta.db_table for model in transfer.tables()}
+    moved = {model._meta.db_table for model in state.tables()}
     assert there - moved - LEFT_OUT == set() and moved <= there
 
 
 def test_import_state__progress__tells_of_its_verifying(exported: Path) -> None:
     told: list[int] = []
-    transfer.load_state(transfer.StateFile(str(exported)), on_verified=told.append)
+    state.load_state(state.StateFile(str(exported)), on_verified=told.append)
     assert told[0] == 0 < told[-1] <= ConsentEvent.objects.count()
 
 
@@ -238,7 +238,7 @@ def _row(table: int, change: Callable[[list[Any]], object]) -> Callable[[Lines],
     def apply(lines: Lines) -> Lines:
         counts = [table["rows"] for table in json.loads(lines[0])["tables"].values()]
         names = list(json.loads(lines[0])["tables"])
-        order = [model._meta.db_table for model in transfer.tables()]
+        order = [model._meta.db_table for model in state.tables()]
         at = 1 + sum(counts[names.index(name)] for name in order[:table])
         row = json.loads(lines[at])
         change(row)
@@ -248,7 +248,7 @@ def _row(table: int, change: Callable[[list[Any]], object]) -> Callable[[Lines],
 
 
 def _place(model: type[Any], column: str) -> tuple[int, int]:
-    return transfer.tables().index(model), [f.column for f in model._meta.local_concrete_fields].index(column)
+    return state.tables().index(model), [f.column for f in model._meta.local_concrete_fields].index(column)
 
 
 @pytest.mark.parametrize(

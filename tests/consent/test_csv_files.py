@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from consent.bulk.csv_files import CsvFile, MissingColumn
-from consent.bulk.files import BadFile
+from consent.files.atomic import BadFile
+from consent.files.tables import CsvFile, MissingColumn
 
 Make = Callable[[bytes], str]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from consent.bulk import files
-from consent.bulk.csv_files import TableFile, open_table
-from consent.bulk.encodings import find_encoding
-from consent.bulk.files import BadFile, open_file
+from consent.files import atomic
+from consent.files.atomic import BadFile, open_file
+from consent.files.encodings import find_encoding
+from consent.files.tables import TableFile, open_table
 from consent.models import BulkJob, ImportFile
 from tests.cast import make as make_cast
 from tests.commands import database, run
@@ -40,13 +40,13 @@ def make(tmp_path: Path) -> Make:
 def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Bytes that were unpacked, by each reader."""
     read: list[int] = []
-    inner = files._Unpacked.readinto
+    inner = atomic._Unpacked.readinto
 
     def counted(self: Any, buffer: Any) -> int:
         read.append(inner(self, buffer))
         return read[-1]
 
-    monkeypatch.setattr(files._Unpacked, "readinto", counted)
+    monkeypatch.setattr(atomic._Unpacked, "readinto", counted)
     return read
 
 
@@ -103,14 +103,14 @@ def test_packed__within_the_limit__read(make: Make) -> None:
 def test_encoding__one_endless_line__told_in_pieces(
     make: Make, line_end: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consent.bulk.encodings._PIECE", 7)  # so that characters lie across the pieces
+    monkeypatch.setattr("consent.files.encodings._PIECE", 7)  # so that characters lie across the pieces
     for text in ("é", "éŁ", "a€b", "𝄞x", "ÀÉ€𝄞"):
         assert find_encoding(make((text * 50).encode() + line_end), None) == "utf-8"
         assert find_encoding(make(("aé" * 50).encode("cp1252") + line_end), None) == "cp1252"
 
 
 def test_encoding__fault_in_a_later_piece__line_named(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consent.bulk.encodings._PIECE", 5)
+    monkeypatch.setattr("consent.files.encodings._PIECE", 5)
     with pytest.raises(BadFile, match="line 4, where there is a byte 0xe9"):
         find_encoding(make("é\né\né\n".encode() + b"\xe9\n"), None)
 

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import Member, OutgoingMessage
-from consent import followers, ledger, pictures
-from consent.bulk import worker
+from consent import followers, ledger, pictures, worker
 from consent.models import ConsentEvent, DailyChanges, DailyStanding, FollowerCursor, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent.bulk.csv_files import open_table
-from consent.bulk.exports import csv_writer, json_writer
-from consent.bulk.formulas import is_formula, unguarded
+from consent.files.exports import csv_writer, json_writer
+from consent.files.formulas import is_formula, unguarded
+from consent.files.tables import open_table
 
 SIGNS = "=+-@"
 # All that one of these signs is written as, wide, small, raised or lowered.

@@ -21,11 +21,11 @@ from consent import verification
 from consent.bulk import engine, jobs
 from consent.bulk.imports import jobs as imports
 from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.worker import work_once
 from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
+from consent.worker import work_once
 from tests.commands import ACTOR, make_operator, run
 from tests.conftest import lift_triggers
 from tests.consent.importing import approve_and_run, counts

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from accounts.models import Organization
-from consent.bulk import jobs, lists, loading
+from consent.bulk import jobs, lists
 from consent.bulk.faults import BadList
 from consent.bulk.selection import ListFile, Selection
 from consent.errors import Invalid
+from consent.files import loading
 from consent.models import BulkJob
 from consent.services.organizations import OrganizationDraft, create_organizations
 from consent.services.plans import get_plan

@@ -4,7 +4,7 @@ import pytest
 from django.db import DatabaseError
 
 from accounts.fields import new_id
-from consent.bulk.loading import load
+from consent.files.loading import load
 from consent.models import BulkJob, BulkJobRow, PrivacySetting
 from tests.consent.jobbing import Team
 

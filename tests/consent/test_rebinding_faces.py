@@ -8,8 +8,8 @@ from django.test import Client
 
 from accounts.models import Organization
 from consent import verification
-from consent.bulk.worker import work_once
 from consent.models import BulkJob
+from consent.worker import work_once
 from tests.commands import database
 from tests.consent.calling import by_key, by_session
 from tests.consent.jobbing import Team

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import translation
 
-from consent.bulk.csv_files import open_table
-from consent.bulk.exports import CSV, JSON_LINES, PLAIN, WRITERS
+from consent.files.exports import CSV, JSON_LINES, PLAIN, WRITERS
+from consent.files.tables import open_table
 from consent.models import BulkJob
 from tests import cast
 from tests.cast import Cast

@@ -7,7 +7,7 @@ import pytest
 from django.utils import translation
 
 from config import strict_json
-from consent.bulk.csv_files import open_table
+from consent.files.tables import open_table
 from consent.models import ConsentEvent
 from tests.commands import make_operator, make_organizations
 from tests.consent.calling import World, assert_problem, make_world, state

@@ -9,8 +9,8 @@ from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import Invitation
-from consent import ledger
-from consent.bulk import engine, jobs, tidying
+from consent import ledger, retention
+from consent.bulk import engine, jobs
 from consent.errors import Refused
 from consent.models import BulkJob, BulkJobRow, ImportFile, ImportFilePart, ImportProblem, ImportRow, JobKind, JobStatus
 from tests.commands import run
@@ -28,8 +28,8 @@ def team() -> Team:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidying, "_PAGE", 2)
-    monkeypatch.setattr(tidying, "_PARTS", 2)
+    monkeypatch.setattr(retention, "_PAGE", 2)
+    monkeypatch.setattr(retention, "_PARTS", 2)
 
 
 def ago(**time: float) -> dt.datetime:
@@ -65,7 +65,7 @@ def test_tidy_up__previews_too_old__gone_with_their_rows_and_the_rest_stays(team
     jobs.submit(job=aged(waiting, days=30), actor=team.actor, digest=waiting.digest)
     reading = imported(team, JobStatus.READING)
     aged(reading, days=8)
-    assert not tidying.tidy_up()
+    assert not retention.tidy_up()
     assert set(BulkJob.objects.values_list("pk", flat=True)) == {young.pk, waiting.pk}
     assert set(BulkJobRow.objects.values_list("job", flat=True)) == {young.pk, waiting.pk}
     assert not ImportRow.objects.exists() and not ImportProblem.objects.exists()
@@ -76,44 +76,44 @@ def test_tidy_up__previews_too_old__gone_with_their_rows_and_the_rest_stays(team
 def test_tidy_up__preview_days__are_a_setting(team: Team) -> None:
     aged(team.previewed(OUT), days=8)
     with override_settings(PREVIEW_DAYS=9):
-        tidying.tidy_up()
+        retention.tidy_up()
     assert BulkJob.objects.count() == 1
     with override_settings(PREVIEW_DAYS=7):
-        tidying.tidy_up()
+        retention.tidy_up()
     assert BulkJob.objects.count() == 0
 
 
 def test_tidy_up__file_that_somebody_reads_still__is_left_to_them(team: Team) -> None:
     reading = imported(team, JobStatus.READING, leased_until=ledger.clock() + dt.timedelta(minutes=1))
     aged(reading, days=8)
-    tidying.tidy_up()
+    retention.tidy_up()
     assert (BulkJob.objects.get().status, ImportRow.objects.count()) == (JobStatus.READING, 5)
 
 
 def test_tidy_up__interrupted_within_a_preview__nobody_runs_the_rest_and_the_next_goes_on(team: Team) -> None:
     team.organizations(5)
     old = aged(team.previewed(OUT), days=8)
-    assert tidying.tidy_up(lambda: True)
+    assert retention.tidy_up(lambda: True)
     assert BulkJobRow.objects.count() == 3
     with refusal(Refused, "status"):
         jobs.submit(job=old, actor=team.actor, digest=old.digest)
-    assert not tidying.tidy_up()
+    assert not retention.tidy_up()
     assert (BulkJob.objects.count(), BulkJobRow.objects.count()) == (0, 0)
 
 
 def test_tidy_up__more_than_a_turn__says_so(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidying, "_AT_A_TIME", 2)
+    monkeypatch.setattr(retention, "_AT_A_TIME", 2)
     imported(team, JobStatus.DONE)
-    assert tidying.tidy_up()
+    assert retention.tidy_up()
     assert ImportRow.objects.count() == 1
-    assert not tidying.tidy_up()
+    assert not retention.tidy_up()
     assert ImportRow.objects.count() == 0
 
 
 @pytest.mark.parametrize("status", JobStatus.values)
 def test_tidy_up__rows_of_an_import__go_once_it_is_over_for_good(team: Team, status: str) -> None:
     job = imported(team, status)
-    tidying.tidy_up()
+    retention.tidy_up()
     left = 0 if status in ("done", "cancelled") else 5
     assert (ImportRow.objects.filter(job=job).count(), ImportProblem.objects.count()) == (left, 1)
     assert BulkJob.objects.get().status == status
@@ -122,7 +122,7 @@ def test_tidy_up__rows_of_an_import__go_once_it_is_over_for_good(team: Team, sta
 @pytest.mark.parametrize("status", JobStatus.values)
 def test_tidy__one_import__rows_go_where_it_is_over_for_good(team: Team, status: str) -> None:
     job, other = imported(team, status), imported(team, JobStatus.DONE)
-    tidying.tidy(job)
+    retention.tidy(job)
     assert ImportRow.objects.filter(job=job).count() == (0 if status in ("done", "cancelled") else 5)
     assert ImportRow.objects.filter(job=other).count() == 5
 
@@ -131,7 +131,7 @@ def test_tidy_up__job_that_was_run__keeps_its_refused_rows_however_old(team: Tea
     made = team.organizations(3, "le_chat_teams")
     team.choose(made[0], OUT)
     job = aged(team.done(team.previewed("opted_in")), days=400)
-    tidying.tidy_up()
+    retention.tidy_up()
     assert [row.refusal for row in job.rows.order_by("number")] == ["organization_opted_out", "", ""]
 
 
@@ -140,7 +140,7 @@ def test_tidy_up__uploaded_files__go_after_a_day_unless_still_to_be_read(team: T
     imported(team, JobStatus.READING, selection={"file": str(needed.pk)})
     imported(team, JobStatus.READING, selection={"name": "read by a command"})
     imported(team, JobStatus.PREVIEWED, selection={"file": str(old.pk)})
-    tidying.tidy_up()
+    retention.tidy_up()
     assert set(ImportFile.objects.values_list("pk", flat=True)) == {young.pk, needed.pk}
     assert set(ImportFilePart.objects.values_list("file", flat=True)) == {young.pk, needed.pk}
 
@@ -164,6 +164,6 @@ def test_tidy_up__sessions_and_invitations__go_when_they_are_long_over(team: Tea
             organization=organization, email=f"{name}@kvasir.example", hash=name, invited_by=team.author,
             expires_at=now + dt.timedelta(days=days),
         )  # fmt: skip
-    tidying.tidy_up()
+    retention.tidy_up()
     assert list(Session.objects.values_list("session_key", flat=True)) == ["live"]
     assert set(Invitation.objects.values_list("hash", flat=True)) == {"ended", "live"}

@@ -9,11 +9,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.access import Actor
-from consent.bulk.exports import TABLES
 from consent.bulk.imports.fields import FIELDS
-from consent.bulk.subjects import names_subject
-from consent.bulk.worker import work_once
+from consent.files.exports import TABLES
+from consent.files.subject_columns import names_subject
 from consent.models import BulkJob
+from consent.worker import work_once
 from tests.commands import ACTOR, choices_of, database, make_operator, make_organizations, run
 from tests.consent.importing import Import, importer
 from tests.consent.jobbing import Team

@@ -23,12 +23,12 @@ from accounts.models import User
 
 from ... import ledger
 from ...errors import Invalid
+from ...files.atomic import DAMAGED, BadFile, open_file
+from ...files.tables import Reading, Record, TableFile, open_table
 from ...models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
 from ...rules import Choice
 from ...services import layers
 from .. import shapes
-from ..csv_files import Reading, Record, TableFile, open_table
-from ..files import DAMAGED, BadFile, open_file
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
 from .preview import summary

@@ -12,10 +12,10 @@ from accounts.fields import external_ident, new_id, parse_id, split_ident, squee
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
 from ...errors import Invalid
+from ...files.tables import Record
 from ...models import ImportTable
 from ...rules import Choice
 from ...services import external_ids, layers, members, organizations
-from ..csv_files import Record
 from .fields import ImportPlan
 
 _SHOWN = 80

@@ -16,9 +16,9 @@ from accounts.characters import storable
 from accounts.fields import raw_id
 
 from ... import ledger
+from ...files.loading import Value, load
+from ...files.tables import Record, TableFile
 from ...models import BulkJob, ImportProblem, ImportRow, ImportTable, ProblemKind
-from ..csv_files import Record, TableFile
-from ..loading import Value, load
 from .fields import ImportPlan
 from .judging import BAD, PAST
 from .looking import Looked, look

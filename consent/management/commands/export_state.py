@@ -7,12 +7,12 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.management.base import table
 from accounts.models import User
-from consent.bulk import transfer
-from consent.bulk.files import BadFile, new_file
-from consent.bulk.snapshots import snapshot
+from consent.files.atomic import BadFile, new_file
 from consent.management.base import ConsentCommand
 from consent.models import Source
 from consent.services.exports import Export, note_export
+from consent.transfer import state
+from consent.transfer.snapshots import snapshot
 
 
 class Command(ConsentCommand):
@@ -35,7 +35,7 @@ class Command(ConsentCommand):
         with new_file(options["file"], force=options["force"]) as out:
             with snapshot():
                 with self.progress(None, "rows") as progress:
-                    moved = transfer.write_state(out, progress.reach)
+                    moved = state.write_state(out, progress.reach)
                 self._note_left_out()
             # Not in the file, which is what was there before; and without it no file is left.
             note_export(Export.STATE, organization=None, actor=Actor.system(), source=Source.COMMAND)

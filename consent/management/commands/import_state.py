@@ -5,10 +5,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, printable, table
-from consent.bulk import transfer
-from consent.bulk.files import BadFile
+from consent.files.atomic import BadFile
 from consent.management.base import ConsentCommand
 from consent.models import ConsentEvent
+from consent.transfer import state
 
 
 class Command(ConsentCommand):
@@ -22,7 +22,7 @@ class Command(ConsentCommand):
   manage.py import_state portal.jsonl.gz
   manage.py import_state portal.jsonl.gz --without-keys    # they are lost
 """
-    refusals = (*ConsentCommand.refusals, BadFile, transfer.NotEmpty)
+    refusals = (*ConsentCommand.refusals, BadFile, state.NotEmpty)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="what export_state wrote, packed or not")
@@ -33,14 +33,14 @@ class Command(ConsentCommand):
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        file = transfer.StateFile(options["file"])
+        file = state.StateFile(options["file"])
         try:
             moved = self._load(file, without_keys=options["without_keys"])
-        except transfer.NotVerified as error:
+        except state.NotVerified as error:
             for problem in error.problems:
                 self.note_problem(problem)
             raise Failed(f"{options['file']} is not whole: {printable(error)}. {self.done_so_far}") from error
-        except transfer.KeysMissing as error:
+        except state.KeysMissing as error:
             for problem in error.problems:
                 self.note_problem(problem)
             hint = "Set the keys of the old installation; if they are lost, give --without-keys."
@@ -54,7 +54,7 @@ class Command(ConsentCommand):
             {"rows": moved.rows, "tables": moved.tables, "verified": True, "lost": list(moved.lost)}, text, options
         )
 
-    def _load(self, file: transfer.StateFile, *, without_keys: bool) -> transfer.Moved:
+    def _load(self, file: state.StateFile, *, without_keys: bool) -> state.Moved:
         """Each event is read, and then verified."""
         rows, events = sum(file.counts.values()), file.counts[ConsentEvent._meta.db_table]
         with self.progress(rows + events, "rows read and events verified") as progress:
@@ -62,6 +62,6 @@ class Command(ConsentCommand):
             def verified(done: int) -> None:
                 progress.reach(rows + done, "verifying")
 
-            moved = transfer.load_state(file, progress.reach, on_verified=verified, without_keys=without_keys)
+            moved = state.load_state(file, progress.reach, on_verified=verified, without_keys=without_keys)
             progress.reach(rows + events)
         return moved

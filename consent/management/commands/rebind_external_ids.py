@@ -6,10 +6,10 @@ from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, counted
 from consent.bulk import jobs
-from consent.bulk.csv_files import MissingColumn
 from consent.bulk.faults import BadList
-from consent.bulk.files import BadFile
 from consent.bulk.rebind_files import RebindFile
+from consent.files.atomic import BadFile
+from consent.files.tables import MissingColumn
 from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import Source

@@ -8,10 +8,10 @@ from accounts.access import Actor, Permission
 from accounts.management.base import Failed, Misuse, counted, parse_instant, table
 from accounts.models import OrganizationKind, OrganizationStatus
 from consent.bulk import jobs
-from consent.bulk.csv_files import MissingColumn
 from consent.bulk.faults import NAMED, BadList
-from consent.bulk.files import BadFile
 from consent.bulk.selection import ListFile, Selection, unknown_idents
+from consent.files.atomic import BadFile
+from consent.files.tables import MissingColumn
 from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, ReasonCode, Source

@@ -6,9 +6,9 @@ from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, counted, printable, table
 from consent import ledger, verification
-from consent.bulk.snapshots import snapshot
 from consent.management.base import ConsentCommand
 from consent.models import Verification
+from consent.transfer.snapshots import snapshot
 
 
 class Command(ConsentCommand):

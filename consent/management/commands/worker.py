@@ -10,8 +10,7 @@ from accounts import outbox
 from accounts.management.base import PortalCommand
 from accounts.management.stopping import Stopping
 from accounts.models import OutgoingMessage
-from consent import ledger
-from consent.bulk import tidying, worker
+from consent import ledger, retention, worker
 from consent.bulk.imports.jobs import read_next
 from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Sender
@@ -77,7 +76,7 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
     yield from _while(lambda: follow_all(head))
     yield from _while(lambda: deliver_next(sender, asked, head))
     yield from _while(lambda: send_next_test(sender) is not None, tests)
-    yield from _while(lambda: tidying.tidy_up(asked))
+    yield from _while(lambda: retention.tidy_up(asked))
     yield from _while(outbox.send_next, messages)
 
 

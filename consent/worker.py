@@ -10,11 +10,11 @@ from accounts.leases import LostLease
 from accounts.management.stopping import Stopped
 from accounts.seldom import Seldom, first_line
 
-from .. import ledger
-from ..followers import follow_all
-from ..models import BulkJob
-from . import engine, tidying
-from .imports.jobs import read_next
+from . import ledger, retention
+from .bulk import engine
+from .bulk.imports.jobs import read_next
+from .followers import follow_all
+from .models import BulkJob
 
 logger = logging.getLogger(__name__)
 _away = Seldom(logger)
@@ -72,7 +72,7 @@ def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
             if work_once(should_stop):
                 continue
             if time.monotonic() >= tidy_at:
-                if tidying.tidy_up(should_stop):
+                if retention.tidy_up(should_stop):
                     continue
                 tidy_at = time.monotonic() + _TIDY_SECONDS
         except OperationalError as error:

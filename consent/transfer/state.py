@@ -24,10 +24,10 @@ from accounts.models import Plan
 from config import strict_json
 
 from .. import verification
+from ..files.atomic import BadFile, open_file
+from ..files.loading import load
 from ..models import ConsentEvent, PendingEvent
-from . import moved_secrets
-from .files import BadFile, open_file
-from .loading import load
+from . import secrets
 
 FORMAT, VERSION = "training-consent-portal-state", 1
 # The second factors of sign-in too; sessions end with the move.
@@ -105,7 +105,7 @@ def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
         seen.update(line)
         out.write(line)
 
-    write({"format": FORMAT, "version": VERSION, "tables": described, "keys": moved_secrets.describe()})
+    write({"format": FORMAT, "version": VERSION, "tables": described, "keys": secrets.describe()})
     for model in tables():
         for rows in _read(model):
             for row in rows:
@@ -310,7 +310,7 @@ def load_state(
     problems += verification.verify(on_verified).problems
     if problems:
         raise NotVerified(problems)
-    lost = moved_secrets.lost(file.keys)
+    lost = secrets.lost(file.keys)
     if lost and not without_keys:
         raise KeysMissing(lost)
     return Moved(file.counts, file.digest, lost)

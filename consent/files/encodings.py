@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from .files import BadFile, open_file
+from .atomic import BadFile, open_file
 
 # What can be chosen on a screen; by command it is any that Python knows.
 CHOICES = {

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from accounts.leases import free
 from accounts.models import Invitation, RateCount
 
-from .. import ledger
-from ..models import (
+from . import ledger
+from .models import (
     BulkJob,
     BulkJobRow,
     IdempotencyKey,

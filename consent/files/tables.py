@@ -17,8 +17,8 @@ from django.utils import translation
 from accounts.characters import is_unseen
 from config import strict_json
 
+from .atomic import BadFile, open_file
 from .encodings import Encoding, find_encoding
-from .files import BadFile, open_file
 from .formulas import unguarded
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

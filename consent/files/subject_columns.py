@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from django.utils.translation import gettext as _
 
-from .files import BadFile
+from .atomic import BadFile
 
 _ORGANIZATIONS = {"organization", "organisation", "org", "account", "tenant", "customer", "client", "compte"}
 _PEOPLE = {
