@@ -9,7 +9,11 @@ class ConsentConfig(AppConfig):
 
     def ready(self) -> None:
         from . import going_back, triggers
+        from .bulk import engine
+        from .imports import applying
+        from .models import JobKind
 
         # After every migrate, not in a migration: SQLite's AlterField rebuilds a table and drops its triggers silently.
         post_migrate.connect(triggers.install_after_migrate, sender=self, dispatch_uid="consent.triggers")
         pre_migrate.connect(going_back.refuse_before_the_first_step, sender=self, dispatch_uid="consent.going_back")
+        engine.register(JobKind.IMPORT, applying.apply)

@@ -12,8 +12,8 @@ from accounts.seldom import Seldom, first_line
 
 from . import ledger, retention
 from .bulk import engine
-from .bulk.imports.jobs import read_next
 from .followers import follow_all
+from .imports.reading import read_next
 from .models import BulkJob
 
 logger = logging.getLogger(__name__)

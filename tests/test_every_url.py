@@ -13,8 +13,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.access import Actor
 from accounts.models import AddressChange
 from consent.bulk import jobs
-from consent.bulk.imports import jobs as imports
 from consent.bulk.selection import Selection
+from consent.imports import reading
 from consent.models import BulkJob, OperatorRequest, WebhookAttempt, WebhookEndpoint
 from consent.services import addresses, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -57,7 +57,7 @@ def cast() -> Cast:
         actor=author, source="admin",
     )  # fmt: skip
     jobs.submit(job=job, actor=author, digest=job.digest)
-    imports.upload(table="members", name="people.csv", data=[b"email\n"], actor=made.provider)
+    reading.upload(table="members", name="people.csv", data=[b"email\n"], actor=made.provider)
     invitations.invite(
         organization=made.labs, email=made.outsider.email, role="owner", actor=owner, source="console",
         link=lambda secret: _SECRETS.__setitem__("invitation", secret) or "a link",  # type: ignore[func-returns-value]

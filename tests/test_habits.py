@@ -17,7 +17,7 @@ WRITES = {"save", "create", "update", "delete", "get_or_create", "update_or_crea
 }
 # Tables that say what somebody chose or is: written by the services, and with them by the ledger, alone.
 GUARDED = {"PrivacySetting", "Subscription", "Lock", "Member", "Organization", "ConsentEvent", "EventPosition"}
-MAY_WRITE = {"consent/services/", "consent/ledger.py", "consent/bulk/imports/"}
+MAY_WRITE = {"consent/services/", "consent/ledger.py", "consent/imports/"}
 LINES, TEST_LINES, FUNCTION_LINES = 400, 700, 50
 
 
@@ -169,7 +169,7 @@ def test_events__are_made_by_the_ledger_alone() -> None:
 
 # Which modules may write to which tables of ours by raw SQL; what is not here, none.
 LEDGER = "consent/ledger.py"
-NEW_ORGANIZATIONS = "consent/bulk/imports/organizations.py"  # `create_organizations`, for a million rows
+NEW_ORGANIZATIONS = "consent/imports/organizations.py"  # `create_organizations`, for a million rows
 SQL_WRITES = {
     "consent_consentevent": {LEDGER},
     "consent_privacysetting": {LEDGER},

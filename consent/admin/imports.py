@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts.characters import storable
 from accounts.models import OrganizationKind, Plan
 
-from ..bulk.imports import jobs as imports
-from ..bulk.imports.fields import FIELDS, ImportPlan, guess_columns, subjects_left
-from ..bulk.imports.parsing import shown
 from ..errors import Invalid
 from ..files.atomic import BadFile
 from ..files.tables import Reading, TableFile
+from ..imports import reading as imports
+from ..imports.fields import FIELDS, ImportPlan, guess_columns, subjects_left
+from ..imports.parsing import shown
 from ..models import BulkJob, ImportFile, ImportTable, Source
 from ..rules import Choice
 from .base import actor_of, attempt

@@ -16,14 +16,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Plan
 from config.timeouts import unlimited
 
-from ..bulk import approval, engine, jobs, outcomes, reports, shapes
-from ..bulk.imports.jobs import UNREAD
-from ..bulk.imports.judging import BAD
-from ..bulk.imports.known import OPT_OUT
-from ..bulk.imports.problems import write_problems
-from ..bulk.imports.staging import DUPLICATE
+from ..bulk import approval, engine, jobs, reports, shapes
 from ..errors import ServiceError
 from ..files.exports import CSV, JSON_LINES
+from ..imports import outcomes
+from ..imports.error_report import write_problems
+from ..imports.judging import BAD
+from ..imports.known import OPT_OUT
+from ..imports.reading import UNREAD
+from ..imports.staging import DUPLICATE
 from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export

@@ -26,12 +26,13 @@ from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
 from ..surfaces import SURFACES
 from . import rebinding, rows, shapes
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
-from .imports import applying
 from .origins import origin_of
 from .selection import Selection
 from .shapes import Answer, Shape
 from .statements import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
 
+# Applies the rows after a job's mark up to a number, in the chunk's transaction; returns outcome → how many.
+Apply = Callable[[BulkJob, int], Counter[str]]
 LEASE = Lease(dt.timedelta(seconds=10))
 TARGET_SECONDS = 0.15
 SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
@@ -123,8 +124,7 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
 
 def _work(job: BulkJob, last: int) -> None:
     before = _last_event() if job.kind == JobKind.IMPORT else 0
-    apply = {JobKind.IMPORT: applying.apply, JobKind.REBIND: rebinding.apply}.get(JobKind(job.kind), _apply)
-    outcomes = apply(job, last)
+    outcomes = _APPLY[JobKind(job.kind)](job, last)
     changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
     if changed and job.kind == JobKind.IMPORT:
         job.first_event, job.last_event = job.first_event or before + 1, _last_event()
@@ -142,6 +142,19 @@ def _apply(job: BulkJob, last: int) -> Counter[str]:
         outcomes += _apply_part(of, end)
         job.first_event, job.last_event = of.first_event, of.last_event
     return outcomes
+
+
+_APPLY: dict[JobKind, Apply] = {
+    JobKind.CHOICE: _apply,
+    JobKind.PLAN_DEFAULT: _apply,
+    JobKind.UNDO: _apply,
+    JobKind.REBIND: rebinding.apply,
+}
+
+
+def register(kind: JobKind, apply: Apply) -> None:
+    """Let `apply` work through the rows of jobs of this kind: for packages that are built upon this one."""
+    _APPLY[kind] = apply
 
 
 def _apply_part(job: BulkJob, last: int) -> Counter[str]:

@@ -9,7 +9,7 @@ from ..files.exports import WRITERS, Out
 from ..models import BulkJob, JobKind
 from . import rebinding, shapes
 from . import rows as job_rows
-from .imports.preview import before_and_after, rows_with_setting
+from .import_rows import before_and_after, rows_with_setting
 
 _BATCH = 5_000
 _REFUSED_COLUMNS = 5

@@ -11,15 +11,15 @@ from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
 from consent import retention
 from consent.bulk import shapes
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
-from consent.bulk.imports.judging import BAD, PAST
-from consent.bulk.imports.problems import write_problems
-from consent.bulk.imports.staging import DUPLICATE
 from consent.errors import Invalid
 from consent.files.atomic import BadFile, new_file
 from consent.files.exports import CSV, JSON_LINES, PLAIN
 from consent.files.tables import MissingColumn, column_name, open_table
+from consent.imports import reading
+from consent.imports.error_report import write_problems
+from consent.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
+from consent.imports.judging import BAD, PAST
+from consent.imports.staging import DUPLICATE
 from consent.management import files
 from consent.management.jobs import JobCommand
 from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
@@ -77,7 +77,7 @@ class ImportCommand(JobCommand):
         try:
             self._tell(job, options)
         except BadFile as error:
-            imports.discard(job)
+            reading.discard(job)
             raise Failed(f"--problems: {error} Nothing was written.") from error
         if not options["dry_run"] and not stopped and job.preview[shapes.CHANGE]:
             job = self._run(job, actor, options)
@@ -103,9 +103,9 @@ class ImportCommand(JobCommand):
         ignored = tuple(options["ignore"])
         plan = dataclasses.replace(self.import_plan(columns, options), ignored=ignored)
         self.note_unread(self._checked(plan, file.columns))
-        more = {imports.ENCODING: str(file.encoding), imports.SEPARATOR: file.separator}
+        more = {reading.ENCODING: str(file.encoding), reading.SEPARATOR: file.separator}
         try:
-            job = imports.prepare(
+            job = reading.prepare(
                 plan=plan,
                 actor=actor,
                 source=Source.COMMAND,
@@ -116,12 +116,12 @@ class ImportCommand(JobCommand):
             )
         except Invalid as error:
             raise Misuse(f"--{error.field}: {error}") from error
-        imports.take(job)
+        reading.take(job)
         try:
             with self.progress(None, "rows read", tell_end=False) as progress:
-                return imports.read(job, path, progress.reach)
+                return reading.read(job, path, progress.reach)
         except BaseException as error:
-            imports.discard(job)
+            reading.discard(job)
             if isinstance(error, BadFile):
                 raise Failed(f"{error} Nothing was written.") from error
             if isinstance(error, Invalid):
@@ -199,10 +199,10 @@ class ImportCommand(JobCommand):
         lines: list[tuple[str, object]] = [(name.replace("_", " "), f"{count:,}") for name, count in shown.items()]
         waits = job.status in (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED)
         lines.append(("written", "not yet" if waits else "yes" if written else "no"))
-        unread = job.selection.get(imports.UNREAD, [])
+        unread = job.selection.get(reading.UNREAD, [])
         data = {**found, "written": written and not waits, "loosens": job.loosens, "unread": unread, **lists}
         if job.status == JobStatus.PREVIEWED:  # a trial, or nothing to do: all that is to be said has been said
-            imports.discard(job)
+            reading.discard(job)
         else:
             data |= {"job": str(job.pk), "status": job.status}
             retention.tidy(job)

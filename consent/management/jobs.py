@@ -11,11 +11,12 @@ from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.leases import LostLease
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, job_json, jobs, outcomes, reports
-from consent.bulk.imports.jobs import UNREAD
-from consent.bulk.imports.parsing import shown
+from consent.bulk import engine, job_json, jobs, reports
 from consent.bulk.reports import numbers
 from consent.errors import Refused
+from consent.imports import outcomes
+from consent.imports.parsing import shown
+from consent.imports.reading import UNREAD
 from consent.ledger import clock
 from consent.management.base import ConsentCommand
 from consent.models import BulkJob, JobStatus

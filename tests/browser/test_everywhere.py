@@ -18,10 +18,10 @@ from playwright.sync_api import Page
 from accounts.access import Actor
 from consent import worker
 from consent.bulk import jobs
-from consent.bulk.imports import jobs as import_jobs
-from consent.bulk.imports.parsing import ImportPlan
 from consent.bulk.selection import Selection
 from consent.console.urls import urlpatterns
+from consent.imports import reading
+from consent.imports.parsing import ImportPlan
 from consent.services import choices, invitations, locks, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as casting
@@ -83,12 +83,10 @@ def _jobs(cast: Cast) -> None:
     done = jobs.preview_choice(selection=everything, choice="opted_out", **wish)
     jobs.submit(job=done, actor=cast.provider, digest=done.digest)
     text = b"Name,Id,Training\nHall A,a,opted_out\nHall B,b,perhaps\n"
-    file = import_jobs.upload(table="organizations", name="halls.csv", data=[text], actor=cast.provider)
+    file = reading.upload(table="organizations", name="halls.csv", data=[text], actor=cast.provider)
     columns = {"name": "Name", "external_id": "Id", "choice": "Training"}
     plan = ImportPlan("organizations", columns, ("le_chat_free",))
-    import_jobs.prepare(
-        plan=plan, actor=cast.provider, source="admin", name=file.name, **{import_jobs.FILE: str(file.pk)}
-    )
+    reading.prepare(plan=plan, actor=cast.provider, source="admin", name=file.name, **{reading.FILE: str(file.pk)})
 
 
 def as_person(open_page: Callable[..., Page], cast: Cast, person: str, **options: object) -> Page:

@@ -19,10 +19,10 @@ from accounts.access import NotFound
 from accounts.models import Member, Organization
 from consent import decisions, ledger
 from consent.bulk import engine, jobs
-from consent.bulk.imports import jobs as import_jobs
-from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebind_files import Rebinding
 from consent.errors import Refused
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
 from consent.models import BulkJob, ConsentEvent
 from consent.services import external_ids, members, organizations
 
@@ -285,17 +285,17 @@ class Bindings:
 
     def imported(self, table: str, row: dict[str, str], **plan: Any) -> None:
         """A file of one row, approved by the second operator where it has to be; nothing to do: thrown away."""
-        job = import_jobs.prepare(
+        job = reading.prepare(
             plan=ImportPlan(table, {name: name for name in row}, **plan), actor=self.operator, source="command",
             name="f.csv", reason="moved here", reference="contract 7",
         )  # fmt: skip
-        assert import_jobs.take(job)
+        assert reading.take(job)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "f.csv"
             path.write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
-            job = import_jobs.read(job, str(path))
+            job = reading.read(job, str(path))
         if not job.preview["change"]:
-            import_jobs.discard(job)
+            reading.discard(job)
             return
         job = jobs.submit(job=job, actor=self.operator, digest=job.digest)
         if job.status == "awaiting_approval":

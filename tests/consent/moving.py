@@ -11,8 +11,8 @@ from accounts.fields import InstantField
 from accounts.models import ApiKey, Invitation, Organization, Plan, User
 from consent import ledger, triggers
 from consent.bulk import jobs
-from consent.bulk.imports import jobs as imports
 from consent.bulk.selection import Selection
+from consent.imports import reading
 from consent.services import choices, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
@@ -77,7 +77,7 @@ def fill_all() -> None:
     webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
-    imports.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
+    reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
     for model in state.tables():
         if not model._base_manager.exists():
             values = {field.name: _value(field) for field in model._meta.local_concrete_fields}

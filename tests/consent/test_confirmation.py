@@ -12,10 +12,10 @@ from django.urls import reverse
 from accounts.access import Act, Actor
 from accounts.models import ApiKey, Invitation, Member, User
 from consent.bulk import jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.selection import Selection
 from consent.errors import ConfirmationRequired
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
 from consent.models import BulkJob, PrivacySetting, WebhookEndpoint
 from consent.services import choices, credentials, invitations, locks, members, organizations, webhooks
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
@@ -241,11 +241,11 @@ def test_import__that_makes_owners_or_admins__asks_whoever_runs_it(
     world: World, plan: ImportPlan, text: str, asked: bool, tmp_path: Path
 ) -> None:
     author = Actor.from_user(User.objects.get(email="second@provider.example"))
-    job = imports.prepare(plan=plan, actor=author, source="admin", name="file.csv")
-    imports.take(job)
+    job = reading.prepare(plan=plan, actor=author, source="admin", name="file.csv")
+    reading.take(job)
     file = tmp_path / "file.csv"
     file.write_text(text.replace("{labs}", world.labs))
-    job = imports.read(job, str(file))
+    job = reading.read(job, str(file))
     client, path = by_session(world.cast.operator).client, reverse("admin:consent_bulkjob_run", args=[job.pk])
     if asked:
         with changes_nothing():

@@ -11,11 +11,11 @@ from accounts.access import Actor
 from accounts.models import Binding, Member, Organization, User
 from consent import decisions, verification
 from consent.bulk import engine, jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import ImportPlan
 from consent.bulk.rebind_files import Rebinding
 from consent.bulk.selection import Selection
 from consent.errors import Refused
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
 from consent.lookups import Question
 from consent.models import BulkJob, ImportProblem, ImportRow, RebindRow
 from consent.services import erasure, members, organizations
@@ -139,11 +139,11 @@ def staged(cast: Cast, tmp_path: Any, table: str, text: str, **plan: Any) -> Bul
     path = tmp_path / "f.csv"
     path.write_text(text)
     columns = {name: name for name in text.splitlines()[0].split(",")}
-    job = imports.prepare(
+    job = reading.prepare(
         plan=ImportPlan(table, columns, **plan), actor=cast.provider, source="command", name="f.csv", reason="R"
     )
-    assert imports.take(job)
-    return imports.read(job, str(path))
+    assert reading.take(job)
+    return reading.read(job, str(path))
 
 
 @pytest.mark.parametrize("table", ["organizations", "members"])
@@ -186,5 +186,5 @@ def test_erase__while_a_file_names_their_id__refused(cast: Cast, tmp_path: Any) 
     assert job.preview["change"] == 1
     with refusal(Refused, "importing"):
         erasure.erase_person(person=erasure.find_person(EMAIL), actor=cast.provider)
-    imports.discard(job)
+    reading.discard(job)
     erase(cast)

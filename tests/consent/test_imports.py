@@ -19,8 +19,8 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription
 from consent import verification
 from consent.bulk import engine, jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import ImportPlan
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
 from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
@@ -42,8 +42,8 @@ def file_of(rows: int) -> bytes:
 
 
 def uploaded(actor: Actor, data: bytes) -> BulkJob:
-    file = imports.upload(table="organizations", name="halls.csv", data=[data], actor=actor)
-    return imports.prepare(plan=PLAN, actor=actor, source="admin", name=file.name, **{imports.FILE: str(file.pk)})
+    file = reading.upload(table="organizations", name="halls.csv", data=[data], actor=actor)
+    return reading.prepare(plan=PLAN, actor=actor, source="admin", name=file.name, **{reading.FILE: str(file.pk)})
 
 
 def assert_whole(job: BulkJob) -> None:
@@ -74,7 +74,7 @@ POINTS = {
 def test_import__runner_killed_at_any_point__resumed_and_every_row_once(point: str) -> None:
     actor = make_operator()
     job = uploaded(actor, file_of(ROWS))
-    assert imports.read_next()
+    assert reading.read_next()
     job.refresh_from_db()
     jobs.submit(job=job, actor=actor, digest=job.digest)
     assert killed(RUNNER, job, *map(str, POINTS[point])) == -signal.SIGKILL
@@ -94,7 +94,7 @@ import os, signal, sys
 import django
 django.setup()
 from django.db import connection
-from consent.bulk.imports import jobs, staging
+from consent.imports import reading, staging
 
 staging._PAGE = 4
 fragment, left = sys.argv[2], int(sys.argv[3])
@@ -108,7 +108,7 @@ def wrapper(execute, statement, parameters, many, context):
     return result
 
 with connection.execute_wrapper(wrapper):
-    jobs.read_next()
+    reading.read_next()
 """
 
 
@@ -122,9 +122,9 @@ def test_import__reader_killed__read_again_from_the_start(fragment: str, occurre
     assert killed(READER, job, fragment, str(occurrence)) == -signal.SIGKILL
     job.refresh_from_db()
     assert job.status == JobStatus.READING
-    assert not imports.read_next()  # nobody knows yet that its reader is gone
+    assert not reading.read_next()  # nobody knows yet that its reader is gone
     lapse(job)
-    assert imports.read_next()
+    assert reading.read_next()
     job.refresh_from_db()
     assert (job.status, job.preview, job.import_rows.count()) == (JobStatus.PREVIEWED, {"change": ROWS}, ROWS)
 

@@ -10,9 +10,9 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization
 from consent.bulk import engine, jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.imports.judging import judge_row
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
+from consent.imports.judging import judge_row
 from consent.models import BulkJob
 from consent.services import members, organizations
 from tests.commands import database, make_operator, make_organizations
@@ -93,9 +93,9 @@ def read(operator: Actor, tmp_path: Path, table: str, *rows: dict[str, str]) -> 
     path = tmp_path / "file.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     plan = ImportPlan(table, {name: name for name in rows[0]})
-    job = imports.prepare(plan=plan, actor=operator, source="command", name="file")
-    assert imports.take(job)
-    return imports.read(job, str(path))
+    job = reading.prepare(plan=plan, actor=operator, source="command", name="file")
+    assert reading.take(job)
+    return reading.read(job, str(path))
 
 
 def told(job: BulkJob) -> Counter[tuple[int, str, str]]:

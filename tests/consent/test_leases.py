@@ -14,8 +14,8 @@ from accounts.leases import Lease, LostLease, withdraw
 from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.bulk import engine
-from consent.bulk.imports import jobs as imports
 from consent.delivery import endpoints
+from consent.imports import reading
 from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from tests import cast as the_cast
 
@@ -56,9 +56,9 @@ def _message() -> OutgoingMessage:
 WORK = {
     "job": Held(engine.LEASE, lambda: _job(kind="choice", status="queued", product="le_chat"), engine.claim_next),
     "import": Held(
-        imports.LEASE,
-        lambda: _job(kind="import", status="reading", table="members", selection={imports.FILE: "a file's id"}),
-        imports._take_next,
+        reading.LEASE,
+        lambda: _job(kind="import", status="reading", table="members", selection={reading.FILE: "a file's id"}),
+        reading._take_next,
     ),
     "webhook": Held(endpoints.LEASE, _endpoint, lambda: endpoints._take(head=1)),
     "test": Held(endpoints.TEST_LEASE, _test, endpoints._take_test),

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consent import ledger
-from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.imports.parsing import Parser
 from consent.files.atomic import BadFile
 from consent.files.encodings import CHOICES, find_encoding
 from consent.files.tables import CsvFile, JsonLinesFile, Reading, Record, TableFile, open_table, parse_separator
+from consent.imports.fields import ImportPlan
+from consent.imports.parsing import Parser
 
 Make = Callable[[bytes | str], str]
 GOOD = {"Name": "Kvasir, Two", "Id": "kv-200"}

@@ -7,7 +7,7 @@ import pytest
 from django.utils import translation
 
 from consent import bulk
-from consent.bulk import outcomes
+from consent.imports import outcomes
 from consent.models import ProblemKind, ReasonCode
 
 FOLDER = Path(bulk.__file__).parent

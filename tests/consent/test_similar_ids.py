@@ -11,9 +11,8 @@ from accounts.access import Actor
 from accounts.external_ids import folded, normalize
 from accounts.models import Binding, Organization
 from consent.bulk import engine, jobs
-from consent.bulk.imports import jobs as imports
-from consent.bulk.imports import similar
-from consent.bulk.imports.fields import ImportPlan
+from consent.imports import reading, similar
+from consent.imports.fields import ImportPlan
 from tests.commands import choices_of, database, make_operator, make_organizations
 from tests.consent.importing import Import, counts, importer
 
@@ -114,9 +113,9 @@ def test_import__similar_one_added_since_the_file_was_read__refused_in_the_same_
     path = tmp_path / "file.jsonl"
     path.write_text(lines("KV-1", "kv-2"))
     plan = ImportPlan("organizations", {name: name for name in ("external_id", "name", "choice")}, ("le_chat_free",))
-    job = imports.prepare(plan=plan, actor=operator, source="command", name="file")
-    assert imports.take(job)
-    job = imports.read(job, str(path))
+    job = reading.prepare(plan=plan, actor=operator, source="command", name="file")
+    assert reading.take(job)
+    job = reading.read(job, str(path))
     assert job.preview == {"change": 2}
     make_organizations(operator, "le_chat_free", "kv-1")
     job = jobs.submit(job=job, actor=operator, digest=job.digest)

@@ -9,9 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.access import Actor
-from consent.bulk.imports.fields import FIELDS
 from consent.files.exports import TABLES
 from consent.files.subject_columns import names_subject
+from consent.imports.fields import FIELDS
 from consent.models import BulkJob
 from consent.worker import work_once
 from tests.commands import ACTOR, choices_of, database, make_operator, make_organizations, run

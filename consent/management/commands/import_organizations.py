@@ -6,9 +6,9 @@ from django.core.management.base import CommandParser
 
 from accounts.management.base import Misuse
 from accounts.models import Organization
-from consent.bulk.imports.fields import ImportPlan
-from consent.bulk.imports.known import OPT_OUT
-from consent.bulk.imports.staging import counts
+from consent.imports.fields import ImportPlan
+from consent.imports.known import OPT_OUT
+from consent.imports.staging import counts
 from consent.management.imports import ImportCommand
 from consent.models import BulkJob, ImportTable
 from consent.rules import Choice

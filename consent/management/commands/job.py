@@ -10,10 +10,10 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
 from consent.bulk import job_json, jobs
-from consent.bulk.imports.jobs import UNREAD
 from consent.bulk.reports import listed_rows, write_rows
 from consent.errors import Refused
 from consent.files.exports import CSV, PLAIN
+from consent.imports.reading import UNREAD
 from consent.management.jobs import JobCommand, refusals, what_it_would_do
 from consent.models import BulkJob, JobStatus, Source
 from consent.services.exports import Export, note_export

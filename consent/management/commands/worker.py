@@ -11,11 +11,11 @@ from accounts.management.base import PortalCommand
 from accounts.management.stopping import Stopping
 from accounts.models import OutgoingMessage
 from consent import ledger, retention, worker
-from consent.bulk.imports.jobs import read_next
 from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Sender
 from consent.delivery.threads import Deliverers
 from consent.followers import follow_all
+from consent.imports.reading import read_next
 from consent.models import UNFINISHED, BulkJob, JobStatus, WebhookAttempt
 
 _IDLE_SECONDS = 0.5

@@ -10,11 +10,11 @@ from django.contrib.auth.hashers import make_password
 from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization, User
 
-from ... import ledger, rules
-from ...models import ConsentEvent, EventKind
-from ...services.external_ids import Subject, start
-from ...services.layers import membership_state
-from ...services.members import note_others
+from .. import ledger, rules
+from ..models import ConsentEvent, EventKind
+from ..services.external_ids import Subject, start
+from ..services.layers import membership_state
+from ..services.members import note_others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from typing import Any
 from accounts.fields import MICROSECOND, to_micros
 from accounts.models import Member, Organization, Plan, Subscription
 
-from ... import ledger, rules
-from ...models import BulkJob, ConsentEvent, EventKind, ImportRow, ImportTable, PrivacySetting, ProblemKind
-from ...rules import MEMBER_START, Choice, State
-from ...services import layers
-from ...surfaces import MEMBER_SURFACES, Surface, organization_surface
-from ..approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
-from ..shapes import CHANGED_SINCE
+from .. import ledger, rules
+from ..bulk.approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
+from ..bulk.shapes import CHANGED_SINCE
+from ..models import BulkJob, ConsentEvent, EventKind, ImportRow, ImportTable, PrivacySetting, ProblemKind
+from ..rules import MEMBER_START, Choice, State
+from ..services import layers
+from ..surfaces import MEMBER_SURFACES, Surface, organization_surface
+from .checking import Ids, members_by_email, problems_of, versions_of
 from .judging import APPLY, DIFFERING, SAME, UNAPPROVED, Fault, KnownMember, Met, Verdict, judge_row
-from .looking import Ids, members_by_email, problems_of, versions_of
 from .parsing import KEPT, Parser, Problem, Row
 from .people import Person, join
 from .staging import keep_problems

@@ -7,17 +7,17 @@ from django.db.models import Count, Q
 
 from accounts.models import Binding, MemberRole, OrganizationKind
 
-from ... import ledger
-from ...models import BulkJob, ImportRow, ImportTable, ProblemKind
-from ...rules import Choice
-from ..origins import origin_of
-from ..shapes import CHANGED_SINCE
+from .. import ledger
+from ..bulk.origins import origin_of
+from ..bulk.shapes import CHANGED_SINCE
+from ..models import BulkJob, ImportRow, ImportTable, ProblemKind
+from ..rules import Choice
 from . import organizations
 from .batches import CHANGE, Gate, apply_batch, opt, refuse
+from .checking import erased_ids
 from .fields import ImportPlan
 from .judging import EXISTS, SAME
 from .known import OPT_OUT, settle
-from .looking import erased_ids
 from .parsing import Parser
 from .people import Person, join
 from .similar import SIMILAR, refuse_in_chunk

@@ -7,7 +7,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
 
-from ...models import BulkJob, ImportRow, ImportTable, PrivacySetting
+from ..models import BulkJob, ImportRow, ImportTable, PrivacySetting
 
 
 def rows_with_setting(job: BulkJob) -> "QuerySet[ImportRow, Any]":

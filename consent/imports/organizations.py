@@ -15,11 +15,11 @@ from django.db import connection
 from accounts.fields import MICROSECOND, raw_id, to_micros
 from accounts.models import Plan
 
-from ... import ledger, rules
-from ...ledger import Sql
-from ...models import BulkJob, EventKind
-from ...rules import Choice, State
-from ...surfaces import organization_surface
+from .. import ledger, rules
+from ..ledger import Sql
+from ..models import BulkJob, EventKind
+from ..rules import Choice, State
+from ..surfaces import organization_surface
 from .fields import ImportPlan
 from .judging import EXISTS
 

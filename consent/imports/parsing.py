@@ -11,11 +11,11 @@ from accounts.external_ids import folded
 from accounts.fields import external_ident, new_id, parse_id, split_ident, squeezed, to_micros
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
-from ...errors import Invalid
-from ...files.tables import Record
-from ...models import ImportTable
-from ...rules import Choice
-from ...services import external_ids, layers, members, organizations
+from ..errors import Invalid
+from ..files.tables import Record
+from ..models import ImportTable
+from ..rules import Choice
+from ..services import external_ids, layers, members, organizations
 from .fields import ImportPlan
 
 _SHOWN = 80

@@ -21,17 +21,17 @@ from accounts.fields import parse_id
 from accounts.leases import Lease, LostLease
 from accounts.models import User
 
-from ... import ledger
-from ...errors import Invalid
-from ...files.atomic import DAMAGED, BadFile, open_file
-from ...files.tables import Reading, Record, TableFile, open_table
-from ...models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
-from ...rules import Choice
-from ...services import layers
-from .. import shapes
+from .. import ledger
+from ..bulk import shapes
+from ..bulk.import_rows import summary
+from ..errors import Invalid
+from ..files.atomic import DAMAGED, BadFile, open_file
+from ..files.tables import Reading, Record, TableFile, open_table
+from ..models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
+from ..rules import Choice
+from ..services import layers
 from .fields import ImportPlan
 from .known import OPT_OUT, settle_known
-from .preview import summary
 from .similar import refuse_in_file
 from .staging import counts, drop_rows, stage
 

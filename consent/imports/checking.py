@@ -14,9 +14,9 @@ from accounts.external_ids import erased_hash
 from accounts.fields import parse_id, split_ident
 from accounts.models import Binding, Member, Organization, Plan, Subscription
 
-from ... import ledger, rules
-from ...models import ImportTable, PrivacySetting, ProblemKind
-from ...rules import State
+from .. import ledger, rules
+from ..models import ImportTable, PrivacySetting, ProblemKind
+from ..rules import State
 from .judging import BAD, KnownMember, Met, Verdict, judge_row
 from .parsing import Parser, Problem, Row, shown
 

@@ -10,11 +10,11 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import OrganizationKind, Plan
 
-from ...errors import Invalid
-from ...files.exports import TABLES
-from ...files.subject_columns import names_subject, unread_subject
-from ...models import ImportTable
-from ...rules import Choice
+from ..errors import Invalid
+from ..files.exports import TABLES
+from ..files.subject_columns import names_subject, unread_subject
+from ..models import ImportTable
+from ..rules import Choice
 
 
 class Field(NamedTuple):

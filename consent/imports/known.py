@@ -7,11 +7,11 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.fields import squeezed
 from accounts.models import Binding, Organization, OrganizationStatus, Plan
 
-from ...models import BulkJob, ImportRow, PrivacySetting, ProblemKind
-from ...rules import Choice
+from ..models import BulkJob, ImportRow, PrivacySetting, ProblemKind
+from ..rules import Choice
+from .checking import settings_of
 from .fields import ImportPlan
 from .judging import BAD, DIFFERING, GIVEN_BEFORE, PAST, SAME
-from .looking import settings_of
 from .parsing import Problem, shown
 from .staging import keep_problems
 

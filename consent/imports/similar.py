@@ -11,7 +11,7 @@ from django.db import connection
 
 from accounts.fields import raw_id
 
-from ...models import BulkJob, ImportRow, ProblemKind
+from ..models import BulkJob, ImportRow, ProblemKind
 from .fields import ImportPlan
 from .judging import BAD
 from .parsing import Problem, shown

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from accounts.fields import from_micros
 
-from ... import rules
-from ...models import ImportTable
-from ...rules import Choice, Reason, Span, State
+from .. import rules
+from ..models import ImportTable
+from ..rules import Choice, Reason, Span, State
 from .parsing import Row
 
 # '' is a row to be applied. PAST: it tells of what is over, and makes nothing.

@@ -3,13 +3,13 @@
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from ..bulk.approval import AUTHORITY_ENDED
+from ..bulk.shapes import CHANGE, CHANGED_SINCE, SAME
 from ..models import ProblemKind, ReasonCode
-from .approval import AUTHORITY_ENDED
-from .imports.judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
-from .imports.known import OPT_OUT
-from .imports.similar import SIMILAR
-from .imports.staging import DUPLICATE
-from .shapes import CHANGE, CHANGED_SINCE, SAME
+from .judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
+from .known import OPT_OUT
+from .similar import SIMILAR
+from .staging import DUPLICATE
 
 WORDS: dict[str, str | Promise] = {
     **dict(ReasonCode.choices),

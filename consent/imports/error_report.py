@@ -1,7 +1,7 @@
 """What is wrong with the rows of an import, for people who mend the file: as CSV or JSON Lines, streamed."""
 
-from ...files.exports import WRITERS, Out
-from ...models import BulkJob
+from ..files.exports import WRITERS, Out
+from ..models import BulkJob
 
 COLUMNS = ["row", "column", "value", "remedy", "kind"]
 

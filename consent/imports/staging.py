@@ -15,13 +15,13 @@ from django.db.models import Count
 from accounts.characters import storable
 from accounts.fields import raw_id
 
-from ... import ledger
-from ...files.loading import Value, load
-from ...files.tables import Record, TableFile
-from ...models import BulkJob, ImportProblem, ImportRow, ImportTable, ProblemKind
+from .. import ledger
+from ..files.loading import Value, load
+from ..files.tables import Record, TableFile
+from ..models import BulkJob, ImportProblem, ImportRow, ImportTable, ProblemKind
+from .checking import Looked, look
 from .fields import ImportPlan
 from .judging import BAD, PAST
-from .looking import Looked, look
 from .parsing import KEPT, Parser, Problem, Row, shown
 
 _PAGE = 5_000
