@@ -19,8 +19,8 @@ django.setup()
 from accounts.access import Actor  # noqa: E402
 from accounts.models import Organization, Plan, User  # noqa: E402
 from consent import ledger, verification  # noqa: E402
-from consent.bulk import jobs  # noqa: E402
-from consent.bulk.selection import Selection  # noqa: E402
+from consent.jobs import actions  # noqa: E402
+from consent.jobs.selection import Selection  # noqa: E402
 from consent.models import BulkJob, ConsentEvent, JobKind, JobStatus, PrivacySetting  # noqa: E402  # noqa: E402
 from consent.services import choices  # noqa: E402
 from consent.surfaces import LE_CHAT_CONSOLE  # noqa: E402
@@ -105,22 +105,22 @@ class Drill:
             plan = Plan.objects.get(pk=PLAN)
             default = CHOICES[n % 2]
             yield self._queued(
-                jobs.preview_default(plan=plan, default=default, actor=self.author, source="command", reason="drill")
+                actions.preview_default(plan=plan, default=default, actor=self.author, source="command", reason="drill")
             )
             yield self._undone(mixed)
 
     def _undone(self, job: BulkJob) -> BulkJob:
         job.refresh_from_db()
-        return self._queued(jobs.preview_undo(job=job, actor=self.author, source="command", reason="drill"))
+        return self._queued(actions.preview_undo(job=job, actor=self.author, source="command", reason="drill"))
 
     def _choice(self, choice: str = "", **what: object) -> BulkJob:
         wish = {"surface": LE_CHAT_CONSOLE, "actor": self.author, "source": "command", "reason": "drill"}
-        return jobs.preview_choice(choice=choice, **wish, **what)  # type: ignore[arg-type]
+        return actions.preview_choice(choice=choice, **wish, **what)  # type: ignore[arg-type]
 
     def _queued(self, job: BulkJob) -> BulkJob:
         # Others write all the time, so the selection has always drifted.
-        job = jobs.submit(job=job, actor=self.author, digest=job.digest, accept_drift=True)
-        return jobs.approve(job=job, actor=self.second) if job.status == JobStatus.AWAITING_APPROVAL else job
+        job = actions.submit(job=job, actor=self.author, digest=job.digest, accept_drift=True)
+        return actions.approve(job=job, actor=self.second) if job.status == JobStatus.AWAITING_APPROVAL else job
 
     def _work(self, job: BulkJob) -> None:
         """Start workers on the job and kill them, until it is done; the last one may live."""

@@ -64,14 +64,14 @@ def prepare(rows: str) -> dict[str, Any]:
     """The same with the job frozen and queued in it: both sides begin there."""
     from accounts.access import Actor
     from accounts.models import User
-    from consent.bulk import jobs
-    from consent.bulk.selection import Selection
+    from consent.jobs import actions
+    from consent.jobs.selection import Selection
     from consent.surfaces import LE_CHAT_CONSOLE
 
     loaded(rows)
     actor = Actor.from_user(User.objects.get(email=OPERATORS[0]), confirmed=True)
     begun = time.perf_counter()
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE,
         actor=actor,
         source="command",
@@ -80,14 +80,14 @@ def prepare(rows: str) -> dict[str, Any]:
         selection=Selection(everything=True),
     )
     seen = time.perf_counter() - begun
-    jobs.submit(job=job, actor=actor, digest=job.digest)
+    actions.submit(job=job, actor=actor, digest=job.digest)
     return {"preview": seen, "matched": job.matched}
 
 
 def ours() -> dict[str, Any]:
     """The queued job, as a worker runs it: chunk by chunk, and after each its events get their place in the order."""
     from consent import ledger
-    from consent.bulk import engine
+    from consent.jobs import engine
     from consent.models import BulkJob, JobStatus
 
     placing, chunks = 0.0, [time.perf_counter()]
@@ -120,7 +120,7 @@ def bare() -> dict[str, Any]:
     from accounts.fields import to_micros
     from accounts.models import User
     from consent import ledger
-    from consent.bulk.rows import job_id
+    from consent.jobs.rows import job_id
     from consent.models import BulkJob
 
     job, author = BulkJob.objects.get(), User.objects.get(email=OPERATORS[0])

@@ -9,8 +9,8 @@ class ConsentConfig(AppConfig):
 
     def ready(self) -> None:
         from . import going_back, triggers
-        from .bulk import engine
         from .imports import applying
+        from .jobs import engine
         from .models import JobKind
 
         # After every migrate, not in a migration: SQLite's AlterField rebuilds a table and drops its triggers silently.

@@ -11,9 +11,9 @@ from accounts.management.stopping import Stopped
 from accounts.seldom import Seldom, first_line
 
 from . import ledger, retention
-from .bulk import engine
 from .followers import follow_all
 from .imports.reading import read_next
+from .jobs import engine
 from .models import BulkJob
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.access import Actor
 from accounts.models import AddressChange
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
 from consent.imports import reading
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, OperatorRequest, WebhookAttempt, WebhookEndpoint
 from consent.services import addresses, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -52,11 +52,11 @@ def cast() -> Cast:
     webhooks.create_endpoint(organization=made.labs, url="https://hooks.example.com/", actor=owner, source="console")
     operator_requests.ask(kind="link", subject=second, actor=made.provider, reason="x")
     operator_requests.ask(kind="operator", email="new@provider.example", actor=author, reason="x")
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="x",
         actor=author, source="admin",
     )  # fmt: skip
-    jobs.submit(job=job, actor=author, digest=job.digest)
+    actions.submit(job=job, actor=author, digest=job.digest)
     reading.upload(table="members", name="people.csv", data=[b"email\n"], actor=made.provider)
     invitations.invite(
         organization=made.labs, email=made.outsider.email, role="owner", actor=owner, source="console",

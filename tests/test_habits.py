@@ -179,8 +179,8 @@ SQL_WRITES = {
     "accounts_binding": {NEW_ORGANIZATIONS},
     "accounts_subscription": {NEW_ORGANIZATIONS},
     "consent_importrow": {NEW_ORGANIZATIONS},
-    "consent_bulkjobrow": {"consent/bulk/rows.py", "consent/bulk/lists.py", "consent/bulk/statements.py"},
-    "bulk_found": {"consent/bulk/lists.py"},  # a temporary table
+    "consent_bulkjobrow": {"consent/jobs/rows.py", "consent/jobs/lists.py", "consent/jobs/sql.py"},
+    "bulk_found": {"consent/jobs/lists.py"},  # a temporary table
 }
 # Those that copy rows as they are into a table that they are told.
 COPIES = {"consent/files/loading.py"}

@@ -17,8 +17,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.access import Actor
 from accounts.models import ApiKey, Invitation
 from consent import ledger
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from consent.services import invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -219,7 +219,7 @@ def world() -> World:
     author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True), confirmed=True)
     for verb, status in STATES.items():
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
-        job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
+        job = actions.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)
         BulkJob.objects.filter(pk=job.pk).update(status=status, changed=1)
     # Nothing is there to answer a test; that it could not be sent is an answer too.
     issue_key("Waits", ["decisions:read"], organization=made.cast.labs)

@@ -18,7 +18,7 @@ from accounts.models import Plan
 from accounts.seldom import Seldom
 from config import timeouts
 from config.problems import database_failed
-from consent.bulk import jobs
+from consent.jobs import actions
 from consent.models import ConsentEvent, Source
 from tests.consent.calling import World, make_world
 
@@ -310,9 +310,9 @@ def test_stream_and_preview__within_a_request__have_no_limit(world: World, monke
     assert timeouts.current() == timeouts.NONE  # when what follows is written
     assert b"".join(stream.streaming_content)  # type: ignore[attr-defined]
     seen = []
-    monkeypatch.setattr(jobs.rows, "preview", lambda _job: seen.append(timeouts.current()) or 1 / 0)
+    monkeypatch.setattr(actions.rows, "preview", lambda _job: seen.append(timeouts.current()) or 1 / 0)
     with timeouts.limited(timeouts.for_pages()), pytest.raises(ZeroDivisionError):
-        jobs.preview_default(
+        actions.preview_default(
             plan=Plan.objects.get(pk="le_chat_free"), default="opted_out", reason="r",
             actor=Actor.from_user(world.cast.operator, confirmed=True), source=Source.ADMIN,
         )  # fmt: skip

@@ -14,13 +14,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
 
-from ..bulk import jobs
-from ..bulk.faults import BadList
-from ..bulk.rebind_files import RebindFile
-from ..bulk.selection import ListFile, Selection
 from ..errors import Invalid
 from ..files.atomic import BadFile
 from ..files.tables import MissingColumn, Reading, TableFile
+from ..jobs import actions
+from ..jobs.list_errors import BadList
+from ..jobs.rebind_files import RebindFile
+from ..jobs.selection import ListFile, Selection
 from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
@@ -196,14 +196,14 @@ def _preview(request: HttpRequest, form: BulkForm, data: dict[str, Any]) -> Bulk
     }
     if not data["file"]:
         try:
-            return jobs.preview_choice(**wanted)
+            return actions.preview_choice(**wanted)
         except Invalid as error:
             raise Invalid(error.code, str(error), error.field.removeprefix("select/")) from error
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = ListFile(_kept(data["file"], folder), _how(data))
             _tell_encoding(request, file.table)
-            return jobs.preview_choice(**wanted, wishes=file)
+            return actions.preview_choice(**wanted, wishes=file)
     except BadList as error:
         text = "\n".join([str(error), *error.problems[1:], *error.unknown[5:]])
         raise Invalid(error.code, text, "file") from error
@@ -217,7 +217,7 @@ def _preview_rebind(request: HttpRequest, data: dict[str, Any]) -> BulkJob:
             wishes = RebindFile(_kept(data["file"], folder), _how(data))
             _tell_encoding(request, wishes.table)
             by: dict[str, Any] = {"actor": actor_of(request), "source": Source.ADMIN}
-            return jobs.preview_rebind(wishes=wishes, reason=data["reason"], **by)
+            return actions.preview_rebind(wishes=wishes, reason=data["reason"], **by)
     except BadList as error:
         raise Invalid(error.code, "\n".join([str(error), *error.problems[1:]]), "file") from error
     except (BadFile, MissingColumn) as error:
@@ -243,7 +243,7 @@ def _kept(file: "UploadedFile[bytes]", folder: str) -> str:
 
 
 def _preview_default(request: HttpRequest, data: dict[str, Any]) -> BulkJob:
-    return jobs.preview_default(
+    return actions.preview_default(
         plan=data["plan"],
         default=data["default"],
         reason=data["reason"],

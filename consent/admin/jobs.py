@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Plan
 from config.timeouts import unlimited
 
-from ..bulk import approval, engine, jobs, reports, shapes
 from ..errors import ServiceError
 from ..files.exports import CSV, JSON_LINES
 from ..imports import outcomes
@@ -25,6 +24,7 @@ from ..imports.judging import BAD
 from ..imports.known import OPT_OUT
 from ..imports.reading import UNREAD
 from ..imports.staging import DUPLICATE
+from ..jobs import actions, approval, cases, engine, reports
 from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
@@ -43,10 +43,10 @@ _BUTTONS: dict[str, tuple[JobStatus, ...]] = {
     "cancel": tuple(status for status in JobStatus if status not in (JobStatus.DONE, JobStatus.CANCELLED)),
 }
 _VERBS: dict[str, Callable[..., BulkJob]] = {
-    "approve": jobs.approve,
-    "pause": jobs.pause,
-    "resume": jobs.resume,
-    "cancel": jobs.cancel,
+    "approve": actions.approve,
+    "pause": actions.pause,
+    "resume": actions.resume,
+    "cancel": actions.cancel,
 }
 _SAID = {
     "approve": _("Approved. A worker runs the job."),
@@ -138,7 +138,7 @@ class BulkJobAdmin(OperatorAdmin):
         """Run the preview that was looked at: the form names its digest."""
         job = self.job(object_id)
         try:
-            job = jobs.submit(
+            job = actions.submit(
                 job=job,
                 actor=actor_of(request),
                 digest=request.POST.get("digest", ""),
@@ -170,7 +170,7 @@ class BulkJobAdmin(OperatorAdmin):
         job = self.job(object_id)
         reason = request.POST.get("reason", "")
         try:
-            undo = jobs.preview_undo(job=job, actor=actor_of(request), source=Source.ADMIN, reason=reason)
+            undo = actions.preview_undo(job=job, actor=actor_of(request), source=Source.ADMIN, reason=reason)
         except ServiceError as error:
             return self._page(request, job, error)
         return redirect("admin:consent_bulkjob_change", undo.pk)
@@ -223,8 +223,8 @@ def _value(name: str) -> str:
 
 
 def _outcome(name: str) -> str:
-    if name in (shapes.CHANGE, shapes.SAME, OPT_OUT, ""):
-        return outcomes.in_words(name) if name == shapes.SAME else ""
+    if name in (cases.CHANGE, cases.SAME, OPT_OUT, ""):
+        return outcomes.in_words(name) if name == cases.SAME else ""
     return gettext("Passed over: %(reason)s") % {"reason": outcomes.in_words(name)}
 
 

@@ -15,7 +15,7 @@ from accounts.catalogue import Product
 from accounts.fields import split_ident
 from accounts.models import Member, Organization, Subscription
 
-from ..bulk import jobs
+from ..jobs import actions as jobs
 from ..models import PrivacySetting
 from ..rules import Choice
 from ..services import organizations

@@ -13,11 +13,11 @@ from accounts.fields import parse_id
 from config.problems import body_pointer, fault, invalid
 from consent.api.paging import CursorPagination
 
-from ..bulk import approval, jobs, reports
-from ..bulk.faults import BadList
-from ..bulk.rebind_files import Rebinding
-from ..bulk.selection import Selection
-from ..bulk.shapes import CHANGE, SAME
+from ..jobs import actions, approval, reports
+from ..jobs.cases import CHANGE, SAME
+from ..jobs.list_errors import BadList
+from ..jobs.rebind_files import Rebinding
+from ..jobs.selection import Selection
 from ..models import BulkJob, JobKind, JobStatus, Source
 from ..surfaces import SURFACES
 from .base import ApiView
@@ -95,7 +95,7 @@ class BulkJobs(JobView):
             raise invalid(faults)
         if "rebind" in values:
             return self._rebinding(values)
-        return jobs.preview_choice(
+        return actions.preview_choice(
             surface=SURFACES[values["surface"]],
             choice=values["choice"],
             reason=values.get("reason", ""),
@@ -111,7 +111,7 @@ class BulkJobs(JobView):
         ]
         reason = values.get("reason", "")
         try:
-            return jobs.preview_rebind(wishes=wishes, reason=reason, actor=self.actor, source=Source.API)
+            return actions.preview_rebind(wishes=wishes, reason=reason, actor=self.actor, source=Source.API)
         except BadList as error:
             raise invalid([fault(body_pointer("rebind"), text) for text in error.problems]) from None
 
@@ -132,7 +132,7 @@ class BulkJobs(JobView):
         if differing:
             raise invalid([fault(body_pointer(name), _("The preview said something else.")) for name in differing])
         drift = values.get("accept_drift", False)
-        return jobs.submit(job=job, actor=self.actor, digest=job.digest, accept_drift=drift)
+        return actions.submit(job=job, actor=self.actor, digest=job.digest, accept_drift=drift)
 
 
 class BulkJobDetail(JobView):
@@ -170,15 +170,15 @@ class BulkJobVerb(JobView):
 
 
 class BulkJobPause(BulkJobVerb):
-    act = staticmethod(jobs.pause)
+    act = staticmethod(actions.pause)
 
 
 class BulkJobResume(BulkJobVerb):
-    act = staticmethod(jobs.resume)
+    act = staticmethod(actions.resume)
 
 
 class BulkJobCancel(BulkJobVerb):
-    act = staticmethod(jobs.cancel)
+    act = staticmethod(actions.cancel)
 
 
 class BulkJobApproval(JobView):
@@ -187,7 +187,7 @@ class BulkJobApproval(JobView):
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         digest = self.body(ApproveInput).get("digest", "")
-        return Response(BulkJobOutput(jobs.approve(job=of, actor=self.actor, digest=digest)).data)
+        return Response(BulkJobOutput(actions.approve(job=of, actor=self.actor, digest=digest)).data)
 
 
 class BulkJobUndo(JobView):
@@ -201,4 +201,4 @@ class BulkJobUndo(JobView):
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
         reason = self.body(ReasonInput).get("reason", "")
-        return self.accepted(jobs.preview_undo(job=of, actor=self.actor, source=Source.API, reason=reason))
+        return self.accepted(actions.preview_undo(job=of, actor=self.actor, source=Source.API, reason=reason))

@@ -8,8 +8,8 @@ from rest_framework import serializers
 from accounts.external_ids import LENGTH
 from accounts.models import Organization, User
 
-from ..bulk import engine
-from ..bulk.reports import numbers
+from ..jobs import engine
+from ..jobs.reports import numbers
 from ..models import BulkJob, Choice, ImportTable, JobKind, JobStatus, ReasonCode
 from ..surfaces import SURFACES
 from .fields import IDENT, Input, Instant, Json, OneOf, OneOfOrNull, Output, Text, TextOrNull

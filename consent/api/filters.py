@@ -15,8 +15,8 @@ from accounts.models import Organization, OrganizationKind, OrganizationStatus, 
 from config.problems import fault, invalid
 from consent.api.paging import MAX_LIMIT
 
-from ..bulk.selection import Selection
 from ..errors import Invalid
+from ..jobs.selection import Selection
 from ..models import Choice, PrivacySetting, ReasonCode
 from ..services.organizations import clean_country
 from ..surfaces import ORGANIZATION_SURFACES

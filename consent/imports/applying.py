@@ -8,8 +8,8 @@ from django.db.models import Count, Q
 from accounts.models import Binding, MemberRole, OrganizationKind
 
 from .. import ledger
-from ..bulk.origins import origin_of
-from ..bulk.shapes import CHANGED_SINCE
+from ..jobs.cases import CHANGED_SINCE
+from ..jobs.origins import origin_of
 from ..models import BulkJob, ImportRow, ImportTable, ProblemKind
 from ..rules import Choice
 from . import organizations

@@ -15,8 +15,8 @@ from accounts.fields import MICROSECOND, to_micros
 from accounts.models import Member, Organization, Plan, Subscription
 
 from .. import ledger, rules
-from ..bulk.approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
-from ..bulk.shapes import CHANGED_SINCE
+from ..jobs.approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
+from ..jobs.cases import CHANGED_SINCE
 from ..models import BulkJob, ConsentEvent, EventKind, ImportRow, ImportTable, PrivacySetting, ProblemKind
 from ..rules import MEMBER_START, Choice, State
 from ..services import layers

@@ -3,8 +3,8 @@
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ..bulk.approval import AUTHORITY_ENDED
-from ..bulk.shapes import CHANGE, CHANGED_SINCE, SAME
+from ..jobs.approval import AUTHORITY_ENDED
+from ..jobs.cases import CHANGE, CHANGED_SINCE, SAME
 from ..models import ProblemKind, ReasonCode
 from .judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
 from .known import OPT_OUT

@@ -22,11 +22,11 @@ from accounts.leases import Lease, LostLease
 from accounts.models import User
 
 from .. import ledger
-from ..bulk import shapes
-from ..bulk.import_rows import summary
 from ..errors import Invalid
 from ..files.atomic import DAMAGED, BadFile, open_file
 from ..files.tables import Reading, Record, TableFile, open_table
+from ..jobs import cases
+from ..jobs.import_rows import summary
 from ..models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
 from ..rules import Choice
 from ..services import layers
@@ -130,7 +130,7 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
     if loosens and not job.reason and _opts_in(job):
         raise Invalid("required", _("The file opts in: that needs a reason."), "reason")
     found = counts(job)
-    job.preview = {shapes.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
+    job.preview = {cases.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
     changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}
     changes |= {"summary": summary(job), "selection": job.selection}
     _keep(job, **changes, status=JobStatus.PREVIEWED, leased_until=None)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from accounts.access import Actor
 from accounts.models import ApiKey, Member, Organization, User
 
-from ..bulk import engine, jobs
-from ..bulk.selection import Selection
+from ..jobs import actions, engine
+from ..jobs.selection import Selection
 from ..models import BulkJob, Source
 from ..rules import Choice
 from ..services import choices, credentials, locks, members, organizations, plans
@@ -199,7 +199,7 @@ class Story:
         """One that ran, and one that waits for a second operator."""
         self._days_ago(1)
         self._run(
-            jobs.preview_choice(
+            actions.preview_choice(
                 surface=AI_STUDIO_CONSOLE,
                 selection=Selection(plan=("ai_studio_experiment",), country=("FR", "DE")),
                 choice=Choice.OPTED_OUT,
@@ -208,7 +208,7 @@ class Story:
                 source=Source.ADMIN,
             )
         )
-        waiting = jobs.preview_choice(
+        waiting = actions.preview_choice(
             surface=LE_CHAT_CONSOLE,
             selection=Selection(plan=("le_chat_teams",), country=("SE",)),
             choice=Choice.OPTED_IN,
@@ -216,11 +216,11 @@ class Story:
             actor=self._operator,
             source=Source.ADMIN,
         )
-        jobs.submit(job=waiting, actor=self._operator, digest=waiting.digest)
+        actions.submit(job=waiting, actor=self._operator, digest=waiting.digest)
 
     def _default(self, default: Choice, reason: str) -> None:
         self._run(
-            jobs.preview_default(
+            actions.preview_default(
                 plan=plans.get_plan("ai_studio_experiment"),
                 default=default,
                 reason=reason,
@@ -230,9 +230,9 @@ class Story:
         )
 
     def _run(self, job: BulkJob) -> None:
-        job = jobs.submit(job=job, actor=self._operator, digest=job.digest)
+        job = actions.submit(job=job, actor=self._operator, digest=job.digest)
         if job.loosens:
-            job = jobs.approve(job=job, actor=self._reviewer)
+            job = actions.approve(job=job, actor=self._reviewer)
         engine.run(engine.claim(job))
 
     # --- The background ---

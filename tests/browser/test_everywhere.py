@@ -17,11 +17,11 @@ from playwright.sync_api import Page
 
 from accounts.access import Actor
 from consent import worker
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
 from consent.console.urls import urlpatterns
 from consent.imports import reading
 from consent.imports.parsing import ImportPlan
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.services import choices, invitations, locks, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as casting
@@ -77,11 +77,11 @@ def _jobs(cast: Cast) -> None:
     """One in each state that looks different."""
     wish = {"surface": LE_CHAT_CONSOLE, "reason": "as agreed", "actor": cast.provider, "source": "admin"}
     everything = Selection(everything=True)
-    jobs.preview_choice(selection=everything, choice="opted_out", **wish)
-    waiting = jobs.preview_choice(selection=everything, choice="opted_in", **wish)
-    jobs.submit(job=waiting, actor=cast.provider, digest=waiting.digest)
-    done = jobs.preview_choice(selection=everything, choice="opted_out", **wish)
-    jobs.submit(job=done, actor=cast.provider, digest=done.digest)
+    actions.preview_choice(selection=everything, choice="opted_out", **wish)
+    waiting = actions.preview_choice(selection=everything, choice="opted_in", **wish)
+    actions.submit(job=waiting, actor=cast.provider, digest=waiting.digest)
+    done = actions.preview_choice(selection=everything, choice="opted_out", **wish)
+    actions.submit(job=done, actor=cast.provider, digest=done.digest)
     text = b"Name,Id,Training\nHall A,a,opted_out\nHall B,b,perhaps\n"
     file = reading.upload(table="organizations", name="halls.csv", data=[text], actor=cast.provider)
     columns = {"name": "Name", "external_id": "Id", "choice": "Training"}

@@ -8,8 +8,8 @@ from typing import Any
 from accounts.access import Actor
 from accounts.models import Organization, User
 from consent import verification
-from consent.bulk import engine, jobs
-from consent.bulk.selection import Selection
+from consent.jobs import actions, engine
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
@@ -44,20 +44,20 @@ class Team:
     def previewed(self, choice: str, organizations: Iterable[Organization] | None = None, **changes: Any) -> BulkJob:
         chosen = Selection(everything=True) if organizations is None else named(organizations)
         wish: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "source": "admin", "reason": "as agreed"} | changes
-        return jobs.preview_choice(choice=choice, selection=chosen, actor=self.actor, **wish)
+        return actions.preview_choice(choice=choice, selection=chosen, actor=self.actor, **wish)
 
     def previewed_default(self, plan: str, default: str) -> BulkJob:
-        return jobs.preview_default(
+        return actions.preview_default(
             plan=plans.get_plan(plan), default=default, actor=self.actor, source="admin", reason="new terms"
         )
 
     def previewed_undo(self, job: BulkJob) -> BulkJob:
-        return jobs.preview_undo(job=job, actor=self.actor, source="admin", reason="a mistake")
+        return actions.preview_undo(job=job, actor=self.actor, source="admin", reason="a mistake")
 
     def queued(self, job: BulkJob) -> BulkJob:
-        job = jobs.submit(job=job, actor=self.actor, digest=job.digest)
+        job = actions.submit(job=job, actor=self.actor, digest=job.digest)
         if job.status == BulkJob.Status.AWAITING_APPROVAL:
-            job = jobs.approve(job=job, actor=self.other)
+            job = actions.approve(job=job, actor=self.other)
         return job
 
     def done(self, job: BulkJob) -> BulkJob:

@@ -18,11 +18,11 @@ from hypothesis.stateful import precondition, rule
 from accounts.access import NotFound
 from accounts.models import Member, Organization
 from consent import decisions, ledger
-from consent.bulk import engine, jobs
-from consent.bulk.rebind_files import Rebinding
 from consent.errors import Refused
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
+from consent.jobs import actions, engine
+from consent.jobs.rebind_files import Rebinding
 from consent.models import BulkJob, ConsentEvent
 from consent.services import external_ids, members, organizations
 
@@ -198,7 +198,7 @@ class Bindings:
         written = [Rebinding(n, spelled(name[1], n), *to) for n, (name, (_subject, to)) in enumerate(rows.items())]
         made: list[BulkJob] = []
         self.happens(lambda: made.append(
-            jobs.preview_rebind(wishes=written, actor=self.operator, source="admin", reason="merged")
+            actions.preview_rebind(wishes=written, actor=self.operator, source="admin", reason="merged")
         ))  # fmt: skip
         self.previewed(made[0], [(name, subject) for name, (subject, _to) in rows.items()], soon=soon)
 
@@ -209,7 +209,7 @@ class Bindings:
         made: list[BulkJob] = []
 
         def call() -> None:
-            made.append(jobs.preview_undo(job=undone.job, actor=self.operator, source="admin", reason="a mistake"))
+            made.append(actions.preview_undo(job=undone.job, actor=self.operator, source="admin", reason="a mistake"))
 
         if not undone.before:
             self.refused(call, Refused, "status")
@@ -250,7 +250,7 @@ class Bindings:
         known, self.rebinding = self.rebinding, None
         assert known is not None
         if cancel:
-            self.happens(lambda: jobs.cancel(job=known.job, actor=self.operator))
+            self.happens(lambda: actions.cancel(job=known.job, actor=self.operator))
             return
         outcomes = {name: self.outcome_of((name, to, seen)) for name, to, seen in known.rows}
         names, kinds = self.world.names, []
@@ -276,9 +276,9 @@ class Bindings:
         self.rebound.append(known)
 
     def runs(self, known: Rebound) -> None:
-        job = jobs.submit(job=known.job, actor=self.operator, digest=known.job.digest, accept_drift=True)
+        job = actions.submit(job=known.job, actor=self.operator, digest=known.job.digest, accept_drift=True)
         assert job.status == "awaiting_approval"
-        known.job = engine.run(engine.claim(jobs.approve(job=job, actor=self.second)))
+        known.job = engine.run(engine.claim(actions.approve(job=job, actor=self.second)))
         assert known.job.status == "done"
 
     # --- Attesting ---
@@ -297,9 +297,9 @@ class Bindings:
         if not job.preview["change"]:
             reading.discard(job)
             return
-        job = jobs.submit(job=job, actor=self.operator, digest=job.digest)
+        job = actions.submit(job=job, actor=self.operator, digest=job.digest)
         if job.status == "awaiting_approval":
-            job = jobs.approve(job=job, actor=self.second)
+            job = actions.approve(job=job, actor=self.second)
         assert engine.run(engine.claim(job)).status == "done"
 
     def start(self, days: int) -> dt.datetime:

@@ -16,9 +16,9 @@ from hypothesis.stateful import precondition, rule
 from accounts.access import Forbidden
 from accounts.catalogue import MAY_DEFAULT_IN
 from accounts.models import Plan
-from consent.bulk import engine, jobs
-from consent.bulk.selection import Selection
 from consent.errors import Refused
+from consent.jobs import actions, engine
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.surfaces import organization_surface
 
@@ -161,7 +161,7 @@ class Jobs:
             ids = {str(organization.pk): organization.pk for organization in self.organizations}
             wish = {"wishes": {ids[pk]: wanted[pk] for pk in reversed(rows)}}
         job = self.preview(
-            jobs.preview_choice, surface=organization_surface(product), reason="as agreed", **wish
+            actions.preview_choice, surface=organization_surface(product), reason="as agreed", **wish
         )  # fmt: skip
         self.prepare(Known(job, product, rows, wanted=wanted), soon=soon, pause=pause)
         assert job.loosens == (IN in wanted.values() or (selection is not None and choice == IN))
@@ -170,7 +170,7 @@ class Jobs:
     @rule(key=st.sampled_from(MAY_DEFAULT_IN), default=_absolute, soon=_soon, pause=st.booleans())
     def change_default_in_bulk(self, key: str, default: str, soon: bool, pause: bool) -> None:
         plan = Plan.objects.get(key=key)
-        job = self.preview(jobs.preview_default, plan=plan, default=default, reason="new terms")
+        job = self.preview(actions.preview_default, plan=plan, default=default, reason="new terms")
         rows = self.subscribers(key, plan.product)
         self.prepare(Known(job, plan.product, rows, plan=key), soon=soon, pause=pause)
         assert job.loosens == (default == IN)
@@ -181,7 +181,7 @@ class Jobs:
         undone = self.over[-min(back, len(self.over))]
 
         def call() -> BulkJob:
-            return self.preview(jobs.preview_undo, job=undone.job, reason="a mistake")
+            return self.preview(actions.preview_undo, job=undone.job, reason="a mistake")
 
         if undone.is_default or not undone.changed:
             self.refused(call, Refused, "plan_default" if undone.is_default else "status")
@@ -233,7 +233,7 @@ class Jobs:
         known = self.known
         assert known is not None
         if cancel:
-            self.happens(lambda: jobs.cancel(job=known.job, actor=self.operator))
+            self.happens(lambda: actions.cancel(job=known.job, actor=self.operator))
         else:
             self.happens(lambda: self.submit(known, drifted=drifted))
             self.run(known, pause=pause)
@@ -245,14 +245,14 @@ class Jobs:
     def submit(self, known: Known, *, drifted: bool) -> None:
         job = known.job
         if job.status == BulkJob.Status.PAUSED:
-            known.job = jobs.resume(job=job, actor=self.operator)
+            known.job = actions.resume(job=job, actor=self.operator)
             return
-        job = jobs.submit(job=job, actor=self.operator, digest=job.digest, accept_drift=drifted)
+        job = actions.submit(job=job, actor=self.operator, digest=job.digest, accept_drift=drifted)
         assert job.status == ("awaiting_approval" if job.loosens else "queued")
         if job.loosens:
             with pytest.raises(Forbidden):
-                jobs.approve(job=job, actor=self.operator)
-            job = jobs.approve(job=job, actor=self.second)
+                actions.approve(job=job, actor=self.operator)
+            job = actions.approve(job=job, actor=self.second)
         known.job = job
 
     def run(self, known: Known, *, pause: bool) -> None:
@@ -281,4 +281,4 @@ class Jobs:
 
     def pause(self, job: BulkJob) -> None:
         if job.status == BulkJob.Status.RUNNING:
-            jobs.pause(job=job, actor=self.operator)
+            actions.pause(job=job, actor=self.operator)

@@ -10,9 +10,9 @@ from django.utils import timezone
 from accounts.fields import InstantField
 from accounts.models import ApiKey, Invitation, Organization, Plan, User
 from consent import ledger, triggers
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
 from consent.imports import reading
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.services import choices, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
@@ -43,7 +43,7 @@ def fill() -> None:
     issue_key("Pipeline", [ApiKey.Scope.DECISIONS_READ])
     Plan.objects.filter(key="le_chat_free").update(training_default="opted_out")
     ledger.sequence()
-    jobs.preview_choice(
+    actions.preview_choice(
         surface=LE_CHAT_CONSOLE,
         choice="opted_out",
         selection=Selection(everything=True),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.access import Actor
 from accounts.models import ApiKey, Organization
 from consent.api import filters
-from consent.bulk.selection import Selection
+from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft

@@ -9,8 +9,8 @@ from accounts.access import Actor
 from accounts.leases import LostLease
 from accounts.models import Plan
 from consent import worker
-from consent.bulk import engine, jobs
 from consent.errors import Refused
+from consent.jobs import actions, engine
 from consent.models import BulkJob, ConsentEvent, JobStatus, PendingEvent
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
@@ -89,7 +89,7 @@ def test_run__cancelled_while_its_chunk_is_worked__finishes_that_chunk_only(team
 
     def stop_while_it_works(execute, statement, parameters, many, context):  # type: ignore[no-untyped-def]
         if statement.lstrip().startswith("INSERT INTO consent_consentevent") and not started:
-            started.append(Started(lambda: jobs.cancel(job=job, actor=team.actor)))
+            started.append(Started(lambda: actions.cancel(job=job, actor=team.actor)))
         return execute(statement, parameters, many, context)
 
     with connection.execute_wrapper(stop_while_it_works), pytest.MonkeyPatch.context() as patch:
@@ -124,7 +124,7 @@ def test_run__chunk_fails__is_undone_whole_and_kept_on_the_job_which_goes_on_lat
     assert (job.status, job.error) == (JobStatus.FAILED, "ZeroDivisionError: in the second chunk")
     assert (job.cursor, counts(job), len(events_of(job))) == (2, (2, 0, 0), 2)
     assert choices_of(made) == [OUT] * 2 + ["default"] * 3
-    job = engine.run(engine.claim(jobs.resume(job=job, actor=team.actor)))
+    job = engine.run(engine.claim(actions.resume(job=job, actor=team.actor)))
     assert (job.status, job.error, counts(job)) == (JobStatus.DONE, "", (5, 0, 0))
     assert_each_once(job)
 
@@ -323,7 +323,7 @@ def test_progress__paused_for_an_hour__goes_on_at_the_rate_at_which_it_worked(te
     BulkJob.objects.filter(pk=job.pk).update(started_at=job.created_at - dt.timedelta(hours=1), worked_ms=100)
     job.refresh_from_db()
     assert engine.progress(job) == engine.Progress(2, 4, 20, 0.1)
-    jobs.pause(job=job, actor=team.actor)
+    actions.pause(job=job, actor=team.actor)
     job.refresh_from_db()
     assert engine.progress(job) == engine.Progress(2, 4, 20, 0.1)
     assert Actor.from_user(job.author, confirmed=True).is_operator

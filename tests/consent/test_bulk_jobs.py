@@ -7,10 +7,10 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.access import Actor, Forbidden
 from accounts.models import Plan
-from consent.bulk import engine, jobs, rows
-from consent.bulk.faults import BadList
-from consent.bulk.selection import Selection
 from consent.errors import Invalid, Refused
+from consent.jobs import actions, engine, rows
+from consent.jobs.list_errors import BadList
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import locks, organizations
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -41,7 +41,7 @@ def test_preview__anything__changes_nothing_and_says_what_a_run_does(team: Team)
     job = team.previewed(OUT)
     assert (ConsentEvent.objects.count(), list(PrivacySetting.objects.values_list())) == (events, settings)
     assert (job.status, job.matched, job.preview, job.loosens) == ("previewed", 6, {"change": 5, "same": 1}, False)
-    assert jobs.outcome_counts(job) == {"change": 5, "already": 1, "refused": 0}
+    assert actions.outcome_counts(job) == {"change": 5, "already": 1, "refused": 0}
     assert counts(team.done(job)) == (5, 1, 0)
     assert_each_once(job)
 
@@ -60,7 +60,7 @@ def test_preview__own_wish_of_each__is_a_row_each(team: Team) -> None:
     made = team.organizations(3)
     team.choose(made[2], IN)
     wishes = {made[0].pk: IN, made[1].pk: OUT, made[2].pk: IN}
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", reason="their contracts", wishes=wishes
     )
     assert job.loosens and job.preview == {"change": 2, "same": 1}
@@ -88,7 +88,7 @@ def test_preview__bad_input__is_refused_by_name(team: Team, case: str) -> None:
 
 def test_preview__unknown_organization_among_wishes__is_refused_by_name(team: Team) -> None:
     with refusal(BadList, "unknown_organization", "organizations"):
-        jobs.preview_choice(
+        actions.preview_choice(
             surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", wishes={team.author.pk: OUT}, reason="x"
         )
     assert jobs_there() == 0
@@ -97,7 +97,7 @@ def test_preview__unknown_organization_among_wishes__is_refused_by_name(team: Te
 def test_preview__by_nobody_of_the_operators__is_forbidden(team: Team) -> None:
     person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"), confirmed=True)
     with refusal(Forbidden):
-        jobs.preview_choice(
+        actions.preview_choice(
             surface=LE_CHAT_CONSOLE, actor=person, source="admin", choice=OUT, selection=Selection(everything=True)
         )
     assert jobs_there() == 0
@@ -117,7 +117,7 @@ def test_submit__another_digest__is_refused(team: Team) -> None:
     team.organizations(2)
     job = team.previewed(OUT)
     with refusal(Invalid, "digest", "digest"):
-        jobs.submit(job=job, actor=team.actor, digest="0" * 64)
+        actions.submit(job=job, actor=team.actor, digest="0" * 64)
     assert BulkJob.objects.get().status == JobStatus.PREVIEWED
 
 
@@ -132,9 +132,9 @@ def test_submit__drifted_since__is_refused_unless_told(team: Team, drift: str) -
     else:
         team.move(made[0], "le_chat_teams")
     with refusal(Refused, "drifted"):
-        jobs.submit(job=job, actor=team.actor, digest=job.digest)
+        actions.submit(job=job, actor=team.actor, digest=job.digest)
     assert BulkJob.objects.get().status == JobStatus.PREVIEWED
-    job = jobs.submit(job=job, actor=team.actor, digest=job.digest, accept_drift=True)
+    job = actions.submit(job=job, actor=team.actor, digest=job.digest, accept_drift=True)
     job = engine.run(engine.claim(job))
     assert job.matched == job.changed == 3, "the rows are those that were previewed"
     assert choices_of(made) == [OUT] * 3
@@ -142,7 +142,7 @@ def test_submit__drifted_since__is_refused_unless_told(team: Team, drift: str) -
 
 
 def previewed_of_free(team: Team) -> BulkJob:
-    return jobs.preview_choice(
+    return actions.preview_choice(
         surface=LE_CHAT_CONSOLE,
         actor=team.actor,
         source="admin",
@@ -155,14 +155,14 @@ def test_submit__another_product_changed__is_no_drift(team: Team) -> None:
     made = team.organizations(2)
     job = team.previewed(OUT)
     team.choose(made[0], OUT, surface=AI_STUDIO_CONSOLE)
-    assert jobs.submit(job=job, actor=team.actor, digest=job.digest).status == JobStatus.QUEUED
+    assert actions.submit(job=job, actor=team.actor, digest=job.digest).status == JobStatus.QUEUED
 
 
 def test_submit__twice__is_refused(team: Team) -> None:
     team.organizations(1)
     job = team.queued(team.previewed(OUT))
     with refusal(Refused, "status"):
-        jobs.submit(job=job, actor=team.actor, digest=job.digest)
+        actions.submit(job=job, actor=team.actor, digest=job.digest)
 
 
 # --- Approval (R13) --------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def waiting(team: Team) -> BulkJob:
     team.choose(made[0], OUT)
     team.choose(made[1], IN)
     job = team.previewed(IN)
-    return jobs.submit(job=job, actor=team.actor, digest=job.digest)
+    return actions.submit(job=job, actor=team.actor, digest=job.digest)
 
 
 def test_opt_in__submitted__waits_for_a_second_operator(team: Team, waiting: BulkJob) -> None:
@@ -183,17 +183,17 @@ def test_opt_in__submitted__waits_for_a_second_operator(team: Team, waiting: Bul
         engine.claim(waiting)
     assert engine.claim_next() is None
     with refusal(Forbidden):
-        jobs.approve(job=waiting, actor=team.actor)
+        actions.approve(job=waiting, actor=team.actor)
     with refusal(Forbidden):
-        jobs.approve(job=waiting, actor=Actor.from_command(team.author))
-    job = jobs.approve(job=waiting, actor=team.other)
+        actions.approve(job=waiting, actor=Actor.from_command(team.author))
+    job = actions.approve(job=waiting, actor=team.other)
     assert (job.approver, job.status) == (team.second, JobStatus.QUEUED)
     assert job.approved_at is not None
 
 
 def test_opt_in__approved__passes_over_who_said_no_and_says_how_many(team: Team, waiting: BulkJob) -> None:
     assert waiting.preview == {"change": 2, "same": 1, "organization_opted_out": 1}
-    job = engine.run(engine.claim(jobs.approve(job=waiting, actor=team.other)))
+    job = engine.run(engine.claim(actions.approve(job=waiting, actor=team.other)))
     assert counts(job) == (2, 1, 1)
     assert job.refusals == {"organization_opted_out": 1}
     assert_each_once(job)
@@ -207,7 +207,7 @@ def test_approve__what_waits_for_nobody__is_refused(team: Team) -> None:
     team.organizations(1)
     job = team.queued(team.previewed(OUT))
     with refusal(Refused, "status"):
-        jobs.approve(job=job, actor=team.other)
+        actions.approve(job=job, actor=team.other)
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "paused", "done", "failed"])
@@ -259,7 +259,7 @@ def test_pause__between_chunks__keeps_what_is_done_and_goes_on_later(
     with refusal(Refused, "status"):
         engine.claim(job)
     assert engine.claim_next() is None
-    job = jobs.resume(job=job, actor=team.actor)
+    job = actions.resume(job=job, actor=team.actor)
     job = engine.run(engine.claim(job))
     assert (job.status, counts(job)) == (JobStatus.DONE, (5, 0, 0))
     assert_each_once(job)
@@ -267,7 +267,7 @@ def test_pause__between_chunks__keeps_what_is_done_and_goes_on_later(
 
 def pause_once(team: Team, job: BulkJob) -> None:
     if job.status == JobStatus.RUNNING:
-        jobs.pause(job=job, actor=team.actor)
+        actions.pause(job=job, actor=team.actor)
 
 
 def test_cancel__between_chunks__keeps_what_is_done_and_can_be_undone(
@@ -279,7 +279,7 @@ def test_cancel__between_chunks__keeps_what_is_done_and_can_be_undone(
     job = engine.run(engine.claim(job), on_chunk=lambda done: cancel_once(team, done))
     assert (job.status, counts(job)) == (JobStatus.CANCELLED, (2, 0, 0))
     assert job.finished_at is not None
-    for verb in (jobs.resume, jobs.pause, jobs.cancel):
+    for verb in (actions.resume, actions.pause, actions.cancel):
         with refusal(Refused, "status"):
             verb(job=job, actor=team.actor)
     undo = team.done(team.previewed_undo(job))
@@ -290,16 +290,16 @@ def test_cancel__between_chunks__keeps_what_is_done_and_can_be_undone(
 
 def cancel_once(team: Team, job: BulkJob) -> None:
     if job.status == JobStatus.RUNNING:
-        jobs.cancel(job=job, actor=team.actor)
+        actions.cancel(job=job, actor=team.actor)
 
 
 def test_verbs__by_nobody_of_the_operators__are_forbidden(team: Team, waiting: BulkJob) -> None:
     person = Actor.from_user(the_cast.user("ada@kvasir.example", "Ada"), confirmed=True)
-    for verb in (jobs.approve, jobs.pause, jobs.resume, jobs.cancel):
+    for verb in (actions.approve, actions.pause, actions.resume, actions.cancel):
         with refusal(Forbidden):
             verb(job=waiting, actor=person)
     with refusal(Forbidden):
-        jobs.submit(job=waiting, actor=person, digest=waiting.digest)
+        actions.submit(job=waiting, actor=person, digest=waiting.digest)
     assert BulkJob.objects.get().status == JobStatus.AWAITING_APPROVAL
 
 
@@ -323,9 +323,9 @@ def test_undo__opt_out__restores_where_nobody_did_anything_since(team: Team) -> 
     team.move(made[5], "le_chat_free")  # moved and came back
     undo = team.previewed_undo(job)
     assert undo.loosens and undo.preview == {"change": 3, "changed_since": 4}
-    undo = jobs.submit(job=undo, actor=team.actor, digest=undo.digest)
+    undo = actions.submit(job=undo, actor=team.actor, digest=undo.digest)
     assert undo.status == JobStatus.AWAITING_APPROVAL
-    undo = engine.run(engine.claim(jobs.approve(job=undo, actor=team.other)))
+    undo = engine.run(engine.claim(actions.approve(job=undo, actor=team.other)))
     assert (counts(undo), undo.refusals) == ((3, 0, 4), {"changed_since": 4})
     assert choices_of(made) == [IN, "default", IN, OUT, OUT, OUT, "default"]
     after = settings_of(made)
@@ -357,7 +357,7 @@ def test_undo__of_an_opt_in__tightens_and_needs_no_approval(team: Team) -> None:
     job = team.done(team.previewed(IN))
     undo = team.previewed_undo(job)
     assert not undo.loosens
-    undo = jobs.submit(job=undo, actor=team.actor, digest=undo.digest)
+    undo = actions.submit(job=undo, actor=team.actor, digest=undo.digest)
     assert undo.status == JobStatus.QUEUED
     engine.run(engine.claim(undo))
     assert choices_of(made) == ["default"] * 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from consent.bulk import engine
 from consent.errors import Refused
+from consent.jobs import engine
 from consent.models import BulkJob, ConsentEvent, JobStatus
 
 from .guarded import refusal
@@ -36,7 +36,7 @@ import os, signal, sys
 import django
 django.setup()
 from django.db import connection
-from consent.bulk import engine
+from consent.jobs import engine
 from consent.models.jobs import BulkJob
 
 fragment, left = sys.argv[2], int(sys.argv[3])

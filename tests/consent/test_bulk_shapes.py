@@ -10,9 +10,9 @@ from django.db import models
 
 from accounts.models import Organization
 from consent import rules, verification
-from consent.bulk import shapes, statements
-from consent.bulk.shapes import Shape
 from consent.errors import Refused
+from consent.jobs import cases, sql
+from consent.jobs.cases import Shape
 from consent.models import STATE_FIELDS, BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.rules import State
 from consent.services import locks, organizations, plans
@@ -213,7 +213,7 @@ def every_shape(kind: JobKind) -> Iterator[Shape]:
 @pytest.mark.parametrize("kind", SHAPED)
 def test_answer__any_shape__loosens_only_as_the_kind_may(kind: JobKind) -> None:
     for shape in every_shape(kind):
-        answer = shapes.answer(kind, shape)
+        answer = cases.answer(kind, shape)
         if kind == JobKind.CHOICE and shape.wanted == OUT:
             assert not answer.loosens and not (answer.flips and answer.to_allowed)
         if kind == JobKind.CHOICE and shape.wanted == IN and shape.choice == OUT:
@@ -231,17 +231,17 @@ def test_answer__any_shape__loosens_only_as_the_kind_may(kind: JobKind) -> None:
 
 def test_answer__undo_behind_a_lock_or_closed_account__loosens_all_the_same() -> None:
     shape = Shape(True, IN, OUT, False, True, True, "default", False, False, False)
-    answer = shapes.answer(JobKind.UNDO, shape)
+    answer = cases.answer(JobKind.UNDO, shape)
     assert not answer.to_allowed and answer.loosens
 
 
 @pytest.mark.parametrize("value", ["x'; DROP TABLE", "a b", "ü-1"])
 def test_literal__not_a_word_of_ours__is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="not a word of ours"):
-        shapes.literal(value)
+        cases.literal(value)
 
 
-@pytest.mark.parametrize("statement", [statements.count_shapes, lambda job: statements.insert_events(job, [])])
+@pytest.mark.parametrize("statement", [sql.count_shapes, lambda job: sql.insert_events(job, [])])
 def test_statements__every_kind__name_the_plan_of_a_default_only(statement: Callable[[BulkJob], str]) -> None:
     for kind in SHAPED:
         job = BulkJob(kind=kind, plan="le_chat_pro" if kind == JobKind.PLAN_DEFAULT else "")

@@ -7,7 +7,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Organization, User
 from consent import verification
-from consent.bulk import engine
+from consent.jobs import engine
 from consent.models import BulkJob, ConsentEvent
 from tests.commands import ACTOR, Run, choices_of, database, make_operator, make_organizations, run
 from tests.consent.jobbing import lapse

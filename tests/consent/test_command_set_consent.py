@@ -8,7 +8,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Organization, User
 from consent import verification
-from consent.bulk import engine, selection
+from consent.jobs import engine, selection
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft

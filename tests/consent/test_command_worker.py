@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from consent import verification
-from consent.bulk import engine
+from consent.jobs import engine
 from consent.models import BulkJob, ConsentEvent
 from tests.commands import ACTOR, choices_of, make_operator, make_organizations, run
 from tests.consent.jobbing import lapse

@@ -11,11 +11,11 @@ from django.urls import reverse
 
 from accounts.access import Act, Actor
 from accounts.models import ApiKey, Invitation, Member, User
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
 from consent.errors import ConfirmationRequired
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import BulkJob, PrivacySetting, WebhookEndpoint
 from consent.services import choices, credentials, invitations, locks, members, organizations, webhooks
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
@@ -61,11 +61,11 @@ def world(settings: Any) -> World:
     locks.place_lock(
         organization=cast.brage, product="le_chat", reason="x", reference="y", actor=author, source="admin"
     )
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="Agreed.",
         actor=author, source="admin",
     )  # fmt: skip
-    job = jobs.submit(job=job, actor=author, digest=job.digest, accept_drift=True)
+    job = actions.submit(job=job, actor=author, digest=job.digest, accept_drift=True)
     key = issue_key("Sync", ["decisions:read"], organization=cast.labs)[0]
     hook = webhooks.create_endpoint(organization=cast.labs, url=HOOK, actor=owner, source="console")
     return World(cast, key, hook, job)
@@ -251,7 +251,7 @@ def test_import__that_makes_owners_or_admins__asks_whoever_runs_it(
         with changes_nothing():
             assert client.post(path, {"digest": job.digest})["Location"].startswith("/account/confirm/")
         with changes_nothing(), pytest.raises(ConfirmationRequired):
-            jobs.submit(job=job, actor=Actor.from_user(world.cast.operator), digest=job.digest)
+            actions.submit(job=job, actor=Actor.from_user(world.cast.operator), digest=job.digest)
         assert BulkJob.objects.get(pk=job.pk).status == "previewed"
         client.post("/account/confirm/", {"password": PASSWORD})
     client.post(path, {"digest": job.digest})
@@ -286,7 +286,7 @@ def operators_acts(world: World, actor: Actor) -> dict[str, Callable[[], Any]]:
     return acts(world, actor) | {
         "opt in for a customer": lambda: choices.choose(surface=LE_CHAT_CONSOLE, **wanted, **by),
         "lift": lambda: locks.lift_lock(organization=cast.brage, product="le_chat", reason="x", **by),
-        "approve": lambda: jobs.approve(job=world.job, actor=actor),
+        "approve": lambda: actions.approve(job=world.job, actor=actor),
         "create for an owner": lambda: organizations.create_organization(draft=draft, **by),
         "add": lambda: members.add_member(organization=cast.labs, email="n@kvasir.example", role="owner", **by),
     }

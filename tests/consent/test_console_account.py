@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from accounts.access import Actor
 from accounts.models import ApiKey
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
 from consent.services import choices
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
@@ -197,11 +197,11 @@ def test_approval__asks_and_then_approves(cast: Cast, asked: None) -> None:
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=AI_STUDIO_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="Agreed.",
         actor=cast.provider, source="admin",
     )  # fmt: skip
-    job = jobs.submit(job=job, actor=cast.provider, digest=job.digest)
+    job = actions.submit(job=job, actor=cast.provider, digest=job.digest)
     client = Client()
     client.force_login(second)
     path = f"/admin/consent/bulkjob/{job.pk}/verbs/approve/"
@@ -240,11 +240,11 @@ def test_api_with_a_session__opt_in_and_approval__ask_too(cast: Cast, asked: Non
     assert (refused.status_code, refused.json()["code"]) == (403, "reauthentication_required")
     client.post("/account/confirm/", {"password": PASSWORD})
     assert client.put(path, body, content_type="application/json", headers=headers).status_code == 200
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_in", reason="Agreed.",
         actor=cast.provider, source="admin",
     )  # fmt: skip
-    jobs.submit(job=job, actor=cast.provider, digest=job.digest)
+    actions.submit(job=job, actor=cast.provider, digest=job.digest)
     second = Client()
     second.force_login(casting.long_standing(user("second@provider.example", "Second", is_staff=True)))
     path = f"/api/v1/bulk-jobs/{job.pk}/approve/"

@@ -10,12 +10,12 @@ from django.test import Client
 from accounts.access import Actor
 from accounts.models import Binding, Member, Organization, User
 from consent import decisions, verification
-from consent.bulk import engine, jobs
-from consent.bulk.rebind_files import Rebinding
-from consent.bulk.selection import Selection
 from consent.errors import Refused
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
+from consent.jobs import actions, engine
+from consent.jobs.rebind_files import Rebinding
+from consent.jobs.selection import Selection
 from consent.lookups import Question
 from consent.models import BulkJob, ImportProblem, ImportRow, RebindRow
 from consent.services import erasure, members, organizations
@@ -46,9 +46,9 @@ def cast() -> Cast:
 def queued(cast: Cast, job: BulkJob) -> BulkJob:
     second = User.objects.filter(email="frigg@provider.example").first()
     second = second or casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
-    job = jobs.submit(job=job, actor=cast.provider, digest=job.digest)
+    job = actions.submit(job=job, actor=cast.provider, digest=job.digest)
     if job.status == BulkJob.Status.AWAITING_APPROVAL:
-        job = jobs.approve(job=job, actor=Actor.from_user(second, confirmed=True))
+        job = actions.approve(job=job, actor=Actor.from_user(second, confirmed=True))
     return job
 
 
@@ -73,7 +73,7 @@ def dump() -> str:
 
 def rebind(cast: Cast, *wishes: tuple[str, ...]) -> BulkJob:
     numbered = [Rebinding(n, *wish) for n, wish in enumerate(wishes, start=1)]
-    return jobs.preview_rebind(wishes=numbered, actor=cast.provider, source="admin", reason="Merged")
+    return actions.preview_rebind(wishes=numbered, actor=cast.provider, source="admin", reason="Merged")
 
 
 def test_erase__ids_in_jobs_selections_and_stored_answers__nowhere_any_more(cast: Cast) -> None:
@@ -82,7 +82,7 @@ def test_erase__ids_in_jobs_selections_and_stored_answers__nowhere_any_more(cast
     done = finished(cast, rebind(cast, ("gelbvogel-old", str(own.pk))))
     assert done.changed == 1
     rebind(cast, (OWN, str(other.pk)), (AS_MEMBER, labs, str(cast.labs_member.pk)), (EMAIL, str(other.pk)))
-    selected = jobs.preview_choice(
+    selected = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, choice="opted_out", selection=Selection(organizations=(f"external:{OWN}",)),
         actor=cast.provider, source="admin",
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_rebind__id_erased_before_it_ran__row_refused_and_nothing_is_undone_of_i
     waiting = engine.run(engine.claim(waiting))
     assert (waiting.status, waiting.changed, waiting.refusals) == ("done", 1, {"changed_since": 1})
     # What the job had given stays with whom it means now: it names the member of another name no less.
-    undo = jobs.preview_undo(job=waiting, actor=cast.provider, source="admin", reason="Wrong")
+    undo = actions.preview_undo(job=waiting, actor=cast.provider, source="admin", reason="Wrong")
     assert list(RebindRow.objects.filter(job=undo).values_list("external_id", flat=True)) == ["new-1"]
     assert not Binding.objects.filter(value="", withdrawn_at=None).exists()
     assert verification.verify().problems == []

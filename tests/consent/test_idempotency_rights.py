@@ -9,8 +9,8 @@ from django.utils import timezone
 from accounts.models import ApiKey, Member, User
 from consent.api import bulk_jobs, members, organizations
 from consent.api.urls import urlpatterns
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import BulkJob
 from consent.services import credentials
 from consent.services import members as service
@@ -33,7 +33,7 @@ FOR_ORGANIZATIONS = (members.Members,)
 @pytest.fixture
 def world() -> World:
     made = make_world()
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_out", reason="x",
         actor=made.cast.provider, source="admin",
     )  # fmt: skip

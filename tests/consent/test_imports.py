@@ -18,9 +18,9 @@ from django.core.management import call_command
 from accounts.access import Actor
 from accounts.models import Member, Organization, Subscription
 from consent import verification
-from consent.bulk import engine, jobs
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
+from consent.jobs import actions, engine
 from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
@@ -76,7 +76,7 @@ def test_import__runner_killed_at_any_point__resumed_and_every_row_once(point: s
     job = uploaded(actor, file_of(ROWS))
     assert reading.read_next()
     job.refresh_from_db()
-    jobs.submit(job=job, actor=actor, digest=job.digest)
+    actions.submit(job=job, actor=actor, digest=job.digest)
     assert killed(RUNNER, job, *map(str, POINTS[point])) == -signal.SIGKILL
     job.refresh_from_db()
     assert job.status == JobStatus.RUNNING and job.cursor < ROWS

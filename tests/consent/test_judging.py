@@ -9,10 +9,10 @@ import pytest
 
 from accounts.access import Actor
 from accounts.models import Member, Organization
-from consent.bulk import engine, jobs
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
 from consent.imports.judging import judge_row
+from consent.jobs import actions, engine
 from consent.models import BulkJob
 from consent.services import members, organizations
 from tests.commands import database, make_operator, make_organizations
@@ -135,7 +135,7 @@ def test_row__meets_it_when_applied__told_in_the_words_of_reading(operator: Acto
     job = read(operator, tmp_path, table, row)
     assert job.preview["change"] == 1 and not told(job)
     happens(operator, organization)
-    job = jobs.submit(job=job, actor=operator, digest=job.digest)
+    job = actions.submit(job=job, actor=operator, digest=job.digest)
     claimed = engine.claim_next()
     assert claimed is not None
     engine.run(claimed)

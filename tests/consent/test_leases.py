@@ -13,9 +13,9 @@ from accounts import outbox
 from accounts.leases import Lease, LostLease, withdraw
 from accounts.models import OutgoingMessage
 from consent import ledger
-from consent.bulk import engine
 from consent.delivery import endpoints
 from consent.imports import reading
+from consent.jobs import engine
 from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from tests import cast as the_cast
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from accounts.models import Organization
-from consent.bulk import jobs, lists
-from consent.bulk.faults import BadList
-from consent.bulk.selection import ListFile, Selection
 from consent.errors import Invalid
 from consent.files import loading
+from consent.jobs import actions, lists
+from consent.jobs.list_errors import BadList
+from consent.jobs.selection import ListFile, Selection
 from consent.models import BulkJob
 from consent.services.organizations import OrganizationDraft, create_organizations
 from consent.services.plans import get_plan
@@ -55,7 +55,7 @@ def preview(team: Team, folder: Path, *lines: str, choice: str = "", **more: Sel
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     file = ListFile(str(path))
     wish = {"surface": LE_CHAT_CONSOLE, "actor": team.actor, "source": "admin", "reason": "Letters of May"} | more
-    return jobs.preview_choice(choice=choice, wishes=file, **wish), file.left_out
+    return actions.preview_choice(choice=choice, wishes=file, **wish), file.left_out
 
 
 def rows_of(job: BulkJob) -> list[tuple[int, str, str]]:

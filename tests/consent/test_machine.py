@@ -25,8 +25,8 @@ from accounts.access import Actor, Forbidden
 from accounts.catalogue import MAY_DEFAULT_IN
 from accounts.models import ApiKey, Binding, Member, Organization, Plan, Subscription, User
 from consent import decisions, ledger, verification
-from consent.bulk import engine
 from consent.errors import Invalid, Refused
+from consent.jobs import engine
 from consent.models import ConsentEvent, Lock, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import LE_CHAT_MOBILE, organization_surface

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from django.utils import translation
 
-from consent import bulk
+from consent import jobs
 from consent.imports import outcomes
 from consent.models import ProblemKind, ReasonCode
 
-FOLDER = Path(bulk.__file__).parent
+FOLDER = Path(jobs.__file__).parent
 MODULES = [*FOLDER.rglob("*.py")]
 # Names of constants that are outcomes, and where a literal one would stand: the argument of each.
 CODES = {

@@ -9,11 +9,11 @@ import pytest
 from accounts.access import Forbidden
 from accounts.models import Binding, Member, Organization
 from consent import decisions, ledger, verification
-from consent.bulk import engine, jobs, rebinding, reports
-from consent.bulk.faults import BadList
-from consent.bulk.rebind_files import RebindFile, Rebinding
-from consent.bulk.selection import Fault
 from consent.errors import Invalid, Refused
+from consent.jobs import actions, engine, rebinding, reports
+from consent.jobs.list_errors import BadList
+from consent.jobs.rebind_files import RebindFile, Rebinding
+from consent.jobs.selection import Fault
 from consent.lookups import Question
 from consent.models import BulkJob, ConsentEvent
 from consent.services import choices, external_ids, members, organizations, plans
@@ -45,7 +45,7 @@ def asked(team: Team, organization: str, **more: Any) -> tuple[bool, str]:
 
 def previewed(team: Team, *wishes: tuple[str, ...]) -> BulkJob:
     numbered = [Rebinding(n, *wish) for n, wish in enumerate(wishes, start=1)]
-    return jobs.preview_rebind(wishes=numbered, actor=team.actor, source="admin", reason="Merged")
+    return actions.preview_rebind(wishes=numbered, actor=team.actor, source="admin", reason="Merged")
 
 
 def done(team: Team, job: BulkJob) -> BulkJob:
@@ -72,8 +72,8 @@ def test_rebind__approved__means_the_other_from_then_on_and_undone_again_from_th
     assert (job.loosens, job.preview, job.matched) == (True, {"change": 1}, 1)
     assert asked(team, "external:acct-1") == (False, "organization_opted_out")
     with pytest.raises(Forbidden):
-        jobs.approve(job=jobs.submit(job=job, actor=team.actor, digest=job.digest), actor=team.actor)
-    job = engine.run(engine.claim(jobs.approve(job=job, actor=team.other)))
+        actions.approve(job=actions.submit(job=job, actor=team.actor, digest=job.digest), actor=team.actor)
+    job = engine.run(engine.claim(actions.approve(job=job, actor=team.other)))
     assert (job.status, job.changed) == ("done", 1)
     assert asked(team, "external:acct-1") == (True, "plan_default")
     assert asked(team, "external:acct-1", collected_at=before) == (False, "collected_before_allowed")
@@ -87,7 +87,7 @@ def test_rebind__approved__means_the_other_from_then_on_and_undone_again_from_th
         ("external_id.rebound", other.pk, str(first.pk), str(second.pk), "Merged"),
     ]
     between = ledger.clock()
-    undo = done(team, jobs.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong one"))
+    undo = done(team, actions.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong one"))
     assert (undo.kind, undo.undoes_id, undo.changed) == ("rebind", job.pk, 1)
     assert asked(team, "external:acct-1") == (False, "organization_opted_out")
     assert asked(team, "external:acct-1", at=between, collected_at=between) == (True, "plan_default")
@@ -108,9 +108,9 @@ def test_rebind__withdrawn_id__undone_means_nobody(team: Team) -> None:
     organizations.update_organization(organization=acme, external_id=None, actor=team.actor, source="admin")
     job = done(team, previewed(team, ("acct-1", str(other.pk)), ("new-1", f"external:{other.pk}"[9:])))
     assert asked(team, "external:acct-1") == asked(team, "external:new-1") == (True, "plan_default")
-    undo = done(team, jobs.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong"))
+    undo = done(team, actions.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong"))
     assert asked(team, "external:acct-1") == asked(team, "external:new-1") == (False, "unknown_organization")
-    done(team, jobs.preview_undo(job=undo, actor=team.actor, source="admin", reason="Right after all"))
+    done(team, actions.preview_undo(job=undo, actor=team.actor, source="admin", reason="Right after all"))
     assert asked(team, "external:acct-1") == (True, "plan_default")
 
 
@@ -133,7 +133,7 @@ def test_rebind__undone_for_a_member_who_has_left_since__means_nobody(team: Team
     ada = members.add_member(organization=acme, email="ada@acme.example", **by)
     job = done(team, previewed(team, ("m-9", "external:acct-1", str(ada.pk))))
     members.remove_member(member=ada, **by)
-    undo = jobs.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong")
+    undo = actions.preview_undo(job=job, actor=team.actor, source="admin", reason="Wrong")
     assert undo.preview == {"change": 1}
     done(team, undo)
     assert not acme.members.identified_by("external:m-9").exists()
@@ -161,7 +161,7 @@ def test_rebind__contested_id__takes_the_opt_outs_of_all_who_had_it_along(opted_
 def test_rebind__id_got_another_meaning_since__that_row_alone_is_refused(team: Team) -> None:
     acme, other, third = make(team, "acct-1"), make(team, "acct-2"), make(team)
     job = previewed(team, ("acct-1", str(third.pk)), ("acct-2", str(third.pk)), ("acct-2", str(third.pk)))
-    job = jobs.approve(job=jobs.submit(job=job, actor=team.actor, digest=job.digest), actor=team.other)
+    job = actions.approve(job=actions.submit(job=job, actor=team.actor, digest=job.digest), actor=team.other)
     organizations.update_organization(organization=acme, external_id=None, actor=team.actor, source="admin")
     organizations.update_organization(organization=acme, external_id="acct-1", actor=team.actor, source="admin")
     job = engine.run(engine.claim(job))
@@ -179,7 +179,7 @@ def test_submit__ids_have_changed_since_the_preview__refused(team: Team) -> None
     organizations.update_organization(organization=acme, external_id=None, actor=team.actor, source="admin")
     organizations.update_organization(organization=acme, external_id="acct-1", actor=team.actor, source="admin")
     with pytest.raises(Refused) as error:
-        jobs.submit(job=job, actor=team.actor, digest=job.digest)
+        actions.submit(job=job, actor=team.actor, digest=job.digest)
     assert error.value.code == "drifted"
 
 
@@ -232,7 +232,7 @@ def test_preview__row_twice_pages_apart__is_one(team: Team, monkeypatch: pytest.
 
 def test_preview__without_a_reason__invalid(team: Team) -> None:
     with pytest.raises(Invalid):
-        jobs.preview_rebind(wishes=[], actor=team.actor, source="admin", reason=" ")
+        actions.preview_rebind(wishes=[], actor=team.actor, source="admin", reason=" ")
 
 
 def test_sample_and_rows__say_whom_the_id_means_now_and_then(team: Team, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from accounts.models import Binding, Organization
 from consent import verification
-from consent.bulk import engine, jobs
-from consent.bulk.rebind_files import Rebinding
+from consent.jobs import actions, engine
+from consent.jobs.rebind_files import Rebinding
 from consent.models import BulkJob
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def queued(team: Team, *wishes: tuple[str, str]) -> BulkJob:
     numbered = [Rebinding(n, *wish) for n, wish in enumerate(wishes, start=1)]
-    return team.queued(jobs.preview_rebind(wishes=numbered, actor=team.actor, source="admin", reason="Merged"))
+    return team.queued(actions.preview_rebind(wishes=numbered, actor=team.actor, source="admin", reason="Merged"))
 
 
 @pytest.mark.parametrize("first", ["created", "changed", "another_job"])

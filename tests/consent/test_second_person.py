@@ -15,8 +15,8 @@ from accounts import operators
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Organization, Plan, User
 from consent import verification
-from consent.bulk import engine, jobs, reports
 from consent.errors import Invalid
+from consent.jobs import actions, engine, reports
 from consent.models import BulkJob, JobStatus
 from consent.services import credentials, layers, locks, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
@@ -42,12 +42,12 @@ def third() -> Actor:
 def submitted(team: Team, by: Actor | None = None) -> BulkJob:
     team.organizations(3, "le_chat_teams")
     job = team.previewed(IN)
-    return jobs.submit(job=job, actor=by or team.actor, digest=job.digest)
+    return actions.submit(job=job, actor=by or team.actor, digest=job.digest)
 
 
 def refuses(job: BulkJob, actor: Actor) -> None:
     with refusal(Forbidden):
-        jobs.approve(job=job, actor=actor)
+        actions.approve(job=job, actor=actor)
     job = BulkJob.objects.get(pk=job.pk)
     assert (job.status, job.approver) == (JobStatus.AWAITING_APPROVAL, None)
 
@@ -61,7 +61,7 @@ def test_submit__by_another_than_the_author__says_who_and_when(team: Team, third
     assert job.submitted_at is not None and job.submitted_at > job.created_at
     for involved in (team.actor, team.other, Actor.from_command(team.second)):
         refuses(job, involved)
-    assert jobs.approve(job=job, actor=third).approver == third.user
+    assert actions.approve(job=job, actor=third).approver == third.user
 
 
 def test_submit__by_a_key__whoever_answers_for_it_does_not_approve(team: Team, third: Actor) -> None:
@@ -78,7 +78,7 @@ def test_submit__by_a_key_that_nobody_answers_for__is_forbidden(team: Team) -> N
     team.organizations(1)
     job = team.previewed(OUT)
     with refusal(Forbidden):
-        jobs.submit(job=job, actor=Actor.from_key(key), digest=job.digest)
+        actions.submit(job=job, actor=Actor.from_key(key), digest=job.digest)
     assert BulkJob.objects.get().status == JobStatus.PREVIEWED
 
 
@@ -146,7 +146,7 @@ def test_approve__renewed_before_the_submission__goes(team: Team, renewal: str) 
     RENEWALS[renewal](team.second)
     job = submitted(team)
     assert (
-        jobs.approve(job=job, actor=Actor.from_user(User.objects.get(pk=team.second.pk), confirmed=True)).approver
+        actions.approve(job=job, actor=Actor.from_user(User.objects.get(pk=team.second.pk), confirmed=True)).approver
         == team.second
     )
 
@@ -155,7 +155,7 @@ def test_approve__renewed_before_the_submission__goes(team: Team, renewal: str) 
 def test_approve__name_or_sign_in_since__goes(team: Team, change: dict[str, Any]) -> None:
     job = submitted(team)
     set_and_save(**change)(team.second)
-    assert jobs.approve(job=job, actor=team.other).status == JobStatus.QUEUED
+    assert actions.approve(job=job, actor=team.other).status == JobStatus.QUEUED
 
 
 def test_check_password__stronger_hash_of_the_same__is_no_new_credential(team: Team, settings: Any) -> None:
@@ -168,7 +168,7 @@ def test_check_password__stronger_hash_of_the_same__is_no_new_credential(team: T
     assert person.password.startswith("md5") and person.check_password(the_cast.PASSWORD)
     assert User.objects.get(pk=person.pk).password.startswith("pbkdf2")
     person.save()
-    assert jobs.approve(job=job, actor=team.other).status == JobStatus.QUEUED
+    assert actions.approve(job=job, actor=team.other).status == JobStatus.QUEUED
 
 
 def test_approve__operator_made_after_the_submission__is_forbidden(team: Team) -> None:
@@ -185,8 +185,8 @@ def test_operator__raw_mark_without_its_instant__is_refused_by_the_database(team
 def test_approve__another_digest_than_was_seen__is_refused(team: Team) -> None:
     job = submitted(team)
     with refusal(Invalid, "digest", "digest"):
-        jobs.approve(job=job, actor=team.other, digest="0" * 64)
-    assert jobs.approve(job=job, actor=team.other, digest=job.digest).status == JobStatus.QUEUED
+        actions.approve(job=job, actor=team.other, digest="0" * 64)
+    assert actions.approve(job=job, actor=team.other, digest=job.digest).status == JobStatus.QUEUED
 
 
 # --- What is approved is what runs -----------------------------------------------------------------------------------
@@ -231,22 +231,22 @@ WAITED = ("approval", "a worker", "paused", "failed", "killed")
 
 def waiting(team: Team, job: BulkJob, for_what: str, change: Callable[[], object]) -> BulkJob:
     """The job submitted; the change comes while it waits for that."""
-    job = jobs.submit(job=job, actor=team.actor, digest=job.digest, accept_drift=True)
+    job = actions.submit(job=job, actor=team.actor, digest=job.digest, accept_drift=True)
     if job.status == JobStatus.AWAITING_APPROVAL:
         if for_what == "approval":
             change()
-        job = jobs.approve(job=job, actor=team.other)
+        job = actions.approve(job=job, actor=team.other)
     if for_what == "a worker":
         change()
     elif for_what == "paused":
-        jobs.pause(job=job, actor=team.actor)
+        actions.pause(job=job, actor=team.actor)
         change()
-        job = jobs.resume(job=job, actor=team.actor)
+        job = actions.resume(job=job, actor=team.actor)
     elif for_what == "failed":
         engine.claim(job)
         BulkJob.objects.filter(pk=job.pk).update(status=JobStatus.FAILED, leased_until=None)
         change()
-        job = jobs.resume(job=job, actor=team.actor)
+        job = actions.resume(job=job, actor=team.actor)
     elif for_what == "killed":
         engine.claim(job)
         change()
@@ -296,7 +296,7 @@ def test_opt_out__row_changed_since_the_preview__runs_all_the_same(team: Team, f
 def test_wishes_of_both_kinds__changed_since__only_what_loosens_is_refused(team: Team) -> None:
     made = team.organizations(2, "le_chat_pro")
     wishes = {made[0].pk: IN, made[1].pk: OUT}
-    job = jobs.preview_choice(
+    job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", reason="contracts", wishes=wishes
     )
     job = waiting(team, job, "approval", lambda: [team.move(o, "le_chat_free") for o in made])
@@ -333,7 +333,7 @@ def test_undo_that_loosens__without_a_reason__is_refused_and_not_kept(team: Team
     team.organizations(1)
     job = team.done(team.previewed(OUT))
     with refusal(Invalid, "required", "reason"):
-        jobs.preview_undo(job=job, actor=team.actor, source="admin")
+        actions.preview_undo(job=job, actor=team.actor, source="admin")
     assert BulkJob.objects.count() == 1
 
 
@@ -376,9 +376,9 @@ def test_run__somebody_may_no_longer__what_loosens_stops_and_what_tightens_goes_
         monkeypatch.setattr(engine, name, 2)
     made = team.organizations(6, "le_chat_teams")
     wishes = {organization.pk: OUT if n % 2 else IN for n, organization in enumerate(made)}
-    job = jobs.preview_choice(surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", reason="x", wishes=wishes)
-    job = jobs.submit(job=job, actor=team.other, digest=job.digest)
-    job = jobs.approve(job=job, actor=third)
+    job = actions.preview_choice(surface=LE_CHAT_CONSOLE, actor=team.actor, source="admin", reason="x", wishes=wishes)
+    job = actions.submit(job=job, actor=team.other, digest=job.digest)
+    job = actions.approve(job=job, actor=third)
     left: Iterator[None] = iter([None])
 
     def leave(done: BulkJob) -> None:
@@ -396,7 +396,7 @@ def test_run__key_that_wrote_it_is_revoked__what_loosens_stops(team: Team) -> No
     key, _text = issue_key("Sync", [ApiKey.Scope.CONSENT_WRITE], issued_by=team.author)
     team.organizations(2, "le_chat_teams")
     job = submitted(team, by=Actor.from_key(key))
-    job = jobs.approve(job=job, actor=team.other)
+    job = actions.approve(job=job, actor=team.other)
     credentials.revoke_key(key=key, actor=Actor.on_machine(), source="command")
     job = engine.run(engine.claim(job))
     assert counts(job) == (0, 0, job.matched) and set(job.refusals) == {"authority_ended"}

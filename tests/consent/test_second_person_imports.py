@@ -9,7 +9,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import verification
-from consent.bulk import jobs
+from consent.jobs import actions
 from consent.models import BulkJob, PrivacySetting
 from consent.services import locks, plans
 from consent.services import organizations as services
@@ -117,12 +117,12 @@ def test_import__opt_outs_beside__run_whatever_has_changed(operator: Actor, tmp_
 
 
 def default_set(operator: Actor, plan: str, default: str) -> None:
-    job = jobs.preview_default(
+    job = actions.preview_default(
         plan=plans.get_plan(plan), default=default, actor=operator, source="admin", reason="terms"
     )
-    job = jobs.submit(job=job, actor=operator, digest=job.digest)
+    job = actions.submit(job=job, actor=operator, digest=job.digest)
     if job.loosens:
-        job = jobs.approve(job=job, actor=Actor.from_user(User.objects.get(email=SECOND), confirmed=True))
+        job = actions.approve(job=job, actor=Actor.from_user(User.objects.get(email=SECOND), confirmed=True))
     assert run("job", "run", str(job.pk)).code == 0
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from accounts.access import Actor, Forbidden
 from accounts.models import User
-from consent.bulk import jobs
 from consent.errors import Refused
+from consent.jobs import actions
 from consent.models import OperatorRequest
 from consent.services import operator_requests, people
 from tests import cast as the_cast
@@ -77,10 +77,10 @@ def test_approve__two_at_once__one_is_refused(third: User) -> None:
     team = Team()
     team.organizations(2, "le_chat_teams")
     job = team.previewed(IN)
-    job = jobs.submit(job=job, actor=team.actor, digest=job.digest)
+    job = actions.submit(job=job, actor=team.actor, digest=job.digest)
     outcomes = together(
         *(
-            attempted(lambda actor=actor: jobs.approve(job=job, actor=actor))
+            attempted(lambda actor=actor: actions.approve(job=job, actor=actor))
             for actor in (team.other, Actor.from_user(third, confirmed=True))
         )
     )

@@ -10,9 +10,9 @@ from django.db import connection
 from accounts.access import Actor
 from accounts.external_ids import folded, normalize
 from accounts.models import Binding, Organization
-from consent.bulk import engine, jobs
 from consent.imports import reading, similar
 from consent.imports.fields import ImportPlan
+from consent.jobs import actions, engine
 from tests.commands import choices_of, database, make_operator, make_organizations
 from tests.consent.importing import Import, counts, importer
 
@@ -118,7 +118,7 @@ def test_import__similar_one_added_since_the_file_was_read__refused_in_the_same_
     job = reading.read(job, str(path))
     assert job.preview == {"change": 2}
     make_organizations(operator, "le_chat_free", "kv-1")
-    job = jobs.submit(job=job, actor=operator, digest=job.digest)
+    job = actions.submit(job=job, actor=operator, digest=job.digest)
     claimed = engine.claim_next()
     assert claimed is not None
     engine.run(claimed)

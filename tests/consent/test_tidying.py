@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Invitation
 from consent import ledger, retention
-from consent.bulk import engine, jobs
 from consent.errors import Refused
+from consent.jobs import actions, engine
 from consent.models import BulkJob, BulkJobRow, ImportFile, ImportFilePart, ImportProblem, ImportRow, JobKind, JobStatus
 from tests.commands import run
 
@@ -62,7 +62,7 @@ def test_tidy_up__previews_too_old__gone_with_their_rows_and_the_rest_stays(team
     old, young, waiting = (team.previewed(OUT) for _ in range(3))
     aged(old, days=7, seconds=1)
     aged(young, days=6, hours=23)
-    jobs.submit(job=aged(waiting, days=30), actor=team.actor, digest=waiting.digest)
+    actions.submit(job=aged(waiting, days=30), actor=team.actor, digest=waiting.digest)
     reading = imported(team, JobStatus.READING)
     aged(reading, days=8)
     assert not retention.tidy_up()
@@ -96,7 +96,7 @@ def test_tidy_up__interrupted_within_a_preview__nobody_runs_the_rest_and_the_nex
     assert retention.tidy_up(lambda: True)
     assert BulkJobRow.objects.count() == 3
     with refusal(Refused, "status"):
-        jobs.submit(job=old, actor=team.actor, digest=old.digest)
+        actions.submit(job=old, actor=team.actor, digest=old.digest)
     assert not retention.tidy_up()
     assert (BulkJob.objects.count(), BulkJobRow.objects.count()) == (0, 0)
 

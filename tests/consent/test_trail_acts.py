@@ -16,11 +16,11 @@ from django.test import Client
 
 from accounts.access import Actor
 from accounts.models import ApiKey, Invitation, KeyScope, Member, OutgoingMessage, User
-from consent.bulk import jobs
-from consent.bulk.selection import Selection
 from consent.console import recorded
 from consent.delivery import endpoints
 from consent.delivery.sending import Answer
+from consent.jobs import actions
+from consent.jobs.selection import Selection
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind, OperatorRequest, WebhookEndpoint
 from consent.services import (
     addresses,
@@ -119,7 +119,7 @@ def rows_by_command(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 def previewed(cast: Cast) -> Any:
     selection = Selection(plan=("le_chat_pro",))
-    return jobs.preview_choice(
+    return actions.preview_choice(
         surface=LE_CHAT_CONSOLE, choice="opted_out", selection=selection, actor=cast.provider, source="admin"
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.models import Organization, User
 from consent import verification
-from consent.bulk import engine, rows
+from consent.jobs import engine, rows
 from consent.models import BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.services import choices, members
 from consent.surfaces import AI_STUDIO_CONSOLE

@@ -1,6 +1,6 @@
 """Bring in what organizations and members chose elsewhere, before the portal was there."""
 
-from consent.management.imports import ImportCommand
+from consent.management.import_command import ImportCommand
 from consent.models import ImportTable
 
 

@@ -1,6 +1,6 @@
 """Bring people in as members of organizations that are here: with their choices, they come from elsewhere."""
 
-from consent.management.imports import ImportCommand
+from consent.management.import_command import ImportCommand
 from consent.models import ImportTable
 
 

@@ -9,7 +9,7 @@ from accounts.models import Organization
 from consent.imports.fields import ImportPlan
 from consent.imports.known import OPT_OUT
 from consent.imports.staging import counts
-from consent.management.imports import ImportCommand
+from consent.management.import_command import ImportCommand
 from consent.models import BulkJob, ImportTable
 from consent.rules import Choice
 

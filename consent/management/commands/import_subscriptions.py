@@ -1,6 +1,6 @@
 """Bring in what organizations subscribe to: billing knows, and the defaults follow from it."""
 
-from consent.management.imports import ImportCommand
+from consent.management.import_command import ImportCommand
 from consent.models import ImportTable
 
 

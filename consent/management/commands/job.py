@@ -9,20 +9,20 @@ from django.core.management.base import CommandParser
 
 from accounts.access import Actor, Forbidden
 from accounts.management.base import Failed, table
-from consent.bulk import job_json, jobs
-from consent.bulk.reports import listed_rows, write_rows
 from consent.errors import Refused
 from consent.files.exports import CSV, PLAIN
 from consent.imports.reading import UNREAD
-from consent.management.jobs import JobCommand, refusals, what_it_would_do
+from consent.jobs import actions, serialization
+from consent.jobs.reports import listed_rows, write_rows
+from consent.management.job_command import JobCommand, refusals, what_it_would_do
 from consent.models import BulkJob, JobStatus, Source
 from consent.services.exports import Export, note_export
 
 _VERBS: dict[str, tuple[str, Callable[..., BulkJob]]] = {
-    "approve": ("let a job run that another operator made", jobs.approve),
-    "pause": ("stop it after the chunk at hand, for now", jobs.pause),
-    "resume": ("go on with a paused or failed one, at its mark", jobs.resume),
-    "cancel": ("end it after the chunk at hand; what is done stays", jobs.cancel),
+    "approve": ("let a job run that another operator made", actions.approve),
+    "pause": ("stop it after the chunk at hand, for now", actions.pause),
+    "resume": ("go on with a paused or failed one, at its mark", actions.resume),
+    "cancel": ("end it after the chunk at hand; what is done stays", actions.cancel),
 }
 
 
@@ -93,7 +93,7 @@ class Command(JobCommand):
         found = BulkJob.objects.select_related("author", "submitter", "approver").order_by("-pk")
         if options["status"]:
             found = found.filter(status=options["status"])
-        listed = [job_json.described(job) for job in found[: max(options["limit"], 0)]]
+        listed = [serialization.described(job) for job in found[: max(options["limit"], 0)]]
         cells = [
             [
                 data["id"], data["kind"], data["status"], data["surface"] or data["plan"], data["choice"],
@@ -106,7 +106,7 @@ class Command(JobCommand):
 
     def _show(self, job: BulkJob, options: dict[str, Any]) -> None:
         job = self.job(str(job.pk))
-        data = job_json.described_with_preview(job)
+        data = serialization.described_with_preview(job)
         text = what_it_would_do(job) if "sample" in data else ""
         left_out = ("select", "refused_because", "summary", "sample")
         lines = [(name.replace("_", " "), _spell(value)) for name, value in data.items() if name not in left_out]

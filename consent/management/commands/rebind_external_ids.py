@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, counted
-from consent.bulk import jobs
-from consent.bulk.faults import BadList
-from consent.bulk.rebind_files import RebindFile
 from consent.files.atomic import BadFile
 from consent.files.tables import MissingColumn
+from consent.jobs import actions
+from consent.jobs.list_errors import BadList
+from consent.jobs.rebind_files import RebindFile
 from consent.management import files
-from consent.management.jobs import JobCommand
+from consent.management.job_command import JobCommand
 from consent.models import Source
 
 
@@ -38,12 +38,14 @@ class Command(JobCommand):
             with files.as_file(options["file"]) as path:
                 wishes = RebindFile(path, files.reading(options))
                 files.tell_encoding(self, wishes.table)
-                job = jobs.preview_rebind(wishes=wishes, actor=actor, source=Source.COMMAND, reason=options["reason"])
+                job = actions.preview_rebind(
+                    wishes=wishes, actor=actor, source=Source.COMMAND, reason=options["reason"]
+                )
         except BadList as error:
             more = error.bad - len(error.problems)
             raise Failed("\n".join([*error.problems, *([f"and {more:,} more."] if more else [])])) from error
         except (BadFile, MissingColumn) as error:
             raise Failed(str(error)) from error
-        change = jobs.outcome_counts(job)["change"]
+        change = actions.outcome_counts(job)["change"]
         what = f"Ask a second operator to give {change:,} of {counted(job.matched, 'external id')} to others"
         self.carry_out(job, what, actor, options)

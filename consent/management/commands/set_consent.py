@@ -7,13 +7,13 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor, Permission
 from accounts.management.base import Failed, Misuse, counted, parse_instant, table
 from accounts.models import OrganizationKind, OrganizationStatus
-from consent.bulk import jobs
-from consent.bulk.faults import NAMED, BadList
-from consent.bulk.selection import ListFile, Selection, unknown_idents
 from consent.files.atomic import BadFile
 from consent.files.tables import MissingColumn
+from consent.jobs import actions
+from consent.jobs.list_errors import NAMED, BadList
+from consent.jobs.selection import ListFile, Selection, unknown_idents
 from consent.management import files
-from consent.management.jobs import JobCommand
+from consent.management.job_command import JobCommand
 from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, ReasonCode, Source
 from consent.services import choices
 from consent.surfaces import SURFACES, Scope, Surface
@@ -150,14 +150,14 @@ class Command(JobCommand):
             "reason": options["reason"], "selection": selection,
         }  # fmt: skip
         if not options["from_file"]:
-            return jobs.preview_choice(**wish)
+            return actions.preview_choice(**wish)
         try:
             with files.as_file(options["from_file"]) as path:
                 file = ListFile(path, files.reading(options))
                 files.tell_encoding(self, file.table)
                 if file.has_choices == bool(options["choice"]):
                     raise Misuse("--choice, or a column choice in the file: one of the two.")
-                job = jobs.preview_choice(wishes=file, **wish)
+                job = actions.preview_choice(wishes=file, **wish)
         except MissingColumn as error:
             raise Misuse(f"--from-file: {error}") from error
         except BadFile as error:
@@ -207,7 +207,7 @@ class Command(JobCommand):
 
 
 def _question(job: BulkJob) -> str:
-    organizations, counts = counted(job.matched, "organization"), jobs.outcome_counts(job)
+    organizations, counts = counted(job.matched, "organization"), actions.outcome_counts(job)
     change = counts["change"]
     if job.wanted == Choice.OPTED_OUT:
         return f"Opt {organizations} out on {job.surface}, of which {change:,} not yet out"

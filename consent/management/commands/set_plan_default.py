@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import counted
-from consent.bulk import jobs
-from consent.management.jobs import JobCommand
+from consent.jobs import actions
+from consent.management.job_command import JobCommand
 from consent.models import Choice, Source
 
 
@@ -29,7 +29,7 @@ class Command(JobCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         plan = self.plan(options["plan"])
         actor = self.actor(options["actor"])
-        job = jobs.preview_default(
+        job = actions.preview_default(
             plan=plan, default=options["default"], actor=actor, source=Source.COMMAND, reason=options["reason"]
         )
         asked = "Ask a second operator to make" if job.loosens else "Make"

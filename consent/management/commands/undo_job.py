@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import counted
-from consent.bulk import jobs
-from consent.management.jobs import JobCommand
+from consent.jobs import actions
+from consent.management.job_command import JobCommand
 from consent.models import Source
 
 
@@ -28,8 +28,8 @@ class Command(JobCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         actor = self.actor(options["actor"])
         undone = self.job(options["id"])
-        job = jobs.preview_undo(job=undone, actor=actor, source=Source.COMMAND, reason=options["reason"])
-        change = jobs.outcome_counts(job)["change"]
+        job = actions.preview_undo(job=undone, actor=actor, source=Source.COMMAND, reason=options["reason"])
+        change = actions.outcome_counts(job)["change"]
         asked = "Ask a second operator to undo" if job.loosens else "Undo"
         what = f"{asked} job {undone.pk} for {change:,} of the {counted(job.matched, 'organization')} that it changed"
         self.carry_out(job, what, actor, options)

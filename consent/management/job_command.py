@@ -11,12 +11,12 @@ from accounts.access import Actor, Forbidden
 from accounts.fields import parse_id
 from accounts.leases import LostLease
 from accounts.management.base import Failed, NotConfirmed, counted, printable, table
-from consent.bulk import engine, job_json, jobs, reports
-from consent.bulk.reports import numbers
 from consent.errors import Refused
 from consent.imports import outcomes
 from consent.imports.parsing import shown
 from consent.imports.reading import UNREAD
+from consent.jobs import actions, engine, reports, serialization
+from consent.jobs.reports import numbers
 from consent.ledger import clock
 from consent.management.base import ConsentCommand
 from consent.models import BulkJob, JobStatus
@@ -66,7 +66,7 @@ class JobCommand(ConsentCommand):
         self.show_result(job, options)
 
     def _ask(self, job: BulkJob, what: str, options: dict[str, Any]) -> None:
-        refused = jobs.outcome_counts(job)["refused"]
+        refused = actions.outcome_counts(job)["refused"]
         passed_over = f", {refused:,} passed over" if refused else ""
         self.confirm(what + passed_over, options, f"Nothing was changed; the preview is kept as job {job.pk}.")
 
@@ -84,7 +84,7 @@ class JobCommand(ConsentCommand):
     @transaction.atomic
     def submit(self, job: BulkJob, actor: Actor, *, accept_drift: bool, here: bool) -> BulkJob:
         """Queued and taken in one transaction: no worker comes in between."""
-        job = jobs.submit(job=job, actor=actor, digest=job.digest, accept_drift=accept_drift)
+        job = actions.submit(job=job, actor=actor, digest=job.digest, accept_drift=accept_drift)
         return engine.claim(job) if here and job.status == JobStatus.QUEUED else job
 
     def claim(self, job: BulkJob) -> BulkJob:
@@ -134,7 +134,7 @@ class JobCommand(ConsentCommand):
 
     def _pause(self, job: BulkJob) -> None:
         try:
-            jobs.pause(job=job, actor=Actor.from_command(job.author))
+            actions.pause(job=job, actor=Actor.from_command(job.author))
         except (Refused, Forbidden):
             return
         engine.release(job)
@@ -147,7 +147,7 @@ class JobCommand(ConsentCommand):
 
     def show_preview(self, job: BulkJob, options: dict[str, Any]) -> None:
         facts = [*_counts(job, ("would change", "would stay")), ("job", job.pk), ("digest", job.digest)]
-        data = _result(job, dry_run=True) | job_json.preview(job)
+        data = _result(job, dry_run=True) | serialization.preview(job)
         self.result(data, table(facts) + what_it_would_do(job), options)
         if job.loosens:
             self.note("What this loosens waits for a second operator, once it is run.")
@@ -178,7 +178,7 @@ class JobCommand(ConsentCommand):
 
 def _result(job: BulkJob, *, dry_run: bool) -> dict[str, Any]:
     """The job as the API tells it, and as `job` its id, as of every command that makes one."""
-    return job_json.described(job) | {"job": str(job.pk), "dry_run": dry_run}
+    return serialization.described(job) | {"job": str(job.pk), "dry_run": dry_run}
 
 
 def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:

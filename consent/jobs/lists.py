@@ -13,7 +13,7 @@ from accounts.models import Organization
 
 from ..files.loading import Value, load
 from ..models import BulkJob
-from .faults import NAMED, BadList, Faults
+from .list_errors import NAMED, BadList, Faults
 from .selection import Fault, Wish
 
 _CREATE = "CREATE TEMPORARY TABLE bulk_list (line BIGINT, pk {id}, external_id TEXT, wanted VARCHAR(10))"

@@ -21,7 +21,7 @@ from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services import layers
 from ..surfaces import Scope, Surface
-from . import lists, rebinding, rows, shapes
+from . import cases, lists, rebinding, rows
 from .approval import answering_person, require_approver
 from .rebind_files import Rebinding
 from .selection import Fault, ListFile, Selection, Wish, unknown_idents
@@ -294,5 +294,5 @@ def _locked(job: BulkJob, *allowed: JobStatus) -> BulkJob:
 def outcome_counts(job: BulkJob) -> dict[str, int]:
     """The preview in three numbers: change, already so, refused."""
     counts = dict(job.preview)
-    change, same = counts.pop(shapes.CHANGE, 0), counts.pop(shapes.SAME, 0)
+    change, same = counts.pop(cases.CHANGE, 0), counts.pop(cases.SAME, 0)
     return {"change": change, "already": same, "refused": sum(counts.values())}

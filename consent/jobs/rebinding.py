@@ -28,11 +28,11 @@ from ..services import external_ids, layers
 from ..services.external_ids import TAKEN, Subject
 from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen
-from .faults import BadList, Faults
+from .cases import CHANGE, CHANGED_SINCE, SAME
+from .list_errors import BadList, Faults
 from .origins import origin_of
 from .rebind_files import COLUMNS, Rebinding, fault
 from .selection import Fault
-from .shapes import CHANGE, CHANGED_SINCE, SAME
 
 _PAGE = 1_000
 LEFT = rules.Reason.MEMBER_LEFT.value

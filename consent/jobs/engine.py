@@ -24,12 +24,12 @@ from .. import ledger
 from ..errors import Refused
 from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
 from ..surfaces import SURFACES
-from . import rebinding, rows, shapes
+from . import cases, rebinding, rows
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
+from .cases import Answer, Shape
 from .origins import origin_of
 from .selection import Selection
-from .shapes import Answer, Shape
-from .statements import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
+from .sql import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
 
 # Applies the rows after a job's mark up to a number, in the chunk's transaction; returns outcome → how many.
 Apply = Callable[[BulkJob, int], Counter[str]]
@@ -37,7 +37,7 @@ LEASE = Lease(dt.timedelta(seconds=10))
 TARGET_SECONDS = 0.15
 SMALLEST, LARGEST, FIRST = 100, 20_000, 1_000
 _NOT_SET = {
-    shapes.CHANGED_SINCE: gettext_lazy("The plan's default was changed after the preview, so it stays as it is."),
+    cases.CHANGED_SINCE: gettext_lazy("The plan's default was changed after the preview, so it stays as it is."),
     AUTHORITY_ENDED: gettext_lazy(
         "The plan's default stays as it is: somebody who wrote, submitted or approved this may no longer do so."
     ),
@@ -125,7 +125,7 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
 def _work(job: BulkJob, last: int) -> None:
     before = _last_event() if job.kind == JobKind.IMPORT else 0
     outcomes = _APPLY[JobKind(job.kind)](job, last)
-    changed, unchanged = outcomes.pop(shapes.CHANGE, 0), outcomes.pop(shapes.SAME, 0)
+    changed, unchanged = outcomes.pop(cases.CHANGE, 0), outcomes.pop(cases.SAME, 0)
     if changed and job.kind == JobKind.IMPORT:
         job.first_event, job.last_event = job.first_event or before + 1, _last_event()
     job.changed += changed
@@ -172,9 +172,9 @@ def _apply_part(job: BulkJob, last: int) -> Counter[str]:
         for group in groups:
             outcomes[group.answer.outcome] += group.count
         # Before the change: an undo makes its rows look like those that somebody has chosen for since.
-        if set(outcomes) - {shapes.CHANGE, shapes.SAME}:
+        if set(outcomes) - {cases.CHANGE, cases.SAME}:
             cursor.execute(note_refusals(job, answers), [job.product, job.wanted, *chunk])
-        if changed := outcomes[shapes.CHANGE]:
+        if changed := outcomes[cases.CHANGE]:
             at = ledger.clock(*(group.latest for group in groups))
             _change(cursor, job, answers, last, at=at, expected=changed)
     return outcomes
@@ -185,7 +185,7 @@ def _obstacle(job: BulkJob) -> str:
     if job.approver_id is None:
         return ""
     if job.kind == JobKind.PLAN_DEFAULT:  # set already: its rows follow, unless another job has set it since
-        return shapes.CHANGED_SINCE if job.plan in plans_set_since(job) else ""
+        return cases.CHANGED_SINCE if job.plan in plans_set_since(job) else ""
     return "" if may_still_loosen(job) else AUTHORITY_ENDED
 
 

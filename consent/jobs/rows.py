@@ -21,10 +21,10 @@ from ..errors import Refused
 from ..models import BulkJob, JobKind, PrivacySetting
 from ..rules import Reason
 from ..surfaces import organization_surface
-from . import rebinding, shapes
+from . import cases, rebinding
+from .cases import Answer, Shape
 from .selection import Selection
-from .shapes import Answer, Shape
-from .statements import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
+from .sql import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
 
 _BATCH = 5_000
 _LAST = 2**63 - 1
@@ -145,7 +145,7 @@ def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[G
         shape = Shape(**(parts | flags))
         count, changed_at, created_at = row[size:]
         groups.append(
-            Group(shape, shapes.answer(kind, shape, obstacle), count, from_micros(max(changed_at, created_at)))
+            Group(shape, cases.answer(kind, shape, obstacle), count, from_micros(max(changed_at, created_at)))
         )
     return groups
 

@@ -9,7 +9,7 @@ from accounts.fields import to_micros
 from .. import ledger
 from ..ledger import Sql
 from ..models import STATE_FIELDS, BulkJob, EventKind, JobKind
-from .shapes import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
+from .cases import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
 
 # Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.
 ROWS = "consent_bulkjobrow AS r"

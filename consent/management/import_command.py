@@ -10,7 +10,6 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.management.base import Failed, Misuse, counted, table
 from consent import retention
-from consent.bulk import shapes
 from consent.errors import Invalid
 from consent.files.atomic import BadFile, new_file
 from consent.files.exports import CSV, JSON_LINES, PLAIN
@@ -20,8 +19,9 @@ from consent.imports.error_report import write_problems
 from consent.imports.fields import FIELDS, ImportPlan, guess_columns, standing_columns
 from consent.imports.judging import BAD, PAST
 from consent.imports.staging import DUPLICATE
+from consent.jobs import cases
 from consent.management import files
-from consent.management.jobs import JobCommand
+from consent.management.job_command import JobCommand
 from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
 
 _TOLD = 100  # problems on stderr
@@ -79,7 +79,7 @@ class ImportCommand(JobCommand):
         except BadFile as error:
             reading.discard(job)
             raise Failed(f"--problems: {error} Nothing was written.") from error
-        if not options["dry_run"] and not stopped and job.preview[shapes.CHANGE]:
+        if not options["dry_run"] and not stopped and job.preview[cases.CHANGE]:
             job = self._run(job, actor, options)
         self._print(job, options, written=job.status == JobStatus.DONE or not (stopped or options["dry_run"]))
         if stopped:
@@ -175,13 +175,13 @@ class ImportCommand(JobCommand):
 
     def outcome(self, job: BulkJob) -> dict[str, int]:
         """What came, or would come, of the rows; by what this table calls it."""
-        found = job.preview if job.started_at is None else {shapes.CHANGE: job.changed, shapes.SAME: job.unchanged}
+        found = job.preview if job.started_at is None else {cases.CHANGE: job.changed, cases.SAME: job.unchanged}
         refusals = job.preview if job.started_at is None else job.refusals
-        known = (shapes.CHANGE, shapes.SAME, BAD, DUPLICATE, PAST, "differing")
+        known = (cases.CHANGE, cases.SAME, BAD, DUPLICATE, PAST, "differing")
         refused = sum(count for name, count in refusals.items() if name not in known)
         return {
-            self.made: found.get(shapes.CHANGE, 0),
-            "unchanged": found.get(shapes.SAME, 0),
+            self.made: found.get(cases.CHANGE, 0),
+            "unchanged": found.get(cases.SAME, 0),
             "differing": job.problems.filter(kind=ProblemKind.DIFFERING).count(),
             "refused": refused,
         }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..files.exports import WRITERS, Out
 from ..models import BulkJob, JobKind
-from . import rebinding, shapes
+from . import cases, rebinding
 from . import rows as job_rows
 from .import_rows import before_and_after, rows_with_setting
 
@@ -26,8 +26,8 @@ class Numbers(NamedTuple):
 def numbers(job: BulkJob) -> Numbers:
     if job.started_at is not None:
         return Numbers(job.changed, job.unchanged, dict(job.refusals))
-    refused = {name: count for name, count in job.preview.items() if name not in (shapes.CHANGE, shapes.SAME)}
-    return Numbers(job.preview.get(shapes.CHANGE, 0), job.preview.get(shapes.SAME, 0), refused)
+    refused = {name: count for name, count in job.preview.items() if name not in (cases.CHANGE, cases.SAME)}
+    return Numbers(job.preview.get(cases.CHANGE, 0), job.preview.get(cases.SAME, 0), refused)
 
 
 class ListedRow(NamedTuple):
@@ -84,7 +84,7 @@ def sample(job: BulkJob, size: int = 10) -> list[SampleRow]:
     some = rows_with_setting(job).filter(outcome="").order_by("-loosens", "number")[:size]
     return [
         SampleRow(
-            row.organization, row.external_id, row.name, row.before, row.after, shapes.CHANGE,
+            row.organization, row.external_id, row.name, row.before, row.after, cases.CHANGE,
             row.used_before, row.used_after, row.since,
         )
         for row in map(functools.partial(_import_row, job), some)
@@ -120,7 +120,7 @@ def _kept(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
 def _previewed(job: BulkJob, after: int) -> Iterator[ListedRow]:
     for first in range(after, job.matched, _BATCH):
         for row in job_rows.listed(job, first, min(first + _BATCH, job.matched)):
-            passed_over = "" if row.outcome in (shapes.CHANGE, shapes.SAME) else row.outcome
+            passed_over = "" if row.outcome in (cases.CHANGE, cases.SAME) else row.outcome
             organization = row.organization
             now_and_then = (row.plan, row.before, row.after, row.used_before, row.used_after)
             yield ListedRow(
@@ -161,7 +161,7 @@ def _import_row(job: BulkJob, row: Any) -> ListedRow:
 def _rebound(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
     """The ids that are rebound, and whom they mean now and then; a CSV of them goes into such a job again."""
     for row in rebinding.listed(job, after):
-        passed_over = "" if row.outcome in (shapes.CHANGE, shapes.SAME) else row.outcome
+        passed_over = "" if row.outcome in (cases.CHANGE, cases.SAME) else row.outcome
         if passed_over or not refused:
             organization, member = row.organization, str(row.member or "")
             yield ListedRow(
