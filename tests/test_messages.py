@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import translation
 from django.utils.translation import gettext, ngettext
 
-from consent.sentences import day
+from consent.presentation.sentences import day
 from consent.surfaces import SURFACES
 from tests import cast as casting
 from tests.consent.looking import signed_in

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from accounts.models import OutgoingMessage
 
-from .. import followers, ledger, pictures
+from .. import followers, ledger
 from ..models import BulkJob, EndpointStatus, JobStatus, Verification, WebhookEndpoint
+from ..presentation import charts
 from ..services import operator_requests
 from .jobs import title_of
 
@@ -18,11 +19,11 @@ _OPEN = (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED, JobStatus.RUNNING, JobSt
 
 def context() -> dict[str, Any]:
     today = timezone.now().date()
-    bars, sources = pictures.changes(today)
-    standings = pictures.standings()
+    bars, sources = charts.changes(today)
+    standings = charts.standings()
     open_jobs = BulkJob.objects.filter(status__in=_OPEN).select_related("author").order_by("-pk")[:_JOBS]
     return {
-        "shares": pictures.shares(today),
+        "shares": charts.shares(today),
         "changes": bars,
         "sources": sources,
         "standings": standings,

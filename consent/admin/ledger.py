@@ -14,8 +14,8 @@ from accounts.access import Actor
 from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
-from .. import actors, targets
 from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
+from ..presentation import actors, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, there_filter
 

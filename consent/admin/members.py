@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import split_ident
 from accounts.models import Member
 
-from .. import shown
 from ..errors import ServiceError
+from ..presentation import privacy_settings
 from ..rules import Choice
 from ..services import choices, members
 from ..surfaces import LE_CHAT_MOBILE
@@ -96,7 +96,7 @@ class MemberAdmin(OperatorAdmin):
         details = {"role": member.role, "external_id": member.external_id}
         context = {
             "original": member,
-            "setting": shown.member_setting(member, LE_CHAT_MOBILE, actor_of(request)),
+            "setting": privacy_settings.member_setting(member, LE_CHAT_MOBILE, actor_of(request)),
             "surface": LE_CHAT_MOBILE,
             "form": form or MemberForm(initial=details),
             **ids_of(member.organization, member, withdrawal),

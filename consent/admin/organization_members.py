@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.models import Member, Organization
 
-from .. import shown
 from ..models import ConsentEvent
+from ..presentation import privacy_settings
 from ..rules import Choice
 from ..services import members
 from ..surfaces import LE_CHAT_MOBILE
@@ -65,7 +65,7 @@ class OrganizationMembers(OperatorAdmin):
             theirs = {"product": LE_CHAT_MOBILE.product, "choice": Choice.OPTED_OUT}
             rows = rows.filter(**{f"privacy_settings__{name}": value for name, value in theirs.items()})
         page = keyset_page(rows, after)
-        settings = shown.member_settings(page.rows, LE_CHAT_MOBILE, actor_of(request))
+        settings = privacy_settings.member_settings(page.rows, LE_CHAT_MOBILE, actor_of(request))
         context = {
             "original": organization,
             "settings": settings,

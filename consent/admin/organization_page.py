@@ -18,9 +18,9 @@ from accounts.access import Actor
 from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
-from .. import shown
-from ..cards import Card, Place, card_at, card_of
 from ..models import PrivacySetting, Source
+from ..presentation.cards import Card, Place, card_at, card_of
+from ..presentation.privacy_settings import ShownSetting, organization_settings
 from ..rules import Choice
 from ..services import choices, locks, organizations, plans
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
@@ -81,9 +81,7 @@ class OrganizationPage(OperatorAdmin):
         details = {name: getattr(organization, name) for name in DetailsForm.base_fields}
         context = {
             "original": organization,
-            "sections": [
-                self._section(setting, actor, sent) for setting in shown.organization_settings(organization, actor)
-            ],
+            "sections": [self._section(each, actor, sent) for each in organization_settings(organization, actor)],
             "members": _member_counts(organization),
             "details_form": sent.get("details") or DetailsForm(initial=details, auto_id="details-%s"),
             "status_form": sent.get("status") or StatusForm(auto_id="status-%s"),
@@ -92,7 +90,7 @@ class OrganizationPage(OperatorAdmin):
         return self.screen(request, "admin/organization/page.html", context, title=organization.name, status=status)
 
     @staticmethod
-    def _section(setting: shown.ShownSetting, actor: Actor, sent: dict[str, forms.Form]) -> Section:
+    def _section(setting: ShownSetting, actor: Actor, sent: dict[str, forms.Form]) -> Section:
         product = setting.surface.product.value
         started = {"plan": setting.plan.key if setting.plan else None}
         return Section(

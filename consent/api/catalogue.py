@@ -10,7 +10,7 @@ from accounts.catalogue import Product
 from accounts.models import Plan
 from consent.api.paging import WholeList
 
-from .. import event_catalogue
+from ..presentation import event_catalogue
 from ..surfaces import SURFACES
 from .base import ApiView
 from .event_serializers import EventKindOutput

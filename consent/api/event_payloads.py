@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..event_catalogue import catalogue
+from ..presentation.event_catalogue import catalogue
 
 _TEXT = {"type": "string"}
 _HEADERS = {

@@ -7,8 +7,8 @@ from rest_framework import serializers
 
 from accounts.catalogue import Product
 
-from .. import feed
 from ..models import ActorType, ConsentEvent, EventKind, Source
+from ..presentation import events
 from ..surfaces import SURFACES
 from .fields import Ident, Input, Instant, OneOf, Output, Sought
 from .vocabularies import KIND_FAMILIES
@@ -69,7 +69,7 @@ class EventOutput(Output):
     request_id = serializers.CharField(help_text="The `X-Request-ID` of the request that wrote it.")
 
     def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
-        return feed.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
+        return events.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
 
 
 class EventMessageOutput(EventOutput):

@@ -9,8 +9,9 @@ from accounts.access import Permission, get_organization, require
 from accounts.models import Member
 from consent.api.paging import PositionPagination
 
-from .. import actors, ledger
+from .. import ledger
 from ..models import ConsentEvent
+from ..presentation import actors
 from .base import ApiView
 from .event_serializers import EventOutput, EventQuery
 

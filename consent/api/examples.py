@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..event_catalogue import catalogue
+from ..presentation.event_catalogue import catalogue
 
 _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
 _AT = "2026-11-20T09:30:00Z"

@@ -19,8 +19,8 @@ from accounts.access import (
 from accounts.models import Member, Organization
 from consent.api.paging import CursorPagination, WholeList
 
-from .. import shown
 from ..models import Source
+from ..presentation import privacy_settings
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
 from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
@@ -42,7 +42,7 @@ def _surface(key: str, among: tuple[Surface, ...]) -> Surface:
 
 
 class SettingView(ApiView):
-    def answer(self, setting: shown.ShownSetting) -> Response:
+    def answer(self, setting: privacy_settings.ShownSetting) -> Response:
         self.version = str(setting.version)
         return Response(SettingOutput(setting).data)
 
@@ -53,7 +53,7 @@ class SettingView(ApiView):
 class SettingsView(ApiView):
     paginator: WholeList = WholeList()
 
-    def listed(self, request: Request, settings: list[shown.ShownSetting]) -> Response:
+    def listed(self, request: Request, settings: list[privacy_settings.ShownSetting]) -> Response:
         found, following = self.paginator.whole(request, settings)
         return Response({"results": SettingOutput(found, many=True).data, "next": following})
 
@@ -68,7 +68,7 @@ class ManySettings(ApiView):
         rows = filters.organizations(self.actor, Permission.CONSENT_VIEW, self.params)
         found, following = self.paginator.page(request, filters.settings_changed_since(rows, self.params))
         surfaces = [each for each in ORGANIZATION_SURFACES if each.key == self.params.get("surface", each.key)]
-        context = {"settings": shown.settings_of(found, self.actor, surfaces)}
+        context = {"settings": privacy_settings.settings_of(found, self.actor, surfaces)}
         listed = SettingsOfOrganization(found, many=True, context=context)
         return Response({"results": listed.data, "next": following})
 
@@ -76,7 +76,7 @@ class ManySettings(ApiView):
 class OrganizationSettings(SettingsView):
     def get(self, request: Request, organization: str) -> Response:
         found = get_organization(self.actor, organization, Permission.CONSENT_VIEW)
-        return self.listed(request, shown.organization_settings(found, self.actor))
+        return self.listed(request, privacy_settings.organization_settings(found, self.actor))
 
 
 class OrganizationSetting(SettingView):
@@ -99,7 +99,7 @@ class OrganizationSetting(SettingView):
         return self._shown(found, chosen_on)
 
     def _shown(self, organization: Organization, surface: Surface) -> Response:
-        return self.answer(shown.organization_setting(organization, surface, self.actor))
+        return self.answer(privacy_settings.organization_setting(organization, surface, self.actor))
 
 
 def _member(actor: Actor, organization: str, member: str, needed: frozenset[Permission]) -> Member:
@@ -127,13 +127,15 @@ def _member(actor: Actor, organization: str, member: str, needed: frozenset[Perm
 class MemberSettings(SettingsView):
     def get(self, request: Request, organization: str, member: str) -> Response:
         found = _member(self.actor, organization, member, _READ)
-        return self.listed(request, [shown.member_setting(found, each, self.actor) for each in MEMBER_SURFACES])
+        return self.listed(
+            request, [privacy_settings.member_setting(found, each, self.actor) for each in MEMBER_SURFACES]
+        )
 
 
 class MemberSetting(SettingView):
     def get(self, _request: Request, organization: str, member: str, surface: str) -> Response:
         found = _member(self.actor, organization, member, _READ)
-        return self.answer(shown.member_setting(found, _surface(surface, MEMBER_SURFACES), self.actor))
+        return self.answer(privacy_settings.member_setting(found, _surface(surface, MEMBER_SURFACES), self.actor))
 
     def put(self, _request: Request, organization: str, member: str, surface: str) -> Response:
         found = _member(self.actor, organization, member, _WRITE)
@@ -149,7 +151,7 @@ class MemberSetting(SettingView):
             expected_version=self.expected_version(),
             **{"source": Source.API, **values},
         )
-        return self.answer(shown.member_setting(found, chosen_on, self.actor))
+        return self.answer(privacy_settings.member_setting(found, chosen_on, self.actor))
 
 
 class LockDetail(SettingView):
@@ -159,7 +161,7 @@ class LockDetail(SettingView):
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)
         key = known_product(product)
         place_lock(organization=found, product=key, actor=self.actor, source=Source.API, **self.body(LockInput))
-        return self.answer(shown.organization_setting(found, organization_surface(key), self.actor))
+        return self.answer(privacy_settings.organization_setting(found, organization_surface(key), self.actor))
 
     def delete(self, _request: Request, organization: str, product: str) -> Response:
         found = get_organization(self.actor, organization, Permission.LOCKS_MANAGE)

@@ -11,8 +11,9 @@ from rest_framework.request import Request
 
 from accounts.access import Actor, Permission, require
 
-from .. import actors, feed, ledger
+from .. import ledger
 from ..models import ConsentEvent
+from ..presentation import actors, events
 from .base import ApiView
 from .fields import Input, Text
 
@@ -60,7 +61,7 @@ def lines(actor: Actor, after: int) -> Iterator[bytes]:
             return
         labels = actors.labels(page, actor)
         told: list[dict[str, Any]] = [
-            feed.told(event, labels[event.pk], for_operator=actor.is_operator) for event in page
+            events.told(event, labels[event.pk], for_operator=actor.is_operator) for event in page
         ]
         yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in told).encode()
         after = page[-1].placed.position

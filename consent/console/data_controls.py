@@ -15,9 +15,9 @@ from accounts.access import Actor, NotFound
 from accounts.fields import parse_id
 from accounts.models import Member
 
-from .. import shown
-from ..cards import Card, Place, card_of
 from ..models import ConsentEvent, Source
+from ..presentation import privacy_settings
+from ..presentation.cards import Card, Place, card_of
 from ..services import choices
 from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
@@ -50,7 +50,7 @@ def _memberships(actor: Actor) -> list[Membership]:
     """A card per membership; a fixed number of queries, however many there are."""
     own = _own_memberships(actor)
     found = []
-    for member, setting in zip(own, shown.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
+    for member, setting in zip(own, privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
         card = card_of(_place(member), actor, setting)
         found.append(Membership(member.organization.name, _("Left") if member.has_left else card.plan, card))
     return found
@@ -87,7 +87,7 @@ def download(request: HttpRequest, actor: Actor) -> HttpResponse:
             Export.OWN_CHOICES, organization=None, actor=actor, source=Source.DATA_CONTROLS, target=request.user.pk
         )
     own = _own_memberships(actor)
-    settings = shown.member_settings(own, LE_CHAT_MOBILE, actor)
+    settings = privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor)
     found = [_mine(member, setting) for member, setting in zip(own, settings, strict=True)]
     body = {"person": request.user.get_username(), "made_at": timezone.now().isoformat(), "memberships": found}
     response = JsonResponse(body, json_dumps_params={"ensure_ascii": False, "indent": 2})
@@ -95,7 +95,7 @@ def download(request: HttpRequest, actor: Actor) -> HttpResponse:
     return response
 
 
-def _mine(member: Member, setting: shown.ShownSetting) -> dict[str, Any]:
+def _mine(member: Member, setting: privacy_settings.ShownSetting) -> dict[str, Any]:
     chosen = ConsentEvent.objects.filter(member=member, surface=LE_CHAT_MOBILE.key).order_by("pk")
     return {
         "organization": member.organization.name,
@@ -112,7 +112,7 @@ def _mine(member: Member, setting: shown.ShownSetting) -> dict[str, Any]:
 
 def _opted_out_text(own: list[Member]) -> str:
     """What is out now; and by name what is not the person's to decide: whatever else a team does with its data."""
-    teams = shown.decided_by_teams(own)
+    teams = privacy_settings.decided_by_teams(own)
     if not teams:
         return _("Saved. From now on none of your data is used for training.")
     text = _("%(product)s data of %(organization)s is decided by %(organization)s.")

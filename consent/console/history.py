@@ -13,8 +13,8 @@ from accounts.access import Actor, Permission
 from accounts.catalogue import TrainingDefault
 from accounts.models import Binding, Member, Organization, Plan
 
-from .. import actors, targets
 from ..models import ACCESS_KINDS, Choice, ConsentEvent, EventKind
+from ..presentation import actors, targets
 from .forms import HistoryFilter
 from .pages import organization_page, page
 from .paging import Page, page_of

@@ -15,9 +15,9 @@ from accounts.access import Actor, NotFound, Permission, get_member, permissions
 from accounts.fields import AddressFormField, parse_id
 from accounts.models import Invitation, Member, MemberRole, Organization
 
-from .. import shown
 from ..errors import Invalid, ServiceError
 from ..models import Source
+from ..presentation import privacy_settings
 from ..services import invitations
 from ..services import members as service
 from ..surfaces import LE_CHAT_CONSOLE
@@ -111,7 +111,7 @@ def _page(
     keyset = Keyset(request.GET)
     after = keyset.cleaned_data["after"] if keyset.is_valid() else None
     active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
-    opted_out = shown.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
+    opted_out = privacy_settings.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
     team = organization.kind == Organization.Kind.TEAM and not organization.is_closed
     may_manage = team and Permission.MEMBERS_MANAGE in permissions(actor, organization)
     context: dict[str, Any] = {

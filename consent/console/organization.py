@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import Actor, Permission
 from accounts.models import Organization
 
-from .. import shown
-from ..cards import Card, Place, card_at, card_of
+from ..presentation import privacy_settings
+from ..presentation.cards import Card, Place, card_at, card_of
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
 from .history import events_of, rows_of
 from .pages import organization_page, page
@@ -38,7 +38,7 @@ class OverviewRow:
 @organization_page(Permission.CONSENT_VIEW)
 def overview(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
     rows = []
-    for setting in shown.organization_settings(organization, actor):
+    for setting in privacy_settings.organization_settings(organization, actor):
         place = place_of(organization, setting.surface)
         plan = setting.plan.name if setting.plan else _("No subscription")
         rows.append(OverviewRow(str(setting.surface.product.label), plan, place.url, card_of(place, actor, setting)))

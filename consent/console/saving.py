@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor, Forbidden, Permission
 from config import request_id
 
-from ..cards import Card, Place, card_at
 from ..errors import Invalid, Refused, ServiceError
 from ..models import Source
+from ..presentation.cards import Card, Place, card_at
 from ..rules import Choice
 from ..services import choices
 from ..surfaces import Scope

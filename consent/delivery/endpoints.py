@@ -21,7 +21,7 @@ from accounts.access import Actor
 from accounts.leases import Lease, LostLease
 from accounts.models import ApiKey
 
-from .. import actors, feed, ledger
+from .. import ledger
 from ..models import (
     ConsentEvent,
     ConsentEventQuerySet,
@@ -32,6 +32,8 @@ from ..models import (
     WebhookAttempt,
     WebhookEndpoint,
 )
+from ..presentation import actors
+from ..presentation.events import payload, told, told_of_test
 from ..services import credentials, trail, webhooks
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
@@ -193,8 +195,7 @@ def _message_id(event: ConsentEvent) -> str:
 
 
 def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:
-    told = feed.told(event, label, for_operator=viewer.is_operator)
-    return json.dumps(feed.payload(told), ensure_ascii=False)
+    return json.dumps(payload(told(event, label, for_operator=viewer.is_operator)), ensure_ascii=False)
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
@@ -257,8 +258,10 @@ def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
     message_id = f"test_{test.pk}"
     # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
     position = positions.told([endpoint], _viewer(endpoint))[endpoint.pk]
-    told = feed.told_of_test(message_id, test.at, position, endpoint.organization_id)
-    return send(endpoint, sender, json.dumps(feed.payload(told), ensure_ascii=False), message_id)
+    body = json.dumps(
+        payload(told_of_test(message_id, test.at, position, endpoint.organization_id)), ensure_ascii=False
+    )
+    return send(endpoint, sender, body, message_id)
 
 
 def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:

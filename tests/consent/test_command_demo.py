@@ -6,11 +6,12 @@ from django.contrib.auth import authenticate
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, Plan, Subscription, User
-from consent import shown, verification
+from consent import verification
 from consent.decisions import decide
 from consent.lookups import Question
 from consent.management import story
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
+from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import database, make_operator, make_organizations, run
 
@@ -69,7 +70,7 @@ def test_demo__its_organizations__show_every_reason() -> None:
     assert _reason("okafor", "le_chat") == (True, "plan_default")
     assert _reason("zielinski", "le_chat") == (False, "organization_opted_out")
     kvasir = Organization.objects.get(external_id="kvasir")
-    assert shown.organization_setting(kvasir, LE_CHAT_CONSOLE, Actor.system()).members_opted_out == 5
+    assert privacy_settings.organization_setting(kvasir, LE_CHAT_CONSOLE, Actor.system()).members_opted_out == 5
 
 
 def test_demo__its_people__sign_in_with_the_password_shown() -> None:

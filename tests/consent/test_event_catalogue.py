@@ -8,8 +8,9 @@ import pytest
 
 from accounts.access import Actor
 from accounts.models import Member
-from consent import event_catalogue, feed, ledger
+from consent import ledger
 from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
+from consent.presentation import event_catalogue, events
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.exports import Export, note_export
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -60,7 +61,7 @@ def test_examples__against_what_happened__the_same_fields_filled() -> None:
     ledger.sequence()
     seen = set()
     for event in ConsentEvent.objects.all().placed():
-        sent = feed.payload(feed.told(event, "Ada", for_operator=True))
+        sent = events.payload(events.told(event, "Ada", for_operator=True))
         shown = KINDS[event.kind]["example"]
         assert list(sent) == list(shown), event.kind
         differ = {name for name in FIELDS if (sent[name] is None) is not (shown[name] is None)}

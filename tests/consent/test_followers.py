@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import Member, OutgoingMessage
-from consent import followers, ledger, pictures, worker
+from consent import followers, ledger, worker
 from consent.models import ConsentEvent, DailyChanges, DailyStanding, FollowerCursor, PrivacySetting
+from consent.presentation import charts
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from tests import cast as casting
@@ -195,7 +196,7 @@ def test_notice__members_own_choice__no_owner_is_told(cast: Cast) -> None:
 def test_pictures__of_the_demo__say_what_the_settings_say() -> None:
     run("demo")
     today = timezone.now().date()
-    shares = pictures.shares(today)
+    shares = charts.shares(today)
     assert len(shares.lines) == 8 and len(shares.months) >= 24
     for line in shares.lines[:-1]:
         plan = next(plan for plan in plans.Plan.objects.all() if plan.name == line.title)
@@ -205,15 +206,15 @@ def test_pictures__of_the_demo__say_what_the_settings_say() -> None:
         assert line.path.startswith("M") and line.months[-1] == line.now
     experiment = next(line for line in shares.lines if "Experiment" in line.title)
     assert [mark.words for mark in experiment.marks] == ["opted out by default", "opted in by default"]
-    for bar in pictures.standings():
+    for bar in charts.standings():
         assert sum(segment.count for segment in bar.segments) == bar.total
         assert sum(segment.size for segment in bar.segments) == pytest.approx(100)
 
 
 def test_pictures__nothing_there__no_lines_and_no_error() -> None:
-    shares = pictures.shares(dt.date(2026, 1, 31))
+    shares = charts.shares(dt.date(2026, 1, 31))
     assert {line.now for line in shares.lines} == {None} and {line.path for line in shares.lines} == {""}
-    bars, sources = pictures.changes(dt.date(2026, 1, 31))
+    bars, sources = charts.changes(dt.date(2026, 1, 31))
     assert len(bars) == 30 and sources == []
 
 

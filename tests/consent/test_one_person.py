@@ -7,9 +7,10 @@ import pytest
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
-from consent import decisions, shown, verification
+from consent import decisions, verification
 from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import ConsentEvent, PrivacySetting
+from consent.presentation import privacy_settings
 from consent.services import choices, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -70,9 +71,9 @@ class One:
         reader = actor or self.person
         if where == "console":
             organization = Organization.objects.get(pk=self.organization.pk)
-            return shown.organization_setting(organization, LE_CHAT_CONSOLE, reader).version
+            return privacy_settings.organization_setting(organization, LE_CHAT_CONSOLE, reader).version
         member = Member.objects.select_related("organization", "user").get(pk=self.member.pk)
-        return shown.member_setting(member, LE_CHAT_MOBILE, reader).version
+        return privacy_settings.member_setting(member, LE_CHAT_MOBILE, reader).version
 
 
 @pytest.fixture

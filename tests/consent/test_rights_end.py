@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, User
-from consent import ledger, shown
+from consent import ledger
 from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Answer
 from consent.errors import Refused
 from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
+from consent.presentation import privacy_settings
 from consent.services import credentials, invitations, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as casting
@@ -232,7 +233,7 @@ def test_key_of_a_customer__that_an_operator_answers_for__speaks_as_the_provider
     assert key.put(path, {"choice": "opted_in", "reason": "By letter."}, if_match='"2"').status_code == 200
     event = ConsentEvent.objects.filter(kind="choice.opted_in").get()
     assert (event.actor_type, event.by_operator, event.reason) == ("api_key", True, "By letter.")
-    seen = shown.organization_setting(cast.labs, LE_CHAT_CONSOLE, Actor.from_user(cast.owner))
+    seen = privacy_settings.organization_setting(cast.labs, LE_CHAT_CONSOLE, Actor.from_user(cast.owner))
     assert seen.set_by_operator
 
 

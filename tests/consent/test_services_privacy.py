@@ -8,8 +8,9 @@ from django.test import override_settings
 
 from accounts.access import Actor
 from accounts.models import Member, User
-from consent import actors, ledger, triggers, verification
+from consent import ledger, triggers, verification
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
+from consent.presentation import actors
 from consent.services import choices, external_ids, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE

@@ -8,8 +8,9 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.access import Actor
 from accounts.models import KeyScope
-from consent import feed, ledger, verification
+from consent import ledger, verification
 from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, EventPosition
+from consent.presentation import events
 from consent.services import choices, organizations, trail
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
@@ -196,7 +197,7 @@ def test_feed__tells_who_of_the_organizations_own_people__and_only_that_it_was_t
     event = noted(cast, actor=Actor.from_user(getattr(cast, who), confirmed=True), source=source)
     ledger.sequence()
     placed = ConsentEvent.objects.all().placed().get(pk=event.pk)
-    told = feed.told(placed, "", for_operator=False)
+    told = events.told(placed, "", for_operator=False)
     assert event.by_operator is by_operator
     assert told["actor"]["id"] == (None if by_operator else str(getattr(cast, who).pk))
     assert told["product"] is told["member"] is told["allowed"] is None
@@ -205,5 +206,5 @@ def test_feed__tells_who_of_the_organizations_own_people__and_only_that_it_was_t
 def test_feed__event_of_no_organization__says_so(cast: Cast) -> None:
     event = noted(cast, organization=None, actor=cast.provider, source="admin", target=cast.admin.pk)
     ledger.sequence()
-    told = feed.told(ConsentEvent.objects.all().placed().get(pk=event.pk), "", for_operator=True)
+    told = events.told(ConsentEvent.objects.all().placed().get(pk=event.pk), "", for_operator=True)
     assert (told["organization"], told["target"]) == (None, str(cast.admin.pk))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from accounts.access import Permission
 from accounts.models import Member
-from consent import rules, shown
+from consent import rules
 from consent.models import ConsentEventQuerySet, PrivacySetting
+from consent.presentation import privacy_settings
 from consent.rules import Decision, Layers, Reason
 from consent.services import layers, members
 from tests.test_permission_matrix import routes
@@ -179,7 +180,7 @@ def members_choices_among_the_events(patched: pytest.MonkeyPatch) -> None:
 
 
 def counted_for_everybody(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(shown, "permissions_by_role", lambda actor, organization, role: frozenset(Permission))
+    patched.setattr(privacy_settings, "permissions_by_role", lambda actor, organization, role: frozenset(Permission))
 
 
 def leaving_after_the_last_choice(patched: pytest.MonkeyPatch) -> None:

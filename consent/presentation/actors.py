@@ -11,7 +11,7 @@ from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import ApiKey, User
 
-from .models import ActorType, ConsentEvent
+from ..models import ActorType, ConsentEvent
 
 
 def labels(events: Iterable[ConsentEvent], viewer: Actor) -> dict[int, str]:

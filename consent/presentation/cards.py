@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor, Permission, acts_as_operator, opt_in_act
 from accounts.models import Member, Organization
 
-from . import shown
-from .rules import Choice, Reason
+from ..rules import Choice, Reason
+from ..surfaces import Scope, Surface
+from . import privacy_settings
+from .privacy_settings import ShownSetting
 from .sentences import day
-from .shown import ShownSetting
-from .surfaces import Scope, Surface
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +216,7 @@ def card_of(place: Place, actor: Actor, setting: ShownSetting, *, version: int |
 def card_at(place: Place, actor: Actor, *, version: int | None = None) -> Card:
     """The setting as it is now."""
     if place.member is not None:
-        setting = shown.member_setting(place.member, place.surface, actor)
+        setting = privacy_settings.member_setting(place.member, place.surface, actor)
     else:
-        setting = shown.organization_setting(place.organization, place.surface, actor)
+        setting = privacy_settings.organization_setting(place.organization, place.surface, actor)
     return card_of(place, actor, setting, version=version)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Plan
 
-from .models import BulkJob, DailyChanges, DailyStanding, JobKind, JobStatus, Source
-from .rules import Reason
-from .surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+from ..models import BulkJob, DailyChanges, DailyStanding, JobKind, JobStatus, Source
+from ..rules import Reason
+from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 
 YEARS = dt.timedelta(days=730)
 RECENT = dt.timedelta(days=29)

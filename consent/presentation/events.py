@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ..models import ActorType, ConsentEvent, Source
 from .event_catalogue import TEST
-from .models import ActorType, ConsentEvent, Source
 
 
 def payload(told: dict[str, Any]) -> dict[str, Any]:

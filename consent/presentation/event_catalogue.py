@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .models import TOLD_TO_ORGANIZATIONS, EventKind
+from ..models import TOLD_TO_ORGANIZATIONS, EventKind
 
 Words = str | Promise
 

@@ -7,11 +7,11 @@ from django.conf import settings as conf
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from .models import Source
-from .rules import Choice, Reason
+from ..models import Source
+from ..rules import Choice, Reason
 
 if TYPE_CHECKING:
-    from .shown import ShownSetting
+    from .privacy_settings import ShownSetting
 
 
 def sentence(shown: "ShownSetting") -> str:

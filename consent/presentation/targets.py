@@ -15,7 +15,7 @@ from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, User
 
-from .models import ACCESS_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
+from ..models import ACCESS_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),

@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor, Permission, operates_by_role, permissions, permissions_by_role, roles_of
 from accounts.models import Member, Organization, Plan
 
-from . import actors, rules, sentences
-from .models import ConsentEvent, PrivacySetting
-from .rules import MEMBER_START, Choice, Decision, Reason, State
-from .services.one_person import is_own_word, version_of
-from .surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
+from .. import rules
+from ..models import ConsentEvent, PrivacySetting
+from ..rules import MEMBER_START, Choice, Decision, Reason, State
+from ..services.one_person import is_own_word, version_of
+from ..surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
+from . import actors, sentences
 
 
 @dataclasses.dataclass(frozen=True)
