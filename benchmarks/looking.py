@@ -16,11 +16,12 @@ TIMES = 7
 
 
 def rollup() -> dict[str, Any]:
-    from consent import followers, ledger
+    from consent import ledger
+    from consent.projections import runner
 
     begun = time.monotonic()
-    for name in followers.FOLLOWERS:
-        followers.catch_up(name)
+    for name in runner.FOLLOWERS:
+        runner.catch_up(name)
     return {"events": ledger.head(), "seconds": round(time.monotonic() - begun, 1)}
 
 

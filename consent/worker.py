@@ -11,10 +11,10 @@ from accounts.management.stopping import Stopped
 from accounts.seldom import Seldom, first_line
 
 from . import ledger, retention
-from .followers import follow_all
 from .imports.reading import read_next
 from .jobs import engine
 from .models import BulkJob
+from .projections.runner import follow_all
 
 logger = logging.getLogger(__name__)
 _away = Seldom(logger)

@@ -7,9 +7,10 @@ from django.utils import timezone
 
 from accounts.models import OutgoingMessage
 
-from .. import followers, ledger
+from .. import ledger
 from ..models import BulkJob, EndpointStatus, JobStatus, Verification, WebhookEndpoint
 from ..presentation import charts
+from ..projections import runner
 from ..services import operator_requests
 from .jobs import title_of
 
@@ -35,7 +36,7 @@ def context() -> dict[str, Any]:
             }
             for parts in zip(*(bar.segments for bar in standings), strict=True)
         ],
-        "behind": followers.lag("rollup"),
+        "behind": runner.lag("rollup"),
         "jobs": [(job, title_of(job)) for job in open_jobs],
         "requests": operator_requests.waiting().count(),
         "head": ledger.head(),

@@ -9,8 +9,9 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from accounts.access import Actor
-from consent import decisions, followers, ledger
+from consent import decisions, ledger
 from consent.lookups import Question
+from consent.projections import runner
 from consent.services import choices, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as casting
@@ -131,7 +132,7 @@ def test_screens__say_what_decisions_say(cast: Cast, open_as: Callable[..., Page
 
 def test_plots__title_summary_and_the_same_as_a_table(cast: Cast, open_as: Callable[..., Page]) -> None:
     ledger.sequence()
-    followers.catch_up("rollup")
+    runner.catch_up("rollup")
     page = open_as(cast.operator)
     page.goto(reverse("admin:index"))
     for title in ("Opted out, by plan", "Choices a day", "How settings stand"):

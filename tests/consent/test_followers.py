@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import Member, OutgoingMessage
-from consent import followers, ledger, worker
+from consent import ledger, worker
 from consent.models import ConsentEvent, DailyChanges, DailyStanding, FollowerCursor, PrivacySetting
 from consent.presentation import charts
+from consent.projections import runner
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from tests import cast as casting
@@ -32,8 +33,8 @@ def cast() -> Cast:
 
 def catch_up() -> None:
     ledger.sequence()
-    for name in followers.FOLLOWERS:
-        followers.catch_up(name)
+    for name in runner.FOLLOWERS:
+        runner.catch_up(name)
 
 
 # --- Sums per day ---------------------------------------------------------------------------------------------------
@@ -64,12 +65,12 @@ def test_sums__after_the_demo__are_what_is_there() -> None:
     assert levels() == counted()
     chosen = ConsentEvent.objects.filter(kind__startswith="choice.").count()
     assert DailyChanges.objects.aggregate(n=Sum("choices"))["n"] == chosen
-    assert followers.lag("rollup") == 0
+    assert runner.lag("rollup") == 0
 
 
 @pytest.mark.parametrize("batch", [1, 3, 1000])
 def test_sums__any_batch__the_same(monkeypatch: Any, batch: int, cast: Cast) -> None:
-    monkeypatch.setattr(followers, "BATCH", batch)
+    monkeypatch.setattr(runner, "BATCH", batch)
     member = cast.labs_member
     for choice in ("opted_out", "opted_in", "opted_out"):
         actor = Actor.from_user(cast.member, confirmed=True)
@@ -103,12 +104,12 @@ def test_followers__dying_between__no_event_twice(cast: Cast, monkeypatch: Any) 
     ledger.sequence()
 
     def dies(_events: Any) -> None:
-        followers.add_up(_events)
+        runner.add_up(_events)
         raise RuntimeError("killed")
 
-    monkeypatch.setitem(followers.FOLLOWERS, "rollup", dies)
+    monkeypatch.setitem(runner.FOLLOWERS, "rollup", dies)
     with pytest.raises(RuntimeError):
-        followers.follow("rollup", ledger.head())
+        runner.follow("rollup", ledger.head())
     assert not DailyStanding.objects.exists()
     monkeypatch.undo()
     catch_up()

@@ -8,8 +8,9 @@ import pytest
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, OutgoingMessage, User
-from consent import decisions, followers, ledger
+from consent import decisions, ledger
 from consent.errors import Refused
+from consent.projections import runner
 from consent.services import choices, locks, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -90,7 +91,7 @@ class Account:
     def told(self) -> int:
         """How many messages there are by now."""
         ledger.sequence()
-        followers.catch_up("notices")
+        runner.catch_up("notices")
         return OutgoingMessage.objects.filter(subject__contains="used for training from now on").count()
 
     def does(self, act: str) -> None:

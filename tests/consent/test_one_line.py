@@ -11,9 +11,9 @@ from django.utils import timezone
 from accounts.access import Actor
 from accounts.fields import line_break_in
 from accounts.models import Organization, OutgoingMessage, User
-from consent import notices
 from consent.errors import Invalid
 from consent.models import ConsentEvent, WebhookEndpoint
+from consent.projections import owner_emails
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests import cast as the_cast
@@ -120,7 +120,7 @@ def test_notice__stored_name_with_a_line_break__owners_are_told(cast: Cast) -> N
         surface=LE_CHAT_CONSOLE, organization=cast.brage, choice="opted_in", reason="asked", actor=cast.provider,
         source="admin", version_required=False,
     )  # fmt: skip
-    notices.notify_owners([ConsentEvent.objects.latest("pk")])
+    owner_emails.notify_owners([ConsentEvent.objects.latest("pk")])
     (message,) = OutgoingMessage.objects.all()
     assert message.subject.startswith("Brage Skaldskap: ") and line_break_in(message.subject) == ""
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from accounts.management.base import Failed, table
 from accounts.models import Organization, User
-from consent import followers, ledger
+from consent import ledger
 from consent.management import story
 from consent.management.base import ConsentCommand
+from consent.projections import runner
 
 
 class Command(ConsentCommand):
@@ -58,8 +59,8 @@ class Command(ConsentCommand):
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
         ledger.sequence()
-        followers.skip_to_head("notices")  # owners of the demo have no mailboxes
-        followers.catch_up("rollup")
+        runner.skip_to_head("notices")  # owners of the demo have no mailboxes
+        runner.catch_up("rollup")
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
     def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:

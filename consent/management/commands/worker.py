@@ -14,9 +14,9 @@ from consent import ledger, retention, worker
 from consent.delivery.endpoints import deliver_next, send_next_test
 from consent.delivery.sending import Sender
 from consent.delivery.threads import Deliverers
-from consent.followers import follow_all
 from consent.imports.reading import read_next
 from consent.models import UNFINISHED, BulkJob, JobStatus, WebhookAttempt
+from consent.projections.runner import follow_all
 
 _IDLE_SECONDS = 0.5
 

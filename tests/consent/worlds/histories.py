@@ -11,11 +11,12 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
-from consent import followers, ledger
+from consent import ledger
 from consent.delivery.endpoints import deliver_next
 from consent.delivery.sending import Answer, Sender
 from consent.errors import ServiceError
 from consent.models import PrivacySetting, WebhookEndpoint
+from consent.projections import runner
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
@@ -248,5 +249,5 @@ def deliver(world: World) -> None:
     for _turn in range(20):
         if not deliver_next(world.receiver):
             break
-    while followers.follow_all():
+    while runner.follow_all():
         pass

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import F
 
-from .models import ConsentEvent, DailyChanges, DailyStanding, EventKind
-from .rules import Reason
-from .surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+from ..models import ConsentEvent, DailyChanges, DailyStanding, EventKind
+from ..rules import Reason
+from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 
 _SURFACES = {surface.product.value: surface.key for surface in ORGANIZATION_SURFACES}
 # Surface, plan, reason code, and whether data is used.

@@ -16,9 +16,9 @@ from accounts.access import Actor, ActorType
 from accounts.catalogue import Product
 from accounts.models import Member, MemberRole, Organization, OrganizationKind, Subscription
 
-from .models import ConsentEvent, EventKind
-from .presentation import actors
-from .surfaces import WITH_MEMBERS
+from ..models import ConsentEvent, EventKind
+from ..presentation import actors
+from ..surfaces import WITH_MEMBERS
 
 # By which use can begin after it had not been so.
 _KINDS = frozenset(

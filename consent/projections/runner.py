@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from . import ledger
-from .models import ConsentEvent, FollowerCursor
-from .notices import notify_owners
-from .rollup import add_up
+from .. import ledger
+from ..models import ConsentEvent, FollowerCursor
+from .daily_totals import add_up
+from .owner_emails import notify_owners
 
 BATCH = 2_000
 Follower = Callable[[Sequence[ConsentEvent]], None]
