@@ -8,8 +8,8 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, Plan, Subscription, User
 from consent import verification
 from consent.decisions import decide
+from consent.demo import scenario
 from consent.lookups import Question
-from consent.management import story
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
 from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
@@ -75,8 +75,8 @@ def test_demo__its_organizations__show_every_reason() -> None:
 
 def test_demo__its_people__sign_in_with_the_password_shown() -> None:
     shown_once = run("demo", "--format", "json").json
-    assert set(shown_once["people"]) == set(story.PEOPLE)
-    for address in story.PEOPLE:
+    assert set(shown_once["people"]) == set(scenario.PEOPLE)
+    for address in scenario.PEOPLE:
         assert authenticate(None, email=address, password=shown_once["password"]) is not None
     operator = User.objects.get(email="operator@demo.example")
     assert (operator.is_staff, operator.is_superuser) == (True, False)
@@ -105,7 +105,7 @@ def test_demo__new_password_of_somebody_inactive__left_out() -> None:
     run("demo")
     User.objects.filter(email="bo@kvasir.example").update(is_active=False)
     people = run("demo", "--new-password", "--format", "json").json["people"]
-    assert set(people) == set(story.PEOPLE) - {"bo@kvasir.example"}
+    assert set(people) == set(scenario.PEOPLE) - {"bo@kvasir.example"}
 
 
 def _organization() -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.management.base import Failed, table
 from accounts.models import Organization, User
 from consent import ledger
-from consent.management import story
+from consent.demo import scenario
 from consent.management.base import ConsentCommand
 from consent.projections import runner
 
@@ -36,12 +36,12 @@ class Command(ConsentCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         password = secrets.token_urlsafe(12)
         if options["new_password"]:
-            people = self._set_password(password, story.PEOPLE)
+            people = self._set_password(password, scenario.PEOPLE)
             self.note("Jobs and requests that wait were sent before: the operators can't approve those any more.")
         else:
             self._fill(password)
-            operators = (story.OPERATOR[0], story.REVIEWER[0])
-            people = self._set_password(password, [each for each in story.PEOPLE if each not in operators])
+            operators = (scenario.OPERATOR[0], scenario.REVIEWER[0])
+            people = self._set_password(password, [each for each in scenario.PEOPLE if each not in operators])
         lines = table([*people.items(), ("password", password)])
         intro = "Sign in as one of these; the password is the same for all:"
         self.result({"password": password, "people": people}, f"{intro}\n\n{lines}", options)
@@ -49,12 +49,12 @@ class Command(ConsentCommand):
     def _fill(self, password: str) -> None:
         if Organization.objects.exists():
             raise Failed("There are organizations here; the demo is for an empty installation. Nothing was changed.")
-        address = story.OPERATOR[0]
+        address = scenario.OPERATOR[0]
         if User.objects.filter(email=address).exists():
             raise Failed(f"There is a user {address} here already. Nothing was changed.")
         try:
             with ledger.history_clock() as travel, transaction.atomic():
-                story.Story(travel, timezone.now(), password).tell()
+                scenario.Story(travel, timezone.now(), password).tell()
         except RuntimeError as error:
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
@@ -65,8 +65,8 @@ class Command(ConsentCommand):
 
     def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:
         """Hash it once, give it to these; returns address → what they are, of all who are there."""
-        there = set(User.objects.filter(email__in=story.PEOPLE, is_active=True).values_list("email", flat=True))
-        if story.OPERATOR[0] not in there:
+        there = set(User.objects.filter(email__in=scenario.PEOPLE, is_active=True).values_list("email", flat=True))
+        if scenario.OPERATOR[0] not in there:
             raise Failed("There is no demo here. Nothing was changed.")
         User.objects.filter(email__in=addresses, is_active=True).update(password=make_password(password))
-        return {address: what for address, what in story.PEOPLE.items() if address in there}
+        return {address: what for address, what in scenario.PEOPLE.items() if address in there}

@@ -18,7 +18,7 @@ from ..rules import Choice
 from ..services import choices, credentials, locks, members, organizations, plans
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
-from .crowd import YEARS, Newcomer, newcomers
+from .background import YEARS, Newcomer, newcomers
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
