@@ -12,8 +12,7 @@ from rest_framework.response import Response
 
 from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
 from accounts.fields import parse_id
-from accounts.models import ApiKey, KeyScope, Member, Organization
-from accounts.querysets import ApiKeyQuerySet
+from accounts.models import ApiKey, ApiKeyQuerySet, KeyScope, Member, Organization
 from consent.api.paging import CursorPagination
 
 from ..models import ActorType, Source

@@ -12,8 +12,7 @@ from rest_framework.response import Response
 
 from accounts.access import NotFound, Permission, acts_as_operator, get_member, get_organization, require
 from accounts.fields import parse_id
-from accounts.models import Invitation, Member
-from accounts.querysets import MemberQuerySet
+from accounts.models import Invitation, Member, MemberQuerySet
 from config.problems import fault, invalid
 from consent.api.paging import CursorPagination
 

@@ -8,13 +8,15 @@ from django.db.models import Q, Value
 from django.db.models.functions import Collate, Lower
 from django.utils import timezone
 
-from . import external_ids
-from .binding_models import Binding
-from .fields import split_ident
+from .. import external_ids
+from ..fields import split_ident
+from .bindings import Binding
 
 if TYPE_CHECKING:
-    from .access import Actor
-    from .models import ApiKey, Invitation, Member, Organization  # noqa: F401  (named in the classes' brackets)
+    from ..access import Actor
+    from .api_keys import ApiKey  # noqa: F401  (named in the classes' brackets)
+    from .invitations import Invitation  # noqa: F401
+    from .organizations import Member, Organization  # noqa: F401
 
 _Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
 

@@ -8,11 +8,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from .external_ids import LENGTH, erased_hash
-from .fields import InstantField
+from ..external_ids import LENGTH, erased_hash
+from ..fields import InstantField
 
 if TYPE_CHECKING:
-    from .models import Member, Organization
+    from .organizations import Member, Organization
 
 
 class BindingQuerySet(models.QuerySet["Binding"]):

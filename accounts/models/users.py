@@ -12,8 +12,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import clock, email_addresses
-from .fields import AddressField, InstantField, new_id, one_line
+from .. import clock, email_addresses
+from ..fields import AddressField, InstantField, new_id, one_line
 
 # What signs a person in, and what makes an operator of them: see `User.save`.
 _CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
@@ -170,3 +170,13 @@ class AddressChange(models.Model):
 
     def __str__(self) -> str:
         return f"address change {self.pk}"
+
+
+class DeviceRevocation(models.Model):
+    """Since when no browser is known as this person's: see `devices`."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.at}"

@@ -1,0 +1,106 @@
+"""API keys, and what they may be used for."""
+
+import datetime as dt
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..fields import new_id
+from .organizations import Organization
+from .querysets import ApiKeyQuerySet
+from .users import User
+
+
+class KeyScope(models.TextChoices):
+    DECISIONS_READ = "decisions:read", _("ask for decisions")
+    CONSENT_READ = "consent:read", _("read privacy settings")
+    CONSENT_WRITE = "consent:write", _("change privacy settings")
+    CONSENT_MEMBER = "consent:member", _("speak for members (mobile app backend; operator keys only)")
+    ORGANIZATIONS_READ = "organizations:read", _("read organizations and members")
+    ORGANIZATIONS_WRITE = "organizations:write", _("change organizations and members")
+    EVENTS_READ = "events:read", _("read the ledger")
+    WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
+
+
+# What only the installation's own services need: such a key outlives whoever made it (R18).
+INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
+
+
+class ApiKey(models.Model):
+    """A service's credential: a public prefix and a keyed hash; the key itself is shown once and never stored."""
+
+    Scope = KeyScope
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(_("name"), max_length=80)
+    prefix = models.CharField(_("prefix"), max_length=16, unique=True, editable=False)
+    hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(_("scopes"), default=list)
+    organization = models.ForeignKey(
+        Organization,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        verbose_name=_("organization"),
+        help_text=_("Empty: an operator key, good for all organizations."),
+    )
+    issued_by = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("issued by"),
+        help_text=_("Who answers for what is done with it: it may do no more than they may now."),
+    )
+    installation = models.BooleanField(
+        _("the installation's own"),
+        default=False,
+        editable=False,
+        help_text=_("Made by a command, or for the mobile app's backend: it keeps working when a person leaves."),
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    # Whoever answered for it may not any more. It stays so until somebody who may takes it over.
+    suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="api_key_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(installation=True) | Q(issued_by__isnull=False), name="api_key_has_somebody_responsible"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    @property
+    def scope_labels(self) -> list[str]:
+        """What it may do, in words."""
+        return [str(KeyScope(scope).label) for scope in self.scopes]
+
+    def status(self, now: dt.datetime) -> str:
+        """“active”, “suspended”, “expired” or “revoked”: what has ended stays so, whatever else it was."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.has_ended(now):
+            return "expired"
+        return "suspended" if self.suspended_at is not None else "active"
+
+    def has_ended(self, now: dt.datetime) -> bool:
+        """Revoked or expired: for good."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
+    def is_live(self, now: dt.datetime) -> bool:
+        return self.suspended_at is None and not self.has_ended(now)

@@ -1,0 +1,31 @@
+"""E-mail that waits to be sent."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from ..fields import AddressField, EncryptedTextField
+
+
+class OutgoingMessage(models.Model):
+    """An e-mail that waits for the worker; deleted once it is sent, kept when it is given up. See `outbox`."""
+
+    recipient = AddressField()
+    subject = models.CharField(max_length=500)
+    # Links in it open accounts.
+    body = EncryptedTextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    given_up_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=80, blank=True, default="", db_default="")  # the kind of the last trouble
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_attempt_at", "id"], name="message_due"),
+            models.Index(fields=["-id"], condition=Q(given_up_at__isnull=False), name="message_given_up"),
+            models.Index(fields=["recipient"], name="message_recipient"),
+        ]
+
+    def __str__(self) -> str:
+        return f"message {self.pk}"
