@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from django.utils import translation
 
-from consent import jobs
+from consent import imports, jobs
 from consent.imports import outcomes
 from consent.models import ProblemKind, ReasonCode
 
-FOLDER = Path(jobs.__file__).parent
-MODULES = [*FOLDER.rglob("*.py")]
+MODULES = [path for package in (jobs, imports) for path in Path(package.__file__).parent.rglob("*.py")]
 # Names of constants that are outcomes, and where a literal one would stand: the argument of each.
 CODES = {
     "APPLY", "SAME", "CHANGE", "DIFFERING", "PAST", "BAD", "EXISTS", "PERSONAL", "KNOWN", "UNAPPROVED", "SIMILAR",
