@@ -15,17 +15,49 @@ from tests.commands import run
 from tests.keys import issue_key
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+TEXTS = {name(page): page.read_text(encoding="utf-8") for page in PAGES}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # `name --option`, in the cells of tables and in running text.
 CALLS = re.compile(r"`(?:manage\.py )?([a-z]+_[a-z_]+|explain|demo|job|worker|export)((?: [^`]*)?)`")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_page__links__lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page.name])
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[name(page)])
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_page__links_to_a_heading__find_it(page: Path) -> None:
+    targets = re.findall(r"\]\(([^):]*)#([^)]+)\)", TEXTS[name(page)])
+    lost = [
+        f"{path}#{anchor}"
+        for path, anchor in targets
+        if anchor not in anchors((page.parent / path).read_text(encoding="utf-8") if path else TEXTS[name(page)])
+    ]
+    assert lost == []
+
+
+def anchors(text: str) -> set[str]:
+    """The names that the forge gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_page__files_that_it_names__are_there(page: Path) -> None:
+    """`accounts/access.py`, `tests/consent/`: what begins with one of our folders and is no pattern."""
+    named = re.findall(
+        r"`((?:accounts|benchmarks|config|consent|docs|scripts|static|tests)/[\w./-]*)`", TEXTS[name(page)]
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_pages__make_targets__exist() -> None:
