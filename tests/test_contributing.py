@@ -104,3 +104,33 @@ def test_texts__end_and_break_their_lines_as_editorconfig_says() -> None:
         if not whole or b"\r" in content or re.search(rb"[ \t]\n", content):
             offenders.append(path.relative_to(ROOT).as_posix())
     assert offenders == []
+
+
+def test_changelog__keeps_the_format() -> None:
+    text = read("CHANGELOG.md")
+    assert text.startswith("# Changelog\n") and "https://keepachangelog.com/en/1.1.0/" in text
+    releases = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    headings = [release.splitlines()[0] for release in releases]
+    assert headings[0] == "[Unreleased]"
+    versions = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", heading) for heading in headings[1:]]
+    assert None not in versions
+    numbers = [tuple(int(number) for number in version.groups()[:3]) for version in versions if version]
+    assert numbers == sorted(numbers, reverse=True)
+    order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    for release in releases:
+        kinds = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        assert kinds == [kind for kind in order if kind in kinds], "each kind once, in this order"
+        assert not re.search(r"^### .+\n+(### |\Z)", release, re.MULTILINE), "a kind without an entry"
+
+
+@pytest.mark.parametrize(
+    "target", ["LICENSE", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/decisions/README.md"]
+)
+def test_readme__leads_to_what_contributors_look_for(target: str) -> None:
+    assert f"]({target})" in read("README.md")
+
+
+def test_security__leads_to_private_reporting_and_names_no_address() -> None:
+    text = read("SECURITY.md")
+    assert "private vulnerability reporting" in text and "## Supported versions" in text and "## In scope" in text
+    assert not re.search(r"\S@\S|https?://", text)
