@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import uuid
-from typing import Any
+from typing import Any, overload
 
 import uuid_utils.compat
 from django import forms
@@ -78,6 +78,11 @@ def raw_id(pk: uuid.UUID) -> uuid.UUID | str:
     return pk.hex if connection.vendor == "sqlite" else pk
 
 
+def hex_id(text: str) -> str:
+    """An id that is still text, as SQLite keeps it: for many, which need not become objects."""
+    return text.replace("-", "").lower()
+
+
 def from_raw_id(value: uuid.UUID | str) -> uuid.UUID:
     """What `raw_id` made, as raw SQL returns it."""
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
@@ -112,6 +117,15 @@ def to_micros(instant: dt.datetime) -> int:
 
 def from_micros(micros: int) -> dt.datetime:
     return EPOCH + micros * MICROSECOND
+
+
+@overload
+def rfc3339(instant: dt.datetime) -> str: ...
+@overload
+def rfc3339(instant: dt.datetime | None) -> str | None: ...
+def rfc3339(instant: dt.datetime | None) -> str | None:
+    """An instant as files, the API and programs are told it: in UTC, ending in Z. Of none, None."""
+    return None if instant is None else instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not generic at run time

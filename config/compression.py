@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
+from . import media_types
+
 LEAST = 1000  # bytes: what fits into one packet anyway, as most answers do, is not worth the time
-_JSON = ("application/json", "application/problem+json", "application/x-ndjson")
+_JSON = (media_types.JSON, media_types.PROBLEM, media_types.JSON_LINES)
 _TAKEN = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?:,|$)", re.IGNORECASE)
 # A strong tag is one of bytes: those of the packed answer are others. Only here does it have this ending.
 _PACKED = '-gzip"'

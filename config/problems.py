@@ -22,11 +22,11 @@ from rest_framework import exceptions
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from . import request_id
+from . import media_types, request_id
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
+CONTENT_TYPE = media_types.PROBLEM
 # Paths that programs ask; all others are pages for people.
 _FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics")
 

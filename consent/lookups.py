@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from accounts.catalogue import Product
-from accounts.fields import from_micros, split_text, to_micros
+from accounts.fields import from_micros, from_raw_id, hex_id, split_text, to_micros
 from accounts.hot import select
 
 from .lookup_sql import STATEMENTS
@@ -145,8 +145,8 @@ def _with_ids(row: Row) -> Row:
     return row._replace(organization_id=_id(row.organization_id), member_user_id=_id(row.member_user_id))
 
 
-def _id(text: object) -> uuid.UUID | None:
-    return None if text is None else uuid.UUID(str(text))
+def _id(text: uuid.UUID | str | None) -> uuid.UUID | None:
+    return None if text is None else from_raw_id(text)
 
 
 def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
@@ -154,7 +154,7 @@ def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
     organization, organization_external = split_text(question.organization)
     member, member_external = split_text(question.member)
     if vendor == "sqlite":
-        organization, member = _hex(organization), _hex(member)
+        organization, member = organization and hex_id(organization), member and hex_id(member)
     return (
         n,
         organization,
@@ -165,8 +165,3 @@ def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
         question.product if question.product in _PRODUCTS else "",
         None if question.at is None else to_micros(question.at),
     )
-
-
-def _hex(pk: str | None) -> str | None:
-    """As SQLite keeps ids."""
-    return pk and pk.replace("-", "").lower()

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Plan
+from config import media_types
 from config.timeouts import unlimited
 
 from ..errors import ServiceError
@@ -57,7 +58,7 @@ _SAID = {
 _PEOPLE = ("author", "author_key", "submitter", "approver")
 # Until it runs, a page shows what a job would do: to who wrote it, and to who is asked to approve it.
 _SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
-_FORMS = {"csv": (CSV, "text/csv; charset=utf-8"), "jsonl": (JSON_LINES, "application/x-ndjson")}
+_FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_LINES)}
 
 
 @admin.register(BulkJob)

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts import limits
 from accounts.access import Actor
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
+from accounts.fields import rfc3339
 from config.problems import Problem, as_problem, body_pointer, fault, invalid
 
 from .. import decisions
@@ -25,7 +26,6 @@ from ..lookups import Question
 from ..rules import Decision, LayerAnswer
 from .base import check_csrf, refusal
 from .body import parse_instant, read_json, storable
-from .fields import rfc3339
 from .metrics import count_decision
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _layer(layer: LayerAnswer, answer: Answer) -> dict[str, object]:
         "layer": layer.layer,
         "allowed": layer.allowed,
         "reason": layer.reason,
-        "since": rfc3339(layer.since) if layer.since else None,
+        "since": rfc3339(layer.since),
         "event": None if event is None else str(event),
     }
 

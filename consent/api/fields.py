@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from accounts.characters import Unusable, tidy
 from accounts.external_ids import LENGTH
-from accounts.fields import line_break_in, split_ident, validate_address
+from accounts.fields import line_break_in, rfc3339, split_ident, validate_address
 
 from ..errors import Invalid
 from .body import parse_instant, storable
@@ -173,10 +173,6 @@ class Instant(serializers.Field[dt.datetime, Any, str, Any]):
 
     def to_representation(self, value: dt.datetime) -> str:
         return rfc3339(value)
-
-
-def rfc3339(instant: dt.datetime) -> str:
-    return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 class Output(serializers.Serializer[Any]):

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from config import media_types
 from consent.api.paging import MAX_LIMIT
 
 from ..services.layers import REASON_LENGTH
@@ -17,7 +18,7 @@ from .examples import EXAMPLES
 from .fields import Output
 
 PEOPLE = "none"  # no scope is enough: never by a key, those who are signed in
-PROBLEM, LINES = "application/problem+json", "application/x-ndjson"
+PROBLEM, LINES = media_types.PROBLEM, media_types.JSON_LINES
 WORDS = {
     400: "What is wrong with the input, named.",
     401: "No credentials, or bad ones.",

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from accounts.access import Actor, Permission, require
+from config import media_types
 
 from .. import ledger
 from ..models import ConsentEvent
@@ -43,7 +44,7 @@ class EventStream(ApiView):
         require(self.actor, Permission.LEDGER_VIEW, None)
         ledger.sequence()
         return StreamingHttpResponse(
-            lines(self.actor, self.params["after"]), content_type="application/x-ndjson", headers=_HEADERS
+            lines(self.actor, self.params["after"]), content_type=media_types.JSON_LINES, headers=_HEADERS
         )
 
 

@@ -8,7 +8,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Permission
+from accounts.fields import rfc3339
 from accounts.models import Organization
+from config import media_types
 
 from ..files.exports import CSV, JSON_LINES, WRITERS, Put
 from ..models import ConsentEvent, Source
@@ -18,7 +20,7 @@ from .history import events_of, rows_of
 from .pages import organization_page
 
 COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject")
-_FORMS = {CSV: "text/csv; charset=utf-8", JSON_LINES: "application/jsonl; charset=utf-8"}
+_FORMS = {CSV: media_types.CSV, JSON_LINES: media_types.JSON_LINES}
 _BATCH = 500
 
 
@@ -67,7 +69,7 @@ def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
         rows = found if after is None else found.filter(pk__lt=after)
         events: list[ConsentEvent] = list(rows.order_by("-pk")[:_BATCH])
         for event, row in zip(events, rows_of(events, actor), strict=True):
-            at = event.recorded_at.isoformat().replace("+00:00", "Z")
+            at = rfc3339(event.recorded_at)
             told = (event.before, event.after, event.reason, row.who, event.source, row.subject)
             put([event.pk, at, event.kind, event.product, *told])
         if text := out.taken():

@@ -13,6 +13,7 @@ from django.db.models import OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils.formats import get_format
 
+from accounts.fields import rfc3339
 from accounts.models import Binding, Member, Organization, Subscription
 
 from ..models import PrivacySetting
@@ -89,7 +90,7 @@ def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None 
 
 def _spell(value: Any) -> Any:
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        return rfc3339(value)
     return str(value) if isinstance(value, uuid.UUID) else value
 
 

@@ -1,12 +1,12 @@
 """Many rows into one table at the database's own speed: COPY on PostgreSQL, one prepared statement on SQLite."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 
 from django.db import connection, transaction
 
 from accounts.fields import raw_id
+from config.batched import batched
 
 Value = int | str | bool | uuid.UUID | None
 _PAGE = 5_000  # held in memory at a time, on SQLite
@@ -27,15 +27,10 @@ def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) 
                     copy.write_row(row)
             return int(cursor.rowcount)
         count, insert = 0, f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(columns))})"
-        for page in _pages(map(_plain, rows)):
+        for page in batched(map(_plain, rows), _PAGE):
             cursor.executemany(insert, page)
             count += len(page)
         return count
-
-
-def _pages(rows: Iterator[tuple[Value, ...]]) -> Iterator[list[tuple[Value, ...]]]:
-    while page := list(islice(rows, _PAGE)):
-        yield page
 
 
 def _plain(row: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -4,14 +4,14 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.fields import external_ident, parse_id, split_ident
 from accounts.models import Binding, Organization, OrganizationKind, OrganizationStatus, Plan
+from config.batched import batched
 
 from ..errors import Invalid
 from ..files.exports import TABLES
@@ -19,7 +19,6 @@ from ..files.subject_columns import refuse_unread_subject
 from ..files.tables import MissingColumn, Reading, Record, open_table
 from ..models import Choice, PrivacySetting, ReasonCode
 
-_Item = TypeVar("_Item")
 _PAGE = 1000
 _EXTERNAL_ID = "external_id"
 _IDENT_COLUMNS = ("organization", _EXTERNAL_ID)
@@ -146,7 +145,7 @@ def _instant(value: object, name: str) -> dt.datetime:
 
 def unknown_idents(idents: Iterable[str]) -> Iterator[str]:
     """Those that no organization has."""
-    for page in _pages(idents):
+    for page in batched(idents, _PAGE):
         found = _find(page)
         yield from (ident for ident in page if ident not in found)
 
@@ -226,12 +225,6 @@ class ListFile:
     def _fault(record: Record, column: str, what: str) -> Fault:
         words = {"row": record.row, "column": column, "what": what}
         return Fault(record.row, _("row %(row)s, column %(column)s: %(what)s") % words)
-
-
-def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    iterator = iter(items)
-    while page := list(islice(iterator, _PAGE)):
-        yield page
 
 
 def _find(idents: list[str]) -> dict[str, uuid.UUID]:

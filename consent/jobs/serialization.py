@@ -1,9 +1,9 @@
 """A job as JSON, for programs: the commands print what the API answers (a test holds the two together)."""
 
-import datetime as dt
 import uuid
 from typing import Any
 
+from accounts.fields import rfc3339
 from accounts.models import User
 
 from ..models import BulkJob, JobStatus
@@ -40,8 +40,8 @@ def described(job: BulkJob) -> dict[str, Any]:
         "author": _person(job.author, job.author_key_id),
         "submitter": _person(job.submitter, job.submitter_key_id) if job.submitter else None,
         "approver": _person(job.approver) if job.approver else None,
-        **{name: _spell(getattr(job, name)) for name in ("created_at", "submitted_at", "approved_at")},
-        **{name: _spell(getattr(job, name)) for name in ("started_at", "finished_at")},
+        **{name: rfc3339(getattr(job, name)) for name in ("created_at", "submitted_at", "approved_at")},
+        **{name: rfc3339(getattr(job, name)) for name in ("started_at", "finished_at")},
         "error": job.error or None,
     }
 
@@ -62,7 +62,3 @@ def preview(job: BulkJob) -> dict[str, Any]:
 
 def _person(person: User, key: uuid.UUID | None = None) -> dict[str, str | None]:
     return {"id": str(person.pk), "label": person.name or person.email, "api_key": str(key) if key else None}
-
-
-def _spell(instant: dt.datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

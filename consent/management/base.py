@@ -1,8 +1,8 @@
 """What the commands that ask and change consent share beyond the portal's other commands."""
 
-import datetime as dt
 from typing import ClassVar
 
+from accounts.fields import rfc3339
 from accounts.management.base import Misuse, PortalCommand, printable
 from accounts.models import Plan
 
@@ -29,10 +29,6 @@ class ConsentCommand(PortalCommand):
             raise Misuse(f"There is no plan “{printable(key)}”. The plans: {known}.") from None
 
 
-def spell(instant: dt.datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-
-
 def state_data(state: State) -> dict[str, object]:
     """A layer's standing, for people and programs."""
     return {
@@ -42,5 +38,5 @@ def state_data(state: State) -> dict[str, object]:
         "locked": state.locked,
         "allowed": state.allowed,
         "reason": str(state.reason_code),
-        "since": spell(state.since),
+        "since": rfc3339(state.since),
     }

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from accounts.fields import rfc3339
+
 from ..models import ActorType, ConsentEvent, Source
 from .event_catalogue import TEST
 
@@ -21,7 +23,7 @@ def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, An
     return {
         "id": str(event.pk),
         "position": event.placed.position,
-        "recorded_at": _instant(event.recorded_at),
+        "recorded_at": rfc3339(event.recorded_at),
         "kind": event.kind,
         "organization": str(event.organization_id) if event.organization_id else None,
         "member": str(event.member_id) if event.member_id else None,
@@ -44,7 +46,7 @@ def told_of_test(ident: str, at: dt.datetime, position: int, organization: objec
     return {
         "id": ident,
         "position": position,
-        "recorded_at": _instant(at),
+        "recorded_at": rfc3339(at),
         "kind": TEST,
         "organization": str(organization) if organization else None,
         **dict.fromkeys(nothing),
@@ -53,7 +55,3 @@ def told_of_test(ident: str, at: dt.datetime, position: int, organization: objec
         "reason": "",
         "request_id": "",
     }
-
-
-def _instant(at: dt.datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

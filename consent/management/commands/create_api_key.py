@@ -7,13 +7,14 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.access import Actor, Permission
+from accounts.fields import rfc3339
 from accounts.management.base import Misuse, parse_instant, printable
 from accounts.models import ApiKey
 
 from ...errors import Invalid
 from ...models import Source
 from ...services.credentials import issue_key
-from ..base import ConsentCommand, spell
+from ..base import ConsentCommand
 
 _NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
 
@@ -64,7 +65,7 @@ class Command(ConsentCommand):
             raise Misuse(str(error)) from error
         key = issued.key
         data = {"id": str(key.pk), "key": issued.text, "prefix": key.prefix, "name": key.name, "scopes": key.scopes}
-        data |= {"organization": str(organization.pk) if organization else None, "expires_at": spell(expires_at)}
+        data |= {"organization": str(organization.pk) if organization else None, "expires_at": rfc3339(expires_at)}
         self.result(data, issued.text or "", options)
         reach = f"for {organization}" if organization else "for all organizations"
         until = f"until {expires_at.isoformat()}" if expires_at else "until it is revoked"

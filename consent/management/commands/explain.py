@@ -7,10 +7,11 @@ from django.core.management.base import CommandParser
 
 from accounts.access import Actor
 from accounts.catalogue import Product
+from accounts.fields import rfc3339
 from accounts.management.base import parse_instant, table
 from consent.decisions import Answer, decide
 from consent.lookups import Question
-from consent.management.base import YES_NO, ConsentCommand, spell
+from consent.management.base import YES_NO, ConsentCommand
 from consent.surfaces import DATA_KINDS
 
 _KINDS = sorted({kind for kinds in DATA_KINDS.values() for kind in kinds})
@@ -58,13 +59,13 @@ def _data(answer: Answer) -> dict[str, object]:
         "allowed": decision.allowed,
         "reason": decision.reason.value,
         "detail": answer.detail,
-        "decided_at": spell(answer.decided_at),
+        "decided_at": rfc3339(answer.decided_at),
         "layers": [
             {
                 "layer": layer.layer,
                 "allowed": layer.allowed,
                 "reason": str(layer.reason),
-                "since": spell(layer.since),
+                "since": rfc3339(layer.since),
                 "event": answer.events.get(layer.layer),
             }
             for layer in decision.layers
@@ -79,11 +80,11 @@ def _text(answer: Answer) -> str:
             ("allowed", YES_NO[decision.allowed]),
             ("reason", decision.reason.value),
             ("detail", answer.detail),
-            ("decided at", spell(answer.decided_at)),
+            ("decided at", rfc3339(answer.decided_at)),
         ]
     )
     rows = [
-        (each.layer, YES_NO[each.allowed], str(each.reason), spell(each.since), answer.events.get(each.layer))
+        (each.layer, YES_NO[each.allowed], str(each.reason), rfc3339(each.since), answer.events.get(each.layer))
         for each in decision.layers
     ]
     return f"{head}\n\n{table(rows, ['layer', 'allowed', 'reason', 'since', 'event'])}" if rows else head

@@ -5,8 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts import encrypted, keys
+from accounts.fields import rfc3339
 from accounts.management.base import Failed, counted, table
-from consent.management.base import ConsentCommand, spell
+from consent.management.base import ConsentCommand
 from consent.models import WebhookEndpoint
 from consent.services import webhooks
 from consent.webhooks.secrets import current_key, previous_until
@@ -52,7 +53,7 @@ class Command(ConsentCommand):
         verb = "to rewrite" if dry_run else "rewritten"
         self.result(data, table(rows, ["", verb, "already", "unreadable"]), options)
         for endpoint in rotated:
-            until = spell(previous_until(endpoint))
+            until = rfc3339(previous_until(endpoint))
             whose = endpoint.organization or "everybody's"
             self.note(f"{endpoint.pk} ({whose}, {endpoint.url}): the old secret signs too until {until}.")
         self._say_what_is_left(found, behind)

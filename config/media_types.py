@@ -1,0 +1,6 @@
+"""What is told of an answer's form."""
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+JSON_LINES = "application/x-ndjson"
+CSV = "text/csv; charset=utf-8"
