@@ -112,6 +112,16 @@ def subscribe(state: State, plan: str, default: str, at: dt.datetime) -> State:
     return _settle(state, at, plan=plan, subscribed=True, applied_default=default, choice=choice, carry=carry)
 
 
+def holds(state: State, plan: str) -> bool:
+    """Whether this is the plan that is subscribed to already."""
+    return state.subscribed and state.plan == plan
+
+
+def subscribe_obstacle(state: State) -> Reason | None:
+    """What keeps a subscription from starting or moving; None where it may."""
+    return Reason.ORGANIZATION_CLOSED if state.closed else None
+
+
 def end_subscription(state: State, at: dt.datetime) -> State:
     return _settle(state, at, subscribed=False)
 
@@ -127,6 +137,11 @@ def opt_in_obstacle(state: State) -> Reason | None:
     if not state.subscribed:
         return Reason.NO_SUBSCRIPTION
     return Reason.LOCKED if state.locked else None
+
+
+def bulk_opt_in_obstacle(state: State) -> Reason | None:
+    """What makes an opt-in in bulk, or by import, pass over this organization: besides that, its own no (R13)."""
+    return Reason.ORGANIZATION_OPTED_OUT if state.choice == Choice.OPTED_OUT else opt_in_obstacle(state)
 
 
 def opt_in_needs_reason(state: State) -> bool:
@@ -210,6 +225,17 @@ def member_opt_out(state: State, at: dt.datetime) -> State:
 
 def member_opt_in(state: State, at: dt.datetime) -> State:
     return _settle(state, at, judge_member, choice=Choice.OPTED_IN)
+
+
+# --- Membership -----------------------------------------------------------------------------------------------------
+
+PERSONAL = "personal"  # the code of a refusal, which is no reason of a decision
+
+
+def join_obstacles(*, closed: bool, personal: bool) -> tuple[str, ...]:
+    """All that keeps anybody else from joining an organization; a personal one has its owner and nobody else (R17)."""
+    obstacles = {Reason.ORGANIZATION_CLOSED.value: closed, PERSONAL: personal}
+    return tuple(code for code, applies in obstacles.items() if applies)
 
 
 # --- Decisions ------------------------------------------------------------------------------------------------------

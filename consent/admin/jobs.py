@@ -21,8 +21,7 @@ from ..errors import ServiceError
 from ..files.exports import CSV, JSON_LINES
 from ..imports import outcomes
 from ..imports.error_report import write_problems
-from ..imports.judging import BAD
-from ..imports.known import OPT_OUT
+from ..imports.judging import BAD, OPT_OUT
 from ..imports.reading import UNREAD
 from ..imports.staging import DUPLICATE
 from ..jobs import actions, approval, cases, engine, reports

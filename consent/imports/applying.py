@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from django.db.models import Count, Q
 
-from accounts.models import Binding, MemberRole, OrganizationKind
+from accounts.models import Binding, MemberRole, Organization, OrganizationKind
 
 from .. import ledger
 from ..jobs.cases import CHANGED_SINCE
@@ -13,13 +13,11 @@ from ..jobs.origins import origin_of
 from ..models import BulkJob, ImportRow, ImportTable, ProblemKind
 from ..rules import Choice
 from . import organizations
-from .batches import CHANGE, Gate, apply_batch, opt, refuse
+from .batches import CHANGE, Gate, apply_batch, join, opt, refuse
 from .checking import erased_ids
 from .fields import ImportPlan
-from .judging import EXISTS, SAME
-from .known import OPT_OUT, settle
-from .parsing import Parser
-from .people import Person, join
+from .judging import EXISTS, OPT_OUT, SAME
+from .known import new_ones_of, settle
 from .similar import SIMILAR, refuse_in_chunk
 
 _PAGE = 1_000
@@ -29,14 +27,13 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     """Rows after the job's mark up to `last`; returns outcome → number: change, same, or why not."""
     plan = ImportPlan.from_json(job.selection)
     origin = origin_of(job)
-    parser = Parser(plan, ledger.clock())
     outcomes: Counter[str] = Counter()
     settled = job.import_rows.filter(number__gt=job.cursor, number__lte=last).exclude(outcome__in=("", OPT_OUT))
     outcomes.update(dict(settled.order_by().values_list("outcome").annotate(Count("pk"))))
     if plan.table == ImportTable.ORGANIZATIONS:
-        return outcomes + _organizations(job, plan, origin, last, parser)
+        return outcomes + _organizations(job, plan, origin, last)
     for rows in _pages(job, last, ""):
-        outcomes += apply_batch(job, origin, rows, parser)
+        outcomes += apply_batch(job, origin, rows, plan)
     return outcomes
 
 
@@ -49,34 +46,36 @@ def _pages(job: BulkJob, last: int, outcome: str) -> Iterator[Sequence[ImportRow
         done = page[-1].number
 
 
-def _hold_back(job: BulkJob, plan: ImportPlan, last: int, parser: Parser) -> Counter[str]:
+def _hold_back(job: BulkJob, plan: ImportPlan, last: int) -> Counter[str]:
     """Refuse those new organizations whose rows loosen, where such may not be made any more; returns how many."""
     gate = Gate.of(job)
     changed = not gate.set_since.isdisjoint(plan.plans)
     obstacle = gate.obstacle or (CHANGED_SINCE if changed else "")
     if not obstacle:
         return Counter()
-    loosening = Q(choice=Choice.OPTED_IN) | Q(since__isnull=False)
+    # As they were judged when they were read; of rows from before that was kept nobody knows.
+    loosening = Q(loosens=True) | Q(version=None)
     chunk = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
     rows = list(chunk.filter(loosening))
     if rows and job.approver_id is None:
         raise RuntimeError("this would loosen, and nobody has approved it")
-    refuse(job, rows, obstacle, parser)
+    refuse(job, rows, obstacle, plan)
     return Counter({obstacle: len(rows)}) if rows else Counter()
 
 
-def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int, parser: Parser) -> Counter[str]:
-    outcomes = _hold_back(job, plan, last, parser)
+def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> Counter[str]:
+    outcomes = _hold_back(job, plan, last)
     _mark_erased(job, last)
     if similar := refuse_in_chunk(job, plan, last):
         outcomes[SIMILAR] += similar
     made = organizations.create(job, plan, origin, last)
     taken = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome=EXISTS)
     if late := list(taken):  # somebody has created them since the file was read
-        settle(job, plan, plan.plan_rows(), late, ProblemKind.REFUSED)
+        settle(job, plan, new_ones_of(plan), late, ProblemKind.REFUSED, named=True)
     if plan.kind == OrganizationKind.PERSONAL:
         for rows in _pages(job, last, ""):
-            join([_owner(row) for row in rows], origin)
+            made_here = Organization.objects.in_bulk([row.organization for row in rows])
+            join(made_here, rows, origin, MemberRole.OWNER)
     outcomes[CHANGE] += made
     for row in late:
         if row.outcome != OPT_OUT:
@@ -92,12 +91,6 @@ def _mark_erased(job: BulkJob, last: int) -> None:
         rows = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
         erased = erased_ids(set(rows.values_list("external_id", flat=True)))
         rows.filter(external_id__in=erased).update(outcome=EXISTS)
-
-
-def _owner(row: ImportRow) -> Person:
-    if row.organization is None:
-        raise RuntimeError(f"row {row.line} has no organization")
-    return Person(row.organization, row.email, row.name, MemberRole.OWNER, since=row.since)
 
 
 def _opt_out(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Counter[str]:

@@ -9,22 +9,22 @@ import datetime as dt
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from accounts.fields import MICROSECOND, to_micros
-from accounts.models import Member, Organization, Plan, Subscription
+from accounts.models import Member, Organization, Plan
 
 from .. import ledger, rules
 from ..jobs.approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from ..jobs.cases import CHANGED_SINCE
-from ..models import BulkJob, ConsentEvent, EventKind, ImportRow, ImportTable, PrivacySetting, ProblemKind
-from ..rules import MEMBER_START, Choice, State
-from ..services import layers
-from ..surfaces import MEMBER_SURFACES, Surface, organization_surface
+from ..models import BulkJob, ImportRow, ImportTable, PrivacySetting, ProblemKind
+from ..services import choices, layers, members, plans
+from ..services.choices import Chosen
+from ..services.members import Newcomer
+from ..services.plans import Move
+from ..surfaces import MEMBER_SURFACES, organization_surface
 from .checking import Ids, members_by_email, problems_of, versions_of
+from .fields import ImportPlan
 from .judging import APPLY, DIFFERING, SAME, UNAPPROVED, Fault, KnownMember, Met, Verdict, judge_row
-from .parsing import KEPT, Parser, Problem, Row
-from .people import Person, join
+from .parsing import Problem, as_read
 from .staging import keep_problems
 
 CHANGE = "change"
@@ -54,7 +54,7 @@ class Gate:
 
     def judge(self, table: str, row: ImportRow, met: Met, version: int) -> Verdict:
         """As `judge_row`, CHANGE where the row is applied. `version` is what it meets; what tightens passes always."""
-        verdict = judge_row(table, _as_read(row), met)
+        verdict = judge_row(table, as_read(row), met)
         if verdict.loosens and (refusal := self.refusal(row, version)):
             return _refused(refusal)
         return Verdict(CHANGE) if verdict.outcome == APPLY else verdict
@@ -63,16 +63,11 @@ class Gate:
         return self.obstacle or (CHANGED_SINCE if row.version != version or row.plan in self.set_since else "")
 
 
-def _as_read(row: ImportRow) -> Row:
-    kept = {name: getattr(row, name) for name in KEPT}
-    return Row(row.line, **kept | {"since": None if row.since is None else to_micros(row.since)})
-
-
 def _refused(outcome: str) -> Verdict:
     return Verdict(outcome, (Fault("organization", "", _SAID[outcome], outcome),))
 
 
-def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], parser: Parser) -> Counter[str]:
+def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], plan: ImportPlan) -> Counter[str]:
     """Apply these rows of the job; returns outcome → number. Expects the chunk's transaction."""
     apply = {
         ImportTable.MEMBERS: _members,
@@ -86,17 +81,17 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
         verdict = verdicts[row.number]
         row.outcome = verdict.outcome
         told = ProblemKind.DIFFERING if verdict.outcome == DIFFERING else ProblemKind.REFUSED
-        problems += problems_of(row.line, verdict, parser, ProblemKind.REFUSED, told)
+        problems += problems_of(row.line, verdict, plan, ProblemKind.REFUSED, told)
     _keep_outcomes(job, refused, problems)
     return Counter(verdict.outcome for verdict in verdicts.values())
 
 
-def refuse(job: BulkJob, rows: Sequence[ImportRow], outcome: str, parser: Parser) -> None:
+def refuse(job: BulkJob, rows: Sequence[ImportRow], outcome: str, plan: ImportPlan) -> None:
     """Rows that loosen, and may not be applied any more."""
     problems: list[Problem] = []
     for row in rows:
         row.outcome = outcome
-        problems += problems_of(row.line, _refused(outcome), parser, ProblemKind.REFUSED, ProblemKind.REFUSED)
+        problems += problems_of(row.line, _refused(outcome), plan, ProblemKind.REFUSED, ProblemKind.REFUSED)
     _keep_outcomes(job, rows, problems)
 
 
@@ -117,12 +112,12 @@ def _lock_organizations(rows: Sequence[ImportRow]) -> dict[uuid.UUID, Organizati
 def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     organizations = _lock_organizations(rows)
     at, versions = _instant([], organizations.values()), versions_of(organizations)
-    members = members_by_email(organizations, {row.email for row in rows})
+    here = members_by_email(organizations, {row.email for row in rows})
     ids = Ids.of({(_organization_of(row), row.external_id) for row in rows if row.external_id})
     verdicts: Verdicts = {}
     for row in rows:
         organization = organizations[_organization_of(row)]
-        member = members.get((organization.pk, row.email))
+        member = here.get((organization.pk, row.email))
         met = Met(
             now=at,
             closed=organization.is_closed,
@@ -131,13 +126,33 @@ def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Ve
             id_taken=(organization.pk, row.external_id) in ids.taken,
         )
         verdicts[row.number] = gate.judge(ImportTable.MEMBERS, row, met, versions.get(organization.pk, 0))
-    people = [
-        Person(_organization_of(row), row.email, row.name, row.role, row.external_id, row.since)
-        for row in rows
-        if verdicts[row.number].outcome == CHANGE
-    ]
-    join(people, origin)
+    changed = [row for row in rows if verdicts[row.number].outcome == CHANGE]
+    join(organizations, changed, origin)
     return verdicts
+
+
+def join(
+    organizations: Mapping[uuid.UUID, Organization], rows: Sequence[ImportRow], origin: ledger.Origin, role: str = ""
+) -> None:
+    """The people of these rows join these organizations, which are locked or just made; as `role`, or the row's."""
+    users = members.get_or_create_users({row.email: row.name for row in rows})
+    newcomers = [
+        Newcomer(
+            organizations[_organization_of(row)],
+            users[row.email],
+            role or row.role,
+            # Beside the role of all, the row is an organization's: so is its external id.
+            None if role else row.external_id,
+            row.since,
+        )
+        for row in rows
+    ]
+    members.join_many(newcomers, _without_reference(origin), reference=origin.reference)
+
+
+def _without_reference(origin: ledger.Origin) -> ledger.Origin:
+    """For all but what is attested: that alone is what the reference of an import answers for."""
+    return dataclasses.replace(origin, reference="")
 
 
 def _organization_of(row: ImportRow) -> uuid.UUID:
@@ -151,69 +166,37 @@ def _organization_of(row: ImportRow) -> uuid.UUID:
 
 def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     organizations = _lock_organizations(rows)
-    plans = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
+    plans_here = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
     denied = _denied(rows, at)
     verdicts: Verdicts = {}
-    events: list[ConsentEvent] = []
-    moved: list[ImportRow] = []
+    moves: list[Move] = []
     for row in rows:
-        setting, plan = settings[_organization_of(row), row.product], plans[row.plan]
-        before = setting.state
+        setting, plan = settings[_organization_of(row), row.product], plans_here[row.plan]
         met = Met(
             now=at,
             closed=organizations[setting.organization_id].is_closed,
-            state=before,
+            state=setting.state,
             plan_default=plan.training_default,
             denied=_spans(row, denied),
         )
         verdicts[row.number] = gate.judge(ImportTable.SUBSCRIPTIONS, row, met, setting.version)
         if verdicts[row.number].outcome == CHANGE:
-            moved.append(row)
-            after = rules.subscribe(before, plan.key, plan.training_default, at)
-            kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
-            held = before.plan if before.subscribed else ""
-            change = _Change(kind, after, held, plan.key, since=row.since, denied=_spans(row, denied))
-            events += _events(setting, change, origin, at)
-    held_ones = Subscription.objects.filter(organization__in=[row.organization for row in moved], ended_at=None)
-    wanted = {(row.organization, row.product) for row in moved}
-    ended = [each.pk for each in held_ones if (each.organization_id, each.product) in wanted]
-    Subscription.objects.filter(pk__in=ended).update(ended_at=at)
-    Subscription.objects.bulk_create(
-        Subscription(organization_id=_organization_of(row), product=row.product, plan=plans[row.plan], started_at=at)
-        for row in moved
-    )
-    _record(events)
+            moves.append(Move(setting, plan, row.since, _spans(row, denied)))
+    plans.subscribe_many(moves, _without_reference(origin), at, reference=origin.reference)
     return verdicts
 
 
 def _lock_settings(
     rows: Sequence[ImportRow], organizations: Mapping[uuid.UUID, Organization]
 ) -> dict[_Pair, PrivacySetting]:
-    pairs = {(_organization_of(row), row.product) for row in rows}
-    layers.ensure_settings((organizations[pk], product) for pk, product in pairs)
-    found = PrivacySetting.objects.of_organizations().filter(organization__in={pk for pk, _product in pairs})
-    locked = found.select_for_update(no_key=True).order_by("pk")
-    return {(each.organization_id, each.product): each for each in locked}
+    return layers.lock_settings((organizations[_organization_of(row)], row.product) for row in rows)
 
 
 def _instant(settings: Iterable[PrivacySetting], organizations: Iterable[Organization]) -> dt.datetime:
     """One for the whole page, later than all that happened to any of them."""
     return ledger.clock(*(each.changed_at for each in settings), *(each.created_at for each in organizations))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Change:
-    """What a row makes of an organization's setting."""
-
-    kind: EventKind
-    state: State
-    before: str
-    after: str
-    surface: Surface | None = None
-    since: dt.datetime | None = None  # an earlier start to be attested
-    denied: tuple[rules.Span, ...] = ()
 
 
 def _denied(rows: Sequence[ImportRow], at: dt.datetime) -> _Denied:
@@ -223,35 +206,6 @@ def _denied(rows: Sequence[ImportRow], at: dt.datetime) -> _Denied:
 
 def _spans(row: ImportRow, denied: _Denied) -> tuple[rules.Span, ...]:
     return denied.get((_organization_of(row), row.product), ())
-
-
-def _events(setting: PrivacySetting, change: _Change, origin: ledger.Origin, at: dt.datetime) -> list[ConsentEvent]:
-    """The change and, where an earlier start is attested of what is allowed now, that."""
-    subject: dict[str, Any] = {"organization": setting.organization, "product": setting.product}
-    found = [
-        ledger.event(
-            change.kind,
-            origin=dataclasses.replace(origin, reference=""),
-            at=at,
-            state=change.state,
-            surface=change.surface,
-            before=change.before,
-            after=change.after,
-            **subject,
-        )
-    ]
-    if change.since is not None and change.state.allowed:
-        attested = rules.attest(change.state, change.since, change.denied)
-        kind = EventKind.SINCE_ATTESTED
-        found.append(ledger.event(kind, origin=origin, at=at + MICROSECOND, state=attested, **subject))
-    return found
-
-
-def _record(events: Sequence[ConsentEvent]) -> None:
-    """At most one event per layer at a time (see `ledger.record`): the attestations after all else."""
-    attested = [each for each in events if each.kind == EventKind.SINCE_ATTESTED]
-    ledger.record([each for each in events if each.kind != EventKind.SINCE_ATTESTED])
-    ledger.record(attested)
 
 
 # --- Choices ----------------------------------------------------------------------------------------------------------
@@ -271,20 +225,15 @@ def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdict
     at = _instant(settings.values(), organizations.values())
     denied = _denied(rows, at)
     verdicts: Verdicts = {}
-    events: list[ConsentEvent] = []
+    chosen: list[Chosen] = []
     for row in rows:
         setting = settings[_organization_of(row), row.product]
-        before = setting.state
-        met = Met(now=at, state=before, denied=_spans(row, denied))
+        met = Met(now=at, state=setting.state, denied=_spans(row, denied))
         verdicts[row.number] = gate.judge(ImportTable.CHOICES, row, met, setting.version)
         if verdicts[row.number].outcome == CHANGE:
-            opts_in = row.choice == Choice.OPTED_IN
-            kind = EventKind.CHOICE_OPTED_IN if opts_in else EventKind.CHOICE_OPTED_OUT
-            after = (rules.opt_in if opts_in else rules.opt_out)(before, at)
             surface = organization_surface(row.product)
-            change = _Change(kind, after, before.choice, row.choice, surface, row.since, _spans(row, denied))
-            events += _events(setting, change, origin, at)
-    _record(events)
+            chosen.append(Chosen(setting, row.choice, surface, row.since, _spans(row, denied)))
+    choices.choose_many(chosen, _without_reference(origin), at, reference=origin.reference)
     return verdicts
 
 
@@ -292,36 +241,17 @@ def _member_choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]
     """Opt-outs alone: only the member opts in (R4)."""
     found = Member.objects.filter(pk__in=[row.member for row in rows]).select_related("organization")
     locked = {each.pk: each for each in found.select_for_update(of=("self",), no_key=True).order_by("pk")}
-    fresh = [PrivacySetting(organization=m.organization, member=m, product=MEMBER_PRODUCT) for m in locked.values()]
-    for setting in fresh:
-        setting.put_state(MEMBER_START)
-    PrivacySetting.objects.bulk_create(fresh, ignore_conflicts=True)
-    settings = PrivacySetting.objects.of_members().filter(member__in=locked, product=MEMBER_PRODUCT)
-    by_member = {each.member_id: each for each in settings.select_for_update(no_key=True).order_by("pk")}
-    at = _instant(by_member.values(), (each.organization for each in locked.values()))
+    settings = layers.lock_member_settings(locked.values(), MEMBER_PRODUCT)
+    at = _instant(settings.values(), (each.organization for each in locked.values()))
     verdicts: Verdicts = {}
-    events: list[ConsentEvent] = []
+    chosen: list[Chosen] = []
     for row in rows:
         if row.member is None:
             raise RuntimeError(f"row {row.line} has no member")
-        member, before = locked[row.member], by_member[row.member].state
-        met = Met(now=at, member=KnownMember(choice=before.choice))
-        verdicts[row.number] = gate.judge(ImportTable.CHOICES, row, met, by_member[row.member].version)
+        setting = settings[row.member]
+        met = Met(now=at, member=KnownMember(choice=setting.choice))
+        verdicts[row.number] = gate.judge(ImportTable.CHOICES, row, met, setting.version)
         if verdicts[row.number].outcome == CHANGE:
-            after = rules.member_opt_out(before, at)
-            events.append(
-                ledger.event(
-                    EventKind.CHOICE_OPTED_OUT,
-                    organization=member.organization,
-                    member=member,
-                    product=MEMBER_PRODUCT,
-                    surface=MEMBER_SURFACES[0],
-                    before=before.choice,
-                    after=Choice.OPTED_OUT,
-                    origin=origin,
-                    at=at,
-                    state=after,
-                )
-            )
-    ledger.record(events)
+            chosen.append(Chosen(setting, row.choice, MEMBER_SURFACES[0]))
+    choices.choose_many(chosen, origin, at)
     return verdicts

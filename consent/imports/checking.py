@@ -17,6 +17,7 @@ from accounts.models import Binding, Member, Organization, Plan, Subscription
 from .. import ledger, rules
 from ..models import ImportTable, PrivacySetting, ProblemKind
 from ..rules import State
+from .fields import ImportPlan
 from .judging import BAD, KnownMember, Met, Verdict, judge_row
 from .parsing import Parser, Problem, Row, shown
 
@@ -72,17 +73,17 @@ def _looked(table: str, row: Row, met: Met, parser: Parser, version: int) -> Loo
     if not met.exists and {"organization", "organization_external_id"} & {*row.unread}:
         return Looked(row)  # it has been said already
     verdict = judge_row(table, row, met)
-    problems = problems_of(row.line, verdict, parser, ProblemKind.BAD, ProblemKind.DIFFERING)
+    problems = problems_of(row.line, verdict, parser.plan, ProblemKind.BAD, ProblemKind.DIFFERING)
     return Looked(row, BAD if verdict.faults else verdict.outcome, problems, verdict.loosens, version)
 
 
 def problems_of(
-    line: int, verdict: Verdict, parser: Parser, faults: ProblemKind, told: ProblemKind
+    line: int, verdict: Verdict, plan: ImportPlan, faults: ProblemKind, told: ProblemKind
 ) -> tuple[Problem, ...]:
     """All that is to be said of a row: the kind of its faults, and of what is left as it is."""
     kinds = [(fault, faults) for fault in verdict.faults] + ([(verdict.told, told)] if verdict.told else [])
     return tuple(
-        Problem(line, parser.column(fault.field), shown(fault.value), fault.remedy[:500], kind.value)
+        Problem(line, plan.column(fault.field), shown(fault.value), fault.remedy[:500], kind.value)
         for fault, kind in kinds
     )
 

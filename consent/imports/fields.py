@@ -173,6 +173,10 @@ class ImportPlan:
             raise Invalid("unread_subject", text % {"column": subject[:80]}, "columns")
         return left
 
+    def column(self, field: str) -> str:
+        """The file's column that holds a field; '' without one."""
+        return self.columns.get(field) or self.columns.get(f"{field}_external_id", "")
+
     def has_owners(self) -> bool:
         """Whether a column for their owners is there where it has to be; a file of both kinds says whose they are."""
         given = "owner_email" in self.columns

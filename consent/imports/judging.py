@@ -6,20 +6,22 @@ both say the same of the same, in the same words; and every fault of a row is na
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from accounts.fields import from_micros
+from accounts.fields import from_micros, squeezed
+from accounts.models import OrganizationStatus
 
 from .. import rules
 from ..models import ImportTable
 from ..rules import Choice, Reason, Span, State
 from .parsing import Row
 
-# '' is a row to be applied. PAST: it tells of what is over, and makes nothing.
-APPLY, SAME, DIFFERING, PAST, BAD = "", "same", "differing", "past", "bad"
+# '' is a row to be applied. PAST: it tells of what is over, and makes nothing. OPT_OUT: of a known organization, which
+# is not out yet for some product of the plans.
+APPLY, SAME, DIFFERING, PAST, BAD, OPT_OUT = "", "same", "differing", "past", "bad", "opt_out"
 # Why a row that can be meant is not applied: besides, reasons of the rules.
-EXISTS, PERSONAL, KNOWN, UNAPPROVED = "exists", "personal", "known", "unapproved"
+EXISTS, PERSONAL, KNOWN, UNAPPROVED = "exists", rules.PERSONAL, "known", "unapproved"
 REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
 GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
 _LEFT = ("status", "left_at")  # fields that say so
@@ -37,6 +39,7 @@ _NOT_HELD = (
     "By what the file says this keeps the organization out, and here it is not so. See to that here first, or write "
     "opted_out as its choice."
 )
+_NOBODY = "Not here, and closed by what the file says: nothing is created, and its opt-out is filed with nobody."
 _ONLY_THE_MEMBER = "Only the member opts in. Remove the row: who has not opted out goes with the organization."
 
 
@@ -71,6 +74,23 @@ class KnownMember(NamedTuple):
     choice: str = ""
 
 
+class KnownOrganization(NamedTuple):
+    """An organization that is here already; `states`: product → what it is there, of the products of the plans."""
+
+    name: str
+    kind: str
+    country: str
+    status: str
+    states: Mapping[str, State]
+
+
+class NewOnes(NamedTuple):
+    """What an import makes of those that are new: their kind, and product → plan."""
+
+    kind: str
+    plans: Mapping[str, str]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
     """What a row meets. `state` is the organization's for the row's product, `plan_default` that of the row's plan."""
@@ -86,12 +106,15 @@ class Met:
     member: KnownMember | None = None
     id_taken: bool = False  # the row's external id means, or meant, another
     of_two: str = ""  # 'organization' or 'member', where the row's id and its external id are those of two
+    # Of a row of organizations, once it has been asked who has its id: whoever that is, and what the import makes.
+    known: KnownOrganization | None = None
+    new_ones: NewOnes | None = None
 
 
 def judge_row(table: str, row: Row, met: Met) -> Verdict:
     """What comes of the row. A field that could not be read is empty, and nothing is said of it here."""
     if table == ImportTable.ORGANIZATIONS:
-        return _new_organization(row, met)
+        return _organization(row, met)
     if met.of_two:
         beside = row.external_ident if met.of_two == "organization" else row.member_external_ident
         remedy = "The id and the external id of this row are those of two. Empty the one that is wrong."
@@ -104,16 +127,6 @@ def judge_row(table: str, row: Row, met: Met) -> Verdict:
         ImportTable.CHOICES: _member_choice if row.member_ident or row.member else _choice,
     }[ImportTable(table)]
     return judge(row, met)
-
-
-def _new_organization(row: Row, met: Met) -> Verdict:
-    """New as far as its row says: of one that is here the file tells what is otherwise (see `known`)."""
-    faults = [Fault("external_id", row.external_id, GIVEN_BEFORE)] if met.id_taken else []
-    if not met.exists:
-        remedy = "It has no external id, and there is no organization with this id. Give it an external id."
-        faults.append(Fault("id", row.ident, remedy))
-    loosens = row.choice == Choice.OPTED_IN or row.since is not None
-    return _bad(faults) if faults else Verdict(loosens=loosens)
 
 
 def _nobody(row: Row) -> Verdict:
@@ -133,8 +146,72 @@ def _closed(row: Row) -> Fault:
     return Fault("organization", row.ident, remedy, Reason.ORGANIZATION_CLOSED)
 
 
+def _personal(row: Row) -> Fault:
+    remedy = "A personal organization has its owner and nobody else. Remove the row."
+    return Fault("organization", row.ident, remedy, PERSONAL)
+
+
 def _left_as_it_is(field: str, value: str, what: str) -> Fault:
     return Fault(field, value, f"It {what}. Left as it is.")
+
+
+# --- Organizations ----------------------------------------------------------------------------------------------------
+
+
+def _organization(row: Row, met: Met) -> Verdict:
+    """Of one that is here only an opt-out applies (R5), and what the file says otherwise is told."""
+    if met.known is not None and met.new_ones is not None:
+        return _known_organization(row, met.known, met.new_ones)
+    faults = [Fault("external_id", row.external_id, GIVEN_BEFORE)] if met.id_taken else []
+    if not met.exists:
+        remedy = "It has no external id, and there is no organization with this id. Give it an external id."
+        faults.append(Fault("id", row.ident, remedy))
+    if faults or met.new_ones is None:
+        return _bad(faults) if faults else Verdict(loosens=_new_loosens(row))
+    return _new_organization(row, met.new_ones.kind)
+
+
+def _new_organization(row: Row, kind: str) -> Verdict:
+    """None is created closed, or of another kind than the import's."""
+    if row.status == OrganizationStatus.CLOSED:
+        out = row.choice == Choice.OPTED_OUT
+        return Verdict(PAST, told=Fault("status", row.status, _NOBODY) if out else None)
+    if row.kind not in ("", kind):
+        remedy = f"This import creates those of the kind “{kind}”. Import the others apart."
+        return _bad([Fault("kind", row.kind, remedy)])
+    return Verdict(loosens=_new_loosens(row))
+
+
+def _new_loosens(row: Row) -> bool:
+    return row.choice == Choice.OPTED_IN or row.since is not None
+
+
+def _known_organization(row: Row, known: KnownOrganization, new_ones: NewOnes) -> Verdict:
+    differences = [*_details(row, known, new_ones.kind), *_layers(row, known.states, new_ones.plans)]
+    what = f"It is here with {'; '.join(differences)}. Left as it is."
+    told = Fault("external_id", row.external_id, what, DIFFERING) if differences else None
+    if row.choice == Choice.OPTED_OUT and any(state.choice != Choice.OPTED_OUT for state in known.states.values()):
+        return Verdict(OPT_OUT, told=told)
+    return Verdict(DIFFERING if differences else SAME, told=told)
+
+
+def _details(row: Row, known: KnownOrganization, kind: str) -> list[str]:
+    """What the file says otherwise; an empty country says nothing."""
+    pairs = [("name", squeezed(known.name), row.name), ("kind", known.kind, row.kind or kind)]
+    pairs += [("country", known.country, row.country)] if row.country else []
+    pairs += [("status", known.status, row.status)] if row.status else []
+    return [f"{what} “{here}”, not “{there}”" for what, here, there in pairs if here != there]
+
+
+def _layers(row: Row, states: Mapping[str, State], plans: Mapping[str, str]) -> Iterator[str]:
+    for product, plan in plans.items():
+        state = states[product]
+        if not rules.holds(state, plan):
+            yield f"plan for {product} “{state.plan if state.subscribed else ''}”, not “{plan}”"
+        if row.choice == Choice.OPTED_IN and state.choice != Choice.OPTED_IN:
+            yield f"no opt-in for {product}"
+        if row.since and state.allowed and state.since and from_micros(row.since) < state.since:
+            yield f"a later start for {product}"
 
 
 # --- Members ----------------------------------------------------------------------------------------------------------
@@ -145,10 +222,8 @@ def _member(row: Row, met: Met) -> Verdict:
         return _known_member(row, met.member)
     if row.past:
         return Verdict(PAST)
-    faults = [_closed(row)] if met.closed else []
-    if met.personal:
-        remedy = "A personal organization has its owner and nobody else. Remove the row."
-        faults.append(Fault("organization", row.ident, remedy, PERSONAL))
+    obstacles = rules.join_obstacles(closed=met.closed, personal=met.personal)
+    faults = [_closed(row) if code == Reason.ORGANIZATION_CLOSED else _personal(row) for code in obstacles]
     if met.id_taken:
         remedy = f"Another member of this organization has, or had, this external id. Give each their own. {REBIND}"
         faults.append(Fault("external_id", row.external_id, remedy, EXISTS))
@@ -179,11 +254,11 @@ def _subscription(row: Row, met: Met) -> Verdict:
         goes_on = met.live_since is not None and met.live_since < from_micros(row.ended)
         told = "goes on here, and has ended by what the file says"
         return Verdict(PAST, told=_left_as_it_is("plan", row.plan, told) if goes_on else None)
-    if row.plan and met.state.subscribed and met.state.plan == row.plan:
+    if row.plan and rules.holds(met.state, row.plan):
         return Verdict(SAME)
     if row.past:
         return Verdict(PAST)
-    faults = [_closed(row)] if met.closed or met.state.closed else []
+    faults = [_closed(row)] if met.closed or rules.subscribe_obstacle(met.state) else []
     if not row.plan:
         return _bad(faults) if faults else Verdict()
     after = rules.subscribe(met.state, row.plan, met.plan_default, met.now)
@@ -228,9 +303,9 @@ def _choice(row: Row, met: Met) -> Verdict:
         return Verdict(SAME, told=told)
     if row.choice == Choice.OPTED_OUT:
         return Verdict(told=told)
-    if obstacle := opt_in_refusal(met.state):
-        why = _OBSTACLES[Reason(obstacle)]
-        return Verdict(obstacle, told=_left_as_it_is("choice", row.choice, why))
+    if obstacle := rules.bulk_opt_in_obstacle(met.state):
+        why = _OBSTACLES[obstacle]
+        return Verdict(obstacle.value, told=_left_as_it_is("choice", row.choice, why))
     faults = _since_faults(row, rules.opt_in(met.state, met.now), met)
     return _bad(faults, loosens=True) if faults else Verdict(loosens=True)
 
@@ -243,11 +318,3 @@ def _held_otherwise(row: Row, state: State) -> str:
     here = {"closed": state.closed, "locked": state.locked}
     here["carried_over_from"] = bool(state.carry) or state.choice == Choice.OPTED_OUT
     return next((field for field in row.held if not here[field]), "")
-
-
-def opt_in_refusal(state: State) -> str:
-    """Why an opt-in by import passes over this state; '' where it does not (R13)."""
-    if state.choice == Choice.OPTED_OUT:
-        return Reason.ORGANIZATION_OPTED_OUT.value
-    obstacle = rules.opt_in_obstacle(state)
-    return obstacle.value if obstacle else ""

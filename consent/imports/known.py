@@ -1,114 +1,76 @@
-"""Rows for organizations that are there already: of what they say only an opt-out applies (R5); the rest is told."""
+"""Rows of organizations, once all are there: which are of organizations that are here already, and what comes of each.
+
+While a file is read it is not known yet whose the external ids are: one statement finds out for all rows at the end.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from django.db.models import Exists, OuterRef, Q
 
-from accounts.fields import squeezed
-from accounts.models import Binding, Organization, OrganizationStatus, Plan
+from accounts.models import Binding, Organization, OrganizationStatus
 
-from ..models import BulkJob, ImportRow, PrivacySetting, ProblemKind
-from ..rules import Choice
-from .checking import settings_of
+from .. import ledger
+from ..models import BulkJob, ImportRow, ImportTable, PrivacySetting, ProblemKind
+from ..rules import State
+from .checking import problems_of, settings_of
 from .fields import ImportPlan
-from .judging import BAD, DIFFERING, GIVEN_BEFORE, PAST, SAME
-from .parsing import Problem, shown
+from .judging import KnownOrganization, Met, NewOnes, judge_row
+from .parsing import Problem, as_read
 from .staging import keep_problems
 
-# Known, and not opted out yet for some product of the plans.
-OPT_OUT = "opt_out"
 _PAGE = 2_000
 
 
 def settle_known(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
-    """Find the rows whose external id is known, and say what each comes to; `on_page` is called after some of them."""
-    plans = plan.plan_rows()
+    """Judge again the rows of which more is to be said than that they are new; `on_page` is called after some of them.
+
+    Those whose id is known, and of the others those that are not created as they are.
+    """
+    new_ones = new_ones_of(plan)
     given = Exists(Binding.objects.filter(member=None, value__gt="", value=OuterRef("external_id")))
-    for condition in (Q(given), Q(external_id="")):
+    not_as_it_is = Q(status=OrganizationStatus.CLOSED) | ~Q(kind__in=("", plan.kind))
+    for condition, named in ((Q(given), True), (Q(external_id=""), True), (not_as_it_is, False)):
         rows, last = job.import_rows.filter(condition, outcome="").order_by("number"), 0
-        while known := list(rows.filter(number__gt=last)[:_PAGE]):
-            last = known[-1].number
-            settle(job, plan, plans, known, ProblemKind.BAD)
+        while page := list(rows.filter(number__gt=last)[:_PAGE]):
+            last = page[-1].number
+            settle(job, plan, new_ones, page, ProblemKind.BAD, named=named)
             on_page()
-    _settle_others(job, plan, on_page)
 
 
-def _settle_others(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
-    """Of those that are new none is created closed, or of another kind than the import's."""
-    new = job.import_rows.filter(outcome="").order_by("number")
-    while closed := list(new.filter(status=OrganizationStatus.CLOSED)[:_PAGE]):
-        out = [row for row in closed if row.choice == Choice.OPTED_OUT]
-        keep_problems(job, [_told(row, plan, "status", _NOBODY, ProblemKind.DIFFERING) for row in out])
-        job.import_rows.filter(pk__in=[row.pk for row in closed]).update(outcome=PAST)
-        on_page()
-    remedy = f"This import creates those of the kind “{plan.kind}”. Import the others apart."
-    while others := list(new.exclude(kind__in=("", plan.kind))[:_PAGE]):
-        keep_problems(job, [_told(row, plan, "kind", remedy, ProblemKind.BAD) for row in others])
-        job.import_rows.filter(pk__in=[row.pk for row in others]).update(outcome=BAD)
-        on_page()
-
-
-_NOBODY = "Not here, and closed by what the file says: nothing is created, and its opt-out is filed with nobody."
-
-
-def _told(row: ImportRow, plan: ImportPlan, field: str, remedy: str, kind: ProblemKind) -> Problem:
-    return Problem(row.line, plan.columns[field], getattr(row, field), remedy, kind.value)
+def new_ones_of(plan: ImportPlan) -> NewOnes:
+    return NewOnes(plan.kind, {each.product: each.key for each in plan.plan_rows()})
 
 
 def settle(
-    job: BulkJob, plan: ImportPlan, plans: Sequence[Plan], rows: Sequence[ImportRow], missing: ProblemKind
+    job: BulkJob, plan: ImportPlan, new_ones: NewOnes, rows: Sequence[ImportRow], faults: ProblemKind, *, named: bool
 ) -> None:
-    """Mark these rows by what they find, their organization's id in place of the new one, and tell the differences.
+    """Keep what comes of these rows, with the id of the organization that each is of, and what is to be said of them.
 
-    `missing`: what a row is whose external id means nobody any more.
+    `faults` is the kind of what can't be applied, and then the row's outcome. `named`: their ids are somebody's, or
+    were; whose is found here.
     """
-    named = Binding.objects.organizations_named({row.external_id for row in rows})
-    by_id = {row.organization for row in rows if not row.external_id}
-    found = Organization.objects.in_bulk({*named.values(), *by_id})
-    here = {value: found[pk] for value, pk in named.items()}
+    here = Binding.objects.organizations_named({row.external_id for row in rows})
+    meant = [here.get(row.external_id) if row.external_id else row.organization for row in rows]
+    found = Organization.objects.in_bulk({pk for pk in meant if pk})
     settings = settings_of([(pk, "") for pk in found])
-    problems = []
-    for row in rows:
-        organization = here.get(row.external_id) if row.external_id else found.get(row.organization)
-        if organization is None:
-            row.outcome = missing.value
-            column = plan.columns["external_id"]
-            problems.append(Problem(row.line, column, shown(row.external_id), GIVEN_BEFORE, missing.value))
-            continue
-        standing = {each: settings.get((organization.pk, each.product)) or PrivacySetting() for each in plans}
-        differences = [*_details(organization, row, plan), *_standing(row, standing)]
-        if differences:
-            told = f"It is here with {'; '.join(differences)}. Left as it is."
-            column = plan.columns["external_id"]
-            problems.append(Problem(row.line, column, shown(row.external_id), told[:500], ProblemKind.DIFFERING))
-        row.organization = organization.pk
-        out = all(setting.choice == Choice.OPTED_OUT for setting in standing.values())
-        if row.choice == Choice.OPTED_OUT and not out:
-            row.outcome = OPT_OUT
-        else:
-            row.outcome = DIFFERING if differences else SAME
+    now, problems = ledger.clock(), list[Problem]()
+    for row, pk in zip(rows, meant, strict=True):
+        known = None
+        if pk is not None and pk in found:
+            row.organization = pk
+            states = {each: _state(settings.get((pk, each))) for each in new_ones.plans}
+            known = _known(found[pk], states)
+        met = Met(now=now, known=known, new_ones=new_ones, id_taken=named and known is None)
+        verdict = judge_row(ImportTable.ORGANIZATIONS, as_read(row), met)
+        problems += problems_of(row.line, verdict, plan, faults, ProblemKind.DIFFERING)
+        row.outcome = faults.value if verdict.faults else verdict.outcome
     ImportRow.objects.bulk_update(rows, ["organization", "outcome"], batch_size=500)
     keep_problems(job, problems)
 
 
-def _details(organization: Organization, row: ImportRow, plan: ImportPlan) -> list[str]:
-    """What the file says otherwise; an empty country says nothing."""
-    pairs = [("name", squeezed(organization.name), row.name), ("kind", organization.kind, row.kind or plan.kind)]
-    if row.country:
-        pairs.append(("country", organization.country, row.country))
-    if row.status:
-        pairs.append(("status", organization.status, row.status))
-    return [f"{what} “{here}”, not “{there}”" for what, here, there in pairs if here != there]
+def _state(setting: PrivacySetting | None) -> State:
+    return setting.state if setting else State()
 
 
-def _standing(row: ImportRow, standing: Mapping[Plan, PrivacySetting]) -> list[str]:
-    told = []
-    for plan, setting in standing.items():
-        held = setting.plan if setting.subscribed else ""
-        if held != plan.key:
-            told.append(f"plan for {plan.product} “{held}”, not “{plan.key}”")
-        if row.choice == Choice.OPTED_IN and setting.choice != Choice.OPTED_IN:
-            told.append(f"no opt-in for {plan.product}")
-        if row.since and setting.allowed and setting.since and row.since < setting.since:
-            told.append(f"a later start for {plan.product}")
-    return told
+def _known(organization: Organization, states: Mapping[str, State]) -> KnownOrganization:
+    return KnownOrganization(organization.name, organization.kind, organization.country, organization.status, states)

@@ -6,8 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from ..jobs.approval import AUTHORITY_ENDED
 from ..jobs.cases import CHANGE, CHANGED_SINCE, SAME
 from ..models import ProblemKind, ReasonCode
-from .judging import BAD, DIFFERING, EXISTS, KNOWN, PAST, PERSONAL, UNAPPROVED
-from .known import OPT_OUT
+from .judging import BAD, DIFFERING, EXISTS, KNOWN, OPT_OUT, PAST, PERSONAL, UNAPPROVED
 from .similar import SIMILAR
 from .staging import DUPLICATE
 

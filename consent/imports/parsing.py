@@ -13,7 +13,7 @@ from accounts.models import MemberRole, MemberStatus, OrganizationKind, Organiza
 
 from ..errors import Invalid
 from ..files.tables import Record
-from ..models import ImportTable
+from ..models import ImportRow, ImportTable
 from ..rules import Choice
 from ..services import external_ids, layers, members, organizations
 from .fields import ImportPlan
@@ -63,6 +63,12 @@ class Row(NamedTuple):
 KEPT = Row._fields[Row._fields.index("organization") :]  # besides the line
 
 
+def as_read(row: ImportRow) -> Row:
+    """A row as it was read, as far as it was kept."""
+    kept = {name: getattr(row, name) for name in KEPT}
+    return Row(row.line, **kept | {"since": None if row.since is None else to_micros(row.since)})
+
+
 class Problem(NamedTuple):
     """The columns of an ImportProblem."""
 
@@ -85,9 +91,9 @@ class Parser:
     """Reads records by an import's plan."""
 
     def __init__(self, plan: ImportPlan, now: dt.datetime) -> None:
-        self._plan, self.now = plan, now
+        self.plan, self.now = plan, now
         self._columns = tuple(plan.columns.items())
-        self._plans = dict(Plan.objects.values_list("key", "product"))
+        self.plans = dict(Plan.objects.values_list("key", "product"))
 
     def parse(self, record: Record) -> tuple[Row | None, list[Problem]]:
         """The row, and what is wrong with it: None where nothing of it can be read."""
@@ -97,15 +103,11 @@ class Parser:
         for field, column in self._columns:
             if remedy := record.faults.get(column):
                 values.refuse(field, remedy)
-        row = _TABLES[self._plan.table](values, record.row, self._plan, self._plans)
+        row = _TABLES[self.plan.table](values, record.row, self.plan, self.plans)
         return row, [self._problem(record, field, remedy) for field, remedy in values.faults.items()]
 
-    def column(self, field: str) -> str:
-        """The column that holds a field."""
-        return self._plan.columns.get(field) or self._plan.columns.get(f"{field}_external_id", "")
-
     def _problem(self, record: Record, field: str, remedy: str) -> Problem:
-        column = self.column(field)
+        column = self.plan.column(field)
         value = record.values.get(column, "")
         return Problem(record.row, column, shown(value), storable(remedy if value else f"It is empty. {remedy}")[:500])
 

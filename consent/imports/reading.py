@@ -26,12 +26,14 @@ from ..errors import Invalid
 from ..files.atomic import DAMAGED, BadFile, open_file
 from ..files.tables import Reading, Record, TableFile, open_table
 from ..jobs import cases
+from ..jobs.approval import require_reason
 from ..jobs.import_rows import summary
 from ..models import BulkJob, ImportFile, ImportFilePart, ImportTable, JobKind, JobStatus
 from ..rules import Choice
 from ..services import layers
 from .fields import ImportPlan
-from .known import OPT_OUT, settle_known
+from .judging import OPT_OUT
+from .known import settle_known
 from .similar import refuse_in_file
 from .staging import counts, drop_rows, stage
 
@@ -62,8 +64,7 @@ def prepare(
     reference = layers.clean_text(reference, "reference", length=layers.REFERENCE_LENGTH)
     if "since" in plan.columns and not reference:
         raise Invalid("required", _("An attested start needs a reference: where it can be looked up."), "reference")
-    if plan.default_choice == Choice.OPTED_IN and not reason:
-        raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
+    require_reason(reason, opts_in=plan.default_choice == Choice.OPTED_IN)
     with transaction.atomic():
         layers.hold_plans()  # a change of a default that is under way comes before what is read, or after it
         return BulkJob.objects.create(
@@ -127,8 +128,8 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
         settle_known(job, plan, lambda: _keep(job))
         refuse_in_file(job, plan)
         _keep(job)
-    if loosens and not job.reason and _opts_in(job):
-        raise Invalid("required", _("The file opts in: that needs a reason."), "reason")
+    opts_in = loosens and not job.reason and _opts_in(job)
+    require_reason(job.reason, opts_in=opts_in, told=_("The file opts in: that needs a reason."))
     found = counts(job)
     job.preview = {cases.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
     changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}

@@ -4,12 +4,12 @@ A twin would be created, and its opt-out filed with nobody, while the one that i
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import connection
 
 from accounts.fields import raw_id
+from config.batched import batched
 
 from ..models import BulkJob, ImportRow, ProblemKind
 from .fields import ImportPlan
@@ -75,8 +75,7 @@ def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any],
             twins = {twin.pk: twin for twin in map(_Twin._make, cursor.fetchall())}
         if not twins:
             return refused
-        found = iter(twins.values())
-        while page := list(islice(found, _PAGE)):
+        for page in batched(twins.values(), _PAGE):
             ImportRow.objects.filter(pk__in=[twin.pk for twin in page]).update(outcome=outcome)
             keep_problems(job, [_problem(twin, plan, kind) for twin in page])
         refused += len(twins)

@@ -6,7 +6,6 @@ and where they differ in what nobody can guess (the choice, the plan) both are.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
@@ -14,6 +13,7 @@ from django.db.models import Count
 
 from accounts.characters import storable
 from accounts.fields import raw_id
+from config.batched import batched
 
 from .. import ledger
 from ..files.loading import Value, load
@@ -63,8 +63,8 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
     """
     drop_rows(job)
     parser = Parser(plan, ledger.clock())
-    records, loosens, number, read = iter(file), False, 0, 0
-    while page := list(islice(records, _PAGE)):
+    loosens, number, read = False, 0, 0
+    for page in batched(file, _PAGE):
         good, problems = _read_page(page, plan, parser)
         loosens = loosens or any(found.loosens for found in good)
         read += len(page)
@@ -137,7 +137,7 @@ def _settle_duplicates(
     duplicates: list[int] = []
     bad: list[int] = []
     problems: list[Problem] = []
-    column = Parser(plan, ledger.clock()).column(same.named)
+    column = plan.column(same.named)
     for pk, line, first_pk, first_line, text, *values in found:
         value = shown(text)
         differing = [name for n, name in enumerate(same.values) if values[2 * n] != values[2 * n + 1]]

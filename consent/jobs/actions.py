@@ -22,7 +22,7 @@ from ..rules import Choice
 from ..services import layers
 from ..surfaces import Scope, Surface
 from . import cases, lists, rebinding, rows
-from .approval import answering_person, require_approver
+from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
 from .selection import Fault, ListFile, Selection, Wish, unknown_idents
 
@@ -79,8 +79,7 @@ def _check_known(selection: Selection) -> None:
 def _check_choices(chosen: Collection[str], reason: str) -> None:
     if unknown := set(chosen) - {Choice.OPTED_IN, Choice.OPTED_OUT}:
         raise Invalid("unknown_choice", _("“%s” is no choice; choose opted_in or opted_out.") % min(unknown), "choice")
-    if Choice.OPTED_IN in chosen and not reason:
-        raise Invalid("required", _("Opting in in bulk needs a reason."), "reason")
+    require_reason(reason, opts_in=Choice.OPTED_IN in chosen)
 
 
 @unlimited()

@@ -10,6 +10,7 @@ from accounts.models import ApiKey, User
 from accounts.operators import is_operator_since, require_second_person
 
 from .. import ledger
+from ..errors import Invalid
 from ..models import BulkJob, JobKind
 
 # Why a row that loosens is left alone though it was approved.
@@ -48,6 +49,12 @@ def refusal(job: BulkJob, actor: Actor) -> str:
     except Forbidden as error:
         return error.detail or _("Only operators approve jobs.")
     return ""
+
+
+def require_reason(reason: str, *, opts_in: bool, told: str = "") -> None:
+    """Opting in in bulk says why (R13). Raises Invalid, which says `told` where that is more to the point."""
+    if opts_in and not reason:
+        raise Invalid("required", told or _("Opting in in bulk needs a reason."), "reason")
 
 
 def may_still_loosen(job: BulkJob) -> bool:

@@ -65,10 +65,7 @@ class _Operation:
 
 
 def _refuse_choice(state: State, wanted: str) -> str | None:
-    if wanted == Choice.OPTED_OUT:
-        return None
-    # In bulk an opt-in passes over everybody who said no (R13).
-    return Reason.ORGANIZATION_OPTED_OUT if state.choice == Choice.OPTED_OUT else rules.opt_in_obstacle(state)
+    return None if wanted == Choice.OPTED_OUT else rules.bulk_opt_in_obstacle(state)
 
 
 _OPERATIONS = {

@@ -8,7 +8,6 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from django.db import transaction
@@ -19,12 +18,14 @@ from accounts.catalogue import Product
 from accounts.external_ids import erased_hash
 from accounts.fields import split_ident
 from accounts.models import Binding, Member, Organization
+from config.batched import batched
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused
-from ..models import BulkJob, EventKind, PrivacySetting, RebindRow
+from ..models import BulkJob, PrivacySetting, RebindRow
 from ..rules import Choice
-from ..services import external_ids, layers
+from ..services import choices, external_ids, layers
+from ..services.choices import Chosen
 from ..services.external_ids import TAKEN, Subject
 from ..surfaces import MEMBER_SURFACES, organization_surface
 from .approval import AUTHORITY_ENDED, may_still_loosen
@@ -44,8 +45,7 @@ LEFT = rules.Reason.MEMBER_LEFT.value
 def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
     """The rows of the job, in order of the file. Raises BadList where any can't be meant, or an id is to mean two."""
     faults, made, known = Faults(), 0, dict[_Key, tuple[object, object]]()
-    iterator = iter(wishes)
-    while page := list(islice(iterator, _PAGE)):
+    for page in batched(wishes, _PAGE):
         rows: list[RebindRow] = []
         for line, row in _looked_up(job, page, faults):
             key, subject = _key(row), (row.organization_id, row.member_id)
@@ -338,14 +338,4 @@ def _opt_out(subject: Subject, product: Product, origin: ledger.Origin) -> None:
     if setting.choice == Choice.OPTED_OUT:
         return
     at = ledger.clock(setting.changed_at, organization.created_at, member.joined_at if member else None)
-    transition = rules.member_opt_out if member else rules.opt_out
-    layers.write(
-        setting,
-        EventKind.CHOICE_OPTED_OUT,
-        transition(setting.state, at),
-        origin,
-        at,
-        surface=surface,
-        before=setting.choice,
-        after=Choice.OPTED_OUT,
-    )
+    choices.choose_many([Chosen(setting, Choice.OPTED_OUT, surface)], origin, at)

@@ -6,21 +6,32 @@ A personal organization has one person, whose word is said in both layers at onc
 import dataclasses
 import datetime as dt
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import Actor, ActorType, Forbidden, Permission, opt_in_act, permissions
+from accounts.fields import MICROSECOND
 from accounts.models import Member, Organization
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused, VersionMismatch, VersionRequired
 from ..models import EventKind, PrivacySetting, Source
-from ..rules import Choice, Reason, State
-from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
+from ..rules import Choice, Reason, Span, State
+from ..surfaces import (
+    LE_CHAT_MOBILE,
+    ORGANIZATION_SURFACES,
+    WITH_MEMBERS,
+    Scope,
+    Surface,
+    member_surface,
+    organization_surface,
+)
 from . import layers, one_person
+from .layers import Attested, Change
 
 OBSTACLES = {
     Reason.ORGANIZATION_CLOSED: gettext_lazy(
@@ -122,15 +133,14 @@ def _choose_for_organization(
         return setting
     at = ledger.clock(setting.changed_at, organization.created_at)
     if wish.choice == Choice.OPTED_OUT:
-        return _store(setting, wish, rules.opt_out(before, at), origin, at)
+        return _store(setting, wish, origin, at)
     _check_opt_in(before)
     if owner is not None and wish.actor.type == ActorType.API_KEY and one_person.is_out(owner, setting):
         raise Refused("person_opted_out", _("The owner of this personal account has opted out; only they can opt in."))
     _check_reason(wish, before, origin)
-    after = rules.opt_in(before, at)
-    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
+    _check_version(wish, setting.version, loosens=_loosens([setting], wish, at))
     _check_person(wish, before, origin)
-    return _store(setting, wish, after, origin, at)
+    return _store(setting, wish, origin, at)
 
 
 def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
@@ -158,27 +168,26 @@ def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_pe
         before = both.of_organization.state
         _check_opt_in(before)
         _check_reason(wish, before, origin)
-        loosens = any(one_person.choose(each, wish.choice, at).allowed and not each.allowed for each in unsaid)
-        _check_version(wish, both.version, loosens=loosens)
+        _check_version(wish, both.version, loosens=_loosens(unsaid, wish, at))
         _check_person(wish, before, origin)
-    one_person.record(unsaid, wish.choice, origin, at, wish.surface)
+    choose_many([Chosen(each, wish.choice, wish.surface) for each in unsaid], origin, at)
+    for setting in unsaid:
+        setting.refresh_from_db()
     return both
 
 
 def _choose_for_member(wish: _Wish, member: Member, origin: ledger.Origin) -> PrivacySetting:
     setting = layers.lock_member_setting(member, wish.surface.product)
-    before = setting.state
     if _is_repeated(setting, wish, origin):
         return setting
     at = ledger.clock(setting.changed_at, member.organization.created_at)
     if wish.choice == Choice.OPTED_OUT:
-        return _store(setting, wish, rules.member_opt_out(before, at), origin, at)
+        return _store(setting, wish, origin, at)
     if member.has_left:
         raise Refused(Reason.MEMBER_LEFT, OBSTACLES[Reason.MEMBER_LEFT])
     _check_opt_in(_organization_state(member.organization, wish.surface.product))
-    after = rules.member_opt_in(before, at)
-    _check_version(wish, setting.version, loosens=after.allowed and not setting.allowed)
-    return _store(setting, wish, after, origin, at)
+    _check_version(wish, setting.version, loosens=_loosens([setting], wish, at))
+    return _store(setting, wish, origin, at)
 
 
 def _organization_state(organization: Organization, product: str) -> State:
@@ -216,6 +225,10 @@ def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) ->
     return origin.by_operator or not theirs
 
 
+def _loosens(settings: Iterable[PrivacySetting], wish: _Wish, at: dt.datetime) -> bool:
+    return any(transition(each, wish.choice, at).allowed and not each.allowed for each in settings)
+
+
 def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
     if not loosens:  # a write that tightens never waits for a version
         return
@@ -225,12 +238,69 @@ def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
         raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
 
 
-def _store(
-    setting: PrivacySetting, wish: _Wish, after: State, origin: ledger.Origin, at: dt.datetime
-) -> PrivacySetting:
-    kind = EventKind.CHOICE_OPTED_IN if wish.choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
-    if setting.choice == wish.choice:
-        kind = EventKind.CHOICE_CONFIRMED
-    return layers.write(
-        setting, kind, after, origin, at, surface=wish.surface, before=setting.choice, after=wish.choice
-    )
+def _store(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin, at: dt.datetime) -> PrivacySetting:
+    choose_many([Chosen(setting, wish.choice, wish.surface)], origin, at)
+    setting.refresh_from_db()
+    return setting
+
+
+# --- Writing them, one or many ----------------------------------------------------------------------------------------
+
+
+class Chosen(NamedTuple):
+    """A setting and what is chosen there; `since`: a start to be attested, where nothing of `denied` is contrary."""
+
+    setting: PrivacySetting
+    choice: str
+    surface: Surface | None
+    since: dt.datetime | None = None
+    denied: tuple[Span, ...] = ()
+
+
+def choose_many(chosen: Sequence[Chosen], origin: ledger.Origin, at: dt.datetime, *, reference: str = "") -> None:
+    """Store these choices, all of one instant, by a fixed number of statements; each is an event.
+
+    The caller has locked the settings and asked whether each may be chosen: where an opt-in may not, the rules raise
+    ValueError. An attested start is an event of its own, a microsecond later; `reference` answers for it.
+    """
+    changes = [
+        Change(
+            each.setting,
+            _kind(each),
+            transition(each.setting, each.choice, at),
+            each.setting.choice,
+            each.choice,
+            each.surface,
+        )
+        for each in chosen
+    ]
+    layers.write_many(changes, origin, at)
+    starts = [Attested(each.setting, each.since, each.denied) for each in chosen if each.since is not None]
+    layers.attest_many(starts, dataclasses.replace(origin, reference=reference), at + MICROSECOND)
+
+
+def _kind(chosen: Chosen) -> EventKind:
+    if chosen.setting.choice == chosen.choice:
+        return EventKind.CHOICE_CONFIRMED
+    return EventKind.CHOICE_OPTED_IN if chosen.choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
+
+
+def transition(setting: PrivacySetting, choice: str, at: dt.datetime) -> State:
+    """What the rules make of a choice in this layer, an organization's or a member's own."""
+    of_member = setting.member_id is not None
+    if choice == Choice.OPTED_IN:
+        return (rules.member_opt_in if of_member else rules.opt_in)(setting.state, at)
+    return (rules.member_opt_out if of_member else rules.opt_out)(setting.state, at)
+
+
+SPREAD = "Opted out before this became a personal account: one person, one choice."
+
+
+def spread_opt_out(both: one_person.Layers, origin: ledger.Origin, at: dt.datetime) -> None:
+    """An opt-out of either layer of what becomes personal stands in both from now on (R17)."""
+    others = [setting for setting in both if setting.choice != Choice.OPTED_OUT]
+    if len(others) == 1:
+        [other] = others
+        surface = member_surface(other.product) if other.member_id else organization_surface(other.product)
+        origin = dataclasses.replace(origin, reason=origin.reason or SPREAD)
+        choose_many([Chosen(other, Choice.OPTED_OUT, surface)], origin, at)

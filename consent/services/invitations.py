@@ -40,7 +40,7 @@ def invite(
     """
     require(actor, Permission.MEMBERS_MANAGE, organization)
     address, wanted = members.clean_email(email), members.clean_role(role)
-    _refuse_impossible(organization)
+    members.refuse_joining(organization)
     if Member.objects.active().filter(organization=organization, user__email=address).exists():
         raise Refused("exists", _("This person is a member already."), "email")
     layers.require_confirmed(actor, act_of_giving(wanted))
@@ -158,13 +158,6 @@ def _first_password(user: User, name: str, password: str) -> None:
 def _note(kind: EventKind, invitation: Invitation, actor: Actor, source: str, *, after: str = "") -> None:
     organization = invitation.organization
     trail.note(kind, organization=organization, actor=actor, source=source, target=invitation.pk, after=after)
-
-
-def _refuse_impossible(organization: Organization) -> None:
-    if organization.is_closed:
-        raise Refused("organization_closed", _("The account is closed; reopen it first."))
-    if organization.kind == Organization.Kind.PERSONAL:
-        raise Refused("personal", _("A personal organization has its owner and nobody else."))
 
 
 def _digest(secret: str) -> str:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from django.db import connection
 from django.utils import timezone
@@ -14,10 +16,10 @@ from accounts.catalogue import Product
 from accounts.fields import line_break_in
 from accounts.models import ApiKey, Member, Organization, Plan, User
 
-from .. import ledger
+from .. import ledger, rules
 from ..errors import ConfirmationRequired, Invalid
 from ..models import ConsentEvent, EventKind, PrivacySetting, Source
-from ..rules import MEMBER_START, Reason, State
+from ..rules import MEMBER_START, Reason, Span, State
 from ..surfaces import Surface
 
 REASON_LENGTH = ConsentEvent._meta.get_field("reason").max_length or 0
@@ -142,9 +144,9 @@ def membership_state(joined_at: dt.datetime, *, left: bool = False) -> State:
     return State(allowed=not left, reason_code=Reason.MEMBER_LEFT if left else Reason.DEFAULT, since=joined_at)
 
 
-def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> None:
-    """The rows of these organizations and products are there, whoever makes them first."""
-    PrivacySetting.objects.bulk_create(
+def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> list[PrivacySetting]:
+    """The rows of these organizations and products are there, whoever makes them first; returns each as it is new."""
+    return PrivacySetting.objects.bulk_create(
         # In one order, so that two who make the same rows wait for each other, and not both for both.
         [
             PrivacySetting(organization=organization, product=product)
@@ -162,30 +164,73 @@ def lock_all_settings(organization: Organization) -> list[PrivacySetting]:
 
 
 def lock_setting(organization: Organization, product: str) -> PrivacySetting:
-    """The organization's setting for a product, made if need be, locked, and read after the lock.
+    """The organization's setting for a product, made if need be, locked, and read after the lock."""
+    return lock_settings([(organization, product)])[organization.pk, product]
+
+
+def lock_settings(subjects: Iterable[tuple[Organization, str]]) -> dict[tuple[uuid.UUID, str], PrivacySetting]:
+    """The settings of these organizations and products, made if need be, locked, and read after the lock.
 
     Without joins: a row that was waited for is read anew, but what is joined to it is not.
     """
-    rows = PrivacySetting.objects.of_organizations().select_for_update(no_key=True)
-    setting = rows.filter(organization=organization, product=product).first()
-    if setting is None:
-        if product not in Product.values:
-            raise Invalid("unknown_product", f"There is no product “{product}”.", "product")
-        ensure_settings([(organization, product)])
-        setting = rows.get(organization=organization, product=product)
-    return setting
+    wanted = {(organization.pk, product): organization for organization, product in subjects}
+    found = _locked_settings(wanted)
+    if missing := wanted.keys() - found.keys():
+        if unknown := {product for _pk, product in missing} - set(Product.values):
+            raise Invalid("unknown_product", f"There is no product “{min(unknown)}”.", "product")
+        ensure_settings((wanted[pk, product], product) for pk, product in missing)
+        found |= _locked_settings(missing)
+    for key, setting in found.items():
+        setting.organization = wanted[key]
+    return found
+
+
+def _locked_settings(keys: Collection[tuple[uuid.UUID, str]]) -> dict[tuple[uuid.UUID, str], PrivacySetting]:
+    rows = PrivacySetting.objects.of_organizations().filter(
+        organization__in={pk for pk, _product in keys}, product__in={product for _pk, product in keys}
+    )
+    locked = rows.select_for_update(no_key=True).order_by("pk")
+    return {key: each for each in locked if (key := (each.organization_id, each.product)) in keys}
 
 
 def lock_member_setting(member: Member, product: str) -> PrivacySetting:
     """A member's own setting; the caller has locked the member."""
-    rows = PrivacySetting.objects.of_members().select_for_update(no_key=True)
-    setting = rows.filter(member=member, product=product).first()
-    if setting is None:
-        setting = PrivacySetting(organization=member.organization, member=member, product=product)
-        setting.put_state(MEMBER_START)
-        PrivacySetting.objects.bulk_create([setting], ignore_conflicts=True)
-        setting = rows.get(member=member, product=product)
+    return lock_member_settings([member], product)[member.pk]
+
+
+def lock_member_settings(members: Iterable[Member], product: str) -> dict[uuid.UUID, PrivacySetting]:
+    """Members' own settings for a product, made if need be, locked, and read after it; the members are locked."""
+    wanted = {member.pk: member for member in members}
+    found = _locked_of_members(wanted, product)
+    if missing := sorted(wanted.keys() - found.keys()):
+        fresh = [_blank_of_member(wanted[pk], product) for pk in missing]
+        PrivacySetting.objects.bulk_create(fresh, ignore_conflicts=True)
+        found |= _locked_of_members(missing, product)
+    for pk, setting in found.items():
+        setting.member, setting.organization = wanted[pk], wanted[pk].organization
+    return found
+
+
+def _locked_of_members(members: Collection[uuid.UUID], product: str) -> dict[uuid.UUID, PrivacySetting]:
+    rows = PrivacySetting.objects.of_members().filter(product=product, member__in=members)
+    return {pk: each for each in rows.select_for_update(no_key=True).order_by("pk") if (pk := each.member_id)}
+
+
+def _blank_of_member(member: Member, product: str) -> PrivacySetting:
+    setting = PrivacySetting(organization=member.organization, member=member, product=product)
+    setting.put_state(MEMBER_START)
     return setting
+
+
+class Change(NamedTuple):
+    """What happens to a setting, and what that makes of it."""
+
+    setting: PrivacySetting
+    kind: EventKind
+    state: State
+    before: str = ""
+    after: str = ""
+    surface: Surface | None = None
 
 
 def write(
@@ -200,18 +245,48 @@ def write(
     after: str = "",
 ) -> PrivacySetting:
     """One event about one locked setting, and the setting as it is afterwards."""
-    event = ledger.event(
-        kind,
-        organization=setting.organization,
-        member=setting.member,
-        product=setting.product,
-        surface=surface,
-        before=before,
-        after=after,
-        origin=origin,
-        at=at,
-        state=state,
-    )
-    ledger.record([event])
+    write_many([Change(setting, kind, state, before, after, surface)], origin, at)
     setting.refresh_from_db()
     return setting
+
+
+def write_many(changes: Sequence[Change], origin: ledger.Origin, at: dt.datetime) -> None:
+    """An event about each of these locked settings, all of one instant; their objects have the new states.
+
+    Where they are used further, by version or event, they are to be read again.
+    """
+    ledger.record(
+        [
+            ledger.event(
+                each.kind,
+                organization=each.setting.organization,
+                member=each.setting.member,
+                product=each.setting.product,
+                surface=each.surface,
+                before=each.before,
+                after=each.after,
+                origin=origin,
+                at=at,
+                state=each.state,
+            )
+            for each in changes
+        ]
+    )
+    for each in changes:
+        each.setting.put_state(each.state)
+
+
+class Attested(NamedTuple):
+    """From when on the layer of a setting was allowed already; `denied`: all spans in which it is known to deny."""
+
+    setting: PrivacySetting
+    since: dt.datetime
+    denied: tuple[Span, ...] = ()
+
+
+def attest_many(starts: Iterable[Attested], origin: ledger.Origin, at: dt.datetime) -> None:
+    """Earlier starts, which `origin.reference` answers for, an event each; of what is not allowed nothing is said."""
+    kind = EventKind.SINCE_ATTESTED
+    allowed = [each for each in starts if each.setting.allowed]
+    states = [rules.attest(each.setting.state, each.since, each.denied) for each in allowed]
+    write_many([Change(each.setting, kind, state) for each, state in zip(allowed, states, strict=True)], origin, at)

@@ -3,24 +3,27 @@
 Membership is a subject of its own (R7): an instant moved by what the member chose would tell of it (R4).
 """
 
+import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Iterable
-from typing import TypedDict, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypedDict, Unpack
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import email_addresses
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
 from accounts.characters import Unusable
+from accounts.fields import MICROSECOND
 from accounts.models import Binding, Member, MemberRole, MemberStatus, Organization, User
 
-from .. import ledger
+from .. import ledger, rules
 from ..errors import Invalid, Refused
-from ..models import EventKind
+from ..models import ConsentEvent, EventKind
 from ..rules import Reason
 from . import credentials, layers
 from .external_ids import Subject, clean_external_id, give, start, taken, taken_meanwhile
@@ -88,14 +91,12 @@ def _let_in(
     organization: Organization, user: User, wanted_role: MemberRole, external_id: str | None, origin: ledger.Origin
 ) -> Member:
     organization = layers.lock_organization(organization)
-    _refuse_closed(organization)
-    if organization.kind == Organization.Kind.PERSONAL:
-        raise Refused("personal", _("A personal organization has its owner and nobody else."))
+    refuse_joining(organization)
     member = Member.objects.select_for_update(no_key=True).filter(organization=organization, user=user).first()
     if member is None:
         if external_id and Binding.objects.ever(external_id, organization.pk).exists():
             raise taken(external_id)
-        return join(organization, user, wanted_role, external_id, origin)
+        return join_many([Newcomer(organization, user, wanted_role, external_id)], origin)[0]
     if not member.has_left:
         raise Refused("exists", _("This person is a member already."))
     member = _join_again(member, wanted_role, origin)
@@ -104,23 +105,83 @@ def _let_in(
     return member
 
 
+def refuse_joining(organization: Organization) -> None:
+    """Raises Refused where nobody can join: a closed account, a personal organization."""
+    personal = organization.kind == Organization.Kind.PERSONAL
+    for obstacle in rules.join_obstacles(closed=organization.is_closed, personal=personal):
+        raise Refused(obstacle, _JOIN_OBSTACLES[obstacle])
+
+
+_JOIN_OBSTACLES = {
+    Reason.ORGANIZATION_CLOSED: gettext_lazy("The account is closed; reopen it first."),
+    rules.PERSONAL: gettext_lazy("A personal organization has its owner and nobody else."),
+}
+
+
 def get_or_create_user(address: str, name: str) -> User:
     """The user with this address; a new one has a name and no password yet."""
-    password = make_password(None)
-    return User.objects.get_or_create(email=address, defaults={"name": name, "password": password})[0]
+    return get_or_create_users({address: name})[address]
 
 
-def join(organization: Organization, user: User, role: str, external_id: str | None, origin: ledger.Origin) -> Member:
-    """A first joining; the caller has locked or just made the organization."""
-    at = ledger.clock(organization.created_at)
-    with taken_meanwhile():
-        member = Member.objects.create(
-            organization=organization, user=user, role=role, external_id=external_id, joined_at=at, changed_at=at
+def get_or_create_users(names: Mapping[str, str]) -> dict[str, User]:
+    """Users by address, of addresses and names; who is new has that name and no password yet."""
+    found = {user.email: user for user in User.objects.filter(email__in=names)}
+    if new := names.keys() - found.keys():
+        User.objects.bulk_create(
+            [User(email=email, name=names[email], password=make_password(None)) for email in sorted(new)],
+            ignore_conflicts=True,  # somebody else may make them at the same time
         )
-    start([(Subject(organization, member), external_id, at)], at)
-    note_others([organization.pk])
-    _record(member, EventKind.MEMBER_JOINED, origin, at, after=role)
-    return member
+        found |= {user.email: user for user in User.objects.filter(email__in=new)}
+    return found
+
+
+class Newcomer(NamedTuple):
+    """Who joins which organization, and as what; `since`: a start to be attested."""
+
+    organization: Organization
+    user: User
+    role: str
+    external_id: str | None = None
+    since: dt.datetime | None = None
+
+
+def join_many(newcomers: Sequence[Newcomer], origin: ledger.Origin, *, reference: str = "") -> list[Member]:
+    """First joinings, by a fixed number of statements; each is an event. Returns the members, in the same order.
+
+    The caller has locked or just made the organizations, and asked whether each may join. An attested start is an
+    event of its own, a microsecond later; `reference` answers for it. Raises Refused for an external id that somebody
+    has been given meanwhile.
+    """
+    if not newcomers:
+        return []
+    at = ledger.clock(*(each.organization.created_at for each in newcomers))
+    later = at + MICROSECOND
+    with taken_meanwhile():
+        made = Member.objects.bulk_create(
+            Member(
+                organization=each.organization,
+                user=each.user,
+                role=each.role,
+                external_id=each.external_id or None,
+                joined_at=_attested_start(at, each.since),
+                changed_at=later if each.since else at,
+            )
+            for each in newcomers
+        )
+    pairs = list(zip(made, newcomers, strict=True))
+    start([(Subject(each.organization, member), each.external_id, each.since or at) for member, each in pairs], at)
+    note_others({each.organization.pk for each in newcomers})
+    joined = EventKind.MEMBER_JOINED
+    ledger.record([_event(member, joined, origin, at, since=at, after=member.role) for member in made])
+    attests = dataclasses.replace(origin, reference=reference)
+    attested = [member for member, each in pairs if each.since]
+    ledger.record([_event(member, EventKind.SINCE_ATTESTED, attests, later) for member in attested])
+    return made
+
+
+def _attested_start(at: dt.datetime, since: dt.datetime | None) -> dt.datetime:
+    """Before a first joining the ledger says nothing about the membership, so an earlier start can be attested."""
+    return rules.attest(layers.membership_state(at), since, ()).since or at if since else at
 
 
 def note_others(organizations: Iterable[uuid.UUID]) -> None:
@@ -203,25 +264,40 @@ def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
 def _record(
     member: Member, kind: EventKind, origin: ledger.Origin, at: dt.datetime, *, before: str = "", after: str = ""
 ) -> None:
-    event = ledger.event(
+    ledger.record([_event(member, kind, origin, at, before=before, after=after)])
+
+
+def _event(
+    member: Member,
+    kind: EventKind,
+    origin: ledger.Origin,
+    at: dt.datetime,
+    *,
+    since: dt.datetime | None = None,
+    before: str = "",
+    after: str = "",
+) -> ConsentEvent:
+    """`since`: where the membership began as this event leaves it, if that is not what the member says."""
+    return ledger.event(
         kind,
         organization=member.organization,
         member=member,
         origin=origin,
         at=at,
-        state=layers.membership_state(member.joined_at, left=member.has_left),
+        state=layers.membership_state(since or member.joined_at, left=member.has_left),
         before=before,
         after=after,
     )
-    ledger.record([event])
-
-
-def _refuse_closed(organization: Organization) -> None:
-    if organization.is_closed:
-        raise Refused(Reason.ORGANIZATION_CLOSED, _("The account is closed; reopen it first."))
 
 
 def _refuse_last_owner(member: Member) -> None:
-    owners = Member.objects.active().filter(organization_id=member.organization_id, role=MemberRole.OWNER)
-    if member.role == MemberRole.OWNER and not owners.exclude(pk=member.pk).exists():
+    if is_last_owner(member):
         raise Refused("last_owner", _("An organization keeps at least one owner; make somebody else owner first."))
+
+
+def is_last_owner(member: Member) -> bool:
+    """Whether nobody else is an owner there."""
+    if member.role != MemberRole.OWNER or member.has_left:
+        return False
+    owners = Member.objects.active().filter(organization_id=member.organization_id, role=MemberRole.OWNER)
+    return not owners.exclude(pk=member.pk).exists()

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Iterator
 from accounts.access import ActorType
 from accounts.models import Member, Organization
 
-from .. import ledger, rules
-from ..models import ConsentEvent, EventKind, PrivacySetting
-from ..rules import Choice, State
-from ..surfaces import MEMBER_SURFACES, WITH_MEMBERS, Surface, member_surface, organization_surface
+from .. import ledger
+from ..models import ConsentEvent, PrivacySetting
+from ..rules import Choice
+from ..surfaces import MEMBER_SURFACES, WITH_MEMBERS
 from . import layers
 
 _APPS = frozenset(source for surface in MEMBER_SURFACES for source in surface.sources)
 _COUNTED_FROM = 500_000_000  # more than any setting changes; nine digits, as an ETag has at most
-SPREAD = "Opted out before this became a personal account: one person, one choice."
 
 
 @dataclasses.dataclass
@@ -94,60 +93,9 @@ def is_out(owner: Member, of_organization: PrivacySetting) -> bool:
     return (own is not None and own.choice == Choice.OPTED_OUT) or said(of_organization, Choice.OPTED_OUT, owner)
 
 
-def choose(setting: PrivacySetting, choice: str, at: dt.datetime) -> State:
-    """What the rules make of the choice in this layer."""
-    of_member = setting.member_id is not None
-    if choice == Choice.OPTED_IN:
-        return (rules.member_opt_in if of_member else rules.opt_in)(setting.state, at)
-    return (rules.member_opt_out if of_member else rules.opt_out)(setting.state, at)
-
-
-def record(
-    settings: list[PrivacySetting], choice: str, origin: ledger.Origin, at: dt.datetime, surface: Surface | None = None
-) -> None:
-    """The choice in each of these layers, an event each, all of one instant; `surface`: where it was said."""
-    ledger.record(
-        [
-            ledger.event(
-                _kind(setting, choice),
-                organization=setting.organization,
-                member=setting.member,
-                product=setting.product,
-                surface=surface or _surface_of(setting),
-                before=setting.choice,
-                after=choice,
-                origin=origin,
-                at=at,
-                state=choose(setting, choice, at),
-            )
-            for setting in settings
-        ]
-    )
-    for setting in settings:
-        setting.refresh_from_db()
-
-
 def lock_opted_out(organization: Organization) -> list[Layers]:
     """The layers of a team with one person, which is locked, where one at least is opted out."""
     owner = organization.members.select_related("organization", "user").get()
     out = PrivacySetting.objects.filter(organization=organization, choice=Choice.OPTED_OUT, product__in=WITH_MEMBERS)
     products = set(out.values_list("product", flat=True))
     return [lock_layers(owner, product) for product in sorted(products)]
-
-
-def spread_opt_out(both: Layers, origin: ledger.Origin, at: dt.datetime) -> None:
-    """An opt-out of either layer stands in both from now on."""
-    out = [setting for setting in both if setting.choice == Choice.OPTED_OUT]
-    if len(out) == 1:
-        others = [setting for setting in both if setting not in out]
-        record(others, Choice.OPTED_OUT, dataclasses.replace(origin, reason=origin.reason or SPREAD), at)
-
-
-def _kind(setting: PrivacySetting, choice: str) -> EventKind:
-    if setting.choice == choice:
-        return EventKind.CHOICE_CONFIRMED
-    return EventKind.CHOICE_OPTED_IN if choice == Choice.OPTED_IN else EventKind.CHOICE_OPTED_OUT
-
-
-def _surface_of(setting: PrivacySetting) -> Surface | None:
-    return member_surface(setting.product) if setting.member_id else organization_surface(setting.product)

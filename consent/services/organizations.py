@@ -12,15 +12,18 @@ from django.utils.translation import gettext as _
 from accounts.access import Act, Actor, Permission
 from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
-from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan, Subscription
+from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused
-from ..models import ConsentEvent, EventKind
-from ..rules import Choice, State
+from ..models import EventKind
+from ..rules import Choice
 from ..surfaces import organization_surface
-from . import external_ids, layers, members, one_person
+from . import choices, external_ids, layers, members, one_person, plans
+from .choices import Chosen
 from .external_ids import Subject
+from .members import Newcomer
+from .plans import Move
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
@@ -89,8 +92,7 @@ def create_organization(*, draft: OrganizationDraft, actor: Actor, source: str) 
 def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, source: str) -> list[Organization]:
     """Create all or none, with owners, opt-outs and subscriptions, in that order: no window opens in between.
 
-    A fixed number of statements for any number of team organizations; a personal one's owner costs a few more. Naming
-    an owner gives authority: it asks who is there.
+    A fixed number of statements for any number of organizations. Naming an owner gives authority: it asks who is there.
     """
     origin = layers.origin(actor, source, Permission.ORGANIZATION_CREATE, None)
     drafts = [clean_draft(draft) for draft in drafts]
@@ -125,63 +127,41 @@ def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, s
             for each in made
         ]
     )
-    for organization, draft in pairs:
-        if draft.owner:
-            user = members.get_or_create_user(*draft.owner)
-            members.join(organization, user, Member.Role.OWNER, None, origin)
+    _let_owners_in(pairs, origin)
     _start_layers(pairs, origin, at)
     return made
 
 
-def _start_layers(
-    pairs: Sequence[tuple[Organization, OrganizationDraft]], origin: ledger.Origin, created_at: dt.datetime
-) -> None:
+_Pairs = Sequence[tuple[Organization, OrganizationDraft]]
+
+
+def _let_owners_in(pairs: _Pairs, origin: ledger.Origin) -> None:
+    owners = [(organization, *draft.owner) for organization, draft in pairs if draft.owner]
+    users = members.get_or_create_users({email: name for _organization, email, name in reversed(owners)})
+    newcomers = [Newcomer(organization, users[email], Member.Role.OWNER) for organization, email, _name in owners]
+    members.join_many(newcomers, origin)
+
+
+def _start_layers(pairs: _Pairs, origin: ledger.Origin, created_at: dt.datetime) -> None:
     """The opt-outs first, then the subscriptions, each an event of its own instant."""
-    layers.ensure_settings(
+    made = layers.ensure_settings(
         (organization, product)
         for organization, draft in pairs
         for product in {*draft.choices, *(plan.product for plan in draft.subscriptions)}
     )
-    states: dict[tuple[object, str], State] = {}
-    opted_out_at, started_at = created_at + MICROSECOND, created_at + 2 * MICROSECOND
-    choices: list[ConsentEvent] = []
-    starts: list[ConsentEvent] = []
-    for organization, draft in pairs:
-        for product in draft.choices:
-            state = states[organization.pk, product] = rules.opt_out(State(), opted_out_at)
-            choices.append(
-                ledger.event(
-                    EventKind.CHOICE_OPTED_OUT,
-                    organization=organization,
-                    product=product,
-                    origin=origin,
-                    surface=organization_surface(product),
-                    before=Choice.DEFAULT,
-                    after=Choice.OPTED_OUT,
-                    at=opted_out_at,
-                    state=state,
-                )
-            )
-        for plan in draft.subscriptions:
-            before = states.get((organization.pk, plan.product), State())
-            starts.append(
-                ledger.event(
-                    EventKind.SUBSCRIPTION_STARTED,
-                    organization=organization,
-                    product=plan.product,
-                    origin=origin,
-                    after=plan.key,
-                    at=started_at,
-                    state=rules.subscribe(before, plan.key, plan.training_default, started_at),
-                )
-            )
-    Subscription.objects.bulk_create(
-        Subscription(organization=organization, product=plan.product, plan=plan, started_at=started_at)
+    settings = {(each.organization_id, each.product): each for each in made}
+    chosen = [
+        Chosen(settings[organization.pk, product], choice, organization_surface(product))
+        for organization, draft in pairs
+        for product, choice in draft.choices.items()
+    ]
+    moves = [
+        Move(settings[organization.pk, plan.product], plan)
         for organization, draft in pairs
         for plan in draft.subscriptions
-    )
-    ledger.record(choices)
-    ledger.record(starts)
+    ]
+    choices.choose_many(chosen, origin, created_at + MICROSECOND)
+    plans.subscribe_many(moves, origin, created_at + 2 * MICROSECOND)
 
 
 class OrganizationChanges(TypedDict, total=False):
@@ -229,7 +209,7 @@ def _change_kind(organization: Organization, after: str, origin: ledger.Origin) 
     kind, before = EventKind.ORGANIZATION_KIND_CHANGED, organization.kind
     _save(organization, kind, origin, {"kind": after}, before=before, after=after, at=at)
     for both in every:
-        one_person.spread_opt_out(both, origin, at)
+        choices.spread_opt_out(both, origin, at)
 
 
 def _check_kind(organization: Organization, kind: str) -> None:

@@ -1,16 +1,23 @@
 """Subscriptions: starting, moving, ending. What a move does to the choice is for the rules to say (R5)."""
 
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission
+from accounts.fields import MICROSECOND
 from accounts.models import Organization, Plan, Subscription
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused
 from ..models import EventKind, PrivacySetting
-from ..rules import Reason
+from ..rules import Span
 from . import layers
+from .layers import Attested, Change
 
 
 @transaction.atomic
@@ -22,20 +29,56 @@ def subscribe(*, organization: Organization, plan: Plan, actor: Actor, source: s
     reason = layers.clean_text(reason, "reason")
     origin = layers.origin(actor, source, Permission.SUBSCRIPTIONS_MANAGE, organization, reason=reason)
     setting = layers.lock_setting(organization, plan.product)
-    before = setting.state
-    if before.subscribed and before.plan == plan.key:
+    if rules.holds(setting.state, plan.key):
         return setting
-    if before.closed:
-        raise Refused(Reason.ORGANIZATION_CLOSED, _("The account is closed; reopen it first."))
+    if obstacle := rules.subscribe_obstacle(setting.state):
+        raise Refused(obstacle, _("The account is closed; reopen it first."))
     plan = layers.hold_plan(plan)
     at = ledger.clock(setting.changed_at, organization.created_at)
-    after = rules.subscribe(before, plan.key, plan.training_default, at)
-    Subscription.objects.filter(organization=organization, product=plan.product, ended_at=None).update(ended_at=at)
-    Subscription.objects.create(organization=organization, product=plan.product, plan=plan, started_at=at)
-    kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
-    return layers.write(
-        setting, kind, after, origin, at, before=before.plan if before.subscribed else "", after=plan.key
+    subscribe_many([Move(setting, plan)], origin, at)
+    setting.refresh_from_db()
+    return setting
+
+
+class Move(NamedTuple):
+    """A setting and the plan that it gets; `since`: a start to be attested, where nothing of `denied` is contrary."""
+
+    setting: PrivacySetting
+    plan: Plan
+    since: dt.datetime | None = None
+    denied: tuple[Span, ...] = ()
+
+
+def subscribe_many(moves: Sequence[Move], origin: ledger.Origin, at: dt.datetime, *, reference: str = "") -> None:
+    """Start or move these subscriptions, all at one instant, by a fixed number of statements; each is an event.
+
+    The caller has locked the settings and held the plans, and by `rules.holds` and `rules.subscribe_obstacle` passed
+    over those that stay as they are. An attested start is an event of its own, a microsecond later; `reference`
+    answers for it.
+    """
+    _end_live([each.setting for each in moves if each.setting.subscribed], at)
+    Subscription.objects.bulk_create(
+        Subscription(organization=setting.organization, product=setting.product, plan=plan, started_at=at)
+        for setting, plan, _since, _denied in moves
     )
+    changes = [_change(each.setting, each.plan, at) for each in moves]
+    layers.write_many(changes, origin, at)
+    starts = [Attested(each.setting, each.since, each.denied) for each in moves if each.since is not None]
+    layers.attest_many(starts, dataclasses.replace(origin, reference=reference), at + MICROSECOND)
+
+
+def _change(setting: PrivacySetting, plan: Plan, at: dt.datetime) -> Change:
+    before = setting.state
+    kind = EventKind.PLAN_CHANGED if before.subscribed else EventKind.SUBSCRIPTION_STARTED
+    held = before.plan if before.subscribed else ""
+    return Change(setting, kind, rules.subscribe(before, plan.key, plan.training_default, at), held, plan.key)
+
+
+def _end_live(settings: Sequence[PrivacySetting], at: dt.datetime) -> None:
+    for product in sorted({each.product for each in settings}):
+        of_product = {each.organization_id for each in settings if each.product == product}
+        live = Subscription.objects.filter(organization__in=of_product, product=product, ended_at=None)
+        live.update(ended_at=at)
 
 
 @transaction.atomic
@@ -50,7 +93,7 @@ def end_subscription(
     if not before.subscribed:
         return setting
     at = ledger.clock(setting.changed_at, organization.created_at)
-    Subscription.objects.filter(organization=organization, product=product, ended_at=None).update(ended_at=at)
+    _end_live([setting], at)
     return layers.write(
         setting, EventKind.SUBSCRIPTION_ENDED, rules.end_subscription(before, at), origin, at, before=before.plan
     )

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from accounts.management.base import Misuse
 from accounts.models import Organization
 from consent.imports.fields import ImportPlan
-from consent.imports.known import OPT_OUT
+from consent.imports.judging import OPT_OUT
 from consent.imports.staging import counts
 from consent.management.import_command import ImportCommand
 from consent.models import BulkJob, ImportTable
