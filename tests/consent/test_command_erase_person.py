@@ -155,6 +155,15 @@ def test_erase__last_owner__refused_by_name(cast: Cast) -> None:
     assert result.code != 0 and "Kvasir Labs" in result.err
 
 
+def test_erase__last_owner_of_a_closed_account__erased_and_the_account_left_as_it_is(cast: Cast) -> None:
+    for each in Organization.objects.filter(members__user=cast.owner):
+        organizations.close_organization(organization=each, actor=cast.provider, source="admin", reason="Gone")
+    assert run("erase_person", cast.owner.email, "--actor", OPERATOR, "--yes").code == 0
+    left = Member.objects.get(organization=cast.labs, user=cast.owner)
+    assert (left.role, left.has_left, left.user.name) == ("owner", False, "")
+    assert left.user.email.endswith("@erased.invalid")
+
+
 def test_erase__file_under_way__refused(cast: Cast) -> None:
     ImportFile.objects.create(table="members", name="members.csv", uploaded_by=cast.operator, created_at=0)
     with changes_nothing():

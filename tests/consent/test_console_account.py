@@ -93,6 +93,7 @@ def test_key__of_another_organization__not_found(cast: Cast) -> None:
 def exported(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200 and "attachment" in answer["Content-Disposition"]
+    assert answer["Content-Type"] == ("application/x-ndjson" if "/jsonl/" in path else "text/csv; charset=utf-8")
     return b"".join(answer).decode("utf-8-sig")  # type: ignore[arg-type]
 
 

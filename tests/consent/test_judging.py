@@ -1,5 +1,6 @@
 """One judgement of a row: all its faults, in the same words while its file is read and when it is applied."""
 
+import datetime as dt
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,9 +12,11 @@ from accounts.access import Actor
 from accounts.models import Member, Organization
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
-from consent.imports.judging import judge_row
+from consent.imports.judging import KnownOrganization, Met, NewOnes, judge_row
+from consent.imports.parsing import Row
 from consent.jobs import actions, engine
 from consent.models import BulkJob
+from consent.rules import State
 from consent.services import members, organizations
 from tests.commands import database, make_operator, make_organizations
 from tests.consent.importing import importer
@@ -168,3 +171,44 @@ def test_import__ids_spelled_as_they_are_asked_for__meant_and_named_so(
     result = load(f"organization_external_id,{header}\nexternal:kv-100,{line}\nkv-200,{line}\n")
     told = "\n".join(result.json["bad_rows"])
     assert "“external:kv-100”" in told and "“external:kv-200”" in told and "external:external:" not in told
+
+
+# --- Organizations that are here already ------------------------------------------------------------------------------
+
+HERE = KnownOrganization("A Ltd", "team", "FR", "active", {"le_chat": State(plan="le_chat_free", subscribed=True)})
+OUT = HERE._replace(states={"le_chat": State(plan="le_chat_free", subscribed=True, choice="opted_out")})
+NEW_ONES = NewOnes("team", {"le_chat": "le_chat_free"})
+ROW = Row(1, external_id="a", name="A Ltd")
+# The row, whom it is of, its outcome, and what is said of it: (field, a part of the words).
+ORGANIZATIONS: dict[str, tuple[Row, KnownOrganization | None, str, tuple[str, str] | None]] = {
+    "new": (ROW, None, "", None),
+    "new, and closed": (ROW._replace(status="closed"), None, "past", None),
+    "new, closed and out": (
+        ROW._replace(status="closed", choice="opted_out"), None, "past", ("status", "filed with nobody")
+    ),
+    "new, of another kind": (ROW._replace(kind="personal"), None, "bad", ("kind", "Import the others apart")),
+    "here, the same": (ROW._replace(country="FR", status="active", kind="team"), HERE, "same", None),
+    "here, without a country in the file": (ROW, HERE, "same", None),
+    "here, called otherwise": (ROW._replace(name="B Ltd"), HERE, "differing", ("external_id", "name “A Ltd”")),
+    "here, closed by the file": (ROW._replace(status="closed"), HERE, "differing", ("external_id", "status “active”")),
+    "here, out by the file": (ROW._replace(choice="opted_out"), HERE, "opt_out", None),
+    "here, out by the file, otherwise called": (
+        ROW._replace(choice="opted_out", name="B"), HERE, "opt_out", ("external_id", "name “A Ltd”, not “B”")
+    ),
+    "here, and out already": (ROW._replace(choice="opted_out"), OUT, "same", None),
+    "here, in by the file": (ROW._replace(choice="opted_in"), OUT, "differing", ("external_id", "no opt-in for le")),
+    "here, without the plan": (
+        ROW, HERE._replace(states={"le_chat": State()}), "differing", ("external_id", "“”, not “le_chat_free”")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ORGANIZATIONS)
+def test_judge_row__organization_once_it_is_known_whose_the_id_is__outcome_and_what_is_said(case: str) -> None:
+    row, known, outcome, said = ORGANIZATIONS[case]
+    met = Met(now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), known=known, new_ones=NEW_ONES)
+    verdict = judge_row("organizations", row, met)
+    told = [*verdict.faults, *([verdict.told] if verdict.told else [])]
+    assert (verdict.outcome, verdict.loosens) == (outcome, False)
+    assert [each.field for each in told] == ([said[0]] if said else [])
+    assert said is None or said[1] in told[0].remedy
