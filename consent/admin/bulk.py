@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
 
 _CHOICES = [(Choice.OPTED_OUT.value, _("Opt out")), (Choice.OPTED_IN.value, _("Opt in"))]
-STANDING = [
+CHOICE_LABELS = [
     (Choice.DEFAULT.value, _("Nothing chosen")),
     (Choice.OPTED_OUT.value, _("Opted out")),
     (Choice.OPTED_IN.value, _("Opted in")),
@@ -47,7 +47,7 @@ _REASONS = (
     ReasonCode.ORGANIZATION_CLOSED,
 )
 _ABOUT = ("surface", "choice", "reason")
-# Parts of a selection whose fields have another name here.
+# A selection's parts have one name in the API, jobs and forms; but for these two, whose names are taken here.
 _FIELDS = {"choice": "standing", "reason": "because"}
 _UTC = _("Like 2026-01-31 14:00, UTC.")
 
@@ -64,7 +64,7 @@ class BulkForm(OperatorForm):
     reason = reason_field(help_text=_("Kept in the ledger. Opting in needs one."))
     everything = forms.BooleanField(label=_("All organizations"), required=False)
     plan = _several(_("On one of these plans"), [])
-    standing = _several(_("What they have chosen"), STANDING)
+    standing = _several(_("What they have chosen"), CHOICE_LABELS)
     because = _several(_("Used or not, because"), [(reason.value, reason.label) for reason in _REASONS])
     kind = _several(_("Kind"), OrganizationKind.choices)
     status = _several(_("Account"), OrganizationStatus.choices)
@@ -107,8 +107,8 @@ class BulkForm(OperatorForm):
         parts: dict[str, Any] = {
             "everything": data["everything"],
             "plan": data["plan"],
-            "choice": data["standing"],
-            "reason": data["because"],
+            "choice": data[_FIELDS["choice"]],
+            "reason": data[_FIELDS["reason"]],
             "kind": data["kind"],
             "status": data["status"],
             "country": data["country"].replace(",", " ").split(),
@@ -130,7 +130,7 @@ class BulkForm(OperatorForm):
 
 class DefaultForm(OperatorForm):
     plan = forms.ModelChoiceField(Plan.objects.all(), label=_("Plan"))
-    default = forms.ChoiceField(label=_("Training by default"), choices=STANDING[1:], widget=forms.RadioSelect)
+    default = forms.ChoiceField(label=_("Training by default"), choices=CHOICE_LABELS[1:], widget=forms.RadioSelect)
     reason = reason_field(required=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -30,7 +30,7 @@ from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
 from .base import OperatorAdmin, actor_of, instant, posted, state_words
-from .bulk import STANDING, part_label
+from .bulk import CHOICE_LABELS, part_label
 
 _SHOWN = 50  # problems of an import; the download has all
 _MOVING = (JobStatus.READING, JobStatus.QUEUED, JobStatus.RUNNING)
@@ -214,7 +214,7 @@ def _approval_refused(request: HttpRequest, job: BulkJob) -> str:
     return approval.refusal(job, actor_of(request))
 
 
-_VALUES: dict[str, Any] = dict(STANDING)
+_VALUES: dict[str, Any] = dict(CHOICE_LABELS)
 
 
 def _value(name: str) -> str:

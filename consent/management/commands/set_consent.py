@@ -18,7 +18,7 @@ from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, 
 from consent.services import choices
 from consent.surfaces import SURFACES, Scope, Surface
 
-# option → part of a selection
+# Option → part of a selection. --choice and --reason are the job's own, so the parts of that name have others.
 _PARTS = {
     "plan": "plan", "kind": "kind", "country": "country", "status": "status", "state": "choice",
     "reason_code": "reason", "organization": "organizations", "created_from": "created_from",
