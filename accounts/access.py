@@ -1,7 +1,8 @@
-"""Who may do what: one enum, one role table, and the getters through which every face reaches an object.
+"""Authorization: the permissions, the role table, and the getters through which every interface loads an object.
 
-A getter answers the same for an absent and for a foreign object: NotFound. What an actor may see but not do is
-Forbidden. Services call `require` themselves, so that no face can forget it.
+A getter raises NotFound for a missing object and for another tenant's object alike, so existence does not leak. It
+raises Forbidden where the actor may see the object but not do this to it. Services call `require` themselves, so that
+no interface (page, API, command) can forget it.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Permission(StrEnum):
     ORGANIZATION_VIEW = auto()  # name, kind, plans
     ORGANIZATION_EDIT = auto()  # name, country, kind
-    # The pipeline asks by these: whoever gives them says whose data is meant, so only the provider does.
+    # The pipeline looks up decisions by external id, so whoever sets one decides whose data it means: provider only.
     EXTERNAL_IDS = auto()
     ORGANIZATION_CREATE = auto()
     ORGANIZATION_STATUS = auto()  # close and reopen
@@ -32,11 +33,11 @@ class Permission(StrEnum):
     MEMBER_CONSENT_SPEAK = auto()  # pass on what the member said
     LOCKS_MANAGE = auto()
     HISTORY_VIEW = auto()  # the organization's events
-    LEDGER_VIEW = auto()  # everybody's
+    LEDGER_VIEW = auto()  # the events of all organizations
     DECISIONS_ASK = auto()
     KEYS_MANAGE = auto()
     WEBHOOKS_MANAGE = auto()
-    OPERATORS_MANAGE = auto()  # people, operators and what these ask each other for, in person
+    OPERATORS_MANAGE = auto()  # users, operators, and requests that need a second operator's approval
 
 
 P = Permission
@@ -52,7 +53,7 @@ ROLE_PERMISSIONS: dict[MemberRole, frozenset[Permission]] = {
     MemberRole.MEMBER: frozenset({P.ORGANIZATION_VIEW}),
 }
 OPERATOR_PERMISSIONS = _OPERATOR
-# What a command may do that nobody runs in their own name: look, and change nothing.
+# ActorType.SYSTEM, for work that is done in nobody's name: permissions to read, none to change anything.
 _SYSTEM = frozenset(
     {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.MEMBER_CONSENT_VIEW, P.HISTORY_VIEW, P.LEDGER_VIEW}
     | {P.DECISIONS_ASK}
@@ -76,54 +77,54 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
 }
-# What a key may do at most: an operator's what operators may, and speak for members; an organization's what its
-# admins may.
+# The most a key may do, whatever its scopes: an operator key has the permissions of operators and may speak for
+# members; an organization's key has the permissions of its admins.
 _OPERATOR_KEY = _OPERATOR | {P.MEMBER_CONSENT_SPEAK}
 _ORGANIZATION_KEY = _ADMIN
 
 
 class Act(StrEnum):
-    """What a signed-in person does only after showing once more who they are: a session may be old, or left open.
+    """Acts that need a recent reauthentication, because a session may be old or left open on a shared screen.
 
-    This is the whole list. The services ask (`confirmed`), so that no face can differ. API keys were made under it,
-    and a command names who runs it.
+    The list is complete. Services check `Actor.confirmed`, so that all interfaces behave alike. API keys and commands
+    are exempt: creating a key already needed it, and a command names the person who runs it.
     """
 
     OPT_IN_DEFAULT_OUT = auto()  # an organization's opt-in on a plan that is opted out by default
     OPT_IN_FOR_CUSTOMER = auto()  # any opt-in that an operator makes for an organization
     LOCK_LIFT = auto()
     JOB_APPROVE = auto()
-    # What makes a credential:
+    # Acts that create a credential:
     KEY_ISSUE = auto()
     KEY_TAKE_OVER = auto()
     WEBHOOK_SECRET = auto()  # shown when a webhook is created, rotated or taken over
-    # What makes an authority:
+    # Acts that give somebody authority:
     ROLE_GIVE = auto()  # a role of MANAGING_ROLES: to a member, by an invitation, to a new owner, by an import
     OPERATOR_MAKE = auto()  # or give an operator, or anybody, a new way in
 
 
-# Roles that may make credentials and invite others: giving one gives authority.
+# Roles that may create API keys: giving somebody such a role gives them authority.
 MANAGING_ROLES = frozenset(role for role, held in ROLE_PERMISSIONS.items() if P.KEYS_MANAGE in held)
 
 
 def opt_in_act(*, needs_reason: bool, by_operator: bool) -> Act | None:
-    """What an organization's opt-in is among them; None: none of them. `needs_reason`: its plan is out by default."""
+    """The `Act` that an organization's opt-in is, or None. `needs_reason`: its plan is opted out by default."""
     if by_operator:
         return Act.OPT_IN_FOR_CUSTOMER
     return Act.OPT_IN_DEFAULT_OUT if needs_reason else None
 
 
 def act_of_giving(role: str) -> Act | None:
-    """What giving a role, or inviting with it, is among them; None: none of them."""
+    """The `Act` that giving this role, or inviting with it, is; None for a role without authority."""
     return Act.ROLE_GIVE if role in MANAGING_ROLES else None
 
 
 class NotFound(Exception):
-    """Absent, or not the actor's to see: the same for both (R15)."""
+    """The object is missing, or the actor may not see it: one error, so that callers can't tell which (R15)."""
 
 
 class Forbidden(Exception):
-    """The actor may see the object but not do this; `detail` says why, where a permission alone does not."""
+    """The actor may see the object but not do this. `detail` explains, where the permission's name is not enough."""
 
     def __init__(self, what: str, detail: str = "") -> None:
         super().__init__(what)
@@ -139,14 +140,14 @@ class ActorType(StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Responsible:
-    """What the person who answers for a credential may do now; `role` on its organization, if they belong to it."""
+    """The current rights of the person responsible for a credential; `role` is theirs in the key's organization."""
 
     is_operator: bool = False
     role: MemberRole | None = None
 
     @classmethod
     def now(cls, user: User | None, organization_id: uuid.UUID | None) -> "Responsible":
-        """Looked up; where a statement has it beside the key, the class is made of that instead."""
+        """Look the rights up. `authentication.verified` does not call this: its SELECT fetches them with the key."""
         if user is None:
             return cls()
         is_staff = User.objects.filter(pk=user.pk, is_active=True).values_list("is_staff", flat=True).first()
@@ -168,7 +169,8 @@ class Responsible:
 class Actor:
     """Who acts: made once per request or command, and passed to every service by keyword.
 
-    `confirmed`: a signed-in person has shown within the last minutes who they are. `responsible`: of a key's person.
+    `confirmed`: the person reauthenticated within the last minutes. `responsible`: the rights of the person who is
+    responsible for `key`; empty where there is no key.
     """
 
     type: ActorType
@@ -184,28 +186,28 @@ class Actor:
 
     @classmethod
     def from_key(cls, key: ApiKey, responsible: Responsible | None = None) -> "Actor":
-        """`responsible`: where it was fetched with the key."""
+        """Pass `responsible` where it was fetched together with the key; otherwise it is looked up."""
         found = responsible or Responsible.now(key.issued_by, key.organization_id)
         return cls(ActorType.API_KEY, str(key.pk), key=key, confirmed=True, responsible=found)
 
     @classmethod
     def from_command(cls, operator: User) -> "Actor":
-        """A management command, run in the name of an operator."""
+        """A management command that runs in the name of an operator."""
         return cls(ActorType.COMMAND, str(operator.pk), user=operator, confirmed=True)
 
     @classmethod
     def on_machine(cls) -> "Actor":
-        """A management command in nobody's name: for the first credentials of an installation."""
+        """A management command that runs in nobody's name: it creates the first credentials of an installation."""
         return cls(ActorType.COMMAND, "", confirmed=True)
 
     @classmethod
     def system(cls) -> "Actor":
-        """The portal itself: sees everything, changes nothing."""
+        """The portal itself: it may read everything, and has no permission to change anything."""
         return cls(ActorType.SYSTEM, "")
 
     @property
     def is_operator(self) -> bool:
-        """Acts for the provider, on every organization."""
+        """Whether the actor acts for the provider, on every organization."""
         if self.type == ActorType.SYSTEM:
             return True
         if self.key is not None:
@@ -214,7 +216,10 @@ class Actor:
 
     @property
     def has_worth(self) -> bool:
-        """Whether a key is worth anything now (R18): not suspended, and its person may still manage keys there."""
+        """Whether a key is good for anything now (R18): not suspended, and its person may still manage keys there.
+
+        A key of the installation needs no such person. False for an actor without a key.
+        """
         key = self.key
         if key is None or key.suspended_at is not None:
             return False
@@ -222,26 +227,26 @@ class Actor:
 
     @property
     def needs_confirmation(self) -> bool:
-        """Whether this actor has to show once more who they are before an act of `Act`."""
+        """Whether this actor has to reauthenticate before anything that is listed in `Act`."""
         return self.type == ActorType.USER and not self.confirmed
 
     @property
     def person(self) -> User | None:
-        """Who answers for what is done: the person, or whoever is responsible for the key."""
+        """The person responsible for what this actor does: the user, or the one who issued the key."""
         return self.key.issued_by if self.key is not None else self.user
 
     def is_user(self, user_id: uuid.UUID) -> bool:
-        """Is that very person, signed in (a command run by them is not)."""
+        """Whether the actor is this person, signed in and active; a command that runs in their name is not."""
         return self.type == ActorType.USER and self.user is not None and self.user.is_active and self.user.pk == user_id
 
 
 def role_of(actor: Actor, organization: Organization) -> MemberRole | None:
-    """The actor's role among the organization's own people; None for operators, keys and strangers."""
+    """The actor's role as an active member of the organization; None for everybody else, and for keys and commands."""
     return roles_of(actor, [organization]).get(organization.pk)
 
 
 def roles_of(actor: Actor, organizations: "Collection[Organization]") -> dict[uuid.UUID, MemberRole]:
-    """As `role_of`, of many: in one query, and without those where there is none."""
+    """The actor's role in each organization, in one query; organizations without a role are left out."""
     if actor.type != ActorType.USER or actor.user is None or not actor.user.is_active:
         return {}
     own = Member.objects.active().filter(organization__in=organizations, user=actor.user)
@@ -257,7 +262,7 @@ def permissions(actor: Actor, organization: Organization | None) -> frozenset[Pe
 def permissions_by_role(
     actor: Actor, organization: Organization | None, role: MemberRole | None
 ) -> frozenset[Permission]:
-    """As `permissions`, where the actor's role there has been looked up."""
+    """As `permissions`, without a query: the caller has looked up the actor's `role` in the organization."""
     if actor.type == ActorType.SYSTEM:
         return _SYSTEM
     if actor.key is not None:
@@ -270,9 +275,10 @@ def permissions_by_role(
 
 
 def key_permissions(actor: Actor) -> frozenset[Permission]:
-    """What a key may do on its organization, an operator's everywhere: its scopes and its person's rights, both (R18).
+    """What a key may do on its organization, or everywhere for an operator key.
 
-    An installation's key has no person whose rights could end.
+    That is the intersection of its scopes and the current rights of its person (R18). A key of the installation has
+    no such person, so its scopes alone count.
     """
     key = actor.key
     if key is None or not actor.has_worth:
@@ -289,10 +295,10 @@ def require(actor: Actor, permission: Permission, organization: Organization | N
 
 
 def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.UUID] | None:
-    """Ids of the organizations on which the actor holds a permission; None means all there are.
+    """Ids of the organizations on which the actor holds a permission; None means all organizations.
 
-    For questions, which answer "unknown" about everything else (R15). Raises Forbidden where there is none at all. No
-    query for keys.
+    Decision requests use it: about any other organization they answer "unknown" (R15). Raises Forbidden where the
+    actor holds the permission nowhere. Needs no query for API keys.
     """
     if actor.key is not None:
         if permission not in key_permissions(actor):
@@ -310,19 +316,19 @@ def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.U
 
 
 def acts_as_operator(actor: Actor, permission: Permission, organization: Organization) -> bool:
-    """Whether the actor needs the provider's authority for this: staff who are the organization's own admins do not."""
+    """Whether the actor uses the provider's authority here: not staff whose own role in the organization allows it."""
     return operates_by_role(actor, permission, role_of(actor, organization))
 
 
 def operates_by_role(actor: Actor, permission: Permission, role: MemberRole | None) -> bool:
-    """As `acts_as_operator`, where the actor's role there has been looked up."""
+    """As `acts_as_operator`, without a query: the caller has looked up the actor's `role` in the organization."""
     return actor.is_operator and not (role and permission in ROLE_PERMISSIONS[role])
 
 
 def speaks_for_provider(actor: Actor, permission: Permission, organization: Organization) -> bool:
-    """Whether what is done so is the provider's act: an operator's, or by an organization's key that one answers for.
+    """Whether this is the provider's act: an operator's, or one by an organization's key that an operator issued.
 
-    What an operator could not say in the organization's name, they don't say by a key that they made for it either.
+    Otherwise an operator could issue a key for an organization, and act through it in the organization's name.
     """
     key, answering = actor.key, actor.responsible
     if key is None or key.organization_id is None:
@@ -334,7 +340,8 @@ def speaks_for_provider(actor: Actor, permission: Permission, organization: Orga
 def get_organization(actor: Actor, ident: str, permission: Permission) -> Organization:
     """The organization with this id (or `external:` id), if the actor may see it and has the permission.
 
-    Raises NotFound for absent and foreign alike, Forbidden where the actor belongs to it without the permission.
+    Raises NotFound for a missing organization and another tenant's alike, and Forbidden where the actor may see it
+    but lacks the permission.
     """
     organization = Organization.objects.visible_to(actor).identified_by(ident).first()
     if organization is None:
@@ -344,7 +351,10 @@ def get_organization(actor: Actor, ident: str, permission: Permission) -> Organi
 
 
 def get_member(actor: Actor, organization: Organization, ident: str) -> Member:
-    """The member of this organization with this id (or `external:` id); the caller has checked the permission."""
+    """The member of this organization with this id (or `external:` id). Raises NotFound.
+
+    The caller has checked the permission on the organization.
+    """
     member = organization.members.visible_to(actor).identified_by(ident).select_related("user", "organization").first()
     if member is None:
         raise NotFound("member")

@@ -1,4 +1,4 @@
-"""How allauth fits this portal: nobody signs up; second factors carry the portal's name, their secrets encrypted."""
+"""allauth's adapters: no sign-up, the portal's own limits on sign-in attempts, encrypted second factors."""
 
 import logging
 from typing import Any
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
     def is_open_for_signup(self, _request: HttpRequest) -> bool:
-        """Accounts come from operators and invitations."""
+        """Always False: accounts are made by operators and by invitations."""
         return False
 
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
-        """Not to an address that operators gave this person lately: its true owner has time to object (R19)."""
+        """Send nothing to an address that an operator set lately, so that its owner has time to object (R19)."""
         if user.no_links_until is None or user.no_links_until <= clock.now():
             super().send_password_reset_mail(user, email, context)
 
@@ -29,16 +29,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         return email_addresses.asked(email)
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Only this host's own: the pages have no other."""
+        """Whether a redirect target is on this host: pages never lead to another."""
         from django.utils.http import url_has_allowed_host_and_scheme
 
         request = self.request
         return url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """In place of allauth's counts by address alone, with which anybody locks out anybody. Raises ValidationError.
+        """Count this attempt before the password is checked, at sign-in and at reauthentication.
 
-        Asked for the password of a new sign-in, and of one that is to be confirmed.
+        It replaces allauth's limit, which counts by address alone, so that anybody could lock out anybody else. Raises
+        ValidationError where there were too many attempts.
         """
         try:
             self._attempt = attempts.begin(request, attempts.PASSWORD, str(credentials.get("email", "")))
@@ -46,11 +47,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             raise self.validation_error("too_many_login_attempts") from None
 
     def _rollback_login_failed_rl_usage(self) -> None:
-        """allauth calls this where the password was right."""
+        """Take the attempt back: allauth calls this where the password was right."""
         self._attempt.take_back()
 
     def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:
-        """Signed in, by all factors."""
+        """Make this browser a known device, now that the user has passed all factors."""
         response: HttpResponse = super().post_login(request, user, **more)
         devices.remember(request, response, user)
         return response
@@ -64,7 +65,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         return keys.encrypt(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Raises ValidationError, which the form shows, where no key here reads it: the person is not signed in."""
+        """Raises ValidationError, which the form shows, where no configured key decrypts it: sign-in fails closed."""
         try:
             return keys.decrypt(encrypted_text)
         except (keys.UnknownKey, keys.NotEncrypted) as error:

@@ -1,7 +1,8 @@
-"""Who may try how often to be somebody: counted by who tries and whom they try to be, together.
+"""Limits on sign-in attempts, counted by source (device, session or IP address) and target account together.
 
-So nobody's wrong attempts hold up anybody else. Beside that there is a generous bound on all attempts to be one person,
-against guessing from many places; a known device of that person passes it, and so does whoever resets the password.
+So wrong attempts from one source do not lock out the account's owner. A second, generous limit counts all attempts on
+one account, against guessing from many IP addresses; a known device of that person is exempt from it, and a password
+reset clears it.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from .models import User
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """`own`: attempts by one who tries, in so many `seconds`; `everybody`: from all unknown places, in an hour."""
+    """A kind of attempt. `own`: attempts of one source in `seconds`; `everybody`: of all IP addresses, per hour."""
 
     name: str
     own: int
@@ -29,17 +30,17 @@ class Kind:
 
 
 PASSWORD = Kind("password", own=5, seconds=300, everybody=100)
-# Six digits: whoever is here knows the password already.
+# Six digits, and whoever gets here knows the password already: so fewer attempts are allowed.
 CODE = Kind("code", own=5, seconds=300, everybody=20)
-# Not guesses but messages, which somebody else reads.
+# Each one mails a message to somebody: the limit protects their mailbox, not a secret.
 RESET = Kind("reset", own=3, seconds=900, everybody=6)
 _HOUR = 3600
-# Attempts a minute from one place, whomever they are about.
+# Attempts per minute from one IP address, on all accounts together.
 _PLACE = 30
 
 
 class Attempt:
-    """What was counted, to be taken back where the attempt was right."""
+    """The counts that one attempt has raised, so that they can be taken back where it succeeds."""
 
     def __init__(self) -> None:
         self._counted: list[tuple[str, int]] = []
@@ -53,11 +54,11 @@ class Attempt:
 
 
 def begin(request: HttpRequest, kind: Kind, email: str, user: User | None = None) -> Attempt:
-    """Count an attempt to be whoever has this address. Raises TooMany."""
+    """Count an attempt on the account with this address. Raises TooMany."""
     user = user or _person(request, email)
     attempt, target, tries = Attempt(), _target(email), _who(request, user)
     attempt.count(f"{kind.name}:{tries}:{target}", limit=kind.own, seconds=kind.seconds)
-    # After the other: what one place tries beyond its own bound does not use up everybody's.
+    # Counted second: attempts beyond the source's own limit raise above, and do not use up the limit of all.
     if tries.startswith("place:"):
         attempt.count(f"{kind.name}:{target}", limit=kind.everybody, seconds=_HOUR)
     return attempt
@@ -65,14 +66,14 @@ def begin(request: HttpRequest, kind: Kind, email: str, user: User | None = None
 
 @contextmanager
 def guess(request: HttpRequest, kind: Kind, email: str, user: User | None = None) -> Iterator[None]:
-    """For a block that raises where the guess is wrong; a right one is not counted. Raises TooMany."""
+    """Count a guess; the block checks it and raises where it is wrong. A right guess is not counted. Raises TooMany."""
     attempt = begin(request, kind, email, user)
     yield
     attempt.take_back()
 
 
 def sign_in(request: HttpRequest, email: str) -> None:
-    """Count a form that was sent, right or wrong: each costs a password's hash. Raises TooMany."""
+    """Count a submitted sign-in form, right or wrong, because each costs a slow password hash. Raises TooMany."""
     tries = _who(request, _person(request, email))
     limits.count(f"sign-in:{tries}:{_target(email)}", limit=settings.SIGN_IN_RATE, seconds=60)
     if tries.startswith("place:"):
@@ -80,7 +81,7 @@ def sign_in(request: HttpRequest, email: str) -> None:
 
 
 def forget(email: str) -> None:
-    """After the person has shown by their mailbox that they are there: what everybody tried counts no more."""
+    """Clear the limit of all sources, after the person has proved by their mailbox that the account is theirs."""
     for kind in (PASSWORD, CODE):
         limits.forget(f"{kind.name}:{_target(email)}")
 
@@ -95,19 +96,19 @@ def _who(request: HttpRequest, user: User | None) -> str:
 
 
 def _person(request: HttpRequest, email: str) -> User | None:
-    """Looked for only where a cookie or a session may tell that it is theirs."""
+    """The user with this address; None, without a query, where no cookie or session could show that it is theirs."""
     if settings.DEVICE_COOKIE_NAME not in request.COOKIES and not request.user.is_authenticated:
         return None
     return User.objects.filter(email=email).first()
 
 
 def _plain(email: str) -> str:
-    """One spelling of what may be looked up as the same address, and of what is none."""
+    """One spelling for all texts that could be looked up as the same address, valid address or not."""
     return unicodedata.normalize("NFKC", email_addresses.asked(email)).casefold()
 
 
 def _target(email: str) -> str:
-    # No addresses in the table of counts.
+    # A digest, so that the table of counts holds no e-mail addresses.
     return _digest(_plain(email))
 
 

@@ -1,4 +1,4 @@
-"""API keys: recognising them in a request."""
+"""Authentication of requests by API key."""
 
 import contextlib
 import datetime as dt
@@ -26,7 +26,7 @@ from .seldom import Seldom, first_line
 logger = logging.getLogger(__name__)
 _not_noted = Seldom(logger)
 
-# Recognisable in a leaked file: `tck_`, 8 public characters, `_`, 256 bits of secret.
+# `tck_`, 8 public characters, `_`, 256 bits of secret: secret scanners can find the form in a leaked file.
 _FORM = re.compile(r"tck_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}")
 _PREFIX_LENGTH = 12
 KEYS = ApiKey._meta.db_table
@@ -35,32 +35,32 @@ LAST_USED_PRECISION = dt.timedelta(minutes=1)
 
 
 class InvalidKey(Exception):
-    """One error for every way in which a key can be wrong, so that nothing can be learnt from it."""
+    """One error for every way in which a key can be wrong, so that a caller learns nothing from it."""
 
 
 def recognise(text: str, now: dt.datetime | None = None) -> Actor:
-    """The live key that this text is, as who acts; raises InvalidKey for any other text."""
+    """The actor of the live key with this text. Raises InvalidKey for any other text."""
     columns = ", ".join(key_columns())
     rows = select(f"SELECT {columns} FROM {KEYS} AS k WHERE k.prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
     return verified(text, rows[0] if rows else None, now)
 
 
 def prefix_of(text: str) -> str:
-    """By which a key is looked up; raises InvalidKey where the text can't be one."""
+    """The public prefix by which a key is looked up. Raises InvalidKey where the text does not have a key's form."""
     if not _FORM.fullmatch(text):
         raise InvalidKey
     return text[:_PREFIX_LENGTH]
 
 
 def verified(text: str, row: Sequence[Any] | None, now: dt.datetime | None = None) -> Actor:
-    """The live key that this text is, by the row of `key_columns` that its prefix led to, if any, as who acts.
+    """The actor of the live key with this text. `row`: the `key_columns` found by its prefix, or None.
 
-    Raises InvalidKey, where the person responsible for the key may not have it any more too (R18).
+    Raises InvalidKey; also where the person responsible for the key may no longer manage keys (R18).
     """
     now = now or timezone.now()
     actor = None if row is None or row[0] is None else _actor(row)
     key = actor.key if actor else None
-    # Compare even where there is no such prefix: the time taken must not tell the two apart.
+    # Compare even where the prefix is unknown: the time taken must not show whether a prefix exists.
     matches = hmac.compare_digest(key.hash if key else digest(""), digest(text))
     if actor is None or key is None or not matches or not key.is_live(now) or not actor.has_worth:
         raise InvalidKey
@@ -70,16 +70,16 @@ def verified(text: str, row: Sequence[Any] | None, now: dt.datetime | None = Non
 
 @functools.cache
 def key_columns() -> list[str]:
-    """What `verified` takes, of the table KEYS as `k`: the key's columns, then its person's rights of now.
+    """The SELECT list that `verified` expects, with the table KEYS aliased `k`: the key, then its person's rights.
 
-    For statements that look up a key beside something else: subqueries, so that PostgreSQL's planner has no more
-    tables to put into an order (`join_collapse_limit`).
+    Other statements include it to look up a key together with something else. The rights are scalar subqueries, not
+    joins, so that PostgreSQL's planner has no more tables to order (`join_collapse_limit`).
     """
     own = [f"k.{connection.ops.quote_name(str(field.column))}" for field in ApiKey._meta.concrete_fields]
     return [*own, _IS_OPERATOR, _ROLE]
 
 
-# NULL: nobody, or somebody deactivated.
+# NULL where the key has no person, or that person is deactivated.
 _IS_OPERATOR = f"""(SELECT ku.is_staff FROM {User._meta.db_table} AS ku
     WHERE ku.id = k.issued_by_id AND ku.is_active)"""  # noqa: S608  names of ours
 _ROLE = f"""(SELECT km.role FROM {Member._meta.db_table} AS km
@@ -99,7 +99,10 @@ def _actor(row: Sequence[Any]) -> Actor:
 
 @functools.cache
 def _reading(_vendor: str) -> tuple[list[str], list[_Converter]]:
-    """The attributes that the columns become, and what makes Python's values of the database's."""
+    """The attribute names of the key's columns, and the converters from database values, each with its column number.
+
+    Cached per database vendor, whose converters differ.
+    """
     fields = ApiKey._meta.concrete_fields
     converters: list[_Converter] = []
     for n, field in enumerate(fields):
@@ -114,20 +117,20 @@ def _converted(step: Callable[[Any, Any, Any], Any], column: Any, value: Any) ->
 
 
 def _note_use(key: ApiKey, now: dt.datetime) -> None:
-    """Remember the use, to the minute. A convenience: where it fails, the question must still be answered."""
+    """Store when the key was last used, to the minute. Best effort: the request is answered even where this fails."""
     stale = now - LAST_USED_PRECISION
     if key.last_used_at is not None and key.last_used_at > stale:
         return
     try:
         with _without_waiting():
             ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
-    except DatabaseError as error:  # on a standby each time
+    except DatabaseError as error:  # a read-only standby fails here every time
         _not_noted.warning("could not note the use of key %s: %s", key.prefix, first_line(error))
 
 
 @contextlib.contextmanager
 def _without_waiting() -> Iterator[None]:
-    """On SQLite, no queueing behind a long write: the question that the key came with would wait too."""
+    """On SQLite, give up after 20 ms instead of waiting for a long write, because the request would wait too."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -142,7 +145,7 @@ def _without_waiting() -> Iterator[None]:
 
 
 def presented_key(request: HttpRequest) -> str | None:
-    """The text of the Authorization header, None without one; raises InvalidKey for what is no bearer's."""
+    """The bearer token of the Authorization header; None without the header. Raises InvalidKey for other schemes."""
     header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:
         return None
@@ -153,7 +156,7 @@ def presented_key(request: HttpRequest) -> str | None:
 
 
 def key_actor(request: HttpRequest) -> Actor | None:
-    """The actor that the Authorization header stands for, None without one; raises InvalidKey for a bad one."""
+    """The actor authenticated by the Authorization header; None without the header. Raises InvalidKey."""
     text = presented_key(request)
     return None if text is None else recognise(text)
 
@@ -175,7 +178,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class _KeyUser:
-    """What DRF takes for a user where a key signed in: authenticated, and nobody in particular."""
+    """The `request.user` of a request with an API key: DRF needs one that counts as authenticated."""
 
     is_authenticated = True
     is_active = True

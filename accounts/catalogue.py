@@ -1,4 +1,4 @@
-"""Products and the plans they are sold on: the words that both apps share, free of any database."""
+"""Products and training defaults: the enums that both apps share. Needs no database."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

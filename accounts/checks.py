@@ -1,4 +1,4 @@
-"""System checks: dangerous configuration is named, with what to do about it."""
+"""Django system checks: each reports a dangerous setting, and says how to correct it."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ _MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 @register(Tags.security)
 def keys_are_strong(app_configs: Any, **kwargs: Any) -> list[Any]:
-    """Each key of a list; none of them may be another secret."""
+    """Check each key of ENCRYPTION_KEYS and WEBHOOK_KEYS; none may be used as another secret too."""
     problems: list[Any] = []
     others = [settings.SECRET_KEY, settings.API_KEY_PEPPER]
     for name in (keys.ENCRYPTION, keys.WEBHOOKS):

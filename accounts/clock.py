@@ -1,11 +1,11 @@
-"""The one source of instants: the database's clock on PostgreSQL, this machine's on SQLite."""
+"""The one source of instants: the database server's clock on PostgreSQL, this machine's clock on SQLite."""
 
 import datetime as dt
 from contextvars import ContextVar
 
 from django.db import connection
 
-# Set by the ledger's `history_clock` alone, for the demo.
+# A past instant to use instead of now. Only the ledger's `history_clock` sets it, to build the demo's history.
 travelled: ContextVar[dt.datetime | None] = ContextVar("clock", default=None)
 
 

@@ -1,4 +1,4 @@
-"""Ending what somebody could still do who is deactivated, or by an address that is no longer theirs."""
+"""Ends sessions, second factors and old addresses of users who lost access."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ from .sessions import SessionStore
 
 
 def forget_other_addresses(user: User) -> None:
-    """allauth notes addresses of its own, and signs in and resets passwords by those too."""
+    """Delete allauth's records of former addresses, because allauth signs in and resets passwords by those too."""
     EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
 
 
 def remove_second_factors(user: User) -> None:
-    """Passkeys, authenticator app and recovery codes; who is signed in meanwhile is not any more.
+    """Remove passkeys, authenticator app and recovery codes, and end all sessions of the user.
 
-    The password alone signs in from now on: that is a new way in (R13).
+    From now on the password alone signs in. That counts as a change of credentials (R13), so `credentials_at` is set.
     """
     Authenticator.objects.filter(user=user).delete()
     user.credentials_at = clock.now()
@@ -30,10 +30,10 @@ def remove_second_factors(user: User) -> None:
 
 
 def end_sessions(user: User, *, unlisted: bool = False) -> int:
-    """Of somebody who is deactivated, erased, or no operator any more; a service suspends their keys.
+    """End all sessions and known devices of a user who lost access. Their API keys are suspended by a service.
 
-    Returns how many there were. `unlisted`: those too of which no list is kept, from before there was one; for that
-    every session that there is is opened.
+    Returns how many sessions were deleted. `unlisted`: also those from before sessions were listed per user; to find
+    them, every stored session is decrypted.
     """
     devices.revoke(user)
     listed = UserSession.objects.filter(user=user)

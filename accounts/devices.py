@@ -1,7 +1,7 @@
-"""Known devices: browsers in which somebody has signed in, wholly, before. Others' wrong passwords don't hold them up.
+"""Known devices: browsers in which a user has completed a sign-in before. They pass the limit of all attempts.
 
-A signed cookie says whose. It signs nobody in and opens nothing: whoever has it may try a password that others have
-been trying too often. It ends by itself, with another password, and when the person's access was ended.
+A signed cookie names the users. It signs nobody in: it only lets the device try a password while others have made too
+many attempts on the account. It expires after 90 days, with a change of password, and when the user's access is ended.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from .models import DeviceRevocation, User
 
 _SALT = "accounts.devices"
 _AGE = 90 * 86_400
-_PEOPLE = 5  # in one browser; the latest
+_PEOPLE = 5  # users whom one browser's cookie names at most; the latest ones stay
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """Issued to a person, at a second since 1970; `mark` depends on the password of then."""
+    """A device of a person. `at`: seconds since 1970; `mark`: a digest of the password hash when it was issued."""
 
     person: str
     device: str
@@ -33,7 +33,7 @@ class _Entry:
 
 
 def known(request: HttpRequest, user: User) -> str:
-    """The id of this person's device that asks, or "" for any other."""
+    """The id of the device that sent this request, if it is a known one of this user; else ""."""
     for entry in _entries(request):
         if entry.person == str(user.pk) and constant_time_compare(entry.mark, _mark(user)):
             return entry.device if user.is_active and not _revoked(user, entry.at) else ""
@@ -41,7 +41,7 @@ def known(request: HttpRequest, user: User) -> str:
 
 
 def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
-    """After somebody has shown, wholly, who they are."""
+    """Set the cookie that makes this browser a known device; call it only after a complete sign-in."""
     others = [entry for entry in _entries(request) if entry.person != str(user.pk)]
     mine = _Entry(str(user.pk), known(request, user) or secrets.token_urlsafe(12), int(time.time()), _mark(user))
     entries = [mine, *others][:_PEOPLE]
@@ -56,14 +56,14 @@ def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
 
 
 def revoke(user: User) -> None:
-    """No browser is known as this person's any more, until they sign in there again."""
+    """Forget all known devices of this user; each becomes known again when they sign in there."""
     DeviceRevocation.objects.update_or_create(
         user=user, defaults={"at": dt.datetime.fromtimestamp(time.time(), dt.UTC)}
     )
 
 
 def _revoked(user: User, issued: int) -> bool:
-    # Whole seconds: what was issued in the second of the revocation counts as earlier.
+    # `issued` has whole seconds, so a device of the same second as the revocation counts as revoked.
     return any(issued <= each.at.timestamp() for each in DeviceRevocation.objects.filter(user=user))
 
 

@@ -1,7 +1,7 @@
-"""The one spelling of an e-mail address, for writes and for questions alike: one mailbox is one user.
+"""The normal form of e-mail addresses, used for writes and look-ups alike, so that one mailbox is one user.
 
-The domain is kept as IDNA 2008 makes it, in ASCII (`xn--…`): that is what mail is delivered by, so two spellings of one
-domain can't be two people, and a message goes to the domain that was checked. Before the @ there is ASCII only.
+The domain is stored in its ASCII form by IDNA 2008 (`xn--…`), because mail is delivered by that: two spellings of one
+domain can't become two users, and a message goes to the domain that was checked. The local part must be ASCII.
 """
 
 import re
@@ -11,15 +11,15 @@ import email_validator
 from .characters import Unusable, refuse_unseen
 
 LENGTH = 254
-# A portal may run within a network of its own.
+# Allow domains like `.local` and `.test`: a portal may run within a private network.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-# What nearly every address is made of: it is its own normal form.
+# Fast path: nearly every address matches this, and such an address is its own normal form.
 _ATOM, _LABEL = r"[a-z0-9_+-]+", r"[a-z0-9](?:[a-z0-9]|-(?!-)){0,61}(?<!-)"
 _PLAIN = re.compile(rf"(?=.{{1,{LENGTH}}}\Z){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+[a-z]{{2,63}}")
 
 
 def normalize(text: str) -> str:
-    """The spelling that is kept and looked up; raises Unusable. What it returns is its own normal form."""
+    """The normal form, which is stored and looked up; idempotent. Raises Unusable for what is no e-mail address."""
     if _PLAIN.fullmatch(text):
         return text
     text = text.strip()
@@ -38,7 +38,10 @@ def normalize(text: str) -> str:
 
 
 def asked(text: str) -> str:
-    """What a question looks for. What is no address is looked for as it is, and nobody new can have it."""
+    """The text to look up for an address that somebody typed; never raises.
+
+    What is no valid address is returned trimmed and in lower case: only users from before the validation can match it.
+    """
     try:
         return normalize(text)
     except Unusable:

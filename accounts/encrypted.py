@@ -1,4 +1,4 @@
-"""What is encrypted in the database: secrets of second factors, messages that wait, sessions. See `keys`."""
+"""Re-encryption of the data that is encrypted in the database: second factors, waiting e-mail, sessions. See `keys`."""
 
 import dataclasses
 from collections import Counter
@@ -15,25 +15,25 @@ from . import keys
 from .models import OutgoingMessage
 
 _CHUNK = 500
-# Ids of keys of which there is none, in what `unreadable` returns.
+# Stands in `Done.unreadable` for a key id, where the text is not encrypted or was altered.
 NO_KEY = "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """One sort of encrypted rows: how its ciphertexts are read and replaced."""
+    """One kind of encrypted rows: how its ciphertexts are read and replaced."""
 
     noun: str
     rows: Callable[[], QuerySet[Any]]
     ciphertexts: Callable[[Any], list[str]]
     replace: Callable[[Any, Callable[[str], str]], None]
-    # Whether nothing of it may be in clear; a session of before its encryption may, until it ends.
+    # Whether plain text is an error. A session from before sessions were encrypted may be plain until it ends.
     never_clear: bool = True
 
 
 @dataclasses.dataclass
 class Done:
-    """Of the rows of one kind. `unreadable`: id of a key that is missing → rows."""
+    """Numbers of rows of one kind. `current`: encrypted with the first key; `unreadable`: missing key's id → rows."""
 
     noun: str
     rewritten: int = 0
@@ -42,7 +42,7 @@ class Done:
 
 
 def map_secrets(data: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """The data of an Authenticator, each of its secrets changed; a passkey has none."""
+    """A copy of an Authenticator's data with `change` applied to each secret; a passkey has no secret."""
     changed = dict(data)
     for name in ("secret", "seed"):
         if name in data:
@@ -69,7 +69,7 @@ def _replace_secrets(authenticator: Authenticator, change: Callable[[str], str])
 
 
 def _replace_body(message: Any, change: Callable[[str], str]) -> None:
-    stored = Cast(Value(change(message.stored)), TextField())  # as it is: the field itself would encrypt it again
+    stored = Cast(Value(change(message.stored)), TextField())  # cast, because the field itself would encrypt it again
     OutgoingMessage.objects.filter(pk=message.pk).update(body=stored)
 
 
@@ -91,20 +91,20 @@ KINDS = (
 
 
 def rewrite() -> list[Done]:
-    """Encrypt everything with the first key that is not: what an older key encrypted, and what lies in clear.
+    """Encrypt with the first key whatever an older key encrypted, and whatever is still plain text.
 
-    Chunk by chunk, each in a transaction of its own: it may be stopped, and run again. What no key reads stays.
+    Works in chunks, each in a transaction of its own, so it may be stopped and run again. What no key decrypts stays.
     """
     return [_go_through(kind, write=True) for kind in KINDS]
 
 
 def survey() -> list[Done]:
-    """What `rewrite` would do."""
+    """Count what `rewrite` would do, and change nothing."""
     return [_go_through(kind, write=False) for kind in KINDS]
 
 
 def unreadable() -> list[Done]:
-    """What sign-in, or the worker, can't read: made by a key that is not here, altered, or in clear."""
+    """Count what sign-in or the worker can't read: encrypted with a missing key, altered, or wrongly plain text."""
     return [_go_through(kind, write=False, clear_is_unreadable=kind.never_clear) for kind in KINDS]
 
 
@@ -135,7 +135,7 @@ def _read(text: str) -> str:
 
 
 def _missing_key(texts: list[str], clear_is_unreadable: bool) -> str | None:
-    """The id of the key without which these can't be read."""
+    """The id of the key that is missing to read these, NO_KEY where no key could, None where all can be read."""
     for text in texts:
         try:
             if clear_is_unreadable or keys.is_encrypted(text):

@@ -1,8 +1,8 @@
-"""The one spelling of an external id, for writes and for questions alike (R16).
+"""The normal form of external ids, used for writes and look-ups alike (R16).
 
-An external id is the provider's own text for an account. Two spellings that look the same must not be two ids, so an
-id is kept in Unicode's composed form (NFC), without space or a pair of quotes around it, and what can't be seen in it
-is refused.
+An external id is the provider's own text for an account. Two spellings that look the same must not be two ids. So an
+id is stored in Unicode's composed form (NFC), without surrounding space or quotes, and an invisible character in it is
+refused.
 """
 
 import hashlib
@@ -30,17 +30,17 @@ _QUOTES = {
     "›": "‹",
 }
 _SPACE = " \t\r\n\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-# Word processors write these for a hyphen.
+# Word processors put these in place of a hyphen.
 _HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _UNLIKE = _HYPHENS | dict.fromkeys(map(ord, {*_QUOTES, *"".join(_QUOTES.values()), *"´ʹʻʼʽˈ′‛"}))
-# Small letters, digits and signs but quotes: nothing to fold.
+# Fast path: lower-case letters, digits and signs other than quotes. There is nothing to fold.
 _FOLDED = re.compile(r"[a-z1-9!#-&(-/:-@\[-_{-~](?:[a-z0-9 !#-&(-/:-@\[-_{-~])*")
-# What nearly every id is made of: it is its own normal form.
+# Fast path: nearly every id matches this, and such an id is its own normal form.
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[\x20-\x7e]*[A-Za-z0-9])?")
 
 
 def normalize(text: str) -> str:
-    """The spelling that is kept and looked up; raises Unusable. What it returns is its own normal form."""
+    """The normal form, which is stored and looked up; idempotent. Raises Unusable."""
     if _PLAIN.fullmatch(text):
         return text
     before = None
@@ -55,7 +55,7 @@ def normalize(text: str) -> str:
 
 
 def asked(text: str) -> str | None:
-    """The id that a question means; None where no id can be spelled so, or so long: then it is nobody's."""
+    """The id to look up for a text that somebody sent; None where it can't be an id, or is too long. Never raises."""
     try:
         found = normalize(text)
     except Unusable:
@@ -64,23 +64,23 @@ def asked(text: str) -> str | None:
 
 
 def folded(value: str) -> str:
-    """The id without what people and programs change by mistake; '' where that is the id itself.
+    """The folded form, by which similar ids are found; '' where it equals the id.
 
-    Two ids are similar that come to the same without case, width, kinds of hyphens, quotation marks, apostrophes and
-    leading zeros.
+    Folding removes what people and programs change by mistake: case, character width, the kind of hyphen, quotation
+    mark and apostrophe, and leading zeros.
     """
     text = value
     if not _FOLDED.fullmatch(value):
-        text = value.translate(_UNLIKE)  # before: of an acute accent NFKC makes a space and a mark
+        text = value.translate(_UNLIKE)  # before NFKC, which splits an acute accent into a space and a combining mark
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_UNLIKE)
         text = (text.lstrip("0") or text[-1:] or value)[:LENGTH]
     return "" if text == value else text
 
 
 def erased_hash(value: str, organization: uuid.UUID | None = None) -> str:
-    """What is left of an erased id: refuses others the same text, and tells it to nobody without the key.
+    """The keyed hash that replaces an erased id: it still refuses the same text to others, without storing it.
 
-    `organization`: that of a member's id, None for an organization's own.
+    `organization`: the organization of a member's id; None for an organization's own id.
     """
     scope = "" if organization is None else str(organization)
     text = f"external-id/v1\0{scope}\0{value}"
