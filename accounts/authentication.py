@@ -18,9 +18,9 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from .access import Actor, Responsible
-from .hot import select
 from .key_secrets import digest
 from .models import ApiKey, Member, MemberRole, User
+from .prepared_sql import fetch_prepared
 from .seldom import Seldom, first_line
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class InvalidKey(Exception):
 def recognise(text: str, now: dt.datetime | None = None) -> Actor:
     """The actor of the live key with this text. Raises InvalidKey for any other text."""
     columns = ", ".join(key_columns())
-    rows = select(f"SELECT {columns} FROM {KEYS} AS k WHERE k.prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
+    rows = fetch_prepared(f"SELECT {columns} FROM {KEYS} AS k WHERE k.prefix = %s", [prefix_of(text)])  # noqa: S608  names of ours
     return verified(text, rows[0] if rows else None, now)
 
 

@@ -66,18 +66,18 @@ def rate_of(actor: Actor) -> int:
     return int(settings.KEY_RATE if actor.key.organization_id is not None else settings.OPERATOR_KEY_RATE)
 
 
-def ask(actor: Actor) -> Allowance | None:
+def check_read_rate(actor: Actor) -> Allowance | None:
     """Count a question or a read, in this process; None where it is not limited. Raises TooMany."""
     if not (rate := rate_of(actor)):
         return None
-    left = _take(actor.id, rate, time.monotonic())
+    left = _take_token(actor.id, rate, time.monotonic())
     allowance = Allowance("read", rate, left)
     if left < 0:
         raise TooMany(1, allowance)
     return allowance
 
 
-def _take(subject: str, rate: int, now: float) -> int:
+def _take_token(subject: str, rate: int, now: float) -> int:
     """How many are left after this one; -1: not even this one was."""
     with _lock:
         bucket = _buckets.get(subject)
@@ -98,7 +98,7 @@ def _drop(now: float) -> None:
         del _buckets[subject]
 
 
-def write(actor: Actor) -> Allowance | None:
+def check_write_rate(actor: Actor) -> Allowance | None:
     """Count a write, across processes; None where it is not limited. Raises TooMany."""
     if not (rate := rate_of(actor)):
         return None

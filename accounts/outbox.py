@@ -78,7 +78,7 @@ def send_next() -> bool:
     No transaction is open while the mail server is waited for. A worker that dies after sending and before deleting
     sends it again when the lease is over: twice is better than never.
     """
-    message = _take()
+    message = _take_message()
     if message is None:
         return False
     try:
@@ -101,7 +101,7 @@ def send_next() -> bool:
     return True
 
 
-def _take() -> OutgoingMessage | None:
+def _take_message() -> OutgoingMessage | None:
     """Its body is not read yet: the key that it was encrypted with may be missing."""
     rows = OutgoingMessage.objects.defer("body").order_by("next_attempt_at", "pk")
     return LEASE.take(rows, Q(given_up_at=None))

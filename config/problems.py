@@ -30,7 +30,7 @@ CONTENT_TYPE = media_types.PROBLEM
 # Paths that programs ask; all others are pages for people.
 _FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics")
 
-Fault = dict[str, str]
+ErrorItem = dict[str, str]
 
 
 class Problem(exceptions.APIException):
@@ -41,7 +41,7 @@ class Problem(exceptions.APIException):
         status: int,
         code: str,
         detail: str,
-        errors: Sequence[Fault] = (),
+        errors: Sequence[ErrorItem] = (),
         *,
         headers: Mapping[str, str] | None = None,
         **extensions: object,
@@ -68,7 +68,7 @@ class Problem(exceptions.APIException):
         return JsonResponse(body, status=self.status_code, content_type=CONTENT_TYPE, headers=headers)
 
 
-def fault(pointer: str, detail: object) -> Fault:
+def error_item(pointer: str, detail: object) -> ErrorItem:
     return {"pointer": pointer, "detail": str(detail)}
 
 
@@ -118,7 +118,7 @@ def database_failed(exc: BaseException | None) -> bool:
     return isinstance(exc, OperationalError | InterfaceError)
 
 
-def invalid(faults: Sequence[Fault]) -> Problem:
+def invalid(faults: Sequence[ErrorItem]) -> Problem:
     return Problem(400, "invalid", " ".join(f"{each['pointer']}: {each['detail']}" for each in faults), faults)
 
 
@@ -131,7 +131,7 @@ def _headers(exc: exceptions.APIException) -> dict[str, str]:
     return headers
 
 
-def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[Fault]:
+def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[ErrorItem]:
     """DRF's nested errors, flat, each with its pointer."""
     if isinstance(detail, Mapping):
         for name, part in detail.items():
@@ -140,7 +140,7 @@ def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[Fault]:
         for part in detail:
             yield from _faults(part, path)
     else:
-        yield fault(body_pointer(*path), detail)
+        yield error_item(body_pointer(*path), detail)
 
 
 # --- What Django answers itself: before a view, after one, or where there is none -----------------------------------

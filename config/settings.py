@@ -86,7 +86,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.refusals.RefusalMiddleware",
     "config.compression.KeyedGZipMiddleware",
-    "config.short_way.ShortWayMiddleware",
+    "config.fast_path.FastPathMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -165,7 +165,7 @@ def _database() -> dict[str, Any]:
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,  # milliseconds
-        # Django turns prepared statements off; `accounts.hot` prepares the queries of decisions.
+        # Django turns prepared statements off; `accounts.prepared_sql` prepares the queries of decisions.
         "prepare_threshold": 5 if PREPARED_STATEMENTS else None,
         **config.get("OPTIONS", {}),
     }

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
 from . import timeouts
+from .fast_path import is_question
 from .problems import database_failed, refused
-from .short_way import is_question
 
 _FAILED = "portal.database_failed"
 

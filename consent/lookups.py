@@ -15,7 +15,7 @@ from django.db import connection
 
 from accounts.catalogue import Product
 from accounts.fields import from_micros, from_raw_id, hex_id, split_text, to_micros
-from accounts.hot import select
+from accounts.prepared_sql import fetch_prepared
 
 from .lookup_sql import STATEMENTS
 from .rules import MEMBER_START, Membership, Reason, Standing, State
@@ -118,7 +118,7 @@ def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
     items = [asked_of(vendor, n, question) for n, question in enumerate(questions)]
     as_of = any(question.at is not None for question in questions)
     parameters = [json.dumps(items)] if vendor == "sqlite" else [list(column) for column in zip(*items, strict=True)]
-    rows = list(map(Row._make, select(STATEMENTS[vendor, False, as_of], parameters)))
+    rows = list(map(Row._make, fetch_prepared(STATEMENTS[vendor, False, as_of], parameters)))
     if vendor == "sqlite":
         rows = list(map(_with_ids, rows))
     return rows, _instant_of_asking(max(row.now or 0 for row in rows))
@@ -128,7 +128,7 @@ def fetch_one(question: Question, prefix: str | None = None) -> tuple[Row, dt.da
     """The row of one question, the instant of asking, and the columns of the key with the prefix, None without one."""
     vendor = connection.vendor
     item = asked_of(vendor, 0, question)
-    (found,) = select(STATEMENTS[vendor, True, question.at is not None], [*item, prefix])
+    (found,) = fetch_prepared(STATEMENTS[vendor, True, question.at is not None], [*item, prefix])
     row = Row._make(found[: len(Row._fields)])
     if vendor == "sqlite":
         row = _with_ids(row)

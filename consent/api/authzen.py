@@ -22,13 +22,13 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import Member
-from config.problems import Problem, body_pointer, fault, invalid
+from config.problems import Problem, body_pointer, error_item, invalid
 
 from .. import decisions
 from ..lookups import Question
 from ..rules import Reason
 from .body import parse_instant, read_json, storable
-from .decisions import MAX_ITEMS, Asker, answering
+from .decisions import MAX_ITEMS, RequestAuth, decision_endpoint
 from .metrics import count_decision
 
 _LIMIT = 16_000_000
@@ -51,17 +51,17 @@ class _Asked:
     faults: Sequence[dict[str, str]] = ()
 
 
-@answering
-def evaluation(request: HttpRequest, asker: Asker) -> HttpResponse:
-    actor = asker.actor()
+@decision_endpoint
+def evaluation(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+    actor = auth.actor()
     body = _body(request)
     return _one(body, actor)
 
 
-@answering
-def evaluations(request: HttpRequest, asker: Asker) -> HttpResponse:
+@decision_endpoint
+def evaluations(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     """Many at once; each takes what it leaves out from the top. Without any it is one evaluation."""
-    actor = asker.actor()
+    actor = auth.actor()
     body = _body(request)
     listed = body.get("evaluations", [])
     if listed == []:
@@ -71,7 +71,7 @@ def evaluations(request: HttpRequest, asker: Asker) -> HttpResponse:
     semantic = _semantic(body)
     if not isinstance(listed, list) or len(listed) > MAX_ITEMS:
         detail = _("Give a list of at most %(limit)s evaluations.") % {"limit": MAX_ITEMS}
-        raise invalid([fault(body_pointer("evaluations"), detail)])
+        raise invalid([error_item(body_pointer("evaluations"), detail)])
     defaults = {part: body[part] for part in _PARTS if part in body}
     items = [_asked({**defaults, **item} if isinstance(item, dict) else item, "evaluations", n)
              for n, item in enumerate(listed)]  # fmt: skip
@@ -82,7 +82,7 @@ def evaluations(request: HttpRequest, asker: Asker) -> HttpResponse:
 def _body(request: HttpRequest) -> dict[str, Any]:
     body = read_json(request, _LIMIT)
     if not isinstance(body, dict):
-        raise invalid([fault(body_pointer(), _("Send an object."))])
+        raise invalid([error_item(body_pointer(), _("Send an object."))])
     return body
 
 
@@ -99,7 +99,7 @@ def _semantic(body: dict[str, Any]) -> str:
     semantic = options.get("evaluations_semantic", _SEMANTICS[0]) if isinstance(options, dict) else None
     if semantic not in _SEMANTICS:
         where = body_pointer("options", "evaluations_semantic")
-        raise invalid([fault(where, _("Say one of: %(known)s.") % {"known": ", ".join(_SEMANTICS)})])
+        raise invalid([error_item(where, _("Say one of: %(known)s.") % {"known": ", ".join(_SEMANTICS)})])
     return str(semantic)
 
 
@@ -117,9 +117,9 @@ def _cut(answers: list[dict[str, Any]], semantic: str) -> list[dict[str, Any]]:
 
 def _asked(item: Any, *path: object) -> _Asked:
     if not isinstance(item, dict):
-        return _Asked(faults=[fault(body_pointer(*path), _("An evaluation is an object."))])
+        return _Asked(faults=[error_item(body_pointer(*path), _("An evaluation is an object."))])
     faults = [
-        fault(body_pointer(*path, part), _("This field is required, as an object."))
+        error_item(body_pointer(*path, part), _("This field is required, as an object."))
         for part in _PARTS
         if not isinstance(item.get(part), dict)
     ]
@@ -130,7 +130,7 @@ def _asked(item: Any, *path: object) -> _Asked:
                        ("resource", "id")):  # fmt: skip
         value = item[part].get(name)
         if not (isinstance(value, str) and value and storable(value)):
-            faults.append(fault(body_pointer(*path, part, name), _("Not a valid string.")))
+            faults.append(error_item(body_pointer(*path, part, name), _("Not a valid string.")))
     faults += _object_faults(item, "context", *path)
     for part in _PARTS:
         faults += _object_faults(item[part], "properties", *path, part)
@@ -144,14 +144,14 @@ def _object_faults(holder: dict[str, Any], name: str, *path: object) -> list[dic
     """Of something optional; null is no object either."""
     if isinstance(holder.get(name, {}), dict):
         return []
-    return [fault(body_pointer(*path, name), _("Not an object."))]
+    return [error_item(body_pointer(*path, name), _("Not an object."))]
 
 
 def _organization_faults(subject: dict[str, Any], *path: object) -> list[dict[str, str]]:
     organization = subject.get("properties", {}).get("organization", "")
     if not _by_external_id(subject) or (isinstance(organization, str) and storable(organization)):
         return []
-    return [fault(body_pointer(*path, "organization"), _("Not a valid string."))]
+    return [error_item(body_pointer(*path, "organization"), _("Not a valid string."))]
 
 
 def _by_external_id(subject: dict[str, Any]) -> bool:
@@ -162,10 +162,10 @@ def _property_faults(properties: dict[str, Any], *path: object) -> list[dict[str
     faults = []
     if "collected_at" in properties and parse_instant(properties["collected_at"]) is None:
         detail = _("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
-        faults.append(fault(body_pointer(*path, "collected_at"), detail))
+        faults.append(error_item(body_pointer(*path, "collected_at"), detail))
     kind = properties.get("data_kind", "")
     if not (isinstance(kind, str) and storable(kind)):
-        faults.append(fault(body_pointer(*path, "data_kind"), _("Not a valid string.")))
+        faults.append(error_item(body_pointer(*path, "data_kind"), _("Not a valid string.")))
     return faults
 
 

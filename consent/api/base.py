@@ -23,7 +23,7 @@ from accounts.access import Actor, Forbidden, NotFound
 from accounts.authentication import ApiKeyAuthentication
 from accounts.limits import TooMany
 from accounts.reauthentication import session_actor
-from config.problems import Problem, body_pointer, fault, invalid
+from config.problems import Problem, body_pointer, error_item, invalid
 from consent.api.paging import CursorPagination
 
 from ..errors import ConfirmationRequired, ServiceError
@@ -38,7 +38,7 @@ def refusal(exc: Exception) -> Exception:
     """What services and getters raise, as the problem that it is to a caller; other exceptions as they are."""
     match exc:
         case ServiceError():
-            errors = [fault(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
+            errors = [error_item(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
             return Problem(exc.http_status, str(exc.code), str(exc), errors)
         case ConfirmationRequired():
             return Problem(exc.http_status, exc.code, str(exc))
@@ -123,7 +123,9 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.actor = request.auth if isinstance(request.auth, Actor) else session_actor(request._request)
-        self.allowance = (limits.ask if request.method in ("GET", "HEAD") else limits.write)(self.actor)
+        self.allowance = (limits.check_read_rate if request.method in ("GET", "HEAD") else limits.check_write_rate)(
+            self.actor
+        )
         if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
             self.params = self._read_query(request)
 
@@ -165,21 +167,21 @@ class ApiView(APIView):
             check_type(self.request.META.get("CONTENT_TYPE", ""))
         elif method in ("PUT", "PATCH"):
             detail = _("There is no body, and so nothing to change.")
-            raise Problem(400, "empty_body", detail, [fault(body_pointer(), detail)])
+            raise Problem(400, "empty_body", detail, [error_item(body_pointer(), detail)])
         data = self.request.data
         if not isinstance(data, Mapping):
-            raise invalid([fault(body_pointer(), _("Send an object."))])
+            raise invalid([error_item(body_pointer(), _("Send an object."))])
         serializer = serializer_class(data=self._with_parameters(data) if method == "DELETE" else data)
         serializer.is_valid(raise_exception=True)
         if method == "PATCH" and not serializer.validated_data.keys() - {"reason"}:
-            raise invalid([fault(body_pointer(), _("Name what is to change."))])
+            raise invalid([error_item(body_pointer(), _("Name what is to change."))])
         return serializer.validated_data  # type: ignore[no-any-return]
 
     def _with_parameters(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises Problem where body and parameters differ, or a parameter is there that could not be in the body."""
         for name, value in self.params.items():
             if name in body and (not isinstance(body[name], str) or body[name].strip() != value):
-                raise invalid([fault(f"?{name}", _("The body says something else."))])
+                raise invalid([error_item(f"?{name}", _("The body says something else."))])
         return {**body, **self.params}
 
     def created(self, data: object, *path: object) -> Response:
@@ -192,18 +194,18 @@ class ApiView(APIView):
         if request.method in ("GET", "HEAD"):
             serializer_class = self.query_class
         if unreadable := not_utf8(request._request):
-            raise invalid([fault(f"?{name}", _("Give this in UTF-8, percent-encoded.")) for name in unreadable])
+            raise invalid([error_item(f"?{name}", _("Give this in UTF-8, percent-encoded.")) for name in unreadable])
         known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
         several = {name for name, field in serializer_class().fields.items() if isinstance(field, ListOf)}
         given = {name: values for name, values in request.query_params.lists() if name not in known}
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1 and name not in several]
         if repeated:
-            raise invalid([fault(f"?{name}", _("Give this once.")) for name in repeated])
+            raise invalid([error_item(f"?{name}", _("Give this once.")) for name in repeated])
         data = {name: values if name in several else values[0] for name, values in given.items()}
         serializer = serializer_class(data=data, partial=request.method == "DELETE")
         try:
             serializer.is_valid(raise_exception=True)
         except ValidationError as error:
             parts = error.detail.items()  # type: ignore[union-attr]
-            raise invalid([fault(f"?{name}", text) for name, part in parts for text in _texts(part)]) from None
+            raise invalid([error_item(f"?{name}", text) for name, part in parts for text in _texts(part)]) from None
         return serializer.validated_data  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser
 
 from config import strict_json
-from config.problems import Problem, body_pointer, fault
+from config.problems import Problem, body_pointer, error_item
 
 JSON = "application/json"
 LIMIT = 1_000_000
@@ -60,7 +60,7 @@ def _decode(stream: Any, content_type: str, limit: int) -> Any:
         return strict_json.loads(raw)
     except strict_json.NotJson as error:
         detail = _("The body is not JSON: %(error)s.") % {"error": error}
-        raise Problem(400, "malformed", detail, [fault(body_pointer(), detail)]) from None
+        raise Problem(400, "malformed", detail, [error_item(body_pointer(), detail)]) from None
 
 
 def check_type(content_type: str) -> None:

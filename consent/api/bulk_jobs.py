@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.access import NotFound, Permission, require
 from accounts.fields import parse_id
-from config.problems import body_pointer, fault, invalid
+from config.problems import body_pointer, error_item, invalid
 from consent.api.paging import CursorPagination
 
 from ..jobs import actions, approval, reports
@@ -89,8 +89,8 @@ class BulkJobs(JobView):
             beside += [name for name in ("surface", "choice", "select") if name in values]
         needed = () if "rebind" in values else ("surface", "choice", "select")
         missing = [name for name in needed if name not in values]
-        faults = [fault(body_pointer(name), _("This can't be given together with the rest.")) for name in beside]
-        faults += [fault(body_pointer(name), _("This field is required.")) for name in missing]
+        faults = [error_item(body_pointer(name), _("This can't be given together with the rest.")) for name in beside]
+        faults += [error_item(body_pointer(name), _("This field is required.")) for name in missing]
         if faults:
             raise invalid(faults)
         if "rebind" in values:
@@ -113,24 +113,24 @@ class BulkJobs(JobView):
         try:
             return actions.preview_rebind(wishes=wishes, reason=reason, actor=self.actor, source=Source.API)
         except BadList as error:
-            raise invalid([fault(body_pointer("rebind"), text) for text in error.problems]) from None
+            raise invalid([error_item(body_pointer("rebind"), text) for text in error.problems]) from None
 
     def _submitted(self, values: dict[str, Any]) -> BulkJob:
         """What was previewed runs; what the caller says of it besides has to be what was previewed."""
         if not values.get("digest"):
             detail = _("A run names the digest of its dry run: what is to happen has been seen.")
-            raise invalid([fault(body_pointer("digest"), detail)])
+            raise invalid([error_item(body_pointer("digest"), detail)])
         kept = BulkJob.objects.filter(digest=values["digest"], status=JobStatus.PREVIEWED).exclude(kind=JobKind.IMPORT)
         job = kept.order_by("-pk").first()
         if job is None:
-            raise invalid([fault(body_pointer("digest"), _("No preview with this digest waits to be run."))])
+            raise invalid([error_item(body_pointer("digest"), _("No preview with this digest waits to be run."))])
         previewed = BulkJobOutput(job).data
         if "select" in values:
             values["select"] = Selection.from_json(values["select"]).to_json()
             previewed["select"] = Selection.from_json(job.selection).to_json() if job.selection else {}
         differing = [name for name in _PREVIEWED if name in values and values[name] != previewed[name]]
         if differing:
-            raise invalid([fault(body_pointer(name), _("The preview said something else.")) for name in differing])
+            raise invalid([error_item(body_pointer(name), _("The preview said something else.")) for name in differing])
         drift = values.get("accept_drift", False)
         return actions.submit(job=job, actor=self.actor, digest=job.digest, accept_drift=drift)
 

@@ -18,7 +18,7 @@ from accounts import limits
 from accounts.access import Actor
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
 from accounts.fields import rfc3339
-from config.problems import Problem, as_problem, body_pointer, fault, invalid
+from config.problems import Problem, as_problem, body_pointer, error_item, invalid
 
 from .. import decisions
 from ..decisions import Answer
@@ -39,7 +39,7 @@ _INSTANTS = ("collected_at", "at")
 _FIELDS = frozenset(_TEXTS + _INSTANTS)
 
 
-class Asker:
+class RequestAuth:
     """Who asks, by a key or by a session; found out when it is needed."""
 
     def __init__(self, request: HttpRequest) -> None:
@@ -54,7 +54,7 @@ class Asker:
         if self.key is not None:
             with _invalid_key_refused():
                 actor = recognise(self.key)
-            self.allowance = limits.ask(actor)
+            self.allowance = limits.check_read_rate(actor)
             return actor
         if not request.user.is_authenticated or not request.user.is_active:
             raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
@@ -66,7 +66,7 @@ class Asker:
             return decisions.decide(question, self.actor())
         with _invalid_key_refused():
             answer, actor = decisions.decide_for_key(question, self.key)
-        self.allowance = limits.ask(actor)
+        self.allowance = limits.check_read_rate(actor)
         return answer
 
 
@@ -83,22 +83,22 @@ def _unauthorized(code: str, detail: str) -> Problem:
     return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
-AnsweringView = Callable[[HttpRequest, Asker], HttpResponse]
+DecisionView = Callable[[HttpRequest, RequestAuth], HttpResponse]
 
 
-def answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
+def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpResponse]:
     """Who asks, by key or session; and every failure as a problem."""
 
     @csrf_exempt  # a session's token is checked below; a key needs none
     @functools.wraps(view)
     def wrapped(request: HttpRequest) -> HttpResponse:
-        asker = None
+        auth = None
         try:
-            asker = Asker(request)
+            auth = RequestAuth(request)
             if request.method != "POST":
-                asker.actor()
+                auth.actor()
                 raise Problem(405, "method_not_allowed", _("Questions are asked by POST."), headers={"Allow": "POST"})
-            response = view(request, asker)
+            response = view(request, auth)
             response.headers["Cache-Control"] = "no-store"
         except Exception as error:
             problem = as_problem(refusal(error))
@@ -107,24 +107,24 @@ def answering(view: AnsweringView) -> Callable[[HttpRequest], HttpResponse]:
                 detail = _("The question could not be answered, which means no.")
                 problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
             response = problem.response()
-        if asker is not None and asker.allowance is not None:
-            asker.allowance.tell(response)
+        if auth is not None and auth.allowance is not None:
+            auth.allowance.tell(response)
         return response
 
     return wrapped
 
 
-@answering
-def decide(request: HttpRequest, asker: Asker) -> HttpResponse:
+@decision_endpoint
+def decide(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     try:
         explain = _explain(request)
         question, faults = _question(read_json(request, _QUESTION_LIMIT))
         if question is None:
             raise invalid(faults)
     except Problem:
-        asker.actor()  # who may not ask is not told what is wrong with the question
+        auth.actor()  # who may not ask is not told what is wrong with the question
         raise
-    answer = asker.decide(question)
+    answer = auth.decide(question)
     count_decision(answer.decision.allowed, answer.decision.reason)
     decision = answer.decision
     body: dict[str, Any] = {"allowed": decision.allowed, "reason": decision.reason, "detail": answer.detail}
@@ -134,10 +134,10 @@ def decide(request: HttpRequest, asker: Asker) -> HttpResponse:
 
 
 def _explain(request: HttpRequest) -> bool:
-    faults = [fault(f"?{name}", _("There is no such field.")) for name in request.GET if name != "explain"]
+    faults = [error_item(f"?{name}", _("There is no such field.")) for name in request.GET if name != "explain"]
     values = request.GET.getlist("explain")
     if len(values) > 1 or (values and values[0] not in ("true", "false")):
-        faults.append(fault("?explain", _("Say “true” or “false”, once.")))
+        faults.append(error_item("?explain", _("Say “true” or “false”, once.")))
     if faults:
         raise invalid(faults)
     return values == ["true"]
@@ -154,11 +154,11 @@ def _layer(layer: LayerAnswer, answer: Answer) -> dict[str, object]:
     }
 
 
-@answering
-def decide_batch(request: HttpRequest, asker: Asker) -> HttpResponse:
-    actor = asker.actor()
+@decision_endpoint
+def decide_batch(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+    actor = auth.actor()
     if request.GET:
-        raise invalid([fault(f"?{name}", _("There is no such field.")) for name in request.GET])
+        raise invalid([error_item(f"?{name}", _("There is no such field.")) for name in request.GET])
     items = _items(read_json(request, _BATCH_LIMIT))
     read = [_question(item, "items", n) for n, item in enumerate(items)]
     answers = decisions.decide_many([question for question, _faults in read if question is not None], actor)
@@ -171,14 +171,14 @@ def decide_batch(request: HttpRequest, asker: Asker) -> HttpResponse:
 
 def _items(body: Any) -> list[Any]:
     if not isinstance(body, dict):
-        raise invalid([fault(body_pointer(), _("Send an object with “items”."))])
-    faults = [fault(body_pointer(name), _("There is no such field.")) for name in body if name != "items"]
+        raise invalid([error_item(body_pointer(), _("Send an object with “items”."))])
+    faults = [error_item(body_pointer(name), _("There is no such field.")) for name in body if name != "items"]
     items = body.get("items")
     if not isinstance(items, list):
-        faults.append(fault(body_pointer("items"), _("Give a list of questions.")))
+        faults.append(error_item(body_pointer("items"), _("Give a list of questions.")))
     elif len(items) > MAX_ITEMS:
         detail = _("%(count)s items; at most %(limit)s at a time.") % {"count": len(items), "limit": MAX_ITEMS}
-        faults.append(fault(body_pointer("items"), detail))
+        faults.append(error_item(body_pointer("items"), detail))
     if faults:
         raise invalid(faults)
     return items  # type: ignore[return-value]
@@ -195,19 +195,21 @@ def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
 def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str, str]]]:
     """The question that an item is, or None and every fault of it."""
     if not isinstance(item, dict):
-        return None, [fault(body_pointer(*path), _("A question is an object."))]
-    faults = [fault(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS]
+        return None, [error_item(body_pointer(*path), _("A question is an object."))]
+    faults = [
+        error_item(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS
+    ]
     for name in _TEXTS:
         value = item.get(name)
         if value is None and name in _REQUIRED:
-            faults.append(fault(body_pointer(*path, name), _("This field is required.")))
+            faults.append(error_item(body_pointer(*path, name), _("This field is required.")))
         elif value is not None and not (isinstance(value, str) and storable(value)):
-            faults.append(fault(body_pointer(*path, name), _("Not a valid string.")))
+            faults.append(error_item(body_pointer(*path, name), _("Not a valid string.")))
     instants = {name: parse_instant(item[name]) for name in _INSTANTS if item.get(name) is not None}
     for name, instant in instants.items():
         if instant is None:
             detail = _("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
-            faults.append(fault(body_pointer(*path, name), detail))
+            faults.append(error_item(body_pointer(*path, name), detail))
     if faults:
         return None, faults
     texts = {name: item.get(name) for name in _TEXTS}

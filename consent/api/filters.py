@@ -12,7 +12,7 @@ from accounts.access import Actor, Permission, organizations_with
 from accounts.catalogue import Product
 from accounts.external_ids import LENGTH
 from accounts.models import Organization, OrganizationKind, OrganizationStatus, Subscription
-from config.problems import fault, invalid
+from config.problems import error_item, invalid
 from consent.api.paging import MAX_LIMIT
 
 from ..errors import Invalid
@@ -69,7 +69,7 @@ def organizations(actor: Actor, permission: Permission, params: dict[str, Any]) 
     rows = _within(Organization.objects.all(), actor, permission)
     if any(name in params for name in _OF_SETTINGS):
         if "product" not in params:
-            raise invalid([fault("?product", _("Say of which product."))])
+            raise invalid([error_item("?product", _("Say of which product."))])
         rows = _within(rows, actor, Permission.CONSENT_VIEW)
     if "plan" in params:
         rows = rows.filter(pk__in=_live().filter(plan__in=params["plan"]).values("organization"))
@@ -98,7 +98,7 @@ def _selected(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[
     try:
         selection = Selection.from_json(given)
     except Invalid as error:
-        raise invalid([fault("?" + error.field.removeprefix("select/"), error)]) from None
+        raise invalid([error_item("?" + error.field.removeprefix("select/"), error)]) from None
     return dataclasses.replace(selection, plan=()).narrow(rows, params.get("product"))
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts.access import NotFound, Permission, acts_as_operator, get_member, get_organization, require
 from accounts.fields import parse_id
 from accounts.models import Invitation, Member, MemberQuerySet
-from config.problems import fault, invalid
+from config.problems import error_item, invalid
 from consent.api.paging import CursorPagination
 
 from ..models import Source
@@ -44,7 +44,7 @@ class MembersAnywhere(ApiView):
         require(self.actor, Permission.MEMBERS_VIEW, None)
         if not self.params.keys() & {"email", "external_id"}:
             detail = _("Say who is looked for, by email or external_id.")
-            raise invalid([fault("?email", detail), fault("?external_id", detail)])
+            raise invalid([error_item("?email", detail), error_item("?external_id", detail)])
         found, following = self.paginator.page(request, matching(Member.objects.all(), self.params))
         return Response({"results": MemberFound(found, many=True).data, "next": following})
 

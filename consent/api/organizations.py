@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.access import Permission, get_organization, require
 from accounts.catalogue import Product
 from accounts.models import Organization, Plan, Subscription
-from config.problems import body_pointer, fault, invalid
+from config.problems import body_pointer, error_item, invalid
 from consent.api.paging import CursorPagination
 
 from ..errors import Invalid
@@ -87,12 +87,12 @@ def _plans(wanted: dict[str, str | None]) -> list[Plan]:
     for product, key in wanted.items():
         pointer = body_pointer("subscriptions", product)
         if product not in Product.values:
-            faults.append(fault(pointer, _("There is no such product.")))
+            faults.append(error_item(pointer, _("There is no such product.")))
         elif key is not None:
             try:
                 plans.append(get_plan(key, product))
             except Invalid as error:
-                faults.append(fault(pointer, error))
+                faults.append(error_item(pointer, error))
     if faults:
         raise invalid(faults)
     return plans

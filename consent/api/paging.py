@@ -91,7 +91,7 @@ def _number(request: Request, name: str, default: int, least: int, most: int) ->
 
 
 def _fault(name: str, detail: str) -> problems.Problem:
-    return problems.invalid([problems.fault(f"?{name}", detail)])
+    return problems.invalid([problems.error_item(f"?{name}", detail)])
 
 
 def _url(request: Request, name: str, value: object) -> str:

@@ -55,7 +55,7 @@ _GONE = 410
 
 def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False, head: int | None = None) -> bool:
     """Deliver to the endpoint that has waited longest, for a while, up to `head`; returns whether there was one."""
-    endpoint = _take(head)
+    endpoint = _take_endpoint(head)
     if endpoint is None:
         return False
     person = endpoint.created_by
@@ -74,7 +74,7 @@ def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False
     return True
 
 
-def _take(head: int | None = None) -> WebhookEndpoint | None:
+def _take_endpoint(head: int | None = None) -> WebhookEndpoint | None:
     """Lease an endpoint that has something to get, up to `head`, and may be tried now."""
     due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=ledger.clock())
     has_events = Q(position__lt=ledger.head() if head is None else head)

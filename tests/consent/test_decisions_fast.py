@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import ApiKey
-from config import short_way
+from config import fast_path
 from consent import ledger, lookups
 from consent.lookup_sql import STATEMENTS
 from consent.lookups import Question
@@ -55,7 +55,7 @@ _LONG = ("Content-Security-Policy", "X-Frame-Options", "Content-Language", "Vary
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_short_way__any_question__answered_as_by_the_long_one(world: World, method: str, settings: Any) -> None:
+def test_fast_path__any_question__answered_as_by_the_long_one(world: World, method: str, settings: Any) -> None:
     settings.KEY_RATE = 0
     bodies = [*questions(world), {"items": questions(world)[:8]}, [], "text"]
     for caller in (world.key, world.operator_key, world.narrow_key, Caller(Client(), {"Authorization": "Bearer no"})):
@@ -69,23 +69,23 @@ def test_short_way__any_question__answered_as_by_the_long_one(world: World, meth
                 assert told(short) == told(long), (path, body)
 
 
-def test_short_way__wrong_host__400(world: World) -> None:
+def test_fast_path__wrong_host__400(world: World) -> None:
     assert_problem(world.key.post(PATHS[0], questions(world)[0], host="evil.example"), 400, "bad_request")
 
 
-def test_short_way__after_a_page_in_french__answers_in_english(world: World) -> None:
+def test_fast_path__after_a_page_in_french__answers_in_english(world: World) -> None:
     said = [world.key.post(PATHS[0], questions(world)[0]).json()["detail"]]
     Client().get("/sign-in/", headers={"accept-language": "fr"})
     said.append(world.key.post(PATHS[0], questions(world)[0]).json()["detail"])
     assert said[0] == said[1]
 
 
-def test_short_way__session__takes_the_long_one(world: World) -> None:
+def test_fast_path__session__takes_the_long_one(world: World) -> None:
     assert world.owner.post(PATHS[0], questions(world)[0]).wsgi_request.resolver_match is not None
 
 
-def test_short_way__its_paths__are_those_of_questions() -> None:
-    assert {"api:decisions", "api:decisions-batch"} <= set(short_way.QUESTIONS)
+def test_fast_path__its_paths__are_those_of_questions() -> None:
+    assert {"api:decisions", "api:decisions-batch"} <= set(fast_path.QUESTIONS)
 
 
 # --- The statements ---------------------------------------------------------------------------------------------------

@@ -60,9 +60,9 @@ WORK = {
         lambda: _job(kind="import", status="reading", table="members", selection={reading.FILE: "a file's id"}),
         reading._take_next,
     ),
-    "webhook": Held(endpoints.LEASE, _endpoint, lambda: endpoints._take(head=1)),
+    "webhook": Held(endpoints.LEASE, _endpoint, lambda: endpoints._take_endpoint(head=1)),
     "test": Held(endpoints.TEST_LEASE, _test, endpoints._take_test),
-    "message": Held(outbox.LEASE, _message, outbox._take),
+    "message": Held(outbox.LEASE, _message, outbox._take_message),
 }
 
 

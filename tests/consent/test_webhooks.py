@@ -374,7 +374,7 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
         )
         receiving.ok(handler)
 
-    taken = endpoints._take()
+    taken = endpoints._take_endpoint()
     assert taken is not None
     webhooks.replay(source="admin", endpoint=endpoint, after=0, actor=cast.provider)  # somebody else, meanwhile
     with pytest.raises(LostLease):

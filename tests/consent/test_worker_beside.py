@@ -191,10 +191,10 @@ def test_workers__two_at_once__each_mail_once() -> None:
 @pytest.mark.django_db
 def test_outbox__message_on_its_way__nobody_elses_as_long_as_a_conversation_may_last() -> None:
     message()
-    assert outbox._take() is not None
+    assert outbox._take_message() is not None
     for minutes, free in ((2, False), (5, False), (9, False), (11, True)):
         with time_machine.travel(time.time() + minutes * 60):
-            assert (outbox._take() is not None) is free
+            assert (outbox._take_message() is not None) is free
 
 
 # --- Once -------------------------------------------------------------------------------------------------------------

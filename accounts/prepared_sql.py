@@ -13,7 +13,7 @@ except ImportError:  # an installation on SQLite alone
     psycopg = None  # type: ignore[assignment]
 
 
-def select(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def fetch_prepared(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of a SELECT, which must not write; `sql` is one of few texts, its parameters typed by casts.
 
     A connection that the server has closed meanwhile is opened again, once: instead of the question "are you there?"

@@ -23,7 +23,7 @@ def is_question(path: str) -> bool:
     return path in _views()
 
 
-class ShortWayMiddleware:
+class FastPathMiddleware:
     """Goes straight to the view where the answer is the same as by all the middleware below this one.
 
     A browser's session, and a language that is asked for, take the long way.
