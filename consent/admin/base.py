@@ -126,7 +126,7 @@ class OperatorAdmin(ModelAdmin):
             change_message=json.dumps(message) if isinstance(message, list) else message,
         )
 
-    def found(self, rows: Any, object_id: str) -> Any:
+    def get_or_404(self, rows: Any, object_id: str) -> Any:
         """The row with this id; an id that is none or nobody's is a 404."""
         row = rows.filter(pk=pk).first() if (pk := parse_id(object_id)) else None
         if row is None:
@@ -142,7 +142,7 @@ class OperatorAdmin(ModelAdmin):
         return TemplateResponse(request, template, {**frame, **context}, status=status)
 
 
-def posted(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Changes something: POST only, and only where the class may change."""
 
     @functools.wraps(view)
@@ -168,7 +168,7 @@ class Attempt:
         return self.status == 200
 
 
-def attempt(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attempt:
+def run_service(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attempt:
     """Run a service on the form's values; its refusal becomes the form's error."""
     if not form.is_valid():
         return Attempt(400)

@@ -24,7 +24,7 @@ from ..jobs.selection import ListFile, Selection
 from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
-from .base import actor_of, attempt
+from .base import actor_of, run_service
 from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 if TYPE_CHECKING:
@@ -165,14 +165,14 @@ def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and "rebind" in request.POST:
         rebind = RebindForm(request.POST, request.FILES)
         refuse_too_large(rebind, request)
-        made = attempt(rebind, lambda data: _preview_rebind(request, data))
+        made = run_service(rebind, lambda data: _preview_rebind(request, data))
     elif request.method == "POST" and "default" in request.POST:
         default = DefaultForm(request.POST)
-        made = attempt(default, lambda data: _preview_default(request, data))
+        made = run_service(default, lambda data: _preview_default(request, data))
     elif request.method == "POST":
         scope = BulkForm(request.POST, request.FILES)
         refuse_too_large(scope, request)
-        made = attempt(scope, lambda data: _preview(request, scope, data))
+        made = run_service(scope, lambda data: _preview(request, scope, data))
     else:
         made = None
     if made is not None:

@@ -9,7 +9,7 @@ from accounts.models import Binding, Member, Organization
 
 from ..models import Source
 from ..services.external_ids import withdraw_external_id
-from .base import Attempt, actor_of, attempt
+from .base import Attempt, actor_of, run_service
 from .forms import WithdrawForm
 
 
@@ -32,4 +32,4 @@ def withdraw(
             organization=organization, member=member, actor=actor_of(request), source=Source.ADMIN, **data
         )
 
-    return form, attempt(form, run)
+    return form, run_service(form, run)

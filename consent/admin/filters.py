@@ -27,7 +27,7 @@ def _known(chosen: admin.SimpleListFilter) -> str:
     return value if value in {str(key) for key, _words in chosen.lookup_choices} else "none"
 
 
-def there_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[admin.SimpleListFilter]:
+def presence_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[admin.SimpleListFilter]:
     """By whether a column says something at all."""
 
     class ThereFilter(admin.SimpleListFilter):

@@ -21,7 +21,7 @@ from ..imports.fields import FIELDS, ImportPlan, guess_columns, subjects_left
 from ..imports.parsing import shown
 from ..models import BulkJob, ImportFile, ImportTable, Source
 from ..rules import Choice
-from .base import actor_of, attempt
+from .base import actor_of, run_service
 from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 
@@ -127,7 +127,7 @@ def upload(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     status = 200
     if request.method == "POST":
         refuse_too_large(form, request)
-        kept = attempt(form, lambda data: _kept(request, data))
+        kept = run_service(form, lambda data: _kept(request, data))
         if kept.done:
             return redirect("admin:import_file", kept.result.pk)
         status = kept.status
@@ -153,7 +153,7 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
     form = ColumnsForm(sent, table=file.table, columns=list(table.columns), reading=chosen)
     status = 200
     if sent is not None:
-        made = attempt(form, lambda data: _prepared(request, form, file, table, data))
+        made = run_service(form, lambda data: _prepared(request, form, file, table, data))
         if made.done:
             return redirect("admin:consent_bulkjob_change", made.result.pk)
         status = made.status

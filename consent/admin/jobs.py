@@ -29,7 +29,7 @@ from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
-from .base import OperatorAdmin, actor_of, instant, posted, state_words
+from .base import OperatorAdmin, actor_of, instant, require_post, state_words
 from .bulk import CHOICE_LABELS, part_label
 
 _SHOWN = 50  # problems of an import; the download has all
@@ -76,7 +76,7 @@ class BulkJobAdmin(OperatorAdmin):
         return title_of(job)
 
     def job(self, object_id: str) -> BulkJob:
-        found: BulkJob = self.found(BulkJob.objects.select_related(*_PEOPLE), object_id)
+        found: BulkJob = self.get_or_404(BulkJob.objects.select_related(*_PEOPLE), object_id)
         return found
 
     # --- The page ---
@@ -133,7 +133,7 @@ class BulkJobAdmin(OperatorAdmin):
 
     # --- What is sent from it ---
 
-    @posted
+    @require_post
     def run_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Run the preview that was looked at: the form names its digest."""
         job = self.job(object_id)
@@ -150,7 +150,7 @@ class BulkJobAdmin(OperatorAdmin):
             messages.success(request, gettext("Nothing is changed yet: another operator has to approve the job."))
         return redirect("admin:consent_bulkjob_change", job.pk)
 
-    @posted
+    @require_post
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         if verb not in _VERBS:
             raise Http404
@@ -164,7 +164,7 @@ class BulkJobAdmin(OperatorAdmin):
         messages.success(request, _SAID[verb])
         return redirect("admin:consent_bulkjob_change", job.pk)
 
-    @posted
+    @require_post
     def undo_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Preview an undo: a job of its own."""
         job = self.job(object_id)

@@ -17,8 +17,8 @@ from ..errors import Invalid, ServiceError
 from ..models import Source
 from ..services import credentials
 from ..services.credentials import Issued
-from .base import OperatorAdmin, actor_of, attempt, posted
-from .filters import there_filter
+from .base import OperatorAdmin, actor_of, require_post, run_service
+from .filters import presence_filter
 from .forms import KeyForm
 
 
@@ -28,9 +28,9 @@ class ApiKeyAdmin(OperatorAdmin):
     list_display = ("name", "prefix", "belongs_to", "scope_names", "is_live", "expires_at", "last_used_at")
     list_select_related = ("organization", "issued_by")
     list_filter = (
-        there_filter("revoked_at", _("revocation"), there=_("Revoked"), absent=_("Not revoked")),
-        there_filter("suspended_at", _("suspension"), there=_("Suspended"), absent=_("Not suspended")),
-        there_filter("organization", _("whose"), there=_("Organizations'"), absent=_("Operator keys")),
+        presence_filter("revoked_at", _("revocation"), there=_("Revoked"), absent=_("Not revoked")),
+        presence_filter("suspended_at", _("suspension"), there=_("Suspended"), absent=_("Not suspended")),
+        presence_filter("organization", _("whose"), there=_("Organizations'"), absent=_("Operator keys")),
     )
     ordering = ("-id",)
     search_fields = ("=prefix", "name__istartswith")
@@ -67,7 +67,7 @@ class ApiKeyAdmin(OperatorAdmin):
         form = KeyForm(request.POST if request.method == "POST" else None)
         status = 200
         if request.method == "POST":
-            made = attempt(form, lambda data: self._issue(request, data))
+            made = run_service(form, lambda data: self._issue(request, data))
             if made.done:
                 self.log_addition(request, made.result.key, [{"added": {}}])
                 return self._made(request, made.result)
@@ -111,7 +111,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return self._looked_at(request, object_id)
 
     def _looked_at(self, request: HttpRequest, object_id: str, status: int = 200) -> HttpResponse:
-        key: ApiKey = self.found(ApiKey.objects.select_related("organization", "issued_by"), object_id)
+        key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization", "issued_by"), object_id)
         buttons = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
         context = {**buttons, "ended": key.has_ended(timezone.now())}
         request.method = "GET"  # where a form of the page was refused, it is looked at once more
@@ -119,10 +119,10 @@ class ApiKeyAdmin(OperatorAdmin):
         response.status_code = status
         return response
 
-    @posted
+    @require_post
     def take_over_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Answer for the key from now on; its new text is shown this once."""
-        key: ApiKey = self.found(ApiKey.objects.select_related("organization"), object_id)
+        key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization"), object_id)
         try:
             taken = credentials.take_over_key(key=key, actor=actor_of(request), source=Source.ADMIN)
         except ServiceError as error:
@@ -131,9 +131,9 @@ class ApiKeyAdmin(OperatorAdmin):
         self.log_change(request, key, [{"changed": {"fields": [gettext("responsible")]}}])
         return self._made(request, taken)
 
-    @posted
+    @require_post
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key: ApiKey = self.found(ApiKey.objects, object_id)
+        key: ApiKey = self.get_or_404(ApiKey.objects, object_id)
         if credentials.revoke_key(key=key, actor=actor_of(request), source=Source.ADMIN):
             self.log_change(request, key, [{"changed": {"fields": [gettext("revoked")]}}])
         messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))

@@ -17,7 +17,7 @@ from accounts.models import Organization, Plan, Subscription
 from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
-from .filters import AboutFilter, there_filter
+from .filters import AboutFilter, presence_filter
 
 
 class ReadOnlyAdmin(OperatorAdmin):
@@ -150,7 +150,7 @@ class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
         "choice",
         "reason_code",
         "locked",
-        there_filter("member", _("whose"), there=_("Members'"), absent=_("Organizations'")),
+        presence_filter("member", _("whose"), there=_("Members'"), absent=_("Organizations'")),
     )
     ordering = ("-id",)
     shown = (
@@ -165,7 +165,7 @@ class SubscriptionAdmin(OrganizationSearch):
     list_display = ("organization", "plan", "product", "started", "ended")
     list_display_links = ("organization",)
     list_select_related = ("organization", "plan")
-    list_filter = ("product", "plan", there_filter("ended_at", _("status"), there=_("Ended"), absent=_("Live")))
+    list_filter = ("product", "plan", presence_filter("ended_at", _("status"), there=_("Ended"), absent=_("Live")))
     ordering = ("-id",)
     shown = ("organization", "product", "plan", "started", "ended")
     started = instant("started_at", _("started"))
@@ -177,7 +177,7 @@ class LockAdmin(OrganizationSearch):
     list_display = ("organization", "product", "reason", "reference", "placed", "lifted")
     list_display_links = ("organization",)
     list_select_related = ("organization",)
-    list_filter = ("product", there_filter("lifted_at", _("status"), there=_("Lifted"), absent=_("In force")))
+    list_filter = ("product", presence_filter("lifted_at", _("status"), there=_("Lifted"), absent=_("In force")))
     ordering = ("-id",)
     shown = ("organization", "product", "reason", "reference", "placed", "lifted")
     placed = instant("placed_at", _("placed"))

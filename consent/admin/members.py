@@ -17,7 +17,7 @@ from ..presentation import privacy_settings
 from ..rules import Choice
 from ..services import choices, members
 from ..surfaces import LE_CHAT_MOBILE
-from .base import OperatorAdmin, actor_of, attempt, instant, posted
+from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .external_ids import ids_of, withdraw
 from .forms import MemberForm, WithdrawForm
 from .organization_page import SOURCE
@@ -66,7 +66,7 @@ class MemberAdmin(OperatorAdmin):
         ]
 
     def _member(self, object_id: str) -> Member:
-        member: Member = self.found(Member.objects.select_related("user", "organization"), object_id)
+        member: Member = self.get_or_404(Member.objects.select_related("user", "organization"), object_id)
         return member
 
     def change_view(
@@ -76,7 +76,7 @@ class MemberAdmin(OperatorAdmin):
         if request.method != "POST":
             return self._page(request, member)
         form = MemberForm(request.POST)
-        done = attempt(
+        done = run_service(
             form,
             lambda data: members.update_member(member=member, actor=actor_of(request), source=SOURCE, **data),
         )
@@ -103,7 +103,7 @@ class MemberAdmin(OperatorAdmin):
         }
         return self.screen(request, "admin/member.html", context, title=str(member.user), status=status)
 
-    @posted
+    @require_post
     def withdraw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         member = self._member(object_id)
         form, done = withdraw(request, member.organization, member)
@@ -112,7 +112,7 @@ class MemberAdmin(OperatorAdmin):
         messages.success(request, gettext("The external id is withdrawn: nobody is found by it."))
         return redirect("admin:accounts_member_change", member.pk)
 
-    @posted
+    @require_post
     def leave_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         member = self._member(object_id)
         try:
@@ -122,7 +122,7 @@ class MemberAdmin(OperatorAdmin):
         messages.success(request, gettext("%(member)s has left.") % {"member": member.user})
         return redirect("admin:accounts_member_change", member.pk)
 
-    @posted
+    @require_post
     def opt_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Only out: nobody but the member opts in."""
         member = self._member(object_id)

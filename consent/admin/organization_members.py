@@ -16,7 +16,7 @@ from ..presentation import privacy_settings
 from ..rules import Choice
 from ..services import members
 from ..surfaces import LE_CHAT_MOBILE
-from .base import OperatorAdmin, actor_of, attempt
+from .base import OperatorAdmin, actor_of, run_service
 from .forms import AfterForm, NewMemberForm
 from .ledger import name_events
 from .organization_page import SOURCE
@@ -40,11 +40,11 @@ def keyset_page(rows: Any, after: Any) -> KeysetPage:
 class OrganizationMembers(OperatorAdmin):
     def members_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The list with each member's own choice; POST adds one."""
-        organization: Organization = self.found(Organization.objects, object_id)
+        organization: Organization = self.get_or_404(Organization.objects, object_id)
         if request.method != "POST":
             return self._members(request, organization, NewMemberForm())
         form = NewMemberForm(request.POST)
-        made = attempt(form, lambda data: self._add(actor_of(request), organization, data))
+        made = run_service(form, lambda data: self._add(actor_of(request), organization, data))
         if not made.done:
             return self._members(request, organization, form, made.status)
         messages.success(request, _("%(member)s is a member now.") % {"member": made.result.user})
@@ -79,7 +79,7 @@ class OrganizationMembers(OperatorAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """The organization's events from the ledger, newest first, members' own choices included."""
-        organization: Organization = self.found(Organization.objects, object_id)
+        organization: Organization = self.get_or_404(Organization.objects, object_id)
         keyset = AfterForm(request.GET)
         after = keyset.cleaned_data["event"] if keyset.is_valid() else None
         events = ConsentEvent.objects.visible_to(actor_of(request)).filter(organization=organization)

@@ -20,11 +20,11 @@ from accounts.models import Member, Organization
 
 from ..models import PrivacySetting, Source
 from ..presentation.cards import Card, Place, card_at, card_of
-from ..presentation.privacy_settings import ShownSetting, organization_settings
+from ..presentation.privacy_settings import SettingView, organization_settings
 from ..rules import Choice
 from ..services import choices, locks, organizations, plans
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
-from .base import OperatorAdmin, actor_of, attempt, posted
+from .base import OperatorAdmin, actor_of, require_post, run_service
 from .external_ids import ids_of, withdraw
 from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
 
@@ -65,7 +65,7 @@ class OrganizationPage(OperatorAdmin):
     """The page and what is sent from it; OrganizationAdmin adds the list."""
 
     def organization(self, object_id: str) -> Organization:
-        organization: Organization = self.found(Organization.objects, object_id)
+        organization: Organization = self.get_or_404(Organization.objects, object_id)
         return organization
 
     def page(
@@ -90,7 +90,7 @@ class OrganizationPage(OperatorAdmin):
         return self.screen(request, "admin/organization/page.html", context, title=organization.name, status=status)
 
     @staticmethod
-    def _section(setting: ShownSetting, actor: Actor, sent: dict[str, forms.Form]) -> Section:
+    def _section(setting: SettingView, actor: Actor, sent: dict[str, forms.Form]) -> Section:
         product = setting.surface.product.value
         started = {"plan": setting.plan.key if setting.plan else None}
         return Section(
@@ -106,7 +106,7 @@ class OrganizationPage(OperatorAdmin):
         self, request: HttpRequest, organization: Organization, name: str, form: forms.Form, *, run: Run, saved: str
     ) -> HttpResponse:
         """Run a service on a sent form: back to the page with what was saved, or the page with what was wrong."""
-        done = attempt(form, lambda data: run(actor_of(request), data))
+        done = run_service(form, lambda data: run(actor_of(request), data))
         if not done.done:
             return self.page(request, organization, {name: form}, done.status)
         messages.success(request, saved)
@@ -127,7 +127,7 @@ class OrganizationPage(OperatorAdmin):
 
     # --- Settings -------------------------------------------------------------------------------------------------
 
-    @posted
+    @require_post
     def setting_view(self, request: HttpRequest, object_id: str, surface: str) -> HttpResponse:
         """Opting out happens at once; opting in asks first, on a page of its own where there is no script."""
         organization = self.organization(object_id)
@@ -137,7 +137,7 @@ class OrganizationPage(OperatorAdmin):
         place, form = place_of(organization, found), ChoiceForm(request.POST)
         if form.is_valid() and form.cleaned_data["choice"] == Choice.OPTED_IN and not form.cleaned_data["confirmed"]:
             return self._ask(request, place, form.cleaned_data["version"])
-        done = attempt(form, lambda data: self._choose(actor_of(request), place, data))
+        done = run_service(form, lambda data: self._choose(actor_of(request), place, data))
         if done.done:
             messages.success(request, card_at(place, actor_of(request)).saved)
             return redirect(f"{place.page_url}#{place.html_id}")
@@ -179,7 +179,7 @@ class OrganizationPage(OperatorAdmin):
 
     # --- Plans, locks, standing -----------------------------------------------------------------------------------
 
-    @posted
+    @require_post
     def plan_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
         organization, product = self.organization(object_id), _product(product)
         form = PlanForm(request.POST, product=product)
@@ -189,7 +189,7 @@ class OrganizationPage(OperatorAdmin):
 
         return self.apply(request, organization, f"plan-{product}", form, run=run, saved=_("The plan is set."))
 
-    @posted
+    @require_post
     def end_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
         organization, product = self.organization(object_id), _product(product)
         form = EndForm(request.POST, product=product)
@@ -201,7 +201,7 @@ class OrganizationPage(OperatorAdmin):
             request, organization, f"end-{product}", form, run=run, saved=_("The subscription has ended.")
         )
 
-    @posted
+    @require_post
     def lock_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
         organization, product = self.organization(object_id), _product(product)
         form = LockForm(request.POST, product=product)
@@ -211,7 +211,7 @@ class OrganizationPage(OperatorAdmin):
 
         return self.apply(request, organization, f"lock-{product}", form, run=run, saved=_("Locked: training is off."))
 
-    @posted
+    @require_post
     def lift_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
         organization, product = self.organization(object_id), _product(product)
         form = LiftForm(request.POST, product=product)
@@ -221,7 +221,7 @@ class OrganizationPage(OperatorAdmin):
 
         return self.apply(request, organization, f"lift-{product}", form, run=run, saved=_("The lock is lifted."))
 
-    @posted
+    @require_post
     def withdraw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         organization = self.organization(object_id)
         form, done = withdraw(request, organization)
@@ -230,11 +230,11 @@ class OrganizationPage(OperatorAdmin):
         messages.success(request, _("The external id is withdrawn: nobody is found by it."))
         return redirect(page_url(organization))
 
-    @posted
+    @require_post
     def close_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._set_status(request, object_id, organizations.close_organization, _("The account is closed."))
 
-    @posted
+    @require_post
     def reopen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._set_status(request, object_id, organizations.reopen_organization, _("The account is open again."))
 

@@ -21,7 +21,7 @@ from ..rules import Choice
 from ..services import organizations
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
-from .base import actor_of, attempt, state_words
+from .base import actor_of, run_service, state_words
 from .filters import PlanFilter, effective_filter, reason_filter
 from .forms import NewOrganizationForm
 from .organization_members import OrganizationMembers
@@ -106,7 +106,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         form = NewOrganizationForm(request.POST if request.method == "POST" else None)
         status = 200
         if request.method == "POST":
-            made = attempt(form, lambda data: self._create(request, data))
+            made = run_service(form, lambda data: self._create(request, data))
             if made.done:
                 messages.success(request, gettext("The organization is there."))
                 return redirect(page_url(made.result))

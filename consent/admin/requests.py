@@ -18,7 +18,7 @@ from accounts.models import User
 from ..errors import ConfirmationRequired, Invalid, ServiceError
 from ..models import OperatorRequest, RequestKind
 from ..services import operator_requests as service
-from .base import OperatorAdmin, actor_of, attempt, instant, posted
+from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .forms import OperatorForm, reason_field
 from .users import password_link
 
@@ -63,7 +63,7 @@ class OperatorRequestAdmin(OperatorAdmin):
 
     def request_of(self, object_id: str) -> OperatorRequest:
         related = ("subject", "asked_by", "confirmed_by", "decided_by")
-        found: OperatorRequest = self.found(OperatorRequest.objects.select_related(*related), object_id)
+        found: OperatorRequest = self.get_or_404(OperatorRequest.objects.select_related(*related), object_id)
         return found
 
     # --- Pages ---
@@ -72,7 +72,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         form, status = AskForm(request.POST or None, initial=_initial(request)), 200
         if request.method == "POST":
             form = AskForm(request.POST)
-            made = attempt(form, lambda data: _ask(request, data))
+            made = run_service(form, lambda data: _ask(request, data))
             if made.done:
                 messages.success(request, gettext("Nothing is changed yet: another operator has to confirm it."))
                 return redirect("admin:consent_operatorrequest_change", made.result.pk)
@@ -99,7 +99,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         }
         return self.screen(request, "admin/requests/page.html", context, title=asked.get_kind_display(), status=status)
 
-    @posted
+    @require_post
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         asked = self.request_of(object_id)
         if verb not in ("confirm", "decline"):

@@ -21,7 +21,7 @@ from accounts.password_links import password_path
 
 from ..models import RequestKind
 from ..services import operator_requests, people
-from .base import OperatorAdmin, actor_of, attempt, yes_no
+from .base import OperatorAdmin, actor_of, run_service, yes_no
 from .forms import OperatorForm, reason_field
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class UserAdmin(OperatorAdmin):
         form, status = NewUserForm(request.POST if request.method == "POST" else None), 200
         if request.method == "POST":
             actor, link = actor_of(request), password_link(request)
-            made = attempt(form, lambda data: people.create_person(**data, actor=actor, password_link=link))
+            made = run_service(form, lambda data: people.create_person(**data, actor=actor, password_link=link))
             if made.done:
                 self.log_addition(request, made.result, [{"added": {}}])
                 messages.success(request, gettext("The person is added, and a link to set a password is mailed."))
@@ -153,7 +153,7 @@ class UserAdmin(OperatorAdmin):
 
     def link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A link to set a password: of an operator it takes a second one."""
-        user: User = self.found(User.objects, object_id)
+        user: User = self.get_or_404(User.objects, object_id)
         return self._act(
             request,
             user,
@@ -167,7 +167,7 @@ class UserAdmin(OperatorAdmin):
 
     def factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """For somebody who has lost them, recovery codes and all; that it is they who ask, the operator answers for."""
-        user: User = self.found(User.objects, object_id)
+        user: User = self.get_or_404(User.objects, object_id)
         return self._act(
             request,
             user,
@@ -199,7 +199,7 @@ class UserAdmin(OperatorAdmin):
         status = 200
         if request.method == "POST":
             form = (ReasonForm if user.is_staff else OperatorForm)(request.POST)
-            made = attempt(form, lambda data: self._do_or_ask(request, user, kind, act, data))
+            made = run_service(form, lambda data: self._do_or_ask(request, user, kind, act, data))
             if made.done and made.result is None:
                 self.log_change(request, user, [{"changed": {"fields": [kind.value]}}])
                 messages.success(request, done)

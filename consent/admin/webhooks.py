@@ -16,7 +16,7 @@ from ..errors import Invalid, Refused, ServiceError
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from ..services import webhooks
 from ..webhooks.secrets import secret_of
-from .base import OperatorAdmin, actor_of, attempt, instant, posted
+from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .forms import IdentField, OperatorForm
 
 _SHOWN = 50
@@ -64,14 +64,14 @@ class WebhookAdmin(OperatorAdmin):
         return str(endpoint.organization) if endpoint.organization else gettext("Everybody's")
 
     def endpoint(self, object_id: str) -> WebhookEndpoint:
-        found: WebhookEndpoint = self.found(WebhookEndpoint.objects.select_related("organization"), object_id)
+        found: WebhookEndpoint = self.get_or_404(WebhookEndpoint.objects.select_related("organization"), object_id)
         return found
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         form = EndpointForm(request.POST if request.method == "POST" else None)
         status = 200
         if request.method == "POST":
-            made = attempt(form, lambda data: self._create(request, data))
+            made = run_service(form, lambda data: self._create(request, data))
             if made.done:
                 return self._secret(request, made.result)
             status = made.status
@@ -123,7 +123,7 @@ class WebhookAdmin(OperatorAdmin):
         }
         return self.screen(request, "admin/webhooks/page.html", context, title=endpoint.url, status=status)
 
-    @posted
+    @require_post
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         endpoint, actor = self.endpoint(object_id), actor_of(request)
         try:
@@ -175,10 +175,10 @@ class WebhookAdmin(OperatorAdmin):
         else:
             messages.success(request, gettext("The message is on its way again; its result will appear below."))
 
-    @posted
+    @require_post
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint, form = self.endpoint(object_id), ReplayForm(request.POST)
-        done = attempt(
+        done = run_service(
             form,
             lambda data: webhooks.replay(
                 source=Source.ADMIN, endpoint=endpoint, after=data["after"], actor=actor_of(request)

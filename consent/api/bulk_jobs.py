@@ -50,7 +50,7 @@ class JobView(ApiView):
             raise NotFound("job")
         return job
 
-    def told(self, job: BulkJob) -> dict[str, Any]:
+    def serialize_job(self, job: BulkJob) -> dict[str, Any]:
         """Until it runs, with what it would do: counted by plan and by now and then, and some of its rows."""
         data: dict[str, Any] = dict(BulkJobOutput(job).data)
         if job.status in (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL):
@@ -59,7 +59,7 @@ class JobView(ApiView):
 
     def accepted(self, job: BulkJob) -> Response:
         """202: the preview, with a sample of its rows, and where to look from now on."""
-        data = self.told(job)
+        data = self.serialize_job(job)
         path = self.request.path.partition("/bulk-jobs/")[0]
         location = self.request.build_absolute_uri(f"{path}/bulk-jobs/{job.pk}/")
         return Response(data, status=202, headers={"Location": location})
@@ -137,7 +137,7 @@ class BulkJobs(JobView):
 
 class BulkJobDetail(JobView):
     def get(self, request: Request, job: str) -> Response:
-        return Response(self.told(self.job(job)))
+        return Response(self.serialize_job(self.job(job)))
 
 
 class BulkJobRows(JobView):

@@ -69,7 +69,9 @@ class EventOutput(Output):
     request_id = serializers.CharField(help_text="The `X-Request-ID` of the request that wrote it.")
 
     def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
-        return events.told(event, self.context["labels"][event.pk], for_operator=self.context["for_operator"])
+        return events.serialize_event(
+            event, self.context["labels"][event.pk], for_operator=self.context["for_operator"]
+        )
 
 
 class EventMessageOutput(EventOutput):

@@ -42,7 +42,7 @@ def _surface(key: str, among: tuple[Surface, ...]) -> Surface:
 
 
 class SettingView(ApiView):
-    def answer(self, setting: privacy_settings.ShownSetting) -> Response:
+    def answer(self, setting: privacy_settings.SettingView) -> Response:
         self.version = str(setting.version)
         return Response(SettingOutput(setting).data)
 
@@ -53,7 +53,7 @@ class SettingView(ApiView):
 class SettingsView(ApiView):
     paginator: WholeList = WholeList()
 
-    def listed(self, request: Request, settings: list[privacy_settings.ShownSetting]) -> Response:
+    def listed(self, request: Request, settings: list[privacy_settings.SettingView]) -> Response:
         found, following = self.paginator.whole(request, settings)
         return Response({"results": SettingOutput(found, many=True).data, "next": following})
 

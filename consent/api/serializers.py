@@ -139,7 +139,7 @@ class InvitationOutput(Output):
 
 
 class SettingOutput(Output):
-    """A `shown.ShownSetting`."""
+    """A `shown.SettingView`."""
 
     about = "What an organization or a member chose on a surface, and what holds."
 

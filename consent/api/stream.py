@@ -62,7 +62,7 @@ def lines(actor: Actor, after: int) -> Iterator[bytes]:
             return
         labels = actors.labels(page, actor)
         told: list[dict[str, Any]] = [
-            events.told(event, labels[event.pk], for_operator=actor.is_operator) for event in page
+            events.serialize_event(event, labels[event.pk], for_operator=actor.is_operator) for event in page
         ]
         yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in told).encode()
         after = page[-1].placed.position

@@ -122,7 +122,7 @@ class WebhookView(ApiView):
 
     def shown(self, *endpoints: WebhookEndpoint) -> list[Any]:
         """Each with its position as whoever asks is told it."""
-        context = {"positions": positions.told(endpoints, self.actor)}
+        context = {"positions": positions.shown_positions(endpoints, self.actor)}
         return list(EndpointOutput(endpoints, many=True, context=context).data)
 
     def version_of(self, endpoint: WebhookEndpoint) -> str:

@@ -95,7 +95,7 @@ def download(request: HttpRequest, actor: Actor) -> HttpResponse:
     return response
 
 
-def _mine(member: Member, setting: privacy_settings.ShownSetting) -> dict[str, Any]:
+def _mine(member: Member, setting: privacy_settings.SettingView) -> dict[str, Any]:
     chosen = ConsentEvent.objects.filter(member=member, surface=LE_CHAT_MOBILE.key).order_by("pk")
     return {
         "organization": member.organization.name,

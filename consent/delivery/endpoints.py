@@ -33,7 +33,7 @@ from ..models import (
     WebhookEndpoint,
 )
 from ..presentation import actors
-from ..presentation.events import payload, told, told_of_test
+from ..presentation.events import payload, serialize_event, serialize_test_event
 from ..services import credentials, trail, webhooks
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
@@ -195,7 +195,7 @@ def _message_id(event: ConsentEvent) -> str:
 
 
 def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:
-    return json.dumps(payload(told(event, label, for_operator=viewer.is_operator)), ensure_ascii=False)
+    return json.dumps(payload(serialize_event(event, label, for_operator=viewer.is_operator)), ensure_ascii=False)
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
@@ -257,9 +257,9 @@ def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
     endpoint = test.endpoint
     message_id = f"test_{test.pk}"
     # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
-    position = positions.told([endpoint], _viewer(endpoint))[endpoint.pk]
+    position = positions.shown_positions([endpoint], _viewer(endpoint))[endpoint.pk]
     body = json.dumps(
-        payload(told_of_test(message_id, test.at, position, endpoint.organization_id)), ensure_ascii=False
+        payload(serialize_test_event(message_id, test.at, position, endpoint.organization_id)), ensure_ascii=False
     )
     return send(endpoint, sender, body, message_id)
 

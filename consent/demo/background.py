@@ -24,7 +24,7 @@ _AI_STUDIO = ("ai_studio_experiment", "ai_studio_scale", "")
 
 
 @dataclasses.dataclass(frozen=True)
-class Newcomer:
+class SyntheticOrganization:
     """An organization: when it comes, on which plans, and when it chooses or moves (None: never)."""
 
     name: str
@@ -39,14 +39,14 @@ class Newcomer:
     moves: tuple[int, str] | None
 
 
-def newcomers() -> list[Newcomer]:
+def synthetic_organizations() -> list[SyntheticOrganization]:
     """All of them, the earliest first."""
     chance = random.Random(SEED)  # noqa: S311  nothing is secret here
     made = [_team(chance, number) for number in range(60)] + [_person(chance, name) for name in _PEOPLE]
     return sorted(made, key=lambda one: -one.days_ago)
 
 
-def _team(chance: random.Random, number: int) -> Newcomer:
+def _team(chance: random.Random, number: int) -> SyntheticOrganization:
     name = f"{_FIRST[number % len(_FIRST)]} {_SECOND[number % len(_SECOND)]}"
     external_id = f"{name.replace(' ', '-').lower()}-{number}"
     plan, api = chance.choice(_LE_CHAT), chance.choice(_AI_STUDIO)
@@ -55,7 +55,7 @@ def _team(chance: random.Random, number: int) -> Newcomer:
     if chance.random() < 0.35:
         other = chance.choice([each for each in _LE_CHAT if each != plan])
         moves = (chance.randrange(5, came), other)
-    return Newcomer(
+    return SyntheticOrganization(
         name=f"{name}" if number < len(_FIRST) else f"{name} {_ROMAN[number // len(_FIRST)]}",
         external_id=external_id,
         country=chance.choice(_COUNTRIES),
@@ -72,9 +72,9 @@ def _team(chance: random.Random, number: int) -> Newcomer:
 _ROMAN = ("", "II", "III")
 
 
-def _person(chance: random.Random, name: str) -> Newcomer:
+def _person(chance: random.Random, name: str) -> SyntheticOrganization:
     came = chance.randrange(20, YEARS - 5)
-    return Newcomer(
+    return SyntheticOrganization(
         name=name,
         external_id=name.split()[1].lower(),
         country=chance.choice(_COUNTRIES),

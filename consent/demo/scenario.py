@@ -18,7 +18,7 @@ from ..rules import Choice
 from ..services import choices, credentials, locks, members, organizations, plans
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
-from .background import YEARS, Newcomer, newcomers
+from .background import YEARS, SyntheticOrganization, synthetic_organizations
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
@@ -51,7 +51,7 @@ class Story:
             )
             for address, name in (OPERATOR, REVIEWER)
         )
-        self._newcomers: list[tuple[int, Callable[[], None]]] = self._schedule()
+        self._steps_left: list[tuple[int, Callable[[], None]]] = self._schedule()
         scopes = [ApiKey.Scope.CONSENT_MEMBER]
         self._key = credentials.issue_key(
             name="Mobile app backend", scopes=scopes, actor=self._operator, source=Source.COMMAND
@@ -240,7 +240,7 @@ class Story:
     def _schedule(self) -> list[tuple[int, Callable[[], None]]]:
         """What the newcomers do, (days ago, what), the latest first so that the earliest is popped first."""
         steps: list[tuple[int, Callable[[], None]]] = []
-        for each in newcomers():
+        for each in synthetic_organizations():
             steps.append((each.days_ago, functools.partial(self._comes, each)))
             for days, choice in ((each.opts_out, Choice.OPTED_OUT), (each.opts_in, Choice.OPTED_IN)):
                 if days is not None:
@@ -249,7 +249,7 @@ class Story:
                 steps.append((each.moves[0], functools.partial(self._moves, each, each.moves[1])))
         return sorted(steps, key=lambda step: step[0])
 
-    def _comes(self, newcomer: Newcomer) -> None:
+    def _comes(self, newcomer: SyntheticOrganization) -> None:
         organization = self._create(
             OrganizationDraft(
                 name=newcomer.name,
@@ -264,10 +264,10 @@ class Story:
             self._join(organization, self._address(newcomer), newcomer.owner, _Role.OWNER)
 
     @staticmethod
-    def _address(newcomer: Newcomer) -> str:
+    def _address(newcomer: SyntheticOrganization) -> str:
         return f"owner@{newcomer.external_id.encode('idna').decode()}.example"
 
-    def _chooses(self, newcomer: Newcomer, choice: Choice) -> None:
+    def _chooses(self, newcomer: SyntheticOrganization, choice: Choice) -> None:
         organization = Organization.objects.get(external_id=newcomer.external_id)
         reason = "Decided by the board." if choice == Choice.OPTED_IN else ""
         surface = LE_CHAT_CONSOLE
@@ -276,7 +276,7 @@ class Story:
         else:
             self._choose(organization, self._address(newcomer), surface, choice, reason)
 
-    def _moves(self, newcomer: Newcomer, plan_key: str) -> None:
+    def _moves(self, newcomer: SyntheticOrganization, plan_key: str) -> None:
         self._subscribe(
             Organization.objects.get(external_id=newcomer.external_id), plan_key, "Asked for by the customer."
         )
@@ -285,8 +285,8 @@ class Story:
 
     def _days_ago(self, days: int) -> None:
         """The story's days are four of the calendar's; what the newcomers did until then is told first."""
-        while self._newcomers and self._newcomers[-1][0] > days * _PACE:
-            ago, step = self._newcomers.pop()
+        while self._steps_left and self._steps_left[-1][0] > days * _PACE:
+            ago, step = self._steps_left.pop()
             self._go(ago)
             step()
         self._go(days * _PACE)

@@ -75,11 +75,11 @@ class Out(Protocol):
 def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None = None) -> int:
     """All rows of one of TABLES in order of id; returns how many. The caller's transaction makes them one moment's."""
     model, columns = TABLES[what]
-    put = WRITERS[form](out, list(columns))
+    write_row = WRITERS[form](out, list(columns))
     done = 0
     rows = model._default_manager.order_by("pk").values_list(*columns.values())
     for row in rows.iterator(_BATCH):
-        put([_spell(value) for value in row])
+        write_row([_serialize(value) for value in row])
         done += 1
         if on_rows and done % _BATCH == 0:
             on_rows(done)
@@ -88,7 +88,7 @@ def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None 
     return done
 
 
-def _spell(value: Any) -> Any:
+def _serialize(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return rfc3339(value)
     return str(value) if isinstance(value, uuid.UUID) else value
@@ -123,10 +123,10 @@ def spreadsheet_writer(out: Out, columns: list[str]) -> Put:
 def json_writer(out: Out, columns: list[str]) -> Put:
     """The function returned writes a row, as an object a line."""
 
-    def put(values: Sequence[Any]) -> None:
+    def write_row(values: Sequence[Any]) -> None:
         out.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
-    return put
+    return write_row
 
 
 WRITERS: dict[str, Callable[[Out, list[str]], Put]] = {

@@ -11,7 +11,7 @@ from accounts.models import Member, Organization
 from ..rules import Choice, Reason
 from ..surfaces import Scope, Surface
 from . import privacy_settings
-from .privacy_settings import ShownSetting
+from .privacy_settings import SettingView
 from .sentences import day
 
 
@@ -38,7 +38,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    setting: ShownSetting
+    setting: SettingView
     html_id: str
     url: str
     version: int
@@ -199,7 +199,7 @@ class Card:
         return f"{self.not_saved} {_('Try again.')}"
 
 
-def card_of(place: Place, actor: Actor, setting: ShownSetting, *, version: int | None = None) -> Card:
+def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | None = None) -> Card:
     """`version`: the one that the reader saw, where it is not today's."""
     by_operator = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
     return Card(

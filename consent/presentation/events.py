@@ -11,12 +11,12 @@ from ..models import ActorType, ConsentEvent, Source
 from .event_catalogue import TEST
 
 
-def payload(told: dict[str, Any]) -> dict[str, Any]:
+def payload(serialized: dict[str, Any]) -> dict[str, Any]:
     """The body of a webhook: the event, its kind and instant also by the names that Standard Webhooks gives them."""
-    return {"type": told["kind"], "timestamp": told["recorded_at"], **told}
+    return {"type": serialized["kind"], "timestamp": serialized["recorded_at"], **serialized}
 
 
-def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, Any]:
+def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, Any]:
     """A placed event as JSON; `label` names who acted. `allowed` is null where no layer was touched."""
     # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.
     hidden = event.by_operator and not for_operator
@@ -40,7 +40,7 @@ def told(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, An
     }
 
 
-def told_of_test(ident: str, at: dt.datetime, position: int, organization: object) -> dict[str, Any]:
+def serialize_test_event(ident: str, at: dt.datetime, position: int, organization: object) -> dict[str, Any]:
     """A message that is no event, in the shape of one: whoever reads events can read it, and knows it by its kind."""
     nothing = ("member", "product", "surface", "before", "after", "target", "allowed")
     return {

@@ -36,7 +36,7 @@ class Word:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShownSetting:
+class SettingView:
     """`effective` is what a decision asked now would say for new data; `choice` is this layer's own.
 
     In a personal organization (`personal`) the one person reads and makes one choice in both layers (R17): `choice` is
@@ -94,14 +94,14 @@ class ShownSetting:
         return sentences.sentence(self)
 
 
-def organization_settings(organization: Organization, actor: Actor) -> list[ShownSetting]:
+def organization_settings(organization: Organization, actor: Actor) -> list[SettingView]:
     """One per organization surface, in the catalogue's order."""
     return settings_of([organization], actor)[organization.pk]
 
 
 def settings_of(
     organizations: Sequence[Organization], actor: Actor, surfaces: Sequence[Surface] = ORGANIZATION_SURFACES
-) -> dict[uuid.UUID, list[ShownSetting]]:
+) -> dict[uuid.UUID, list[SettingView]]:
     """One per surface, of each of these organizations; a fixed number of queries."""
     found = _Rows(organizations)
     roles = roles_of(actor, organizations)
@@ -111,9 +111,9 @@ def settings_of(
     for each in organizations:
         may = Permission.CONSENT_CHOOSE in held[each.pk]
         theirs = may and not operates_by_role(actor, Permission.CONSENT_CHOOSE, roles.get(each.pk))
-        owner, show = found.owners.get(each.pk), functools.partial(_show_organization, each, may=may, theirs=theirs)
+        owner, show = found.owners.get(each.pk), functools.partial(_build_organization, each, may=may, theirs=theirs)
         shown[each.pk] = [
-            _show_one_person(owner, surface, above=above, own=found.own(owner, surface), reader=reader)
+            _build_one_person(owner, surface, above=above, own=found.own(owner, surface), reader=reader)
             if owner is not None and surface.product in WITH_MEMBERS
             else show(surface, above, reader=reader, owner=owner)
             for surface in surfaces
@@ -186,15 +186,15 @@ class _Reader:
         return Word(event.recorded_at, self.names[event.pk], event.by_operator, by_reader, event.source)
 
 
-def organization_setting(organization: Organization, surface: Surface, actor: Actor) -> ShownSetting:
+def organization_setting(organization: Organization, surface: Surface, actor: Actor) -> SettingView:
     return next(shown for shown in organization_settings(organization, actor) if shown.surface is surface)
 
 
-def member_setting(member: Member, surface: Surface, actor: Actor) -> ShownSetting:
+def member_setting(member: Member, surface: Surface, actor: Actor) -> SettingView:
     return member_settings([member], surface, actor)[0]
 
 
-def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -> list[ShownSetting]:
+def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -> list[SettingView]:
     """A member's surface for each member (their `organization` selected); a fixed number of queries."""
     members = list(members)
     organizations = {member.organization_id for member in members}
@@ -206,14 +206,14 @@ def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -
     held = {pk: permissions(actor, organization) for pk, organization in others.items()}
     reader = _Reader(actor, plans, held, [*theirs.values(), *organization_rows.values()])
     return [
-        (_show_one_person if m.organization.kind == Organization.Kind.PERSONAL else _show_member)(
+        (_build_one_person if m.organization.kind == Organization.Kind.PERSONAL else _build_member)(
             m, surface, above=organization_rows.get(m.organization_id), own=theirs.get(m.pk), reader=reader
         )
         for m in members
     ]
 
 
-def _show_organization(
+def _build_organization(
     organization: Organization,
     surface: Surface,
     row: PrivacySetting | None,
@@ -222,9 +222,9 @@ def _show_organization(
     theirs: bool,
     reader: _Reader,
     owner: Member | None,
-) -> ShownSetting:
+) -> SettingView:
     state = _current(organization, row)
-    return ShownSetting(
+    return SettingView(
         surface=surface,
         organization=organization,
         member=None,
@@ -257,16 +257,16 @@ def _resolve(member: Member, above: State, own: State) -> Decision:
     )
 
 
-def _show_member(
+def _build_member(
     member: Member, surface: Surface, *, above: PrivacySetting | None, own: PrivacySetting | None, reader: _Reader
-) -> ShownSetting:
+) -> SettingView:
     state = own.state if own else MEMBER_START
     organization = _current(member.organization, above)
     decision = _resolve(member, organization, state)
     granted = reader.held.get(member.organization_id, frozenset())
     speaks = reader.actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in granted
     decided_above = state.choice == Choice.DEFAULT or not organization.allowed
-    return ShownSetting(
+    return SettingView(
         surface=surface,
         organization=member.organization,
         member=member,
@@ -284,9 +284,9 @@ def _show_member(
     )
 
 
-def _show_one_person(
+def _build_one_person(
     owner: Member, surface: Surface, *, above: PrivacySetting | None, own: PrivacySetting | None, reader: _Reader
-) -> ShownSetting:
+) -> SettingView:
     """A personal organization's setting: what its two layers come to, on either surface (R17)."""
     organization, state = _current(owner.organization, above), own.state if own else MEMBER_START
     decision = _resolve(owner, organization, state)
@@ -300,7 +300,7 @@ def _show_one_person(
     may_opt_in = theirs or (others in granted and not on_member)
     facts = _common(chosen, row, organization, above, reader)
     version = version_of(each for each in (above, own) if each is not None)
-    return ShownSetting(
+    return SettingView(
         surface=surface,
         organization=owner.organization,
         member=owner if on_member else None,

@@ -11,10 +11,10 @@ from ..models import Source
 from ..rules import Choice, Reason
 
 if TYPE_CHECKING:
-    from .privacy_settings import ShownSetting
+    from .privacy_settings import SettingView
 
 
-def sentence(shown: "ShownSetting") -> str:
+def sentence(shown: "SettingView") -> str:
     word = shown.word
     names = {
         "organization": shown.organization.name,
@@ -30,7 +30,7 @@ def sentence(shown: "ShownSetting") -> str:
     return template % names
 
 
-def _of_organization(shown: "ShownSetting") -> str:
+def _of_organization(shown: "SettingView") -> str:
     """Of an organization; of a personal one the same wherever its person reads it (R17)."""
     match shown.reason_code:
         case Reason.ORGANIZATION_CLOSED:
@@ -51,7 +51,7 @@ def _of_organization(shown: "ShownSetting") -> str:
     return _chosen(shown)
 
 
-def _default(shown: "ShownSetting") -> str:
+def _default(shown: "SettingView") -> str:
     # The one person of a personal account can have said "yes" to what the plan keeps out, or lets in, anyway.
     nobody = shown.word is None
     if shown.is_in:
@@ -63,7 +63,7 @@ def _default(shown: "ShownSetting") -> str:
     return _("Following the default of %(plan)s: not used for training.")
 
 
-def _chosen(shown: "ShownSetting") -> str:
+def _chosen(shown: "SettingView") -> str:
     word = shown.word
     if word is not None and word.by_provider:
         if shown.is_in:
@@ -95,7 +95,7 @@ def _own_word(source: str, *, is_in: bool) -> str:
     return _("Not used for training. You turned it off on %(date)s.")
 
 
-def _of_member(shown: "ShownSetting") -> str:
+def _of_member(shown: "SettingView") -> str:
     """Of a member of a team: their own word first, then what their organization's state makes of their data."""
     if shown.choice == Choice.OPTED_OUT:
         if shown.set_by_operator:
@@ -110,7 +110,7 @@ def _of_member(shown: "ShownSetting") -> str:
     return _decided_by_organization(shown)
 
 
-def _decided_by_organization(shown: "ShownSetting") -> str:
+def _decided_by_organization(shown: "SettingView") -> str:
     """Why a team keeps its members' data out, and who did it, the provider included."""
     match shown.reason_code:
         case Reason.ORGANIZATION_CLOSED:

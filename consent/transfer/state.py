@@ -101,7 +101,7 @@ def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
     seen, done = hashlib.sha256(), 0
 
     def write(value: object) -> None:
-        line = _spell(value)
+        line = _serialize(value)
         seen.update(line)
         out.write(line)
 
@@ -115,18 +115,18 @@ def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
                 on_rows(done)
     if done != sum(counts.values()):
         raise RuntimeError("the tables changed while they were read")
-    out.write(_spell({"sha256": seen.hexdigest()}))
+    out.write(_serialize({"sha256": seen.hexdigest()}))
     return Moved(counts, seen.hexdigest())
 
 
-def _spell(value: object) -> bytes:
+def _serialize(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
 
 def _read(model: Model) -> Iterator[list[list[Any]]]:
     """The rows in order of key, some at a time, as the file has them."""
     columns = ", ".join(connection.ops.quote_name(column) for column in _columns(model))
-    spellings = [_spelling(field) for field in model._meta.local_concrete_fields]
+    spellings = [_serializer_of(field) for field in model._meta.local_concrete_fields]
     key = connection.ops.quote_name(str(model._meta.pk.column))
     with connection.chunked_cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM {_table(model)} ORDER BY {_key_order(model, key)}")
@@ -152,11 +152,11 @@ def _kind(field: "models.Field[Any, Any]") -> str:
     return target.get_internal_type()
 
 
-def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
+def _serializer_of(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
     spellings: dict[str, Callable[[Any], Any]] = {
         "UUIDField": lambda value: str(from_raw_id(value)),
         "BooleanField": bool,
-        "DateTimeField": _spell_instant,
+        "DateTimeField": _serialize_instant,
         "DateField": str,
         "JSONField": lambda value: json.loads(value) if isinstance(value, str) else value,
         "BinaryField": lambda value: base64.b64encode(value).decode(),
@@ -164,7 +164,7 @@ def _spelling(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
     return spellings.get(_kind(field))
 
 
-def _spell_instant(value: dt.datetime | str) -> str:
+def _serialize_instant(value: dt.datetime | str) -> str:
     instant = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
     aware = instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)  # SQLite keeps UTC without saying so
     return aware.astimezone(dt.UTC).isoformat(timespec="microseconds")

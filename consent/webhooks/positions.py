@@ -30,7 +30,7 @@ def head(organization: Organization | None, actor: Actor) -> int:
     return _seen(organization).values_list("placed__position", flat=True).first() or 0
 
 
-def told(endpoints: Sequence[WebhookEndpoint], actor: Actor) -> dict[uuid.UUID, int]:
+def shown_positions(endpoints: Sequence[WebhookEndpoint], actor: Actor) -> dict[uuid.UUID, int]:
     """Endpoint → its position as the actor is told it; one query whatever the number."""
     if actor.is_operator:
         return {endpoint.pk: endpoint.position for endpoint in endpoints}

@@ -61,7 +61,7 @@ def test_examples__against_what_happened__the_same_fields_filled() -> None:
     ledger.sequence()
     seen = set()
     for event in ConsentEvent.objects.all().placed():
-        sent = events.payload(events.told(event, "Ada", for_operator=True))
+        sent = events.payload(events.serialize_event(event, "Ada", for_operator=True))
         shown = KINDS[event.kind]["example"]
         assert list(sent) == list(shown), event.kind
         differ = {name for name in FIELDS if (sent[name] is None) is not (shown[name] is None)}

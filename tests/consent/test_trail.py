@@ -197,7 +197,7 @@ def test_feed__tells_who_of_the_organizations_own_people__and_only_that_it_was_t
     event = noted(cast, actor=Actor.from_user(getattr(cast, who), confirmed=True), source=source)
     ledger.sequence()
     placed = ConsentEvent.objects.all().placed().get(pk=event.pk)
-    told = events.told(placed, "", for_operator=False)
+    told = events.serialize_event(placed, "", for_operator=False)
     assert event.by_operator is by_operator
     assert told["actor"]["id"] == (None if by_operator else str(getattr(cast, who).pk))
     assert told["product"] is told["member"] is told["allowed"] is None
@@ -206,5 +206,5 @@ def test_feed__tells_who_of_the_organizations_own_people__and_only_that_it_was_t
 def test_feed__event_of_no_organization__says_so(cast: Cast) -> None:
     event = noted(cast, organization=None, actor=cast.provider, source="admin", target=cast.admin.pk)
     ledger.sequence()
-    told = events.told(ConsentEvent.objects.all().placed().get(pk=event.pk), "", for_operator=True)
+    told = events.serialize_event(ConsentEvent.objects.all().placed().get(pk=event.pk), "", for_operator=True)
     assert (told["organization"], told["target"]) == (None, str(cast.admin.pk))

@@ -55,7 +55,12 @@ class Command(ConsentCommand):
         earlier, later = state_data(before), state_data(after)
         note = _what_became_of_the_choice(before, after)
         rows = [
-            (name.replace("_", " "), _spell(earlier[name]), "→" if earlier[name] != value else "=", _spell(value))
+            (
+                name.replace("_", " "),
+                _serialize(earlier[name]),
+                "→" if earlier[name] != value else "=",
+                _serialize(value),
+            )
             for name, value in later.items()
         ]
         text = f"{table([('organization', organization.name), ('product', product)])}\n\n{table(rows)}\n\n{note}"
@@ -75,7 +80,7 @@ def _locked_state(organization: Organization, product: str) -> State:
     return setting.state if setting else State(closed=organization.is_closed)
 
 
-def _spell(value: object) -> object:
+def _serialize(value: object) -> object:
     return YES_NO[value] if isinstance(value, bool) else value
 
 

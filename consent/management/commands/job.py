@@ -109,7 +109,7 @@ class Command(JobCommand):
         data = serialization.described_with_preview(job)
         text = what_it_would_do(job) if "sample" in data else ""
         left_out = ("select", "refused_because", "summary", "sample")
-        lines = [(name.replace("_", " "), _spell(value)) for name, value in data.items() if name not in left_out]
+        lines = [(name.replace("_", " "), _serialize(value)) for name, value in data.items() if name not in left_out]
         facts = table([*(line for line in lines if line[1] not in ("", None)), *refusals(data["refused_because"])])
         self.result(data, facts + text, options)
         self.note_unread(job.selection.get(UNREAD, ()))
@@ -130,7 +130,7 @@ class Command(JobCommand):
         self.stdout.write("[]" if between == "[" else "\n]")
 
 
-def _spell(value: object) -> object:
+def _serialize(value: object) -> object:
     if isinstance(value, dict):
         return value["label"]
     if isinstance(value, bool):
