@@ -1,4 +1,4 @@
-"""All tables of this app, and the closed lists that their columns take: others import them from here."""
+"""All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
 from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
 from .idempotency import IdempotencyKey

@@ -1,4 +1,4 @@
-"""The closed vocabularies of the ledger: what happened, who did it, and where."""
+"""The enumerations of the ledger: what happened, who did it, and where."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -28,7 +28,7 @@ class EventKind(models.TextChoices):
     EXTERNAL_ID_GIVEN = "external_id.given", _("External id given")
     EXTERNAL_ID_WITHDRAWN = "external_id.withdrawn", _("External id withdrawn")
     EXTERNAL_ID_REBOUND = "external_id.rebound", _("External id given, after another had it")
-    # The access trail: who got, gave and lost the means to act. Written by `services.trail.note` alone.
+    # The access trail: who granted, received or lost access. Only `services.trail.note` writes these.
     ACCESS_KEY_CREATED = "access.key_created", _("API key created")
     ACCESS_KEY_TAKEN_OVER = "access.key_taken_over", _("API key taken over")
     ACCESS_KEY_SUSPENDED = "access.key_suspended", _("API key suspended")
@@ -67,11 +67,11 @@ class EventKind(models.TextChoices):
 
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
-# Of those an organization is told; the others are a person's own affair, or the provider's.
+# Prefixes of the access kinds that an organization may see. The others concern one person, or the provider.
 _TOLD = ("access.key_", "access.webhook_", "access.invitation_", "access.data_exported")
 TOLD_TO_ORGANIZATIONS = frozenset(EventKind) - {kind for kind in ACCESS_KINDS if not kind.startswith(_TOLD)}
 
-# Who may do what, and what tells how data is used; joining and leaving say both.
+# Filters of a history: `use` is how data may be used, `access` who may do what. Joining and leaving are in both.
 ABOUT = {
     "use": frozenset(EventKind) - ACCESS_KINDS - {EventKind.MEMBER_ROLE_CHANGED},
     "access": ACCESS_KINDS | {EventKind.MEMBER_JOINED, EventKind.MEMBER_ROLE_CHANGED, EventKind.MEMBER_LEFT},

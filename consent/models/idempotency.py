@@ -1,4 +1,4 @@
-"""What the API remembers of its answers, so that a request that is sent twice is done once."""
+"""Stored responses of the API, so that a request that is sent twice takes effect once."""
 
 from django.db import models
 
@@ -6,15 +6,15 @@ from accounts.fields import InstantField
 
 
 class IdempotencyKey(models.Model):
-    """A caller's own name for a request, what the request said, and the answer that it got."""
+    """A caller's Idempotency-Key, a hash of the request, and the response that it got."""
 
     id = models.BigAutoField(primary_key=True)
     actor = models.CharField(max_length=60)
     key = models.CharField(max_length=255)
-    # Of method, path and body: another request under the same name is a mistake.
+    # SHA-256 of method, path and body: the same key with another request is an error.
     fingerprint = models.CharField(max_length=64)
     created_at = InstantField()
-    # Null only within the transaction that does the request.
+    # Null only inside the transaction that handles the request.
     status = models.PositiveSmallIntegerField(null=True)
     body = models.JSONField(null=True)
     location = models.CharField(max_length=500, blank=True, default="")

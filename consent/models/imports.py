@@ -1,4 +1,7 @@
-"""What an import has read and not yet written: its rows, and what is wrong with them. Gone once the import is over."""
+"""Uploaded files, the rows that an import has read from them, and what is wrong with these.
+
+Retention deletes files and rows once the import is over; the problems stay, as its report.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +20,7 @@ class ImportTable(models.TextChoices):
 
 
 class ImportFile(models.Model):
-    """An uploaded file, in parts, until a worker has read it: any process can, wherever it runs."""
+    """An uploaded file, in parts, until a worker has read it. In the database, so the worker may run on any machine."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     table = models.CharField(_("table"), max_length=20, choices=ImportTable.choices)
@@ -49,13 +52,13 @@ class ImportFilePart(models.Model):
 
 
 class ImportRow(models.Model):
-    """One row as it was read, in order of the file; a table uses the columns that it has words for."""
+    """One row as it was read, in order of the file; each kind of table fills the columns that it needs."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(BulkJob, models.CASCADE, related_name="import_rows", db_index=False)
     number = models.PositiveIntegerField()
     line = models.PositiveIntegerField()
-    # Of a new organization the id it will have; of all else, whose row it is.
+    # The id that a new organization will have; in all other tables the organization that the row is about.
     organization = models.UUIDField(null=True)
     member = models.UUIDField(null=True)
     external_id = models.CharField(max_length=200, blank=True, default="")
@@ -70,11 +73,11 @@ class ImportRow(models.Model):
     plan = models.CharField(max_length=40, blank=True, default="")
     choice = models.CharField(max_length=10, blank=True, default="")
     since = InstantField(null=True)
-    # Whether it would loosen, and what it was previewed on: the version of its setting (of a member's row, the sum of
-    # the organization's), 0 without one.
+    # Whether it would loosen, and the version of its setting when it was previewed (for a member's row the sum of the
+    # versions of the organization's settings); 0 without a setting.
     loosens = models.BooleanField(default=False)
     version = models.PositiveBigIntegerField(null=True)
-    # '' as long as it is to be applied; else why not.
+    # '' while the row is to be applied; otherwise the reason why it is not.
     outcome = models.CharField(max_length=30, blank=True, default="")
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Jobs: changes of many organizations at once, seen before they happen, resumable, and undone as a whole."""
+"""Jobs: changes of many organizations at once, with a preview; they can be resumed, and undone as a whole."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -35,7 +35,7 @@ UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 class BulkJob(models.Model):
-    """One change of many organizations: rows frozen when it is previewed, counts kept chunk by chunk."""
+    """One change of many organizations: its rows are fixed by the preview, its counts updated after each chunk."""
 
     Kind = JobKind
     Status = JobStatus
@@ -50,7 +50,7 @@ class BulkJob(models.Model):
         _("surface"), max_length=40, blank=True, choices=[(s.key, s.label) for s in ORGANIZATION_SURFACES]
     )
     plan = models.CharField(_("plan"), max_length=40, blank=True, default="")
-    # What is to be: a choice, or a plan's default; '' where each row has its own.
+    # The new value: a choice, or a plan's default; '' if each row has its own.
     wanted = models.CharField(_("to be"), max_length=10, blank=True, default="")
     undoes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="undone_by")
     selection = models.JSONField(_("selection"), default=dict)
@@ -60,11 +60,11 @@ class BulkJob(models.Model):
     loosens = models.BooleanField(_("loosens"), default=False)
     digest = models.CharField(_("digest"), max_length=64, blank=True, default="")
     author = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("author"))
-    # The key that it came by; its author is whoever answers for that key.
+    # The API key that made the request, if any; the author is then the person responsible for that key.
     author_key = models.ForeignKey(
         ApiKey, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("API key")
     )
-    # Who let the preview run, and when: what follows is about that instant (R13).
+    # Who submitted the preview, and when: whoever approves it must have been an operator by that instant (R13).
     submitter = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("submitted by")
     )
@@ -83,17 +83,17 @@ class BulkJob(models.Model):
     changed = models.PositiveIntegerField(_("changed"), default=0)
     unchanged = models.PositiveIntegerField(_("already so"), default=0)
     refused = models.PositiveIntegerField(_("refused"), default=0)
-    # For how long it was worked at, in milliseconds: neither while it was paused nor while nobody ran it.
+    # How long workers spent on it, in milliseconds, without the time when it was paused or nobody ran it.
     worked_ms = models.PositiveBigIntegerField(default=0)
-    # reason → number, as previewed and as it came.
+    # Reason → number of rows: in the preview, and refused in the run.
     preview = models.JSONField(_("preview"), default=dict)
     refusals = models.JSONField(_("refused because"), default=dict)
-    # What the preview found, for whoever approves it: see `reports.Summary`.
+    # Lines of the preview, counted, for whoever approves it: see `rows.preview`.
     summary = models.JSONField(_("summary"), default=list)
-    # The events it wrote lie between these ids, among others'.
+    # The events that it wrote lie between these ids, with events of other writers among them.
     first_event = models.BigIntegerField(null=True)
     last_event = models.BigIntegerField(null=True)
-    # Who runs it: until when nobody else may, and a number that grows with each runner.
+    # Lease and fence: until when no other worker may run it, and a number that grows with each runner.
     leased_until = InstantField(null=True)
     fence = models.PositiveIntegerField(default=0)
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
@@ -105,7 +105,7 @@ class BulkJob(models.Model):
         constraints = [
             one_of("kind", JobKind, "job_kind_known"),
             one_of("status", JobStatus, "job_status_known"),
-            # Four eyes (R13), whoever writes: what loosens runs only once somebody else has approved it.
+            # A job that loosens runs only after another person has approved it (R13), whatever code writes the row.
             models.CheckConstraint(condition=~Q(approver=F("author")), name="job_approver_is_not_author"),
             models.CheckConstraint(condition=~Q(approver=F("submitter")), name="job_approver_is_not_submitter"),
             models.CheckConstraint(
@@ -142,7 +142,7 @@ class BulkJob(models.Model):
 
 
 class BulkJobRow(models.Model):
-    """One organization of a job, in the order they are worked through; `wanted` only where each row has its own."""
+    """One organization of a job; `number` is the order of work, `wanted` is filled only if each row has its own."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(BulkJob, models.CASCADE, related_name="rows", db_index=False)
@@ -156,7 +156,7 @@ class BulkJobRow(models.Model):
     event = models.ForeignKey(
         "ConsentEvent", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    # The setting's version when the row was previewed, 0 without a setting; kept where the job may loosen.
+    # The setting's version when the row was previewed, 0 without a setting; None unless it opts in or undoes.
     version = models.PositiveIntegerField(null=True)
     refusal = models.CharField(max_length=30, blank=True, default="")
 
@@ -176,7 +176,7 @@ class RebindRow(models.Model):
     job = models.ForeignKey(BulkJob, models.CASCADE, related_name="rebind_rows", db_index=False)
     number = models.PositiveIntegerField()
     external_id = models.CharField(_("external id"), max_length=LENGTH, blank=True)
-    # Of a member's id the organization within which it is unique; None withdraws an organization's.
+    # The organization that the id is to mean, or whose member; a member's id is unique within it.
     organization = models.ForeignKey(
         Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
@@ -185,14 +185,14 @@ class RebindRow(models.Model):
     )
     of_member = models.BooleanField(default=False)
     withdraws = models.BooleanField(default=False)
-    # The last binding of the id as it was previewed, and the one that the job made.
+    # The last binding of the id at the preview, and the binding that the job made.
     seen = models.ForeignKey(
         Binding, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
     made = models.ForeignKey(
         Binding, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    # '' as long as it is to be done, or done; else why not.
+    # '' until the row is worked on; then what came of it.
     outcome = models.CharField(max_length=30, blank=True, default="")
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What a layer can be, in columns: shared by settings, which are so now, and by events, which left them so."""
+"""The state of a layer as columns, shared by settings (the state now) and events (the state that each one left)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +16,7 @@ class Choice(models.TextChoices):
 
 
 class ReasonCode(models.TextChoices):
-    """The reasons that a layer can have, in words (rules.Reason has all)."""
+    """The reasons that a layer can have, with labels; `rules.Reason` also has those of whole decisions."""
 
     ORGANIZATION_CLOSED = rules.Reason.ORGANIZATION_CLOSED.value, _("Account closed")
     NO_SUBSCRIPTION = rules.Reason.NO_SUBSCRIPTION.value, _("No subscription")
@@ -35,7 +35,7 @@ STATE_FIELDS = tuple(rules.State.__dataclass_fields__)
 
 
 class LayerState(models.Model):
-    """The columns of a `rules.State`: what a setting is now, and what each event left it as."""
+    """The fields of a `rules.State` as columns."""
 
     plan = models.CharField(_("plan"), max_length=40, blank=True, default="")
     subscribed = models.BooleanField(_("subscribed"), default=False)

@@ -1,4 +1,4 @@
-"""The ledger: events, and the order that readers follow."""
+"""The ledger: events, and their positions, which are the order that readers follow."""
 
 from typing import Any, NoReturn
 
@@ -17,15 +17,15 @@ from .querysets import ConsentEventQuerySet
 
 
 class ConsentEvent(LayerState):
-    """One immutable row of the ledger. Ids only, no names or addresses (R14); written by the ledger alone."""
+    """One immutable row of the ledger: ids only, no names or addresses (R14). Only `consent.ledger` writes it."""
 
     Kind = EventKind
     ActorType = ActorType
     Source = Source
 
     recorded_at = InstantField(_("when"))
-    # No database constraints: no cascade reaches the ledger, and history outlives its subject. None: an access event
-    # that is the provider's own affair, or a person's, and no organization's.
+    # No database constraint, so that no cascade reaches the ledger and history outlives its subject. None: an access
+    # event that concerns only the provider or one person.
     organization = models.ForeignKey(
         Organization,
         models.DO_NOTHING,
@@ -44,8 +44,8 @@ class ConsentEvent(LayerState):
         related_name="+",
         verbose_name=_("member"),
     )
-    # '': of the organization, or the membership, itself. None: an access event, which is of no subject of R7, so it
-    # collides with nothing in the unique keys below, and pushes nobody's instants.
+    # '': about the organization, or the membership, itself. None: an access event, which has no subject in the sense
+    # of R7: NULL never collides in the unique keys below, so it doesn't move the instant of any other event.
     product = models.CharField(_("product"), max_length=20, null=True, blank=True, default="", choices=Product.choices)
     surface = models.CharField(
         _("surface"), max_length=40, blank=True, default="", choices=[(s.key, s.label) for s in SURFACES.values()]
@@ -53,7 +53,7 @@ class ConsentEvent(LayerState):
     kind = models.CharField(_("what"), max_length=40, choices=Kind.choices)
     before = models.CharField(_("before"), max_length=200, blank=True, default="")
     after = models.CharField(_("after"), max_length=200, blank=True, default="")
-    # The id of what an access event is about: its kind says of what sort.
+    # The id of what an access event is about; the event's kind says what type of thing that is.
     target = models.CharField(_("about"), max_length=64, blank=True, default="", db_default="")
     actor_type = models.CharField(_("actor type"), max_length=10, choices=ActorType.choices)
     actor_id = models.CharField(_("actor"), max_length=64, blank=True, default="")
@@ -119,7 +119,7 @@ class ConsentEvent(LayerState):
 
 
 class PendingEvent(models.Model):
-    """An event without a position yet. Rows come from a trigger, and go when the sequencer has placed them."""
+    """An event without a position yet. A trigger adds the row, and `ledger.sequence` deletes it."""
 
     event = models.OneToOneField(
         ConsentEvent, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
@@ -130,7 +130,7 @@ class PendingEvent(models.Model):
 
 
 class EventPosition(models.Model):
-    """The place of an event in the one gapless order that feeds, webhooks and proofs read by."""
+    """The place of an event in the one gapless order in which feeds, webhooks and proofs read."""
 
     position = models.BigIntegerField(primary_key=True)
     event = models.OneToOneField(ConsentEvent, models.DO_NOTHING, db_constraint=False, related_name="placed")

@@ -1,4 +1,4 @@
-"""What one operator asks for and another confirms (R19): authority, and ways in, that nobody gives alone."""
+"""Requests that a second operator has to confirm (R19): new operators and new ways to sign in."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -23,7 +23,7 @@ class RequestStatus(models.TextChoices):
 
 
 class OperatorRequest(models.Model):
-    """Asked by one operator, confirmed by another who is not its subject; used once, and for some days only."""
+    """Asked by one operator, confirmed by another who is not its subject. Takes effect once, and expires."""
 
     Kind = RequestKind
     Status = RequestStatus
@@ -31,16 +31,16 @@ class OperatorRequest(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     kind = models.CharField(_("what"), max_length=20, choices=RequestKind.choices)
     status = models.CharField(_("status"), max_length=10, choices=RequestStatus.choices, default=RequestStatus.WAITING)
-    # Whom it is about: nobody yet, where an operator is to be made of somebody new.
+    # Whom it is about; None if the new operator has no account yet.
     subject = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("about"))
-    # Of a new person address and name; or the new address.
+    # A new person's address and name, or the new address.
     details = models.JSONField(_("details"), default=dict)
     reason = models.CharField(_("reason"), max_length=500)
     asked_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("asked by"))
     asked_at = InstantField(_("asked"))
     expires_at = InstantField(_("ends"))
     confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by"))
-    # Who refused or withdrew it; of a confirmed one the same as `confirmed_by`.
+    # Who refused, withdrew or confirmed it (then the same as `confirmed_by`).
     decided_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by"))
     decided_at = InstantField(_("decided"), null=True)
 

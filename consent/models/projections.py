@@ -1,4 +1,4 @@
-"""What is derived from the ledger by reading along: how far each reader has got, and sums per day."""
+"""Projections of the ledger: the cursor of each follower, sums per day, and results of verification."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +7,7 @@ from accounts.fields import InstantField
 
 
 class FollowerCursor(models.Model):
-    """The last position of the ledger that a follower has dealt with; moved in the transaction of its work."""
+    """The last position that a follower has processed; moved in the same transaction as its work."""
 
     name = models.CharField(max_length=20, primary_key=True)
     position = models.BigIntegerField(default=0)
@@ -17,7 +17,7 @@ class FollowerCursor(models.Model):
 
 
 class DailyStanding(models.Model):
-    """By how many the layers that stand so became more (or fewer) on a day: the sum up to a day is how many stood so.
+    """By how many the layers with these values increased (or decreased) on a day; the sum up to a day is their number.
 
     `plan` is '' for members, whose layer has none.
     """
@@ -41,7 +41,7 @@ class DailyStanding(models.Model):
 
 
 class DailyChanges(models.Model):
-    """How many choices, by where they were made."""
+    """How many choices were made on a day, by source."""
 
     day = models.DateField()
     source = models.CharField(max_length=20)
@@ -55,7 +55,7 @@ class DailyChanges(models.Model):
 
 
 class Verification(models.Model):
-    """What a run of verify_ledger found."""
+    """The result of a run of verify_ledger: the last position at that time, and how many problems it found."""
 
     at = InstantField(_("when"))
     head = models.BigIntegerField(_("head"))

@@ -1,4 +1,4 @@
-"""Reads of settings and of the ledger, tenant scope included."""
+"""Queries of settings and of the ledger, including what an actor may see."""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -25,13 +25,13 @@ class PrivacySettingQuerySet(models.QuerySet["PrivacySetting"]):
         return self.filter(member__isnull=False)
 
     def with_events(self) -> Self:
-        """The events behind choice, carry and lock too, in the same query."""
+        """Join the events that choice, carry and lock come from, to save queries."""
         return self.select_related("choice_event", "carry_event", "lock_event")
 
 
 class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
     def visible_to(self, actor: Actor) -> Self:
-        """All for who may see the whole ledger; else their organizations' events, without members' own choices (R4)."""
+        """All events if the actor may see the whole ledger; else their organizations' without members' choices (R4)."""
         if Permission.LEDGER_VIEW in permissions(actor, None):
             return self
         return self.filter(
@@ -39,14 +39,14 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         ).without_member_choices()
 
     def without_member_choices(self) -> Self:
-        """As an organization may see them: a member's own layer is between them and the provider (R4).
+        """Without events of members' own layers, which an organization may not see (R4).
 
-        What concerns a member and no product is the membership, which is the organization's too.
+        Events of a member without a product are about the membership: those stay.
         """
         return self.filter(models.Q(member__isnull=True) | models.Q(product=""))
 
     def without_access(self) -> Self:
-        """What tells how data may be used, and not who got or lost the means to say so."""
+        """Without the access trail: only events about how data may be used."""
         return self.exclude(kind__startswith=ACCESS)
 
     def of_layer(self, organization: Organization, product: str) -> Self:
@@ -56,12 +56,12 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         return self.filter(member=member, product=product)
 
     def as_of(self, at: dt.datetime | None = None) -> "ConsentEvent | None":
-        """The last event at or before `at` (None: the last there is), or None; one look-up in an index."""
+        """The last event at or before `at` (None: the last of all), or None if there is none; one index look-up."""
         events = self if at is None else self.filter(recorded_at__lte=at)
         return events.order_by("-recorded_at").first()
 
     def placed(self) -> Self:
-        """In position order, those that have one."""
+        """The events that have a position, in that order."""
         return self.filter(placed__isnull=False).select_related("placed").order_by("placed__position")
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:

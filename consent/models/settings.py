@@ -1,4 +1,4 @@
-"""What they chose: the current state per organization and product (and per member), and locks."""
+"""The current state of each layer (organization × product, or member × product), and locks."""
 
 from django.db import models
 from django.db.models import Q
@@ -13,7 +13,7 @@ from .querysets import PrivacySettingQuerySet
 
 
 class PrivacySetting(LayerState):
-    """The state of one layer, an organization's for a product or a member's own; can be rebuilt from the ledger."""
+    """The current state of one layer: an organization's for a product, or a member's. Follows from the ledger."""
 
     organization = models.ForeignKey(
         Organization, models.PROTECT, related_name="privacy_settings", verbose_name=_("organization")
@@ -27,7 +27,7 @@ class PrivacySetting(LayerState):
     last_event = models.ForeignKey(
         "ConsentEvent", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    # The events that today's choice, carry and lock come from: who, when and why, without a search.
+    # The events that the current choice, carry and lock come from: they say who, when and why, without a search.
     choice_event = models.ForeignKey(
         "ConsentEvent", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
@@ -58,7 +58,7 @@ class PrivacySetting(LayerState):
                 condition=~Q(applied_default=TrainingDefault.OPTED_IN) | Q(plan__in=MAY_DEFAULT_IN),
                 name="setting_opted_in_default_only_where_allowed",
             ),
-            # The layer's answer can't contradict its own parts, whoever writes (R1).
+            # `allowed` can't contradict the other columns, whatever code writes the row (R1).
             models.CheckConstraint(
                 condition=Q(allowed=False)
                 | Q(member__isnull=False) & ~Q(choice=Choice.OPTED_OUT)
@@ -87,7 +87,7 @@ class PrivacySetting(LayerState):
 
 
 class Lock(models.Model):
-    """An operator's "never" on organization × product: contract or law. The live one has no lifting."""
+    """An operator's "never" on organization × product, by contract or law. A live lock has no `lifted_at`."""
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="locks", verbose_name=_("organization"))
     product = models.CharField(_("product"), max_length=20, choices=Product.choices)

@@ -1,4 +1,4 @@
-"""Webhooks: where events are sent to, how far each endpoint has got, and what came of every attempt."""
+"""Webhooks: the endpoints that events are sent to, the position of each, and the attempts to deliver."""
 
 from typing import Self
 
@@ -19,19 +19,19 @@ class PausedBecause(models.TextChoices):
     SOMEBODY = "somebody", _("Somebody paused it")
     FAILING = "failing", _("It kept failing")
     GONE = "gone", _("It answered that it is gone (410)")
-    # Only taking it over ends this, never "go on".
+    # Ends only when somebody else takes the webhook over; it can't be resumed.
     SUSPENDED = "suspended", _("The person responsible for it may no longer have it")
 
 
 class WebhookQuerySet(models.QuerySet["WebhookEndpoint"]):
     def visible_to(self, actor: Actor) -> Self:
-        """Those of the organizations whose webhooks the actor manages; operators see all, and their own."""
+        """The webhooks of organizations whose webhooks the actor manages; operators see all, and the provider's."""
         within = organizations_with(actor, Permission.WEBHOOKS_MANAGE)
         return self if within is None else self.filter(organization__in=within)
 
 
 class WebhookEndpoint(models.Model):
-    """Gets every event after its position, in their order; an organization's gets that organization's."""
+    """Gets every event after its position, in order; with an organization, only events of that organization."""
 
     Status = EndpointStatus
 
@@ -41,29 +41,29 @@ class WebhookEndpoint(models.Model):
     )
     url = models.CharField(_("address"), max_length=500)
     description = models.CharField(_("description"), max_length=200, blank=True, default="")
-    # Kinds of events; none: all that tell how data may be used. The access trail goes only to who asks for it.
+    # Kinds of events to send; empty: all about how data may be used. The access trail has to be named.
     kinds = models.JSONField(_("kinds of events"), default=list, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=EndpointStatus.choices, default=EndpointStatus.ACTIVE)
     paused_because = models.CharField(
         _("paused because"), max_length=10, choices=PausedBecause.choices, blank=True, default=""
     )
-    # Why it was paused already when it was suspended: taken over, it stays so.
+    # Why it was paused before it was suspended: after it is taken over, it stays paused for that reason.
     paused_before = models.CharField(max_length=10, choices=PausedBecause.choices, blank=True, default="")
-    # The last event that it has got, or that was not for it.
+    # The position of the last event that was delivered, or skipped because it was not for this endpoint.
     position = models.BigIntegerField(_("position"), default=0)
-    # Its signing secret is derived from this key and number: see `webhooks.secrets`.
+    # The signing secret is derived from this key and `generation`: see `webhooks.secrets`.
     key_id = models.CharField(max_length=8, blank=True, default="")
     generation = models.PositiveIntegerField(default=1)
-    # Earlier secrets that sign too, the latest first: [key, generation, microseconds until when].
+    # Earlier secrets that still sign, the latest first: [key, generation, end in microseconds].
     previous = models.JSONField(default=list, blank=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     next_attempt_at = InstantField(_("next attempt"), null=True)
     created_at = InstantField(_("created"))
-    # Who answers for it (R18): whoever made it, or since then chose its address, got its secret or took it over.
+    # Who is responsible for it (R18): who created it, or later chose its address, got its secret or took it over.
     created_by = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("created by")
     )
-    # Who delivers to it: until when nobody else may, and a number that grows with each of them.
+    # Lease and fence: until when no other worker may deliver to it, and a number that grows with each worker.
     leased_until = InstantField(null=True)
     fence = models.PositiveIntegerField(default=0)
 
@@ -88,13 +88,14 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One delivery that was tried: an answer with its status, or an error without one; or one that somebody asked for
-    and that still waits: a test, or a message sent once more.
+    """An attempt to deliver, with the status of the response, or with an error if there was no response.
+
+    While `waiting_for` is set it is a request that a worker has still to make: a test, or a message sent once more.
     """
 
     id = models.BigAutoField(primary_key=True)
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="attempts", db_index=False)
-    # Of the event; None for a test.
+    # The event's; None for a test.
     position = models.BigIntegerField(_("position"), null=True)
     at = InstantField(_("when"))
     delivered = models.BooleanField(_("delivered"))
@@ -102,7 +103,8 @@ class WebhookAttempt(models.Model):
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
     latency_ms = models.PositiveIntegerField(_("milliseconds"))
     answer = models.CharField(_("start of the answer"), max_length=200, blank=True, default="")
-    # One that a worker has still to make: whose it is, so that an organization, or the provider, has one at a time.
+    # Set while the attempt waits for a worker: whose it is. Unique, so that each organization, or the provider, has
+    # at most one waiting.
     waiting_for = models.UUIDField(null=True, unique=True, editable=False)
     leased_until = InstantField(null=True)
 
