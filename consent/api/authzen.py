@@ -1,8 +1,9 @@
-"""The same questions by the OpenID Authorization API 1.0 (AuthZEN): may this subject's data train, of this product?
+"""Decisions by the OpenID Authorization API 1.0 (AuthZEN): may this subject's data of this product be used to train?
 
-A subject is a `member`, by id, or by `external:` id with its `organization` among the properties; or it is an
-`organization`. The action is `train`; the resource is a `product`, by key, whose properties may say `data_kind` and
-`collected_at`. What is well-formed and unknown is denied with a reason; other properties and `context` are ignored.
+A subject is a `member` or an `organization`. A member is named by id, or by `external:` id together with the property
+`organization`. The action is `train`; the resource is a `product`, named by key, with the optional properties
+`data_kind` and `collected_at`. A well-formed request with unknown values is denied with a reason; other properties and
+`context` are ignored, except that a misspelt property is denied.
 """
 
 import dataclasses
@@ -36,14 +37,14 @@ _PARTS = ("subject", "action", "resource")
 _SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 _ACTION, _RESOURCE, _SUBJECTS = "train", "product", ("member", "organization")
 _PROPERTIES = ("data_kind", "collected_at")
-# Of a name without its separators: one letter wrong, missing or too many, and no less alike.
+# difflib's cutoff for names without their separators: lets one wrong, missing or added letter through.
 _ALIKE = 0.87
-_FRESH_SECONDS = 3600  # for so long nobody need ask again where the endpoints are
+_FRESH_SECONDS = 3600  # how long the discovery document may be cached
 
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """One evaluation: the question that it is, or why it is denied without being asked, or what is wrong with it."""
+    """One parsed evaluation: a `question` to decide, or the reason why it is `denied` at once, or its `faults`."""
 
     question: Question | None = None
     by_member: bool = False
@@ -60,7 +61,7 @@ def evaluation(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
 
 @decision_endpoint
 def evaluations(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
-    """Many at once; each takes what it leaves out from the top. Without any it is one evaluation."""
+    """A batch: each item takes the parts that it omits from the top level. Without items it is one evaluation."""
     actor = auth.actor()
     body = _body(request)
     listed = body.get("evaluations", [])
@@ -104,7 +105,7 @@ def _semantic(body: dict[str, Any]) -> str:
 
 
 def _cut(answers: list[dict[str, Any]], semantic: str) -> list[dict[str, Any]]:
-    """Up to the first answer that settles it, that one included."""
+    """The answers up to and including the first one that ends the evaluation under this semantic."""
     if semantic == _SEMANTICS[0]:
         return answers
     settles = semantic == "permit_on_first_permit"
@@ -141,7 +142,7 @@ def _asked(item: Any, *path: object) -> _Asked:
 
 
 def _object_faults(holder: dict[str, Any], name: str, *path: object) -> list[dict[str, str]]:
-    """Of something optional; null is no object either."""
+    """The error if an optional member of `holder` is there and is not an object; null is not one."""
     if isinstance(holder.get(name, {}), dict):
         return []
     return [error_item(body_pointer(*path, name), _("Not an object."))]
@@ -170,7 +171,10 @@ def _property_faults(properties: dict[str, Any], *path: object) -> list[dict[str
 
 
 def _is_misspelt(name: str) -> bool:
-    """Whether it is one of ours in another spelling: collectedAt, Collected-At, data kinds, colected_at."""
+    """Whether the name resembles a known property: collectedAt, Collected-At, data kinds, colected_at.
+
+    Ignoring such a property could allow what `collected_at` or `data_kind` would have denied.
+    """
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     letters = "".join(character for character in decomposed if character.isalnum())
     known = [each.replace("_", "") for each in _PROPERTIES]
@@ -190,7 +194,7 @@ def _read(subject: Any, action: Any, resource: Any) -> _Asked:
     by_member = subject["type"] == "member"
     collected_at = parse_instant(properties["collected_at"]) if "collected_at" in properties else None
     organization = subject["id"]
-    if by_member:  # of a plain id the organization follows
+    if by_member:  # `_with_organizations` fills in the organization of a member named by a plain id
         organization = subject.get("properties", {}).get("organization", "") if _by_external_id(subject) else ""
     question = Question(
         organization=organization,
@@ -203,7 +207,7 @@ def _read(subject: Any, action: Any, resource: Any) -> _Asked:
 
 
 def _with_organizations(asked: Sequence[_Asked]) -> list[_Asked]:
-    """A member's plain id says whose they are: one query for all of them."""
+    """The same evaluations with the organizations of members named by a plain id; one query for all of them."""
     ids = {pk for each in asked if each.by_member and each.question and (pk := parse_id(each.question.member))}
     found = dict(Member.objects.filter(pk__in=ids).values_list("pk", "organization_id")) if ids else {}
     named = []
@@ -238,13 +242,13 @@ def _answer(asked: _Asked, decision: Any) -> dict[str, Any]:
         return {"decision": False, "context": {"reason": asked.denied}}
     reason = decision.reason
     if asked.by_member and reason == Reason.UNKNOWN_ORGANIZATION:
-        reason = Reason.UNKNOWN_MEMBER  # absent and somebody else's, alike
+        reason = Reason.UNKNOWN_MEMBER  # the same for a member who is absent and one of another customer
     return {"decision": decision.allowed, "context": {"reason": reason}}
 
 
-@csrf_exempt  # a POST is refused as what it is
+@csrf_exempt  # so that a POST gets its 405, not a CSRF error
 def configuration(request: HttpRequest) -> HttpResponseBase:
-    """Where the endpoints are, for whoever asks."""
+    """The discovery document: where the endpoints are. Public."""
     if request.method not in ("GET", "HEAD"):
         return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
     base = request.build_absolute_uri("/").rstrip("/")

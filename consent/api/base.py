@@ -1,4 +1,4 @@
-"""What every view of the API shares: who asks, strict input, and the one place where refusals become statuses."""
+"""What all views of the API share: authentication, strict input, and the mapping of exceptions to HTTP problems."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def refusal(exc: Exception) -> Exception:
-    """What services and getters raise, as the problem that it is to a caller; other exceptions as they are."""
+    """The Problem that a caller gets for an exception of a service or getter; other exceptions unchanged."""
     match exc:
         case ServiceError():
             errors = [error_item(body_pointer(*exc.field.split("/")), exc)] if exc.field else []
@@ -43,7 +43,7 @@ def refusal(exc: Exception) -> Exception:
         case ConfirmationRequired():
             return Problem(exc.http_status, exc.code, str(exc))
         case NotFound():
-            # One text for absent and foreign.
+            # One text for absent and foreign objects, so that a 404 does not tell whether the id exists.
             return Problem(404, "not_found", _("There is no such object."))
         case Forbidden():
             return Problem(403, "forbidden", exc.detail or _("You may not do this here."))
@@ -57,7 +57,10 @@ def refusal(exc: Exception) -> Exception:
 
 
 def check_csrf(request: HttpRequest) -> None:
-    """For whoever is signed in by a session; raises Problem (403). The views themselves are exempt: keys need none."""
+    """Check the CSRF token of a request with a session; raises Problem (403).
+
+    The views themselves are exempt from Django's check, because a request with an API key needs no token.
+    """
     check = CSRFCheck(_not_exempt)
     check.process_request(request)
     if check.process_view(request, _not_exempt, (), {}):
@@ -74,13 +77,13 @@ class SessionWithToken(SessionAuthentication):
 
 
 def _texts(detail: Any) -> Iterator[str]:
-    """All that is wrong with a parameter, whichever of its values it is about."""
+    """All error texts of a parameter, flattened from DRF's nested details of lists."""
     for each in detail.values() if isinstance(detail, Mapping) else detail if isinstance(detail, list) else ():
         yield from [each] if isinstance(each, str) else _texts(each)
 
 
 def not_utf8(request: HttpRequest) -> list[str]:
-    """The query parameters with bytes that are no UTF-8: Django would put other characters in their place."""
+    """The names of query parameters whose bytes are not UTF-8: Django would silently replace them."""
     found = []
     for part in get_bytes_from_wsgi(request.META, "QUERY_STRING", "").split(b"&"):
         try:
@@ -91,21 +94,25 @@ def not_utf8(request: HttpRequest) -> list[str]:
 
 
 class Negotiation(DefaultContentNegotiation):
-    """Each body goes to the one parser, which says itself what it does not take."""
+    """Gives every body to the one parser, which itself refuses other content types (415)."""
 
     def select_parser(self, _request: Request, parsers: Any) -> Any:
         return parsers[0]
 
 
 class Renderer(JSONRenderer):
-    """The same bytes to everybody who is shown the same: no indents for those who ask for some."""
+    """Ignores the `indent` that Accept may ask for: the same content has to have the same bytes, and so one ETag."""
 
     def get_indent(self, _accepted_media_type: str, _renderer_context: Any) -> None:
         return None
 
 
 class ApiView(APIView):
-    """`query_class` reads the parameters of a GET; a DELETE takes its body's as parameters too; other methods none."""
+    """Base of all DRF views.
+
+    `query_class` reads the query parameters of a GET. `delete_class` reads the body of a DELETE, whose fields may also
+    be query parameters. Other methods take no parameters.
+    """
 
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     authentication_classes = [ApiKeyAuthentication, SessionWithToken]
@@ -117,7 +124,7 @@ class ApiView(APIView):
     paginator: CursorPagination | None = None
     params: dict[str, Any]
     actor: Actor
-    version = ""  # of what a view shows, where its tag has one: see `etags`
+    version = ""  # set by views whose ETag begins with a version: see `etags`
     allowance: limits.Allowance | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -126,14 +133,14 @@ class ApiView(APIView):
         self.allowance = (limits.check_read_rate if request.method in ("GET", "HEAD") else limits.check_write_rate)(
             self.actor
         )
-        if request.method in self.allowed_methods:  # another one gets its 405 from `dispatch`
+        if request.method in self.allowed_methods:  # for others `dispatch` answers 405
             self.params = self._read_query(request)
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(refusal(exc))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """No cache keeps an answer; a client that does so itself asks by its tag whether it still is the answer."""
+        """Adds `no-store`, ETag and rate-limit headers. A client that keeps an answer nevertheless revalidates it."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers["Cache-Control"] = "no-store"
         if response.status_code == 200 and isinstance(response, Response):
@@ -143,7 +150,7 @@ class ApiView(APIView):
         return response
 
     def _tagged(self, request: Request, response: Response) -> HttpResponse:
-        """With the tag of what is read here, and the same again where a write answers with it; 304 for who has it."""
+        """Adds the ETag to a read, and to a write that answers with the same content; 304 if If-None-Match names it."""
         reads = request.method in ("GET", "HEAD")
         if reads or self.version or (request.method in ("PUT", "PATCH") and hasattr(self, "get")):
             response.headers["ETag"] = etags.tag(response.render().content, self.version)
@@ -152,18 +159,22 @@ class ApiView(APIView):
         return get_conditional_response(request._request, etag=response["ETag"], response=response) or response
 
     def require_match(self, shown: Callable[[], object], version: str = "") -> None:
-        """Raise VersionMismatch unless If-Match, where it is given, names what `shown` locks and gives."""
+        """Raise VersionMismatch if If-Match is given and does not name the current content.
+
+        `shown` locks the rows and returns what a GET would show: nothing changes between this check and the write.
+        """
         if header := self.request.META.get("HTTP_IF_MATCH"):
             etags.require_match(header, etags.tag(Renderer().render(shown()), version))
 
     def body(self, serializer_class: type[Input]) -> dict[str, Any]:
-        """The body's values; raises Problem or ValidationError naming every fault.
+        """The body's validated values; raises Problem or ValidationError naming every fault.
 
-        A PUT or PATCH without a body, and a PATCH that names nothing to change, is one: whoever sent it meant more, and
-        would take the unchanged answer for theirs. A DELETE may say the same as parameters, for bodies get lost there.
+        A PUT or PATCH without a body, or a PATCH without a field to change, is a fault: its sender meant to change
+        something, and would take the unchanged answer for success. The fields of a DELETE may also be query parameters,
+        because proxies and clients often drop its body.
         """
         method, length = self.request.method, int(self.request.META.get("CONTENT_LENGTH") or 0)
-        if length:  # else a form, which looking for a token has read already, would be taken for nothing
+        if length:  # the CSRF check has already read a form's body, so it would look empty below
             check_type(self.request.META.get("CONTENT_TYPE", ""))
         elif method in ("PUT", "PATCH"):
             detail = _("There is no body, and so nothing to change.")
@@ -178,14 +189,14 @@ class ApiView(APIView):
         return serializer.validated_data  # type: ignore[no-any-return]
 
     def _with_parameters(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Problem where body and parameters differ, or a parameter is there that could not be in the body."""
+        """The body's fields and the query parameters together; raises Problem where both name one and they differ."""
         for name, value in self.params.items():
             if name in body and (not isinstance(body[name], str) or body[name].strip() != value):
                 raise invalid([error_item(f"?{name}", _("The body says something else."))])
         return {**body, **self.params}
 
     def created(self, data: object, *path: object) -> Response:
-        """201, with the address of what was made below this one."""
+        """201 with `Location`: this request's path and `path` below it."""
         location = self.request.build_absolute_uri(self.request.path + "".join(f"{part}/" for part in path))
         return Response(data, status=201, headers={"Location": location})
 

@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly and to a limit: what can't be read is a 400 (or 413, 415) that says why."""
+"""JSON bodies, parsed strictly and up to a size limit; what can't be read is a 400, 413 or 415 that says why."""
 
 import datetime as dt
 import re
@@ -14,13 +14,13 @@ from config import strict_json
 from config.problems import Problem, body_pointer, error_item
 
 JSON = "application/json"
-LIMIT = 1_000_000
-# Dates, the T and the zone are all needed; `fromisoformat` alone would take much more.
+LIMIT = 1_000_000  # bytes
+# RFC 3339 with date, T, time and zone; `fromisoformat` alone accepts many more formats.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 
 
 def parse_instant(text: object) -> dt.datetime | None:
-    """The instant, in UTC, that RFC 3339 text with a time zone says; None for anything else."""
+    """The instant of an RFC 3339 text with a time zone, in UTC; None for anything else."""
     if not isinstance(text, str) or not _INSTANT.fullmatch(text):
         return None
     try:
@@ -30,17 +30,17 @@ def parse_instant(text: object) -> dt.datetime | None:
 
 
 def storable(text: str) -> bool:
-    """Whether a database can hold the text: no NUL, no half of a surrogate pair."""
+    """Whether the database can store the text: no NUL and no lone surrogate."""
     return "\x00" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def read_json(request: HttpRequest, limit: int = LIMIT) -> Any:
-    """The body of a plain view; raises Problem."""
+    """The parsed body of a request to a plain Django view; raises Problem (400, 413, 415). `limit` is in bytes."""
     return _decode(request, request.META.get("CONTENT_TYPE", ""), limit)
 
 
 class JSONParser(BaseParser):
-    """For DRF's views."""
+    """The parser of the DRF views; raises Problem like `read_json`."""
 
     media_type = JSON
 
@@ -64,7 +64,10 @@ def _decode(stream: Any, content_type: str, limit: int) -> Any:
 
 
 def check_type(content_type: str) -> None:
-    """JSON is UTF-8 (RFC 8259): a body that says otherwise would not be read as its sender meant it."""
+    """Raise Problem (415) unless the body is JSON in UTF-8.
+
+    JSON is always decoded as UTF-8 (RFC 8259), so a body that names another charset would be misread.
+    """
     name, parameters = parse_header_parameters(content_type)
     if name != JSON:
         raise Problem(415, "unsupported_media_type", _("Send application/json."))

@@ -1,4 +1,4 @@
-"""Bulk jobs: previewed, run by the preview's digest, watched, stopped, undone. A worker runs them, never a request."""
+"""Bulk jobs: preview, submit by the preview's digest, watch, pause, cancel, undo. A worker runs them, not a request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ class JobView(ApiView):
         return BulkJob.objects.select_related("author", "submitter", "approver")
 
     def job(self, ident: str) -> BulkJob:
-        """Raises Forbidden, NotFound."""
+        """The job with this id; raises Forbidden, NotFound."""
         pk = parse_id(ident)
         job = None if pk is None else self.jobs().filter(pk=pk).first()
         if job is None:
@@ -84,6 +84,7 @@ class BulkJobs(JobView):
         return self.accepted(self._submitted(values))
 
     def _previewed(self, values: dict[str, Any]) -> BulkJob:
+        # Fields that make no sense in this kind of preview, and those that it needs.
         beside: list[str] = [name for name in ("digest", "accept_drift") if name in values]
         if "rebind" in values:
             beside += [name for name in ("surface", "choice", "select") if name in values]
@@ -116,7 +117,7 @@ class BulkJobs(JobView):
             raise invalid([error_item(body_pointer("rebind"), text) for text in error.problems]) from None
 
     def _submitted(self, values: dict[str, Any]) -> BulkJob:
-        """What was previewed runs; what the caller says of it besides has to be what was previewed."""
+        """Submit the preview that the digest names; other fields, where given, must equal the preview's."""
         if not values.get("digest"):
             detail = _("A run names the digest of its dry run: what is to happen has been seen.")
             raise invalid([error_item(body_pointer("digest"), detail)])
@@ -126,6 +127,7 @@ class BulkJobs(JobView):
             raise invalid([error_item(body_pointer("digest"), _("No preview with this digest waits to be run."))])
         previewed = BulkJobOutput(job).data
         if "select" in values:
+            # Compared in one normal form: a single text counts as a list of one.
             values["select"] = Selection.from_json(values["select"]).to_json()
             previewed["select"] = Selection.from_json(job.selection).to_json() if job.selection else {}
         differing = [name for name in _PREVIEWED if name in values and values[name] != previewed[name]]
@@ -141,7 +143,7 @@ class BulkJobDetail(JobView):
 
 
 class BulkJobRows(JobView):
-    """The rows in order; `refused=true`: those that were not changed, and why."""
+    """The job's rows in order; with `refused=true` only the refused ones, with the reason."""
 
     query_class = BulkJobRowQuery
     paginator = CursorPagination("pk")
@@ -153,13 +155,14 @@ class BulkJobRows(JobView):
         if refused:
             rows = rows.exclude(**{"outcome__in": ("", CHANGE, SAME)} if of.kind in kept else {"refusal": ""})
         found, following = self.paginator.page(request, rows)
+        # `listed_rows` counts from a row's number, where the keyset cursor is the row's id.
         before = found[0].number - 1 if found else 0
         listed = reports.listed_rows(of, refused=refused, after=before, limit=len(found))
         return Response({"results": BulkJobRowOutput(list(listed), many=True).data, "next": following})
 
 
 class BulkJobVerb(JobView):
-    """`act` takes a job and an actor, and returns the job."""
+    """Base of the actions without input; `act(job=, actor=)` returns the job."""
 
     act: Callable[..., BulkJob]
 
@@ -182,7 +185,7 @@ class BulkJobCancel(BulkJobVerb):
 
 
 class BulkJobApproval(JobView):
-    """A second operator's yes; with the digest of the preview that was looked at, it is to that one."""
+    """Approval by a second operator; a `digest` makes sure that it is for the preview they looked at."""
 
     def post(self, request: Request, job: str) -> Response:
         of = self.job(job)
@@ -191,7 +194,7 @@ class BulkJobApproval(JobView):
 
 
 class BulkJobUndo(JobView):
-    """A preview of the undo, a job of its own; run like any other, by its digest."""
+    """Previews the undo as a job of its own, which is then submitted by its digest like any other."""
 
     def may_post(self, job: str) -> None:
         self.job(job)

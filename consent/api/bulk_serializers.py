@@ -1,4 +1,4 @@
-"""What the API takes and shows of bulk jobs, in its readers' words."""
+"""Input and output of bulk jobs; the help texts are for readers of the OpenAPI description."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .serializers import PLAN_KEY, OptionalReason
 from .vocabularies import CONSENT
 
 DIGEST = "^[0-9a-f]{64}$"
-# More than a body of a megabyte can hold.
+# Bounds the arrays in the description; a body of one megabyte can't hold as many items.
 MOST = 100_000
 _USED = "Whether the organization's side {} its data be used; null where it has none."
 
@@ -79,7 +79,7 @@ class Selection(Input):
 
 @extend_schema_field(Selection)
 class SelectionField(Json):
-    """As `Selection` reads it."""
+    """Any JSON here; `jobs.selection.Selection.from_json` validates it. Documented as `Selection`."""
 
 
 class RebindingInput(Input):
@@ -96,7 +96,7 @@ class RebindingInput(Input):
 
 
 class BulkJobOutput(Output):
-    """Counts are the preview's until the job runs."""
+    """A `BulkJob`; until the job runs, its counts are those of the preview."""
 
     about = "A change of many organizations at once: previewed, perhaps approved, run by a worker."
 
@@ -211,7 +211,7 @@ class BulkJobPreview(BulkJobOutput):
 
 
 class BulkJobRowOutput(Output):
-    """A `reports.ListedRow`; what it is now and would be is there until the job runs."""
+    """A `reports.ListedRow`; `before` and `after` are only there until the job runs."""
 
     about = "A row of a bulk job."
 
@@ -263,7 +263,7 @@ class BulkJobRowQuery(Input):
 
 
 class ApproveInput(Input):
-    """The digest of the preview that was looked at; where it is given it has to be the job's."""
+    """`digest` is optional; where given it must equal the job's."""
 
     about = "Which preview is approved."
 
@@ -276,6 +276,6 @@ class ApproveInput(Input):
 
 
 class NothingInput(Input):
-    """A verb that takes nothing."""
+    """The body of an action without input: an empty object."""
 
     about = "Nothing: send `{}`."

@@ -1,4 +1,4 @@
-"""Products, plans and surfaces: what there is to ask about, for whoever is signed in."""
+"""Products, plans, surfaces and kinds of events: lists that every signed-in person and every key may read."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""May it be used? Plain Django views: the one hot path, where a framework would cost more than the answer.
+"""The decision endpoints: may this data be used? Plain Django views, because DRF would cost more than a decision.
 
-A question that is well-formed gets 200 and an answer; one that is not 400; trouble inside 503, which means no.
+A well-formed question gets 200 and an answer, a malformed one 400; an internal failure is 503, which means no.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from .metrics import count_decision
 logger = logging.getLogger(__name__)
 
 MAX_ITEMS = 10_000
-_QUESTION_LIMIT = 20_000
-_BATCH_LIMIT = 16_000_000
+_QUESTION_LIMIT = 20_000  # bytes
+_BATCH_LIMIT = 16_000_000  # bytes
 _TEXTS = ("organization", "product", "member", "data_kind")
 _REQUIRED = ("organization", "product")
 _INSTANTS = ("collected_at", "at")
@@ -40,7 +40,10 @@ _FIELDS = frozenset(_TEXTS + _INSTANTS)
 
 
 class RequestAuth:
-    """Who asks, by a key or by a session; found out when it is needed."""
+    """Authenticates the request by API key or session, lazily; raises Problem (401) for a malformed key at once.
+
+    `allowance` is what the key's rate limit leaves; None without a limit, or before the key was checked.
+    """
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -59,11 +62,12 @@ class RequestAuth:
         if not request.user.is_authenticated or not request.user.is_active:
             raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
         check_csrf(request)
-        return Actor.from_user(request.user)  # a question asks nobody who is there
+        return Actor.from_user(request.user)  # a decision never needs recent reauthentication
 
     def decide(self, question: Question) -> Answer:
         if self.key is None:
             return decisions.decide(question, self.actor())
+        # One query looks up the key and all that the decision needs.
         with _invalid_key_refused():
             answer, actor = decisions.decide_for_key(question, self.key)
         self.allowance = limits.check_read_rate(actor)
@@ -87,9 +91,9 @@ DecisionView = Callable[[HttpRequest, RequestAuth], HttpResponse]
 
 
 def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpResponse]:
-    """Who asks, by key or session; and every failure as a problem."""
+    """Decorator of decision views: passes a RequestAuth, accepts only POST, answers every failure as a Problem."""
 
-    @csrf_exempt  # a session's token is checked below; a key needs none
+    @csrf_exempt  # `RequestAuth.actor` checks a session's token; a key needs none
     @functools.wraps(view)
     def wrapped(request: HttpRequest) -> HttpResponse:
         auth = None
@@ -102,6 +106,7 @@ def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpRespons
             response.headers["Cache-Control"] = "no-store"
         except Exception as error:
             problem = as_problem(refusal(error))
+            # Whatever failed must not look like an answer: the caller gets 503 with `allowed` false.
             if problem is None or problem.status_code >= 500:
                 logger.exception("a question could not be answered")
                 detail = _("The question could not be answered, which means no.")
@@ -122,7 +127,7 @@ def decide(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
         if question is None:
             raise invalid(faults)
     except Problem:
-        auth.actor()  # who may not ask is not told what is wrong with the question
+        auth.actor()  # raises instead where the caller may not ask: faults are not for strangers
         raise
     answer = auth.decide(question)
     count_decision(answer.decision.allowed, answer.decision.reason)
@@ -193,7 +198,7 @@ def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
 
 
 def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str, str]]]:
-    """The question that an item is, or None and every fault of it."""
+    """The parsed question and no faults, or None and every fault of the item at `path`."""
     if not isinstance(item, dict):
         return None, [error_item(body_pointer(*path), _("A question is an object."))]
     faults = [

@@ -1,8 +1,8 @@
-"""Tags of what is shown (RFC 9110, 8.8.3): whether a client has it already, and whether it was written to meanwhile.
+"""ETags (RFC 9110, 8.8.3): If-None-Match saves sending the same content again, If-Match prevents lost updates.
 
-A tag is made of the very bytes that are shown to who asks, and so can't tell more than they do (R4, R15). Where more is
-shown than is written to (what a worker moves, what another layer makes of a choice) the part of the tag before its dash
-is the version of what is written to, and If-Match compares that part alone.
+A tag is a digest of the bytes that are shown to this caller, so it reveals nothing that they don't (R4, R15). Some
+content also changes without a write to it: a worker moves a webhook's position, another layer changes what is in
+effect. There the tag is the version of the writable part, a dash and the digest; If-Match compares only the version.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ def digest(shown: bytes) -> str:
 
 
 def tag(shown: bytes, version: str = "") -> str:
-    """`version` has no dash."""
+    """The quoted tag of these bytes; `version` must not contain a dash."""
     return f'"{version}-{digest(shown)}"' if version else f'"{digest(shown)}"'
 
 
 def require_match(header: str, current: str) -> None:
-    """Raise VersionMismatch unless this If-Match names the current tag, or any. Weak tags never do."""
+    """Raise VersionMismatch unless the If-Match header is `*` or names the current tag. Weak tags never match."""
     if header.strip() == "*":
         return
     if _compared(current) not in map(_compared, parse_etags(header)):
@@ -35,13 +35,13 @@ def require_match(header: str, current: str) -> None:
 
 
 def _compared(each: str) -> str:
-    """What has to be the same: the version, where there is one, else all of it."""
+    """The part of a tag that If-Match compares: the version where there is one, else all of it."""
     version, dash, _rest = each.partition("-")
     return version if dash else each.removesuffix('"')
 
 
 def numbers(header: str | None) -> frozenset[int] | None:
-    """The numbered versions that If-Match names; what is no such tag is none that ever was. None: it names none."""
+    """The version numbers that If-Match names; None without the header or for `*`. A malformed tag names no version."""
     if header is None or header.strip() in ("", "*"):
         return None
     return frozenset(int(match[1]) for each in parse_etags(header) if (match := _NUMBER.fullmatch(each)))

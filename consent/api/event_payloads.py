@@ -1,4 +1,4 @@
-"""The messages that webhooks get, as the description tells of them: one for each kind of event."""
+"""The messages that webhooks receive, for the OpenAPI description: one for each kind of event."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _HEADERS = {
 
 
 def webhooks() -> dict[str, Any]:
-    """By kind of event."""
+    """Kind of event → OpenAPI path item, for the description's `webhooks`."""
     return {entry["kind"]: {"post": _message(entry)} for entry in catalogue()}
 
 
@@ -36,7 +36,7 @@ def _message(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _payload(entry: dict[str, Any]) -> dict[str, Any]:
-    """What all messages have, and what is so in those of this kind alone."""
+    """The schema of a message: the common one, narrowed by what holds for this kind."""
     kind = entry["kind"]
     properties: dict[str, Any] = {
         "type": {"const": kind, "description": f"Always `{kind}`."},

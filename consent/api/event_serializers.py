@@ -1,4 +1,4 @@
-"""What the API shows of events, and how they are asked for, in its readers' words."""
+"""Output of events and the filters of their lists; the help texts are for readers of the OpenAPI description."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class ActorOutput(Output):
 
 
 class EventOutput(Output):
-    """A placed event; the context's `labels` name the actors. `allowed` is null where no layer was touched."""
+    """An event that has a position. The context needs `labels` (event id → actor's label) and `for_operator`."""
 
     about = "One entry of the ledger: what happened, when, and who did it. It never changes."
 
@@ -104,7 +104,7 @@ _SCHEMAS = "#/components/schemas"
 
 @extend_schema_field({"anyOf": [{"$ref": f"{_SCHEMAS}/EventKind"}, {"$ref": f"{_SCHEMAS}/EventKindFamily"}]})
 class KindOrFamily(OneOf):
-    """A kind, or with `.*` all that begin so."""
+    """A kind of event, or a family of kinds: a prefix with `.*`."""
 
 
 class EventQuery(Input):

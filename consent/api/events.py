@@ -21,7 +21,7 @@ class EventsView(ApiView):
     paginator = PositionPagination()
 
     def listed(self, request: Request, rows: Any) -> Response:
-        """Sequenced first, so that what was committed before the question is in the answer."""
+        """A page of these events. Assigns positions first, so that all that was committed before is listed."""
         ledger.sequence()
         events, following = self.paginator.page(request, self._filtered(rows.visible_to(self.actor).placed()))
         output = EventOutput(
@@ -42,6 +42,7 @@ class EventsView(ApiView):
         if "actor" in params:
             rows = rows.filter(actor_id=params.pop("actor"))
             if not self.actor.is_operator:
+                # Customers are not told which operator did something, so they can't search for one by id either.
                 rows = rows.exclude(by_operator=True)
         if params.get("kind", "").endswith(".*"):
             rows = rows.filter(kind__startswith=params.pop("kind").removesuffix("*"))
@@ -57,5 +58,5 @@ class Events(EventsView):
 class OrganizationEvents(EventsView):
     def get(self, request: Request, organization: str) -> Response:
         found = get_organization(self.actor, organization, Permission.HISTORY_VIEW)
-        # By the position's own column: its index holds an organization's events in their order.
+        # Filtered by the position's own organization column: its index holds each organization's events in order.
         return self.listed(request, ConsentEvent.objects.filter(placed__organization=found))

@@ -1,4 +1,4 @@
-"""One example of everything that the API takes and shows, by the name of its serializer."""
+"""Examples for the OpenAPI description: one of each serializer, by its class name, and those of the plain views."""
 
 from typing import Any
 

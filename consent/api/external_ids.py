@@ -1,4 +1,4 @@
-"""Withdrawing external ids: of an organization, or of a member of it (operators)."""
+"""Withdraw an external id of an organization or of a member (operators only)."""
 
 from rest_framework.request import Request
 from rest_framework.response import Response

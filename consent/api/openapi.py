@@ -1,4 +1,4 @@
-"""The OpenAPI description of the API: what the framework finds out, and what only we know."""
+"""The OpenAPI description of the API: drf-spectacular generates it, this module adds what it cannot find out."""
 
 import functools
 from typing import Any
@@ -37,12 +37,12 @@ class TextExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped
             "maxLength": self.target.longest,
             "pattern": self.target.pattern,
         }
-        # What else is known of the field is added to this.
+        # drf-spectacular adds the field's help text, default and nullability to what is returned here.
         return {**schema, "type": "string", **{name: value for name, value in limits.items() if value}}
 
 
 class OneOfExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """By its vocabulary's name, where there is one."""
+    """A reference to the vocabulary's schema; values without a vocabulary are listed in place."""
 
     target_class = "consent.api.fields.OneOf"
     match_subclasses = True
@@ -55,7 +55,7 @@ class OneOfExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untype
 
 
 class Bodies(AutoSchema):
-    """A DELETE of ours says why, where the framework leaves its body out; a PUT and a PATCH never go without one."""
+    """Documents the body of a DELETE (its reason), which drf-spectacular omits; requires that of a PUT or PATCH."""
 
     def _get_request_body(self, direction: Any = "request") -> Any:
         method = self.method
@@ -66,7 +66,7 @@ class Bodies(AutoSchema):
         finally:
             self.method = method
         if body and method != "POST":
-            body["required"] = method != "DELETE"  # where a parameter may say it
+            body["required"] = method != "DELETE"  # its reason may be a query parameter instead
         return body
 
 
@@ -101,7 +101,7 @@ class SessionExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
 
 def _security(method: str, scopes: Any) -> list[dict[str, list[str]]]:
-    """Any of these is enough; a key's scopes stand in `x-scopes`, for they are no OAuth's."""
+    """The alternatives: any one is enough. Scopes are not listed here but in `x-scopes`: they are not OAuth's."""
     session: dict[str, list[str]] = {"session": []} if method == "get" else {"session": [], "csrf": []}
     return [session] if PEOPLE in scopes else [{"key": []}, session]
 
@@ -163,13 +163,14 @@ def _headers_of(status: int, operation: Operation | None) -> list[str]:
 
 
 def _complete(path: str, method: str, found: dict[str, Any], operation: Operation | None) -> None:
-    """Add to what the framework found: who may call, the path's parameters in words, headers."""
+    """Add what drf-spectacular cannot know: security, descriptions of path parameters, response headers."""
     scopes = operation.scopes if operation else questions.SCOPES
     found["security"] = _security(method, scopes)
     found["x-scopes"] = [scope for scope in scopes if scope != PEOPLE]
     for parameter in found.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["schema"], parameter["description"] = _PATHS[parameter["name"]]
+    # Without a path parameter there is nothing that could be absent.
     if "{" not in path and not (operation and 404 in operation.refusals):
         found["responses"].pop("404", None)
     for status, response in found["responses"].items():
@@ -178,7 +179,10 @@ def _complete(path: str, method: str, found: dict[str, Any], operation: Operatio
 
 
 def _unwrap(part: Any) -> None:
-    """A reference may have words beside it; the framework wraps it, as OpenAPI 3.0 needed."""
+    """Replace an `allOf` around one reference by the reference, in place, recursively.
+
+    drf-spectacular wraps a `$ref` that has a description next to it, as OpenAPI 3.0 needed; 3.1 allows both together.
+    """
     if isinstance(part, dict):
         if isinstance(wrapped := part.get("allOf"), list) and len(wrapped) == 1 and "$ref" in wrapped[0]:
             part["$ref"] = part.pop("allOf")[0]["$ref"]
@@ -194,7 +198,7 @@ def _describe_shape(schema: dict[str, Any], shape: Input | Output) -> None:
     if isinstance(shape, Input):
         schema["additionalProperties"] = False
     for name, each in schema["properties"].items():
-        each.pop("readOnly", None)  # of an answer everything is
+        each.pop("readOnly", None)  # says nothing: every field of an answer is read-only
         longest = getattr(shape.fields[name], "max_length", None)
         if each.get("type") == "array" and longest is not None:
             each["maxItems"] = longest
@@ -209,13 +213,13 @@ def _described() -> None:
 
 
 def prepare(endpoints: list[Any], **_kwargs: Any) -> list[Any]:
-    """Before the views are looked at."""
+    """Hook before the views are inspected: attaches our operations, and keeps the paths below /api/v1/."""
     _described()
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
 
 def finish(result: dict[str, Any], generator: Any, **_kwargs: Any) -> dict[str, Any]:
-    """What the framework can't know."""
+    """Hook on the finished description: adds what drf-spectacular cannot know."""
     schemas = result["components"]["schemas"]
     for (name, _kind), component in generator.registry._components.items():
         if isinstance(component.object, Input | Output):
@@ -223,6 +227,7 @@ def finish(result: dict[str, Any], generator: Any, **_kwargs: Any) -> dict[str, 
     schemas |= vocabularies.components() | questions.SCHEMAS | {"Subscriptions": SUBSCRIPTIONS}
     result["components"]["headers"] = HEADERS
     result["paths"] |= questions.operations()
+    # The plain views of `questions` are in no row of the table: `_complete` gets None for them.
     rows = {operation.name: operation for operation in operations.OPERATIONS}
     for path, methods in result["paths"].items():
         for method, found in methods.items():

@@ -1,4 +1,4 @@
-"""An operation of the API as the description tells of it: what it takes, answers, refuses, and with which headers."""
+"""An operation of the API as the OpenAPI description documents it: input, answers, refusals, parameters, examples."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from ..services.layers import REASON_LENGTH
 from .examples import EXAMPLES
 from .fields import Output
 
-PEOPLE = "none"  # no scope is enough: never by a key, those who are signed in
+PEOPLE = "none"  # in place of a scope: no key is accepted, only somebody who is signed in
 PROBLEM, LINES = media_types.PROBLEM, media_types.JSON_LINES
 WORDS = {
     400: "What is wrong with the input, named.",
@@ -62,7 +62,7 @@ class ProblemOutput(Output):
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """`answer` None: 204. `scopes`: any of them, for a key. `more`: what the summary, `about`, does not say."""
+    """One operation. `scopes`: a key needs any of them. `answer` None: 204. `more`: description; default is `about`."""
 
     view: type[APIView]
     method: str
@@ -74,11 +74,11 @@ class Operation:
     status: int = 200
     refusals: Sequence[int] = ()
     parameters: Sequence[OpenApiParameter] = ()
-    # Further answers, by their status.
+    # Status → answer, where a success can have another status than `status`.
     also: Mapping[int, type[Output]] = dataclasses.field(default_factory=dict)
     more: str = ""
-    tagged: bool = False  # its answer has an ETag, as every read's has
-    lines: bool = False  # it is JSON Lines
+    tagged: bool = False  # the answer to this write has an ETag; that of a read always has one
+    lines: bool = False  # the answer is JSON Lines
 
     @property
     def has_tag(self) -> bool:
@@ -94,12 +94,12 @@ class Operation:
         return TAG_OF.get(module, module.replace("_", " "))
 
 
-# What is told of beside its like.
+# The tags that are not the name of the view's module.
 TAG_OF = {"stream": "events", "keys": "API keys", "catalogue": "catalogue", "external_ids": "external ids"}
 
 
 def described(operation: Operation) -> Any:
-    """The decorator that writes it onto its view's method."""
+    """The decorator that documents a view's method as this operation."""
     paginator = getattr(operation.view, "paginator", None) if operation.method == "get" else None
     query = getattr(operation.view, "query_class", None) if operation.method == "get" else None
     parameters: list[Any] = [query] if query is not None and query().fields else []
