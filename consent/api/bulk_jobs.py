@@ -51,14 +51,14 @@ class JobView(ApiView):
         return job
 
     def serialize_job(self, job: BulkJob) -> dict[str, Any]:
-        """Until it runs, with what it would do: counted by plan and by now and then, and some of its rows."""
+        """The job as the API shows it; one that has not started also has its preview's summary and a sample of rows."""
         data: dict[str, Any] = dict(BulkJobOutput(job).data)
         if job.status in (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL):
             data |= {"summary": job.summary, "sample": SampleOutput(reports.sample(job), many=True).data}
         return data
 
     def accepted(self, job: BulkJob) -> Response:
-        """202: the preview, with a sample of its rows, and where to look from now on."""
+        """202 with the job, and its address in `Location`."""
         data = self.serialize_job(job)
         path = self.request.path.partition("/bulk-jobs/")[0]
         location = self.request.build_absolute_uri(f"{path}/bulk-jobs/{job.pk}/")

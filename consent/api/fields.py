@@ -1,4 +1,4 @@
-"""Input, read strictly: no number for a text, no unknown field, no instant without its zone."""
+"""Fields and base serializers with strict input: no number as text, no unknown field, no instant without its zone."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
@@ -17,14 +17,15 @@ from ..errors import Invalid
 from .body import parse_instant, storable
 
 _NO_OBJECT, _NO_LIST = gettext_lazy("Send an object."), gettext_lazy("Give a list.")
-_SHOWN = 80  # characters of a wrong value that are repeated
+_SHOWN = 80  # at most so many characters of a wrong value are repeated in an error
 IDENT = len("external:") + LENGTH
 
 
 class Text(serializers.CharField):
-    """A string; DRF's own field takes numbers too.
+    """A string; unlike DRF's CharField it refuses numbers.
 
-    `longest` is for the description: the services refuse a longer one, in the same words on every face.
+    `longest` and `pattern` only document the field: the services refuse what is too long, with one error text for
+    screens, API and commands.
     """
 
     def __init__(self, *, longest: int | None = None, pattern: str = "", **named: Any) -> None:
@@ -45,9 +46,9 @@ def _one_line(text: str) -> str:
 
 
 class Sought(Text):
-    """A text that something is looked for by: what nothing can be called is refused, not looked for in vain.
+    """A text to search for. A value that nothing can have is refused, instead of finding nothing.
 
-    `spelled` gives its one spelling, and raises Unusable or Invalid where there is none.
+    `spelled` normalizes the text, and raises Unusable or Invalid where no object can have it.
     """
 
     default_error_messages = {"sought": gettext_lazy("Nothing can be called “{input}”.")}
@@ -73,7 +74,7 @@ class Sought(Text):
 
 
 class Ident(Sought):
-    """An id, or `external:` and an external id."""
+    """An id, or `external:` followed by an external id."""
 
     default_error_messages = {"sought": gettext_lazy("“{input}” is no id. Give one, or external: and an external id.")}
 
@@ -88,7 +89,10 @@ def _ident(text: str) -> str:
 
 
 class Email(serializers.EmailField, Text):
-    """Judged as on every other face, in place of DRF's own way; the class is for the description."""
+    """An e-mail address, validated by the product's own rule in place of DRF's.
+
+    It is an EmailField only so that the description says `format: email`.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -97,7 +101,7 @@ class Email(serializers.EmailField, Text):
 
 
 class TextOrNull(serializers.CharField):
-    """Shows a column's empty text as null."""
+    """Shows an empty string as null."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**{"allow_null": True, **named})
@@ -107,7 +111,7 @@ class TextOrNull(serializers.CharField):
 
 
 class OneOf(serializers.ChoiceField):
-    """One of a closed set of strings, which has a name in `vocabularies`."""
+    """One of a closed set of strings; `vocabularies` names most sets for the description."""
 
     default_error_messages = {
         "one_of": gettext_lazy("“{input}” is none of: {known}."),
@@ -132,7 +136,7 @@ class MapOf(serializers.DictField):
 
 
 class Json(serializers.JSONField):
-    """Any JSON that a database can hold."""
+    """Any JSON that the database can store: no NUL and no lone surrogate in any text or name."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not all(map(storable, _texts(data))):
@@ -153,7 +157,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 class OneOfOrNull(OneOf):
-    """Shows a column's empty text as null."""
+    """Shows an empty string as null."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**{"allow_null": True, **named})
@@ -176,13 +180,13 @@ class Instant(serializers.Field[dt.datetime, Any, str, Any]):
 
 
 class Output(serializers.Serializer[Any]):
-    """What is shown; `about` says to readers of the description what it is."""
+    """Base of all output; `about` describes it to readers of the OpenAPI description."""
 
     about = ""
 
 
 class Input(serializers.Serializer[Any]):
-    """A body, or the query parameters; names it does not know are errors. `about` as for an Output."""
+    """Base of all input, bodies and query parameters: unknown names are errors. `about` is as in Output."""
 
     about = ""
     default_error_messages = {"invalid": _NO_OBJECT}

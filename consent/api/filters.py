@@ -1,4 +1,4 @@
-"""Which organizations a list is of: its own parameters, and those by which a bulk job selects."""
+"""Filters of lists of organizations: parameters of their own, and those of a bulk job's selection."""
 
 import dataclasses
 from typing import Any
@@ -23,7 +23,7 @@ from ..surfaces import ORGANIZATION_SURFACES
 from .fields import Ident, Input, Instant, ListOf, OneOf, Sought, Text
 from .serializers import NAME, PLAN_KEY
 
-_FEW = 500  # ids that are named one by one
+_FEW = 500  # up to so many changed organizations are filtered by a list of their ids
 _OF_SETTINGS = ("choice", "reason")
 _SELECTED = {field.name for field in dataclasses.fields(Selection)} - {"plan", "everything"}
 
@@ -33,7 +33,7 @@ def _any_of(child: serializers.Field[Any, Any, Any, Any], help_text: str, most: 
 
 
 class OrganizationQuery(Input):
-    """Those that are lists may be given several times: any of the values."""
+    """The query parameters. A list's parameter may be repeated: any of its values matches."""
 
     plan = _any_of(Text(longest=PLAN_KEY), "with one of these plans now")
     kind = _any_of(OneOf(choices=OrganizationKind.values), "of one of these kinds")
@@ -65,11 +65,15 @@ class SettingsQuery(OrganizationQuery):
 
 
 def organizations(actor: Actor, permission: Permission, params: dict[str, Any]) -> QuerySet[Organization]:
-    """Those that the actor may see so, and the parameters name. Raises Forbidden, Problem."""
+    """The organizations for which the actor has `permission` and that match all parameters but `changed_since`.
+
+    Raises Forbidden, Problem (400).
+    """
     rows = _within(Organization.objects.all(), actor, permission)
     if any(name in params for name in _OF_SETTINGS):
         if "product" not in params:
             raise invalid([error_item("?product", _("Say of which product."))])
+        # A filter by choice or reason reveals it, so it needs the permission to view it.
         rows = _within(rows, actor, Permission.CONSENT_VIEW)
     if "plan" in params:
         rows = rows.filter(pk__in=_live().filter(plan__in=params["plan"]).values("organization"))
@@ -90,7 +94,7 @@ def _live() -> QuerySet[Subscription]:
 
 
 def _selected(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
-    """By what a bulk job's selection says, in its words and by its code."""
+    """Filter by the parts of a bulk job's selection, validated and applied by the selection's own code."""
     parts: dict[str, Any] = {"plan": params.get("plan"), **{name: params.get(name) for name in _SELECTED}}
     given = {name: _spelled(value) for name, value in parts.items() if value is not None}
     if not given:
@@ -99,6 +103,7 @@ def _selected(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[
         selection = Selection.from_json(given)
     except Invalid as error:
         raise invalid([error_item("?" + error.field.removeprefix("select/"), error)]) from None
+    # The plan is only validated here: `organizations` filters by live subscriptions, whichever the product.
     return dataclasses.replace(selection, plan=()).narrow(rows, params.get("product"))
 
 
@@ -107,14 +112,14 @@ def _spelled(value: Any) -> Any:
 
 
 def changed_since(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
-    """Of which what the list of organizations shows has changed."""
+    """The rows whose entry in the list of organizations changed since the parameter, if it is given."""
     if (since := params.get("changed_since")) is None:
         return rows
     held = Subscription.objects.order_by()
     changed = Organization.objects.filter(changed_at__gte=since).order_by().values_list("pk")
     moved = [held.filter(**{f"{end}__gte": since}).values_list("organization") for end in ("started_at", "ended_at")]
-    # Each of the three has an index. Where they are few, nothing else is looked at; where they are many, a page of them
-    # is soon found among all.
+    # Each of the three conditions has an index. If few organizations changed, their ids are the fastest filter; if many
+    # did, a scan in list order soon finds a page of them.
     few = list(changed.union(*moved, all=True)[:_FEW])
     if len(few) < _FEW:
         return rows.filter(pk__in={pk for (pk,) in few})
@@ -123,7 +128,7 @@ def changed_since(rows: QuerySet[Organization], params: dict[str, Any]) -> Query
 
 
 def settings_changed_since(rows: QuerySet[Organization], params: dict[str, Any]) -> QuerySet[Organization]:
-    """Of which a setting has. What members of a team chose is not among it (R4)."""
+    """The rows with a setting that changed since the parameter. Choices of a team's members do not count (R4)."""
     if (since := params.get("changed_since")) is None:
         return rows
     shown = Q(member=None) | Q(organization__kind=OrganizationKind.PERSONAL)

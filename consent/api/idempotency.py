@@ -1,8 +1,8 @@
-"""`Idempotency-Key`: the same request, sent again within a day, gets the first one's answer and does nothing more.
+"""`Idempotency-Key`: the same request, repeated within a day, gets the first answer again and changes nothing.
 
-Whether the caller may do this is asked first, each time: an answer is not given again to who lost the right meanwhile.
-The key is stored in the transaction of the write, before it: whoever sends the same at the same time waits for that.
-A request that failed leaves nothing behind, and may be sent again.
+The permission is checked each time, before a stored answer is repeated: the caller may have lost it meanwhile. The key
+is inserted before the write, in the same transaction, so a concurrent repetition waits for the first request to end.
+A request that failed leaves no key behind, and may be repeated.
 """
 
 import datetime as dt
@@ -29,9 +29,9 @@ _Post = Callable[..., Response]
 
 
 def idempotent(may_post: Callable[..., None]) -> Callable[[_Post], _Post]:
-    """For a view's `post` that creates something, and whose answer holds no secret.
+    """Decorate a view's `post` that creates something. Its answer is stored, so it must not contain a secret.
 
-    `may_post` is called with the view and what the URL names; it raises NotFound or Forbidden, as the post itself does.
+    `may_post` gets the view and the URL's arguments, and raises NotFound or Forbidden just as the `post` would.
     """
 
     def decorate(post: _Post) -> _Post:
@@ -54,7 +54,7 @@ def idempotent(may_post: Callable[..., None]) -> Callable[[_Post], _Post]:
                 row.save(update_fields=["status", "body", "location"])
             return response
 
-        wrapped.repeats_answers = True  # type: ignore[attr-defined]  # seen from outside
+        wrapped.repeats_answers = True  # type: ignore[attr-defined]  # for tests of all views
         return wrapped
 
     return decorate
@@ -66,12 +66,12 @@ def _fingerprint(request: Request) -> str:
 
 
 def _claimed(actor: Actor, key: str, fingerprint: str) -> IdempotencyKey:
-    """The row of this key: new, and then without a status, or with the answer that there was."""
+    """The locked row of this key: a new one without a status, or one with the stored answer."""
     now, name = ledger.clock(), f"{actor.type}:{actor.id}"
     rows = IdempotencyKey.objects.filter(actor=name, key=key)
     rows.filter(created_at__lt=now - KEPT).delete()
     row = IdempotencyKey(actor=name, key=key, fingerprint=fingerprint, created_at=now)
-    # Waits here for whoever is at the same request; no error, which would end the transaction.
+    # Waits for a concurrent request with the same key. Conflicts are ignored: an error would abort the transaction.
     IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
     return rows.select_for_update().get()
 

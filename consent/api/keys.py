@@ -1,4 +1,4 @@
-"""Who asks, and API keys: listed, made, revoked, taken over. By people, signed in: a key makes no keys."""
+"""`/me/`, and API keys: list, create, revoke, take over. Only for people who are signed in: a key can't manage keys."""
 
 from typing import Any
 
@@ -150,13 +150,13 @@ class Me(ApiView):
 
 class KeyView(ApiView):
     def keys(self) -> ApiKeyQuerySet:
-        """Those of the organizations whose keys the person manages; operators see all. Raises Forbidden."""
+        """The keys of organizations whose keys the person manages; for operators all keys. Raises Forbidden."""
         within = organizations_with(self.actor, Permission.KEYS_MANAGE)
         rows = ApiKey.objects.select_related("organization", "issued_by")
         return rows if within is None else rows.filter(organization__in=within)
 
     def key(self, ident: str) -> ApiKey:
-        """Raises Forbidden, NotFound."""
+        """The key with this id; raises Forbidden, NotFound."""
         pk, rows = parse_id(ident), self.keys()
         found = rows.filter(pk=pk).first() if pk else None
         if found is None:
@@ -193,7 +193,7 @@ class ApiKeys(KeyView):
         return rows
 
     def post(self, _request: Request) -> Response:
-        """201 with the key's text, which is shown this once."""
+        """201 with the key's text, which is never shown again."""
         within = organizations_with(self.actor, Permission.KEYS_MANAGE)
         values = self.body(ApiKeyInput)
         organization = self._organization(values.pop("organization", None), within)
@@ -201,7 +201,10 @@ class ApiKeys(KeyView):
         return self.created(self.issued(issued), issued.key.pk)
 
     def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
-        """Whose key it is: the operator's own, where an operator names nobody; others say whose, if it is not clear."""
+        """The organization that the key is for; None, without `ident`, for an operator's key.
+
+        Somebody else may omit `ident` if they manage the keys of exactly one organization; otherwise raises Forbidden.
+        """
         if ident is not None:
             return get_organization(self.actor, ident, Permission.KEYS_MANAGE)
         if within is None:
@@ -216,7 +219,7 @@ class ApiKeyDetail(KeyView):
         return Response(self.shown(self.key(key))[0])
 
     def delete(self, _request: Request, key: str) -> Response:
-        """Revoked, for good; the row stays, because events name it."""
+        """Revokes the key for good. The row stays, because events refer to it."""
         found = self.key(key)
         self.body(self.delete_class)
         credentials.revoke_key(key=found, actor=self.actor, source=Source.API)
@@ -225,7 +228,7 @@ class ApiKeyDetail(KeyView):
 
 class ApiKeyTakeOver(KeyView):
     def post(self, _request: Request, key: str) -> Response:
-        """Another text, shown this once; the old one is worth nothing from now on."""
+        """The caller becomes responsible for the key. Its new text is shown only here; the old one stops working."""
         found = self.key(key)
         self.body(NothingInput)
         return Response(self.issued(credentials.take_over_key(key=found, actor=self.actor, source=Source.API)))

@@ -1,4 +1,4 @@
-"""An organization's members and invitations. Deleting a member means leaving: row, history and choice stay (R14)."""
+"""An organization's members and invitations. DELETE ends a membership: row, history and choice stay (R14)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from .serializers import InvitationOutput, MemberChange, MemberFound, MemberInpu
 
 
 def matching(rows: MemberQuerySet, params: dict[str, Any]) -> MemberQuerySet:
-    """Those whom the parameters name."""
+    """The rows that match all given parameters of `MemberQuery`."""
     if "external_id" in params:
         rows = rows.with_external_id(params["external_id"])
     if "email" in params:
@@ -35,7 +35,7 @@ def matching(rows: MemberQuerySet, params: dict[str, Any]) -> MemberQuerySet:
 
 
 class MembersAnywhere(ApiView):
-    """For operators: whose member somebody is, by their address or the provider's own id."""
+    """Find memberships in all organizations by e-mail address or external id (operators only)."""
 
     query_class = MemberQuery
     paginator = CursorPagination()
@@ -64,7 +64,7 @@ class Members(ApiView):
 
     @idempotent(may_post)
     def post(self, request: Request, organization: str) -> Response:
-        """The provider adds (201); an organization's people and keys invite, and the person joins themselves (202)."""
+        """Operators add a member directly (201). Others send an invitation, which the person accepts (202)."""
         found = get_organization(self.actor, organization, Permission.MEMBERS_MANAGE)
         values = self.body(MemberInput)
         if acts_as_operator(self.actor, Permission.MEMBERS_MANAGE, found):
@@ -90,7 +90,7 @@ class Members(ApiView):
 
 
 class Invitations(ApiView):
-    """Those that can still be accepted."""
+    """The invitations that can still be accepted."""
 
     paginator = CursorPagination()
 
@@ -140,7 +140,10 @@ class MemberDetail(ApiView):
 
     @contextlib.contextmanager
     def unchanged(self, member: Member) -> Iterator[None]:
-        """A transaction in which the member is as If-Match names it, in the order of locks that the services have."""
+        """A transaction with the member locked and If-Match checked; raises VersionMismatch.
+
+        Locks the organization before the member, in the services' order, so that they can't deadlock.
+        """
         with transaction.atomic():
             self.require_match(lambda: self._locked(member))
             yield

@@ -1,6 +1,6 @@
-"""Numbers for Prometheus: what this process has answered, and how the ledger and the jobs stand.
+"""Metrics for Prometheus: decisions by this process, and the state of the ledger, bulk jobs and webhooks.
 
-Counters are each process's own; the rest is asked of the database when it is scraped.
+Counters belong to one process; the gauges are queried from the database at each scrape.
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ from ..models import BulkJob, EndpointStatus, WebhookEndpoint
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
-# Headers that proxies add.
+# Prefixes of headers that proxies add: a request with any of them was forwarded.
 _PASSED_ON = (
     "HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_ORIGINAL", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_X_CLUSTER",
     "HTTP_TRUE_CLIENT_IP", "HTTP_CLIENT_IP", "HTTP_CF_", "HTTP_FASTLY_", "HTTP_X_ENVOY_", "HTTP_VIA",
@@ -58,9 +58,9 @@ class _Standing(Collector):
 registry.register(_Standing())
 
 
-@csrf_exempt  # a POST is refused as what it is
+@csrf_exempt  # so that a POST gets its 405, not a CSRF error
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For an operator's key, and for whoever asks on this machine itself."""
+    """The metrics, for an operator's API key, or without one for a client on this machine."""
     if request.method not in ("GET", "HEAD"):
         return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
     if problem := _refused(request):
@@ -81,14 +81,14 @@ def _refused(request: HttpRequest) -> Problem | None:
 
 
 def is_local(request: HttpRequest) -> bool:
-    """Whether somebody on this machine asks, and asks for themselves: doubt means no.
+    """Whether the client runs on this machine and the request was not forwarded; in doubt False.
 
-    Behind a proxy everything comes from its address, so nothing is local there, whatever headers it sends; and a
-    request that says it was passed on was, whatever the settings say.
+    Behind a proxy every request comes from the proxy's address, so none counts as local, whatever its headers say. A
+    request with a proxy's header was forwarded, even if the settings name no proxy.
     """
     if settings.BEHIND_PROXY or any(name.startswith(_PASSED_ON) for name in request.META):
         return False
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:  # a socket of the file system has no address
+    except ValueError:  # a Unix socket has no IP address
         return False

@@ -1,7 +1,7 @@
-"""What every operation of the API is for, takes and answers: from this table comes the OpenAPI description.
+"""The table of all operations of the DRF views, from which the OpenAPI description is generated.
 
-Its words are for readers of the description. Views of the framework are described by their serializers; the plain ones,
-which answer questions, in `questions`.
+Its texts are for readers of the description. Fields are described by the serializers; the plain decision views by
+`questions`.
 """
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
@@ -24,7 +24,7 @@ from . import event_serializers as event_shapes
 from . import serializers as shapes
 from .operation import AFTER, PEOPLE, Operation, described
 
-# Every tag, in the order in which they are shown.
+# Tag → its description, in display order.
 TAGS = {
     "decisions": "May this be used for training? One question or ten thousand, in our own words or by AuthZEN 1.0.",
     "organizations": "Customers, and the plans they hold.",
@@ -55,7 +55,7 @@ _READ, _WRITE = ("consent:read",), ("consent:write",)
 _SPEAK = ("consent:write", "consent:member")
 _BULK, _HOOKS, _EVENTS = ("consent:write",), ("webhooks:write",), ("events:read",)
 _LOOSENING, _CREATING = (409, 412, 428), (409, 422)
-# Never by a key: those who are signed in.
+# Only for somebody who is signed in, never for a key.
 _PEOPLE = (PEOPLE,)
 
 O = Operation  # noqa: E741  a table
@@ -207,7 +207,7 @@ OPERATIONS = [
 
 
 def describe() -> None:
-    """Write the table onto the views; once, when the description is asked for."""
+    """Attach the table's rows to the views for drf-spectacular. Call once, before the description is generated."""
     by_view: dict[type[APIView], dict[str, object]] = {}
     for operation in OPERATIONS:
         by_view.setdefault(operation.view, {})[operation.method] = described(operation)

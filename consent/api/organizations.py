@@ -1,4 +1,4 @@
-"""Organizations and their subscriptions."""
+"""Organizations and their subscriptions: list, create, change, close and reopen, subscribe."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ class Organizations(ApiView):
 
 
 def _plans(wanted: dict[str, str | None]) -> list[Plan]:
-    """The plans named for each product; raises Problem naming every one that is none."""
+    """The plans to start with, from product → plan key or None; raises Problem naming every unknown product or plan."""
     plans, faults = [], []
     for product, key in wanted.items():
         pointer = body_pointer("subscriptions", product)
@@ -110,8 +110,8 @@ class OrganizationDetail(ApiView):
         if "country" in changes:
             changes["country"] = changes["country"] or ""
         who: dict[str, Any] = {"organization": found, "actor": self.actor, "source": Source.API, "reason": reason}
-        with transaction.atomic():  # all of it or nothing
-            if not closes:  # what tightens, alone, never waits for a version
+        with transaction.atomic():  # all changes or none
+            if not closes:  # closing alone only tightens, so it never fails on an outdated If-Match
                 self.require_match(lambda: shown(layers.lock_organization(found)))
             if changes:
                 update_organization(**who, **changes)

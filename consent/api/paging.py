@@ -1,4 +1,4 @@
-"""Cursor pagination by key: a page costs the same wherever it is, nothing is counted, and no row is met twice."""
+"""Keyset pagination: every page costs the same, nothing is counted, and no row appears twice or is skipped."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ _LARGEST = 2**63 - 1
 
 
 class CursorPagination:
-    """Pages of `{"results", "next"}`; `order` is one unique field, with "-" for descending."""
+    """Pages by keyset cursor, for `{"results", "next"}`. `order` is a unique field, with "-" for descending."""
 
     parameters = ("limit", "cursor")
 
@@ -29,11 +29,12 @@ class CursorPagination:
         self.comparison = "lt" if order.startswith("-") else "gt"
 
     def page(self, request: Request, rows: QuerySet[Any]) -> tuple[list[Any], str | None]:
-        """The rows of the page that is asked for, and the address of the next one; raises Problem (400)."""
+        """The rows of the requested page, and the URL of the next one, None on the last; raises Problem (400)."""
         after = self.after(request, rows)
         if after is not None:
             rows = rows.filter(**{f"{self.field}__{self.comparison}": after})
         limit = self.limit(request)
+        # One row more than the page tells whether there is a next one.
         found = list(rows.order_by(self.order)[: limit + 1])
         return found[:limit], self.next_url(request, found[limit - 1]) if len(found) > limit else None
 
@@ -41,7 +42,7 @@ class CursorPagination:
         return _number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
 
     def after(self, request: Request, rows: QuerySet[Any]) -> Any:
-        """The key of the last row of the page before, None on the first."""
+        """The key of the previous page's last row, decoded from the cursor; None on the first page."""
         cursor = request.query_params.get("cursor")
         if cursor is None:
             return None
@@ -57,7 +58,7 @@ class CursorPagination:
 
 
 class PositionPagination(CursorPagination):
-    """Pages of the ledger: the cursor is the position itself, as `after`, for feeds that remember how far they read."""
+    """Pages of the ledger: the cursor is the position itself, in `after`, which consumers store to resume from."""
 
     parameters = ("limit", "after")
 
@@ -72,10 +73,10 @@ class PositionPagination(CursorPagination):
 
 
 class WholeList(CursorPagination):
-    """A list so short that it is one page, of things that are in no table."""
+    """Pages of a short list in memory; the cursor is an offset."""
 
     def whole(self, request: Request, items: Sequence[Any]) -> tuple[list[Any], str | None]:
-        """From the cursor, which is a place in the list, at most `limit` of them; raises Problem (400)."""
+        """At most `limit` items from the cursor on, and the URL of the next page or None; raises Problem (400)."""
         start, limit = _number(request, "cursor", 0, 0, _LARGEST), self.limit(request)
         end = start + limit
         return list(items[start:end]), _url(request, "cursor", end) if end < len(items) else None

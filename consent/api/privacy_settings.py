@@ -1,4 +1,4 @@
-"""Privacy settings of organizations and of members, and locks."""
+"""Privacy settings of organizations and members: read and choose; locks: place and lift."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ from .base import ApiView
 from .organizations import known_product
 from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput, SettingsOfOrganization
 
-# A member's settings are for themselves and for the provider's own services, to read or to write.
+# Permissions that let somebody other than the member read or write a member's settings; any one is enough.
 _READ = frozenset({Permission.MEMBER_CONSENT_VIEW})
 _WRITE = frozenset({Permission.MEMBER_CONSENT_TIGHTEN, Permission.MEMBER_CONSENT_SPEAK})
 
@@ -59,7 +59,7 @@ class SettingsView(ApiView):
 
 
 class ManySettings(ApiView):
-    """Of many organizations at once: each with its settings."""
+    """A page of organizations, each with its settings."""
 
     query_class = filters.SettingsQuery
     paginator = CursorPagination()
@@ -103,9 +103,10 @@ class OrganizationSetting(SettingView):
 
 
 def _member(actor: Actor, organization: str, member: str, needed: frozenset[Permission]) -> Member:
-    """The person's own membership, left or not, or any for whom a permission of `needed` is held.
+    """The actor's own membership, even one that they left, or any member for whom they have a permission of `needed`.
 
-    Raises NotFound for absent and foreign, Forbidden before the member is looked up.
+    Raises NotFound for an absent or foreign organization or member. Raises Forbidden before the member is looked up, so
+    that it does not tell whether the member exists.
     """
     own = (
         Member.objects.of_person(actor)
@@ -141,7 +142,7 @@ class MemberSetting(SettingView):
         found = _member(self.actor, organization, member, _WRITE)
         chosen_on = _surface(surface, MEMBER_SURFACES)
         by_key = self.actor.type == ActorType.API_KEY
-        # Only a service passes on what was said in an app; the service asks it which.
+        # Only a key passes on a choice made in an app, and has to name the app as `source`; `choose` checks that.
         values: dict[str, Any] = self.body(MemberChoiceInput if by_key else ChoiceInput)
         choose(
             surface=chosen_on,

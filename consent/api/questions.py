@@ -1,4 +1,4 @@
-"""The plain views, which answer questions, as the description tells of them."""
+"""The OpenAPI description of the plain decision views, written by hand: drf-spectacular only sees DRF's views."""
 
 from typing import Any
 
@@ -213,7 +213,7 @@ SCHEMAS: dict[str, Any] = {
 
 
 def operations() -> dict[str, Any]:
-    """By path."""
+    """Path → OpenAPI path item."""
     explain = {
         "in": "query", "name": "explain", "schema": {"type": "boolean", "default": False},
         "description": "Whether to answer the layers that led to the decision, too.",

@@ -1,4 +1,4 @@
-"""The description of the API, served as JSON and as YAML, and the page that shows it."""
+"""Serves the OpenAPI description as JSON and YAML, and the Swagger UI page that shows it."""
 
 import functools
 import hashlib
@@ -21,7 +21,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-_FRESH_SECONDS = 300  # for so long nobody need ask again
+_FRESH_SECONDS = 300  # how long clients and proxies may cache the description
 _making = threading.RLock()
 
 
@@ -29,7 +29,7 @@ def _served_as(renderer: type[Any], *media_types: str) -> list[type[Any]]:
     return [type(renderer.__name__, (renderer,), {"media_type": name}) for name in media_types]
 
 
-# The first is for those who take anything, as browsers do.
+# The first one is the default for clients that accept anything, as browsers do.
 RENDERERS = [
     *_served_as(
         OpenApiJsonRenderer, "application/json", "application/openapi+json", "application/vnd.oai.openapi+json",
@@ -43,7 +43,7 @@ RENDERERS = [
 
 @functools.cache
 def _made() -> Any:
-    """It is written in English, whatever the language of the request; making it takes a second."""
+    """The generated description, always in English. Cached, because generating it takes a second."""
     with translation.override(settings.LANGUAGE_CODE):
         generator = SchemaGenerator(urlconf=settings.ROOT_URLCONF)  # type: ignore[no-untyped-call]
         made = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
@@ -52,24 +52,24 @@ def _made() -> Any:
 
 @functools.cache
 def _text(as_yaml: bool) -> tuple[bytes, str]:
-    """The text and its ETag, made once in each process."""
+    """The serialized description and its ETag; cached in each process."""
     text = (OpenApiYamlRenderer() if as_yaml else OpenApiJsonRenderer()).render(_made())
     return text, quote_etag(hashlib.sha256(text).hexdigest()[:32])
 
 
 class ByQuality(DefaultContentNegotiation):
-    """The framework's own way ignores how much each type is wanted (`q`)."""
+    """Content negotiation that respects quality values (`q`) in Accept, which DRF ignores."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[Any, str]:
         by_type = {renderer.media_type: renderer for renderer in renderers}
         wanted = request._request.get_preferred_type(list(by_type))
-        if wanted is None:  # or it was named with parameters, which the framework's way passes over
+        if wanted is None:  # perhaps because the type has parameters, which DRF ignores when it matches
             return super().select_renderer(request, renderers, format_suffix)  # type: ignore[no-any-return]
         return by_type[wanted], wanted
 
 
 class Schema(APIView):
-    """Public: it holds no tenant's data, and is the same for everybody."""
+    """Public, without authentication: the description contains no tenant's data."""
 
     http_method_names = ["get", "head"]
     authentication_classes: list[Any] = []
@@ -79,14 +79,14 @@ class Schema(APIView):
 
     def get(self, request: Request, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
         renderer: Any = request.accepted_renderer
-        with _making:  # those who ask first, all at once, wait for one to make it
+        with _making:  # concurrent first requests wait for one of them to generate it
             text, etag = _text(isinstance(renderer, OpenApiYamlRenderer))
         headers = {"ETag": etag, "Cache-Control": f"public, max-age={_FRESH_SECONDS}", "Vary": "Accept"}
         response = HttpResponse(text, content_type=renderer.media_type, headers=headers)
         return get_conditional_response(request, etag=etag, response=response) or response
 
 
-# Its icons are pictures in the style sheet.
+# Swagger UI's style sheet contains its icons as data: URLs.
 @method_decorator(csp_update({"img-src": ["data:"]}), name="dispatch")
 class Docs(SpectacularSwaggerSplitView):
     http_method_names = ["get", "head"]

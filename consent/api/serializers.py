@@ -1,4 +1,4 @@
-"""What the API takes and shows, field by field, in its readers' words; no rules in here."""
+"""Input and output of the API; help texts are for readers of the OpenAPI description. The rules are in the services."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from .vocabularies import APP_SOURCES, CONSENT
 
 
 def length_of(model: type[Any], field: str) -> int:
-    """How long a text the model's column keeps."""
+    """The max_length of a model's field, in characters; 0 without one."""
     return model._meta.get_field(field).max_length or 0
 
 
@@ -83,11 +83,11 @@ SUBSCRIPTIONS: dict[str, Any] = {
 
 @extend_schema_field({"$ref": "#/components/schemas/Subscriptions"})
 class Subscriptions(MapOf):
-    """The plan held of each product, by its key."""
+    """Product → key of the plan that the organization has subscribed to."""
 
 
 class OrganizationOutput(Output):
-    """`subscriptions` needs the live ones prefetched as `live`."""
+    """An Organization with its live subscriptions prefetched as `live`."""
 
     about = "A customer: a team, or one person."
 
@@ -128,7 +128,7 @@ class MemberFound(MemberOutput):
 
 
 class InvitationOutput(Output):
-    """What was typed, and until when it is good: nothing about whoever has the address."""
+    """An Invitation; nothing here tells whether the address belongs to an account."""
 
     about = "An invitation that can still be accepted."
 
@@ -139,7 +139,7 @@ class InvitationOutput(Output):
 
 
 class SettingOutput(Output):
-    """A `shown.SettingView`."""
+    """A `presentation.privacy_settings.SettingView`."""
 
     about = "What an organization or a member chose on a surface, and what holds."
 
@@ -168,7 +168,7 @@ class SettingOutput(Output):
 
 
 class SettingsOfOrganization(Output):
-    """Takes the organization, and its settings as the context's `settings` has them."""
+    """An Organization; the context's `settings` maps the id of each to its settings."""
 
     about = "An organization's privacy settings, or the one that was asked for."
 
@@ -185,7 +185,7 @@ class SettingsOfOrganization(Output):
 
 
 class Reason(Text):
-    """Why somebody does something: kept with the event, and shown with it."""
+    """The reason of an action; it is stored in the ledger's event and shown with it."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**{"longest": REASON_LENGTH, "help_text": "Why; it is kept in the ledger.", **named})
@@ -197,7 +197,7 @@ class OptionalReason(Reason):
 
 
 class NewExternalId(Text):
-    """Given to somebody; null takes nothing away, it gives none."""
+    """An external id to assign; null assigns none, and does not withdraw an earlier one."""
 
     def __init__(self, **named: Any) -> None:
         about = "Your own id of it. It means this one for good: one that was ever another's is refused."
@@ -281,7 +281,7 @@ class LiftInput(Input):
 
 
 class MemberInput(Input):
-    """Somebody who is invited gives their own name when they join."""
+    """A member to add, or to invite: then `name` is ignored, since the person enters it when they join."""
 
     about = "A person to add (operators) or to invite (organizations)."
 
@@ -297,7 +297,10 @@ class MemberInput(Input):
 
 
 def known_address(text: str) -> str:
-    """As `normalize`; somebody may have an address from before, which is none by now. Raises Unusable."""
+    """The address normalized for a search; raises Unusable.
+
+    Also accepts addresses that only satisfy Django's rule: accounts from before the stricter rule may have one.
+    """
     try:
         return email_addresses.normalize(text)
     except Unusable:

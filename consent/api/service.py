@@ -1,4 +1,4 @@
-"""Is the portal there, and can it answer: for load balancers and monitors, without signing in."""
+"""Liveness and readiness probes, for load balancers and monitors; public."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def _plain(view: Callable[[], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    @csrf_exempt  # a POST is refused as what it is
+    @csrf_exempt  # so that a POST gets its 405, not a CSRF error
     def wrapped(request: HttpRequest) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             allow = {"Allow": "GET, HEAD"}
@@ -31,15 +31,16 @@ def _plain(view: Callable[[], HttpResponse]) -> Callable[[HttpRequest], HttpResp
 
 @_plain
 def healthz() -> HttpResponse:
-    """The process answers; nothing else is looked at."""
+    """Liveness: the process answers. Checks nothing else."""
     return JsonResponse({"status": "ok"})
 
 
 @_plain
 def readyz() -> HttpResponse:
-    """200 where all checks pass, else 503; what exactly is wrong is in the log, not for everybody to read.
+    """Readiness: 200 if all checks pass, else 503. Details are only logged, because the answer is public.
 
-    Of a standby, and of any database that takes no writes, it is told apart: a load balancer sends nothing there.
+    A read-only database, such as a standby, is 503 with a code of its own, `read_only`: a load balancer must not send
+    requests there although nothing is broken.
     """
     shown = dict.fromkeys(("database", "migrations", "triggers"), "failed")
     try:

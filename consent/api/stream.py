@@ -1,4 +1,4 @@
-"""The ledger as JSON Lines, from a position to its head: for whoever reads much of it, or reads on."""
+"""Streams the ledger as JSON Lines, from a position to its head: for consumers that read much of it."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class EventStream(ApiView):
     query_class = StreamQuery
 
     def get(self, request: Request) -> StreamingHttpResponse:
-        """A page of rows in memory at a time. Cut off, it is gone on with after the last line that came whole."""
+        """Holds one page of rows in memory at a time. An interrupted client resumes after its last whole line."""
         require(self.actor, Permission.LEDGER_VIEW, None)
         ledger.sequence()
         return StreamingHttpResponse(
@@ -48,12 +48,12 @@ class EventStream(ApiView):
         )
 
 
-# A proxy that collects an answer first would make a stream of it useless.
+# Tells nginx not to buffer the answer, which would defeat streaming.
 _HEADERS = {"X-Accel-Buffering": "no"}
 
 
 def lines(actor: Actor, after: int) -> Iterator[bytes]:
-    """Each event as a line, up to what was the head at the beginning."""
+    """Chunks of lines, one line for each event after the position `after`, up to the head at the start of the call."""
     head = ledger.head()
     while after < head:
         rows = ConsentEvent.objects.all().visible_to(actor).placed()

@@ -1,4 +1,4 @@
-"""Below /api/v1/; an organization or member is its id or `external:<id>`."""
+"""URLs below /api/v1/. `organization` and `member` are an id or `external:` followed by an external id."""
 
 from django.urls import URLPattern, path
 

@@ -1,6 +1,7 @@
-"""The closed sets of words that the API takes and shows, each with the name that clients are generated with.
+"""The enums of the API, each with the name that it has in generated clients.
 
-A field names its words; which vocabulary they are is found by the words themselves, so that none is described twice.
+A field only lists its values; `name_of` finds the vocabulary with exactly these values, so that each enum is described
+once.
 """
 
 import dataclasses
@@ -27,10 +28,10 @@ from ..models import (
 )
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
 
-# What a choice, a default or a setting comes to.
+# The two values that a choice, a plan's default or an effective setting can have.
 CONSENT = (rules.Choice.OPTED_IN.value, rules.Choice.OPTED_OUT.value)
 APP_SOURCES = sorted({source for surface in MEMBER_SURFACES for source in surface.sources})
-# "access.*": all kinds that begin so.
+# Prefixes of kinds of events, like "access.*".
 KIND_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventKind.values})
 LAYERS = ("organization", "member", "external_id")
 KEY_STATUSES = ("active", "suspended", "expired", "revoked")
@@ -39,7 +40,7 @@ SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """`words`: what each value means, where its name does not say it."""
+    """One enum. `words` explains the values whose names need it."""
 
     name: str
     about: str
@@ -62,7 +63,7 @@ def _of(name: str, about: str, values: Iterable[str], **words: str) -> Vocabular
 
 
 def vocabularies() -> list[Vocabulary]:
-    """All of them, in the language of the moment."""
+    """All vocabularies; labels are in the active language."""
     return [
         _labelled("Product", "A product whose data may train models.", Product),
         _of("DataKind", "A kind of data that a product holds.", sorted({k for kinds in DATA_KINDS.values() for k in kinds})),
@@ -132,5 +133,5 @@ def name_of(values: Iterable[str]) -> str | None:
 
 
 def components() -> dict[str, dict[str, Any]]:
-    """Each as a schema, by its name."""
+    """Name of each vocabulary → its OpenAPI schema."""
     return {each.name: each.schema for each in vocabularies()}

@@ -1,4 +1,4 @@
-"""Webhooks: where events are sent to, what came of it, and sending them once more."""
+"""Webhooks: create and change, delivery attempts, test, resend, replay, secret rotation, take-over."""
 
 from typing import Any
 
@@ -113,7 +113,7 @@ class WebhookView(ApiView):
         return WebhookEndpoint.objects.visible_to(self.actor)
 
     def endpoint(self, ident: str) -> WebhookEndpoint:
-        """Raises Forbidden, NotFound."""
+        """The webhook with this id; raises Forbidden, NotFound."""
         pk = parse_id(ident)
         found = self.endpoints().filter(pk=pk).first() if pk else self.endpoints().none().first()
         if found is None:
@@ -121,12 +121,12 @@ class WebhookView(ApiView):
         return found
 
     def shown(self, *endpoints: WebhookEndpoint) -> list[Any]:
-        """Each with its position as whoever asks is told it."""
+        """The endpoints as output, each with its position as this actor may know it."""
         context = {"positions": positions.shown_positions(endpoints, self.actor)}
         return list(EndpointOutput(endpoints, many=True, context=context).data)
 
     def version_of(self, endpoint: WebhookEndpoint) -> str:
-        """Of what can be changed: its position moves by itself."""
+        """A digest of what can be changed. The position is not in it: a worker moves it without a write by anybody."""
         return etags.digest(Renderer().render([endpoint.url, endpoint.description, endpoint.kinds, endpoint.status]))
 
     def answer(self, endpoint: WebhookEndpoint) -> Response:
@@ -134,7 +134,7 @@ class WebhookView(ApiView):
         return Response(self.shown(endpoint)[0])
 
     def unchanged(self, endpoint: WebhookEndpoint) -> None:
-        """Raises VersionMismatch unless it is as If-Match names it."""
+        """Raise VersionMismatch if If-Match is given and does not name the endpoint's current content."""
         self.require_match(lambda: self.shown(endpoint)[0], self.version_of(endpoint))
 
     def with_secret(self, endpoint: WebhookEndpoint) -> Any:
@@ -149,7 +149,7 @@ class Webhooks(WebhookView):
         return Response({"results": self.shown(*found), "next": following})
 
     def post(self, request: Request) -> Response:
-        """201 with the signing secret, which is shown this once."""
+        """201 with the signing secret, which is not shown again."""
         within = organizations_with(self.actor, Permission.WEBHOOKS_MANAGE)
         values = self.body(EndpointInput)
         organization = self._organization(values.pop("organization", None), within)
@@ -157,7 +157,10 @@ class Webhooks(WebhookView):
         return self.created(self.with_secret(endpoint), endpoint.pk)
 
     def _organization(self, ident: str | None, within: frozenset[Any] | None) -> Organization | None:
-        """Whose events are sent: everybody's, where an operator names nobody; others say whose, if it is not clear."""
+        """The organization whose events are sent; None, without `ident`, for an operator's webhook: all events.
+
+        Others may omit `ident` if they manage the webhooks of exactly one organization; if not, raises Forbidden.
+        """
         if ident is not None:
             return get_organization(self.actor, ident, Permission.WEBHOOKS_MANAGE)
         if within is None:
@@ -194,7 +197,7 @@ class WebhookAttempts(WebhookView):
 
 
 class WebhookTest(WebhookView):
-    """A worker sends it; the attempt says, among the others, what came of it."""
+    """Queues a test message: a worker sends it, and the attempt in the answer then shows the result."""
 
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
@@ -205,7 +208,7 @@ class WebhookTest(WebhookView):
 
 
 class WebhookResend(WebhookView):
-    """As a test is: a worker sends it, and the attempts say what came of it."""
+    """Queues the message of an earlier attempt once more; a worker sends it, like a test."""
 
     def post(self, request: Request, webhook: str, attempt: str) -> Response:
         endpoint = self.endpoint(webhook)
@@ -224,7 +227,7 @@ class WebhookReplay(WebhookView):
 
 
 class WebhookRotation(WebhookView):
-    """Another secret, shown this once; for a day both sign."""
+    """Creates a new signing secret, shown only here; for a day messages are signed with both."""
 
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
@@ -234,7 +237,7 @@ class WebhookRotation(WebhookView):
 
 
 class WebhookTakeOver(WebhookView):
-    """Answer for it from now on: it goes on where it stopped, with another secret alone, shown this once."""
+    """The caller becomes responsible for the webhook, which goes on where it stopped, with a new secret only."""
 
     def post(self, request: Request, webhook: str) -> Response:
         endpoint = self.endpoint(webhook)
