@@ -1,4 +1,4 @@
-"""The operators' site: who gets in, how it signs in, and the pages that belong to no model."""
+"""The operators' site: who may enter, how they sign in, and the pages that belong to no model."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class PortalAdminSite(admin.AdminSite):
     site_url = None
 
     def register(self, model_or_iterable: Any, *args: Any, **options: Any) -> None:
-        """Ours alone: what other apps register would show groups that mean nothing here, and people's secrets."""
+        """Register only models of this project: other apps would show groups, which do nothing here, and secrets."""
         models = model_or_iterable if isinstance(model_or_iterable, Iterable) else [model_or_iterable]
         own = [model for model in models if model._meta.app_label in ("accounts", "consent")]
         super().register(own, *args, **options)
@@ -36,7 +36,7 @@ class PortalAdminSite(admin.AdminSite):
         return request.user.is_active and bool(getattr(request.user, "is_staff", False))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """Strangers are sent to the portal's own sign-in, everybody else but operators gets a 403."""
+        """Send visitors who are not signed in to the portal's own sign-in; give signed-in non-operators a 403."""
         inner = super().admin_view(view, cacheable)
 
         @functools.wraps(inner)
@@ -46,7 +46,7 @@ class PortalAdminSite(admin.AdminSite):
             if not self.has_permission(request):
                 return render(request, "admin/forbidden.html", status=403)
             if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
-                # Filters hand values to the database as they come, and PostgreSQL takes no NUL.
+                # Filters pass values to the database unchecked, and PostgreSQL rejects NUL characters.
                 raise BadRequest("a parameter has a NUL character")
             try:
                 return inner(request, *args, **kwargs)
@@ -63,7 +63,7 @@ class PortalAdminSite(admin.AdminSite):
         return redirect_to_login(request.GET.get("next") or reverse("admin:index", current_app=self.name))
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """One's own, on the portal's one page for that; nobody sets anybody else's."""
+        """Redirect to the portal's page for one's own password; nobody can set another person's."""
         return redirect("account_change_password")
 
     def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

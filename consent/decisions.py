@@ -1,4 +1,4 @@
-"""Every answer: SQL fetches what it depends on, `rules.resolve` decides. Writes nothing, caches nothing (R12)."""
+"""Answers questions: one SQL statement fetches the facts, `rules.resolve` decides. No writes and no cache (R12)."""
 
 import dataclasses
 import datetime as dt
@@ -24,7 +24,7 @@ _PRODUCTS = frozenset(Product.values)
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One decision with the words for it; `events` names, per layer of the decision, the event that it rests on."""
+    """A decision and a sentence that explains it; `events`: layer of the decision → id of the event it rests on."""
 
     decision: Decision
     detail: str
@@ -39,13 +39,13 @@ class Answers:
 
 
 def decide(question: Question, actor: Actor) -> Answer:
-    """One question; raises Forbidden where the actor may ask about nothing at all."""
+    """Answer one question. Raises Forbidden if the actor may not ask about any organization."""
     row, now, _key = fetch_one(question)
     return _answer(question, row, now, actor)
 
 
 def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
-    """As `decide`, for whoever presents an API key, which is looked up in the same query; raises InvalidKey too."""
+    """Like `decide`, for a caller with an API key, which is looked up in the same query. Raises InvalidKey too."""
     row, now, found = fetch_one(question, prefix_of(key))
     actor = verified(key, found)
     return _answer(question, row, now, actor), actor
@@ -55,13 +55,13 @@ def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Ans
     decision = _decide(question, row, now, actor, organizations_with(actor, Permission.DECISIONS_ASK))
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
     found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
-    # Nothing beside the decision tells of a layer that is not in it (R4).
+    # Only for layers in the decision: the event id of a hidden layer would show that the member chose (R4).
     events = {answer.layer: found[answer.layer] for answer in decision.layers}
     return Answer(decision, _detail(decision, row if known else None), now, events)
 
 
 def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
-    """Many questions from one snapshot, in one query whatever their number; raises Forbidden like `decide`."""
+    """Answer any number of questions by one query, so from one snapshot. Raises Forbidden like `decide`."""
     scope = organizations_with(actor, Permission.DECISIONS_ASK)
     rows, now = fetch(questions)
     return Answers([_decide(*pair, now, actor, scope) for pair in zip(questions, rows, strict=True)], now)
@@ -92,9 +92,10 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
 
 
 def _is_own(row: Row, actor: Actor) -> bool:
-    """Whether whoever is not an operator is told what the member chose (R4).
+    """Whether an actor who is no operator may know what the member chose (R4).
 
-    That is the member themselves, signed in; and a personal organization, person and key, that never had another.
+    These are the member themselves, signed in, and any person or key of a personal organization that never had a
+    second member.
     """
     return bool(row.alone) or (row.member_user_id is not None and actor.is_user(row.member_user_id))
 

@@ -1,4 +1,4 @@
-"""Why a service changed nothing: a code for programs, a detail for people, and the input that `field` names."""
+"""Errors of services, which then changed nothing: `code` is for programs, `detail` for people."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from accounts.access import Act
 
 
 class ServiceError(Exception):
-    """`http_status`: what every face answers it with."""
+    """The base of all refusals; every interface responds with `http_status`. `field` names the input at fault."""
 
     http_status: ClassVar[int] = 409
 
@@ -24,33 +24,33 @@ class ServiceError(Exception):
 
 
 class Invalid(ServiceError):
-    """A value that can't be: mend it and try again."""
+    """An input value is invalid: correct it and try again."""
 
     http_status = 400
 
 
 class Refused(ServiceError):
-    """The rules say no, as things stand."""
+    """The rules forbid the change in the current state."""
 
     http_status = 409
 
 
 class VersionRequired(ServiceError):
-    """A loosening write has to say which version it was decided on."""
+    """A write that loosens must name the version of the setting that the caller saw."""
 
     http_status = 428
 
 
 class VersionMismatch(ServiceError):
-    """Somebody changed the setting after it was looked at."""
+    """Somebody changed the setting after the caller saw it."""
 
     http_status = 412
 
 
 class ConfirmationRequired(Exception):
-    """A signed-in person has to show once more who they are, and then ask for the same again.
+    """The signed-in person has to confirm who they are, and then repeat the request.
 
-    No ServiceError, so that no face takes it for a refusal: only what surrounds every page, or view, answers it.
+    Not a ServiceError, so that no view handles it as a refusal: only the wrapper around all views may.
     """
 
     http_status: ClassVar[int] = 403

@@ -1,7 +1,7 @@
-"""`migrate` back to a version before: what one of its steps would refuse is refused before the first of them.
+"""Backwards `migrate`: if one of its steps would refuse, all of it is refused before the first step.
 
-Each step is a transaction of its own. Refused in the middle, the database would be of no version, and what the steps
-until then have dropped would be gone.
+Each step is a transaction of its own. After a refusal in the middle the database would fit no version of the portal,
+and what the earlier steps have dropped would be lost.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ REFUSES = "refuse_to_lose"  # a reverse of this name changes nothing, and may ra
 
 
 def refuse_before_the_first_step(*, plan: Sequence[tuple[Migration, bool]], apps: Any, **_: Any) -> None:
-    """Takes the signal before any migration. Raises CommandError."""
+    """Receiver of pre_migrate: calls each reverse named REFUSES. Raises CommandError if one of them refuses."""
     steps = [operation for migration, backwards in plan if backwards for operation in migration.operations]
     for step in steps:
         reverse: Any = step.reverse_code if isinstance(step, RunPython) else None

@@ -1,4 +1,4 @@
-"""Operations of migrations that change a large table at once on PostgreSQL, without reading it under a lock."""
+"""Migration operations for large tables on PostgreSQL: none reads the table under a lock that blocks other work."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from django.db.migrations.operations.base import Operation
 
 
 class AddCheckNotValid(migrations.AddConstraint):
-    """A check that holds for what is written from now on; `ValidateCheck`, in a later migration, reads what is there.
+    """Adds a check for rows written from now on; `ValidateCheck`, in a later migration, checks the existing rows.
 
-    On SQLite it holds for all rows at once.
+    On SQLite it checks all rows at once.
     """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -17,12 +17,12 @@ class AddCheckNotValid(migrations.AddConstraint):
         if schema_editor.connection.vendor != "postgresql":
             super().database_forwards(app_label, schema_editor, from_state, to_state)
         elif self.allow_migrate_model(schema_editor.connection.alias, model):
-            # Without parameters: the values stand in the text already.
+            # params=None, because the values are in the text already: a `%` in it must not be read as a placeholder.
             schema_editor.execute(f"{self.constraint.create_sql(model, schema_editor)} NOT VALID", params=None)
 
 
 class ValidateCheck(Operation):
-    """Reads the table under a lock that nobody who reads or writes rows has to wait for."""
+    """Checks the existing rows under a lock that doesn't block reads or writes of rows. Does nothing on SQLite."""
 
     def __init__(self, model_name: str, name: str) -> None:
         self.model_name, self.name = model_name, name
@@ -45,7 +45,7 @@ class ValidateCheck(Operation):
 
 
 class MakeNullable(migrations.AlterField):
-    """Back again only where no row is NULL: Django would fill those in by an UPDATE, which the ledger refuses."""
+    """Makes a column nullable. The reverse fails if there are NULLs: the ledger refuses the UPDATE that fills them."""
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)

@@ -1,8 +1,8 @@
-"""The ledger: the only writer of events, and with them of settings; the clock; the one order that readers follow.
+"""The ledger: the only writer of events and of settings; also the clock, and the one order that readers follow.
 
-`record` stores events and the states they lead to in one go, so a setting can't change without its event (R11). What
-changes thousands of rows by one statement comes through here too: `insert_select` for its events, `PROJECT` or
-`insert_settings` for the settings after them. All functions that write expect to be inside the caller's transaction,
+`record` stores events and the states they lead to together, so a setting can't change without its event (R11). Changes
+of thousands of rows by one statement come through here too: `insert_select` stores the events, then `PROJECT` or
+`insert_settings` brings the settings up to date. All functions that write must be called in the caller's transaction,
 with the subject's row locked.
 """
 
@@ -34,9 +34,10 @@ _PLACE_PER_TRANSACTION = 50_000
 
 
 def clock(*after: dt.datetime | None) -> dt.datetime:
-    """Now, in microseconds, and later than each of `after`, whatever the clocks say (R7).
+    """Now, to the microsecond, and later than each of `after`, even if a clock was set back (R7).
 
-    On PostgreSQL the database's clock, read when asked, thus after the lock; on SQLite this machine's.
+    On PostgreSQL this is the database's clock at the time of the call, so after the caller's locks; on SQLite this
+    machine's.
     """
     now = _travelled.get() or _database_now()
     return max([now, *(instant + MICROSECOND for instant in after if instant is not None)])
@@ -44,9 +45,9 @@ def clock(*after: dt.datetime | None) -> dt.datetime:
 
 @contextlib.contextmanager
 def history_clock() -> Iterator[Callable[[dt.datetime], None]]:
-    """Sets the clock back, for `demo` alone, which tells a history; raises RuntimeError where there is one already.
+    """Let `demo`, and nothing else, record events of the past: yields the function that sets the clock to an instant.
 
-    Yields the function that moves the clock to an instant.
+    Raises RuntimeError if the ledger has events already.
     """
     if ConsentEvent.objects.exists():
         raise RuntimeError("this installation has a history of its own: its clock stays as it is")
@@ -63,7 +64,7 @@ def history_clock() -> Iterator[Callable[[dt.datetime], None]]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Who acts, from where and why: the same for every event of one change."""
+    """Who acts, from where and why: shared by all events of one change."""
 
     actor: Actor
     source: str
@@ -87,7 +88,7 @@ def event(
     after: str = "",
     target: str = "",
 ) -> ConsentEvent:
-    """An event to be given to `record`; `state` is what it leaves its layer as, `product` None is for `trail.note`."""
+    """Build an event for `record`. `state` is its layer's state after it; only `trail.note` sets `product` to None."""
     return ConsentEvent(
         kind=kind,
         recorded_at=at,
@@ -115,18 +116,18 @@ _OUR_SCREENS = frozenset({"console", "data_controls", "admin"})
 
 
 def wording(surface: Surface | None, source: str) -> str:
-    """Only our screens show our wording; what an API caller's screen said is theirs to keep."""
+    """The version of the wording that the person saw; '' unless it was on the portal's own screens."""
     return surface.wording if surface and source in _OUR_SCREENS else ""
 
 
-# What an event that touches no layer says about one: nothing.
+# The state in events that are about no layer.
 NO_LAYER = State(reason_code="")
 
 
 def record(events: Sequence[ConsentEvent]) -> None:
-    """Store events, at most one per layer, and bring the settings of their layers to the states they say.
+    """Store events, at most one per layer, and set the settings of their layers to the states in them.
 
-    The settings' rows must be there and locked. Sets each event's id.
+    The settings' rows must exist and be locked. Sets each event's id.
     """
     _require_transaction()
     ConsentEvent.objects.bulk_create(events)
@@ -152,7 +153,9 @@ def _project(ids: list[int], condition: str) -> None:
 
 
 _STATE_COLUMNS = ", ".join(f"{name} = e.{name}" for name in STATE_FIELDS)
-# `s.` is the row as it was before. Both databases read this alike.
+# Copies the state of events `e` to their settings `s`; the condition on `e` is to be appended. In SET, `s.` is the row
+# before the update, on both databases. The ids of the events behind choice, carry and lock are kept as long as these
+# last, and become NULL with them.
 PROJECT = f"""
 UPDATE consent_privacysetting AS s SET {_STATE_COLUMNS},
     version = s.version + 1, changed_at = e.recorded_at, last_event_id = e.id,
@@ -166,7 +169,7 @@ OF_ORGANIZATION = "e.member_id IS NULL AND s.member_id IS NULL AND s.organizatio
 OF_MEMBER = "s.member_id = e.member_id"
 
 
-# --- By one statement for thousands of rows ---------------------------------------------------------------------------
+# --- One statement for thousands of rows ------------------------------------------------------------------------------
 
 
 class Sql(NamedTuple):
@@ -197,9 +200,9 @@ def insert_select(
 ) -> int:
     """Store an event about an organization's layer for each of `rows`, all of one instant; returns how many.
 
-    `rows` is what follows the columns in a SELECT, `given` what stands before it (`WITH …`); `organization` is an
-    expression. `state` says each field of a State, by a value or an expression. The settings are brought to these
-    states by another statement: by `PROJECT`, or `insert_settings` where there are none yet.
+    `rows` is the part of the SELECT after its columns (`FROM …`), `given` the part before SELECT (`WITH …`).
+    `organization` is an SQL expression; `state` gives each field of a State as a value or an expression. The settings
+    stay as they are: update them by `PROJECT`, or create them by `insert_settings`.
     """
     _require_transaction()
     values = {name: state[name] for name in STATE_FIELDS} | {
@@ -230,7 +233,10 @@ def insert_select(
 
 
 def ensure_settings(rows: Sql, *, organization: str, product: str) -> None:
-    """The settings of these organizations for a product are there: as before any event, where they were not."""
+    """Create the missing settings of these organizations for a product, in the state before any event.
+
+    `rows` and `organization` as in `insert_select`. Safe if another transaction creates the same rows.
+    """
     blank = State()
     values = [Sql(organization), product, *(getattr(blank, name) for name in STATE_FIELDS), 0]
     selected, parameters = _selected(values)
@@ -242,9 +248,10 @@ def ensure_settings(rows: Sql, *, organization: str, product: str) -> None:
 
 
 def insert_settings(events: Sql, *, version: int, choice_event: Sql) -> None:
-    """The settings of organizations that have none yet, as these events `e`, the last of their layers, say.
+    """Create settings from events `e`, each the last of its layer, for organizations that have no settings yet.
 
-    `events` is a condition, `version` how many events each has, `choice_event` the id of its choice or NULL.
+    `events` is a condition on `e`; `version` is the number of events of each layer; `choice_event` is an expression
+    for the id of the event of its choice, or NULL.
     """
     values = [Sql("e.organization_id"), Sql("e.product"), *(Sql(f"e.{name}") for name in STATE_FIELDS), version]
     selected, parameters = _selected([*values, Sql("e.recorded_at"), Sql("e.id"), choice_event])
@@ -257,7 +264,7 @@ def insert_settings(events: Sql, *, version: int, choice_event: Sql) -> None:
 
 
 def _selected(values: Iterable[object]) -> tuple[str, list[Any]]:
-    """`SELECT` with these expressions and values, and the parameters."""
+    """A `SELECT` of these expressions and values, and its parameters."""
     pieces = [value if isinstance(value, Sql) else Sql("%s", [value]) for value in values]
     return f"SELECT {', '.join(piece.text for piece in pieces)}", [
         each for piece in pieces for each in piece.parameters
@@ -273,7 +280,7 @@ def _execute(statement: str, parameters: Sequence[Any]) -> int:
 def denied_spans(
     subjects: Iterable[tuple[uuid.UUID, str]], until: dt.datetime
 ) -> dict[tuple[uuid.UUID, str], tuple[Span, ...]]:
-    """Of organizations and products, when the organization's layer denied, from its creation until an instant."""
+    """(organization id, product) → spans in which that layer denied, from the organization's creation to `until`."""
     wanted = set(subjects)
     if not wanted:
         return {}
@@ -298,7 +305,7 @@ def sequence() -> int:
     before. Events of one subject become visible in order of id, because its row is locked while they are written.
     """
     total = 0
-    # Not until none is left: others may write as fast as this places.
+    # Stops at the event that is last now, because others may write as fast as this places.
     last = PendingEvent.objects.order_by("-event_id").values_list("event_id", flat=True).first()
     while last is not None and PendingEvent.objects.filter(event_id__lte=last).exists():
         with transaction.atomic(), connection.cursor() as cursor:
@@ -317,6 +324,7 @@ def sequence() -> int:
     return total
 
 
+# The next positions for the oldest pending events; `ledger.sequence` holds the lock that makes MAX + n safe.
 _PLACE = """
 INSERT INTO consent_eventposition (position, event_id, organization_id)
 SELECT (SELECT COALESCE(MAX(position), 0) FROM consent_eventposition) + ROW_NUMBER() OVER (ORDER BY e.id),

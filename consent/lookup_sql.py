@@ -1,12 +1,13 @@
 """The statements behind `lookups.fetch`: index look-ups only, whatever the number of questions and of organizations.
 
-PostgreSQL takes many questions as one array per column, SQLite as one JSON array; all else is the same text. Each join
-finds one row at most, and is LATERAL with a limit on PostgreSQL: it is looked up per question, never hashed as a whole.
+PostgreSQL takes many questions as one array per column, SQLite as one JSON array; the rest of the text is the same.
+Each join finds one row at most. On PostgreSQL it is LATERAL with LIMIT 1, so that the planner looks it up for each
+question and never hashes a whole table.
 """
 
 from accounts.authentication import KEYS, key_columns
 
-# name → PostgreSQL type of the columns that a question becomes.
+# Column of a question → its PostgreSQL type; `lookups.asked_of` gives the values in this order.
 COLUMNS = {
     "n": "int",
     "organization_id": "uuid",
@@ -17,14 +18,14 @@ COLUMNS = {
     "product": "text",
     "at": "bigint",
 }
-# One question may come with a key, which is looked up in the same statement.
+# A single question may come with the prefix of an API key, which is looked up in the same statement.
 _ONE_COLUMNS = {**COLUMNS, "prefix": "text"}
 _ONE = {
     "sqlite": f"(SELECT {', '.join(f'%s AS {name}' for name in _ONE_COLUMNS)}) AS q",
     "postgresql": f"(SELECT {', '.join(f'%s::{kind} AS {name}' for name, kind in _ONE_COLUMNS.items())}) AS q",
 }
 _FROM_JSON = ", ".join(f"json_extract(value, '$[{n}]') AS {name}" for n, name in enumerate(COLUMNS))
-# Ids come as text: adapting them one by one would take longer than to cast them here.
+# Ids are passed as text and cast in SQL, because adapting each UUID in Python takes longer.
 _ARRAYS = ", ".join(f"%s::text[]::{kind}[]" if kind == "uuid" else f"%s::{kind}[]" for kind in COLUMNS.values())
 _MANY = {
     "sqlite": f"(SELECT {_FROM_JSON} FROM json_each(%s)) AS q",
@@ -34,14 +35,14 @@ _NOW = {"sqlite": "NULL", "postgresql": "(extract(epoch FROM clock_timestamp()) 
 
 Join = tuple[str, str, str]  # table, alias, condition
 
-# What an external id means, or meant then: of its dated bindings one at most (R16).
+# Which binding of an external id is live, or was at `q.at`: at most one (R16). 9223372036854775807 is the last instant.
 _LIVE = "{0}.withdrawn_at IS NULL"
 _LIVE_THEN = """{0}.recorded_at <= COALESCE(q.at, 9223372036854775807)
     AND ({0}.withdrawn_at IS NULL OR {0}.withdrawn_at > q.at)"""
 
 
 def _bindings(live: str) -> tuple[Join, Join, Join]:
-    """The binding of an organization's external id, the organization, and the binding of a member's within it."""
+    """Joins: the binding of the organization's external id, the organization, the binding of the member's within it."""
     return (
         (
             "accounts_binding",
@@ -58,7 +59,8 @@ def _bindings(live: str) -> tuple[Join, Join, Join]:
     )
 
 
-# Of one question the event that gave each id too: its subject has no other of that instant.
+# For a single question also the event that gave each external id. The instant identifies it: a subject has no two
+# events of one instant (R7).
 _GIVEN = """(
     SELECT x.id FROM consent_consentevent AS x
     WHERE {subject} AND x.product = '' AND x.recorded_at = {binding}.recorded_at)"""
@@ -71,10 +73,10 @@ _OWNER_NOW = """(
     WHERE q.owner_meant AND q.at IS NULL AND o.kind = 'personal' AND x.organization_id = o.id
       AND x.role = 'owner' AND x.status = 'active' LIMIT 1)"""
 
-# Who is told what a member chose (R4) must not follow from today's kind alone.
+# Decides who may know what the member chose (R4). The kind alone is not enough: it may have been a team before.
 _ALONE = "o.kind = 'personal' AND NOT o.had_others"
 
-# --- As things stand: the settings tell ---
+# --- Now: from the settings ---
 
 _CURRENT = f"""
 SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE},
@@ -90,7 +92,7 @@ _CURRENT_JOINS: list[Join] = [
     ("consent_privacysetting", "ms", "ms.member_id = m.id AND ms.product = q.product"),
 ]
 
-# --- As of an instant: for each layer the last event at or before it; where none is named, the settings ---
+# --- At an instant: from each layer's last event at or before it; for questions without one, from the settings ---
 
 
 def _last_event(alias: str, condition: str) -> Join:
@@ -101,13 +103,13 @@ def _last_event(alias: str, condition: str) -> Join:
 
 
 _OF_MEMBERSHIP = "'member.joined', 'member.left', 'since.attested'"
-# A personal organization has one member, its owner: then, whoever was there then.
+# The organization's kind at the instant. If it was personal and no member is named, its only member then is meant.
 _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
     SELECT x.after FROM consent_consentevent AS x
     WHERE x.organization_id = o.id AND x.product = '' AND x.member_id IS NULL
       AND x.kind IN ('organization.created', 'organization.kind_changed') AND x.recorded_at <= q.at
     ORDER BY x.recorded_at DESC LIMIT 1) END"""
-# The columns of _CURRENT. Of the current row and the event as of an instant at most one is there.
+# The columns of _CURRENT. Each COALESCE has at most one value: `s` is joined without an instant, `e` with one.
 _AS_OF = f"""
 SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_ALONE},
     COALESCE(s.allowed, e.allowed), COALESCE(s.reason_code, e.reason_code), COALESCE(s.since, e.since),
@@ -169,7 +171,7 @@ def _statement(vendor: str, one: bool, as_of: bool) -> str:
         return f"{select}\nFROM {_MANY[vendor]}\n{_joined(vendor, joins)}\nORDER BY q.n"
     key = ", ".join(key_columns())
     joins = [*joins, (KEYS, "k", "k.prefix = q.prefix")]
-    # Of one, plain joins find the same rows as soon, and with less to plan and to copy.
+    # For a single question plain joins are as fast and cheaper to plan, so PostgreSQL gets SQLite's joins.
     return f"{select}, {key}\nFROM {_ONE[vendor]}\n{_joined('sqlite', joins)}"
 
 

@@ -1,7 +1,7 @@
-"""What questions are decided by, fetched in one statement for any number of them: one snapshot.
+"""Fetches the facts that decide questions, by one statement for any number of questions, so from one snapshot.
 
-Without an `at` the settings answer (R7: "now" is the current state); with one, for each layer the last event at or
-before it.
+Without `at` they come from the settings (R7: "now" is the current state); with `at`, from the last event of each layer
+at or before it.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _CLOSED = Standing(False, Reason.ORGANIZATION_CLOSED, None)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """May this be used? Ids as strings (`external:` ones too); instants aware; `at` None: as things stand now."""
+    """May this data be used? Ids are strings (also `external:` ones), instants are aware, `at` None means now."""
 
     organization: str
     product: str
@@ -44,10 +44,10 @@ class Question:
 
 
 class Row(NamedTuple):
-    """What is known for one question, as the statements select it; instants in microseconds.
+    """The facts for one question, as the statements select them; instants in microseconds.
 
-    `alone`: a personal organization that one person ever belonged to. `owner_meant`: a personal organization's, where
-    no member was named.
+    `alone`: the organization is personal and never had a second member. `owner_meant`: it is personal and the question
+    names no member, so its owner is meant.
     """
 
     n: int
@@ -71,24 +71,24 @@ class Row(NamedTuple):
     member_reason: str
     member_since: int | None
     member_event: int | None
-    # By external ids: from when on what they mean may be asked about (R16), and the events that gave them.
+    # If asked by external ids: since when each may be used in questions (R16), and the event that gave it.
     named_since: int | None
     named_event: int | None
     member_named_since: int | None
     member_named_event: int | None
 
     def named(self) -> dt.datetime | None:
-        """From when on the ids asked by may be asked by, all of them; None where it was by no external id."""
+        """Since when all external ids of the question may be used in questions; None if it has none."""
         return instant(max(filter(None, (self.named_since, self.member_named_since)), default=None))
 
     def naming_event(self) -> int | None:
-        """What gave the later of the ids asked by."""
+        """The event that gave the later of the question's external ids."""
         later = (self.member_named_since or 0) > (self.named_since or 0)
         return self.member_named_event if later else self.named_event
 
     def organization(self) -> Standing:
         if self.allowed is None:
-            # A product that came into the catalogue after the account was closed has no row of its own yet.
+            # No setting: a product that was added to the catalogue after the account was closed has none yet.
             return _CLOSED if self.closed else _UNSUBSCRIBED
         return Standing(bool(self.allowed), self.reason_code, instant(self.since))
 
@@ -108,7 +108,7 @@ def instant(micros: int | None) -> dt.datetime | None:
 
 
 def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
-    """A row for each question, in their order, and the instant of asking."""
+    """A row for each question, in the same order, and the instant of asking."""
     if not questions:
         return [], dt.datetime.now(dt.UTC)
     if len(questions) == 1:
@@ -125,7 +125,7 @@ def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
 
 
 def fetch_one(question: Question, prefix: str | None = None) -> tuple[Row, dt.datetime, tuple[Any, ...]]:
-    """The row of one question, the instant of asking, and the columns of the key with the prefix, None without one."""
+    """The row of one question, the instant of asking, and the columns of the API key with this prefix, or Nones."""
     vendor = connection.vendor
     item = asked_of(vendor, 0, question)
     (found,) = fetch_prepared(STATEMENTS[vendor, True, question.at is not None], [*item, prefix])
@@ -136,12 +136,12 @@ def fetch_one(question: Question, prefix: str | None = None) -> tuple[Row, dt.da
 
 
 def _instant_of_asking(micros: int) -> dt.datetime:
-    """The database's, where it has a clock of its own."""
+    """From the database's clock in microseconds; SQLite has none (0), so there it is this machine's."""
     return from_micros(micros) if micros else dt.datetime.now(dt.UTC)
 
 
 def _with_ids(row: Row) -> Row:
-    """SQLite keeps ids as text."""
+    """The row with UUIDs, which SQLite stores as text."""
     return row._replace(organization_id=_id(row.organization_id), member_user_id=_id(row.member_user_id))
 
 
@@ -150,7 +150,7 @@ def _id(text: uuid.UUID | str | None) -> uuid.UUID | None:
 
 
 def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
-    """A question as the statements take it."""
+    """A question as parameters of the statements, in the order of `lookup_sql.COLUMNS`."""
     organization, organization_external = split_text(question.organization)
     member, member_external = split_text(question.member)
     if vendor == "sqlite":

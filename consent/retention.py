@@ -1,7 +1,8 @@
-"""What is no longer needed is deleted, some at a time: previews that nobody ran, and what imports have read.
+"""Retention: deletes what is no longer needed, in small transactions.
 
-Rows of imports hold names and addresses. What was run stays, with the rows that it refused and what is wrong with its
-file: that is its report.
+That is previews that nobody ran, rows and files of imports (they hold names and addresses), and old webhook attempts,
+idempotency keys, rate counts, invitations and sessions. A job that ran stays, with the rows that it refused and the
+problems of its file: that is its report.
 """
 
 import datetime as dt
@@ -32,29 +33,29 @@ from .models import (
 )
 
 _PAGE = 5_000  # rows in one transaction
-_PARTS = 20  # of files; they are larger
-_AT_A_TIME = 20  # transactions, then it is somebody else's turn
+_PARTS = 20  # of files in one transaction; they are larger than rows
+_AT_A_TIME = 20  # transactions in one call, then the worker looks for other work
 _UNRUN = (JobStatus.PREVIEWED, JobStatus.READING)
-_OVER = (JobStatus.DONE, JobStatus.CANCELLED)  # failed and paused ones go on some time
-# In place of the digest: nobody can run it from now on, and it goes, however often that is interrupted.
+_OVER = (JobStatus.DONE, JobStatus.CANCELLED)  # failed and paused jobs can be resumed
+# Replaces a job's digest. It marks the job for deletion, so that an interrupted deletion is continued.
 _DISCARDED = "discarded"
 _FILES_KEPT = dt.timedelta(days=1)
 
 
 def tidy_up(should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Some of all that is to be deleted; returns whether there may be more."""
+    """Delete some of what is due, at most _AT_A_TIME transactions; returns whether there may be more."""
     return any(done == _AT_A_TIME or should_stop() for done, _nothing in enumerate(_all(), start=1))
 
 
 def tidy(job: BulkJob) -> None:
-    """Delete what a job that is over has read; what is wrong with its file stays, as its report."""
+    """Delete the rows that an import has read, if it is over; the problems of its file stay, as its report."""
     if job.status in _OVER:
         for _batch in _delete(ImportRow.objects.filter(job=job)):
             pass
 
 
 def _all() -> Iterator[None]:
-    """A transaction at a time."""
+    """Everything that is due; yields after each transaction."""
     _give_up_old_previews()
     for job in BulkJob.objects.filter(status=JobStatus.CANCELLED, digest=_DISCARDED):
         for rows in (BulkJobRow.objects, RebindRow.objects, ImportRow.objects, ImportProblem.objects):
@@ -83,6 +84,7 @@ def _delete(
 
 
 def _give_up_old_previews() -> None:
+    # Not those that a worker is reading at the moment: `free`.
     now = ledger.clock()
     old = BulkJob.objects.filter(
         free(),
@@ -94,7 +96,7 @@ def _give_up_old_previews() -> None:
 
 
 def _old_files() -> Iterator[None]:
-    """Uploads that are read by now, or that no job came of."""
+    """Delete uploads older than a day, unless a job is still to read them."""
     reading = BulkJob.objects.filter(status=JobStatus.READING).values_list("selection__file", flat=True)
     old = ImportFile.objects.filter(created_at__lt=ledger.clock() - _FILES_KEPT)
     for file in old.exclude(pk__in=[pk for pk in reading if pk]):

@@ -41,12 +41,12 @@ class Reason(StrEnum):
     # A member's own layer, where it allows; a decision never rests on these alone.
     DEFAULT = "default"
     MEMBER_OPTED_IN = "member_opted_in"
-    EXTERNAL_ID = "external_id"  # the same of the layer that an external id is
+    EXTERNAL_ID = "external_id"  # like these, for the layer that an external id adds
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """One layer's standing. `since` is when `allowed` last became what it is; None: as long as there is the layer."""
+    """One layer's state. `since` is when `allowed` last changed; None: it never has since the layer exists."""
 
     plan: str = ""  # the plan held, or last held
     subscribed: bool = False
@@ -64,7 +64,7 @@ MEMBER_START = State(allowed=True, reason_code=Reason.DEFAULT)
 
 
 def judge(state: State) -> tuple[bool, Reason]:
-    """An organization's layer: may its data be used, and why (R1, R3, R5)."""
+    """Whether an organization's layer allows use, and why (R1, R3, R5)."""
     if state.closed:
         return False, Reason.ORGANIZATION_CLOSED
     if not state.subscribed:
@@ -83,7 +83,7 @@ def judge(state: State) -> tuple[bool, Reason]:
 
 
 def judge_member(state: State) -> tuple[bool, Reason]:
-    """A member's own layer: it can only take away (R4)."""
+    """Whether a member's own layer allows use, and why. It can only tighten (R4)."""
     if state.choice == Choice.OPTED_OUT:
         return False, Reason.MEMBER_OPTED_OUT
     return True, Reason.MEMBER_OPTED_IN if state.choice == Choice.OPTED_IN else Reason.DEFAULT
@@ -113,12 +113,12 @@ def subscribe(state: State, plan: str, default: str, at: dt.datetime) -> State:
 
 
 def holds(state: State, plan: str) -> bool:
-    """Whether this is the plan that is subscribed to already."""
+    """Whether the organization is subscribed to this plan already."""
     return state.subscribed and state.plan == plan
 
 
 def subscribe_obstacle(state: State) -> Reason | None:
-    """What keeps a subscription from starting or moving; None where it may."""
+    """What keeps a subscription from starting or moving to another plan; None if nothing does."""
     return Reason.ORGANIZATION_CLOSED if state.closed else None
 
 
@@ -131,7 +131,7 @@ def opt_out(state: State, at: dt.datetime) -> State:
 
 
 def opt_in_obstacle(state: State) -> Reason | None:
-    """What keeps this organization from opting in (R3); None where it may."""
+    """What keeps this organization from opting in (R3); None if nothing does."""
     if state.closed:
         return Reason.ORGANIZATION_CLOSED
     if not state.subscribed:
@@ -140,12 +140,12 @@ def opt_in_obstacle(state: State) -> Reason | None:
 
 
 def bulk_opt_in_obstacle(state: State) -> Reason | None:
-    """What makes an opt-in in bulk, or by import, pass over this organization: besides that, its own no (R13)."""
+    """Why an opt-in in bulk, or by import, skips this organization: an obstacle, or its own opt-out (R13)."""
     return Reason.ORGANIZATION_OPTED_OUT if state.choice == Choice.OPTED_OUT else opt_in_obstacle(state)
 
 
 def opt_in_needs_reason(state: State) -> bool:
-    """On an opted-out-by-default plan an opt-in says why (R3, R13)."""
+    """Whether an opt-in needs a reason, because the plan's default is opted out (R3, R13)."""
     return state.applied_default == Choice.OPTED_OUT
 
 
@@ -157,7 +157,7 @@ def opt_in(state: State, at: dt.datetime) -> State:
 
 
 def restore(state: State, choice: str, carry: str, at: dt.datetime) -> State:
-    """Undo of a job: choice and carry as they were before it; the rest says what that means now."""
+    """Undo of a job: choice and carry as they were before it; whether use is allowed follows from the current rest."""
     return _settle(state, at, choice=choice, carry=carry)
 
 
@@ -187,7 +187,8 @@ class Span(NamedTuple):
 def denied_spans(
     known_from: dt.datetime, history: Iterable[tuple[dt.datetime, bool]], until: dt.datetime
 ) -> tuple[Span, ...]:
-    """When a layer denied, from when it is known until an instant, by its events (when, whether allowed), in order.
+    """The spans in which a layer denied, from `known_from` to `until`; `history`: its events, in order, as
+    (instant, whether allowed).
 
     Before its first event there was no subscription, which denies too.
     """
@@ -201,15 +202,15 @@ def denied_spans(
 
 
 def may_attest(state: State, since: dt.datetime, denied: Iterable[Span]) -> bool:
-    """Whether an earlier start can be attested: of what is allowed, and never over or into what the ledger denies."""
+    """Whether an earlier start can be attested: only if the layer allows, and has denied at no time since then."""
     earlier = state.allowed and state.since is not None and since < state.since
     return earlier and not any(span.end is None or span.end > since for span in denied)
 
 
 def attest(state: State, since: dt.datetime, denied: Iterable[Span]) -> State:
-    """Somebody answers for it that it has been so since before the portal knew.
+    """Set `since` to an earlier start, before the portal knew of it, on the attester's responsibility.
 
-    `denied`: all spans in which this layer denied. Raises ValueError where `may_attest` says no.
+    `denied`: all spans in which this layer denied. Raises ValueError if `may_attest` says no.
     """
     if not may_attest(state, since, denied):
         raise ValueError("an earlier start can be attested only of what is allowed, and was never denied since then")
@@ -233,7 +234,7 @@ PERSONAL = "personal"  # the code of a refusal, which is no reason of a decision
 
 
 def join_obstacles(*, closed: bool, personal: bool) -> tuple[str, ...]:
-    """All that keeps anybody else from joining an organization; a personal one has its owner and nobody else (R17)."""
+    """Codes of all that keeps people from joining; a personal organization has no member but its owner (R17)."""
     obstacles = {Reason.ORGANIZATION_CLOSED.value: closed, PERSONAL: personal}
     return tuple(code for code, applies in obstacles.items() if applies)
 
@@ -242,7 +243,7 @@ def join_obstacles(*, closed: bool, personal: bool) -> tuple[str, ...]:
 
 
 class Standing(NamedTuple):
-    """What of a `State` decides."""
+    """The part of a `State` that a decision depends on."""
 
     allowed: bool
     reason_code: str
@@ -257,7 +258,7 @@ class Membership(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Everything that one question is decided by. `at` None asks about the current state."""
+    """Everything that the decision of one question depends on. `at` None asks about the current state."""
 
     now: dt.datetime
     at: dt.datetime | None = None
@@ -267,12 +268,12 @@ class Layers(NamedTuple):
     data_kind_known: bool = True
     first_event_at: dt.datetime | None = None  # the organization's; None where unknown
     organization: State | Standing = State()
-    member_asked: bool = True  # a member was named, or is meant
-    member_needed: bool = True  # the product has a member's surface
+    member_asked: bool = True  # the question names a member, or means the owner of a personal organization
+    member_needed: bool = True  # the product has a surface for members
     membership: Membership | None = None
     member: State | Standing = MEMBER_START
     member_told: bool = False  # whoever asks may know what the member chose; nobody by default (R4)
-    named_since: dt.datetime | None = None  # from when on the external id asked by may be asked by (R16); None: by none
+    named_since: dt.datetime | None = None  # since when the question's external ids may be used (R16); None: no such id
 
 
 class LayerAnswer(NamedTuple):
@@ -283,16 +284,16 @@ class LayerAnswer(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """For whoever is not told what members chose, `layers` holds no member's (R4)."""
+    """`layers` has no member's layer if the asker may not know what members chose (R4)."""
 
     allowed: bool
     reason: Reason
     layers: tuple[LayerAnswer, ...] = ()
-    boundary: dt.datetime | None = None  # where data was collected too early: from when on it would do
+    boundary: dt.datetime | None = None  # if data was collected too early: the first instant that would be allowed
 
 
 def resolve(layers: Layers) -> Decision:
-    """May it be used? Deny wins (R1), unknown is no (R8), and only data collected since it was allowed (R6)."""
+    """Whether data may be used: deny wins (R1), unknown means no (R8), only data collected since it is allowed (R6)."""
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
     if not layers.member_told:
@@ -313,7 +314,7 @@ def resolve(layers: Layers) -> Decision:
 
 
 def _unanswerable(layers: Layers) -> Reason | None:
-    """What is not known well enough to look at the layers at all, in order of precedence."""
+    """Why the question is denied before any layer is looked at, in order of precedence; None if it is not."""
     if not layers.organization_known or layers.first_event_at is None:
         return Reason.UNKNOWN_ORGANIZATION
     if not layers.product_known:
@@ -330,7 +331,7 @@ def _unanswerable(layers: Layers) -> Reason | None:
 
 
 def _out_of_time(layers: Layers, first_event_at: dt.datetime) -> bool:
-    """An instant that nothing is known about yet (R7)."""
+    """Whether the question names an instant about which nothing is known (R7)."""
     if layers.at is not None and (layers.at > layers.now or layers.at < first_event_at):
         return True
     return layers.collected_at is not None and layers.collected_at > (layers.at or layers.now)
@@ -340,7 +341,7 @@ def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
     organization = layers.organization
     own = LayerAnswer("organization", organization.allowed, organization.reason_code, organization.since)
     membership = layers.membership
-    # Asked by an external id, only what was collected since it has meant this subject (R16).
+    # A question by external id is about data collected since the id has meant this subject, and no earlier data (R16).
     since = layers.named_since
     named = () if since is None else (LayerAnswer("external_id", True, Reason.EXTERNAL_ID, since),)
     if membership is None:
@@ -350,6 +351,6 @@ def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
     left_at = membership.left_at
     if allowed and left_at is not None and (layers.collected_at is None or layers.collected_at >= left_at):
         allowed, reason = False, Reason.MEMBER_LEFT
-    # Allowed as a member only from the joining on, and from their own opting in on, whichever is later.
+    # A member's data is allowed only since they joined and since they opted in, whichever is later.
     since = max(membership.joined_at, member.since) if member.since else membership.joined_at
     return own, LayerAnswer("member", allowed, reason, since), *named

@@ -19,13 +19,13 @@ class Surface:
     key: str
     product: Product
     scope: Scope
-    # Where it is on the screen, from the outermost menu to the section; then the control's own words.
+    # Where it is on the provider's screens, from the outermost menu to the section; then the text of the control.
     path: tuple[str | Promise, ...]
     label: str | Promise
     covers: str | Promise
-    # Which wording a choice was made under; raise it whenever label or covers change their meaning.
+    # The version of the wording, stored with each choice; raise it whenever label or covers change their meaning.
     wording: str
-    # Sources a service must name when it passes on a choice made here, if any.
+    # On a surface for members: the sources, one of which an API key must name when it passes on a choice made here.
     sources: tuple[str, ...] = ()
 
 
@@ -69,7 +69,7 @@ AI_STUDIO_CONSOLE = Surface(
 SURFACES: dict[str, Surface] = {s.key: s for s in (LE_CHAT_CONSOLE, LE_CHAT_MOBILE, AI_STUDIO_CONSOLE)}
 ORGANIZATION_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.ORGANIZATION)
 MEMBER_SURFACES = tuple(s for s in SURFACES.values() if s.scope is Scope.MEMBER)
-# Products on which members have a say of their own, so that a question has to name one.
+# Products with a layer for members, so that a question about them has to name a member.
 WITH_MEMBERS: frozenset[str] = frozenset(s.product.value for s in MEMBER_SURFACES)
 
 
@@ -79,5 +79,5 @@ def organization_surface(product: str) -> Surface:
 
 
 def member_surface(product: str) -> Surface | None:
-    """The surface on which a member chooses for a product; None where members have no say of their own."""
+    """The surface on which a member chooses for a product; None if members have no choice of their own."""
     return next((s for s in MEMBER_SURFACES if s.product == product), None)

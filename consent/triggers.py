@@ -1,7 +1,7 @@
 """The triggers that make the ledger append-only and note new events for the sequencer, on both databases.
 
-Idempotent: `install` brings a database to what `expected` says, `problems` names every difference. PostgreSQL's fire
-`ALWAYS`, so that a session in replica mode can't walk past them either.
+Idempotent: `install` creates what `expected` lists, `problems` names every difference. On PostgreSQL the triggers are
+ENABLE ALWAYS, so that they also fire in a session with session_replication_role = replica.
 """
 
 import re
@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "consent_eventposition"
 REFUSAL = "the ledger is append-only"
 
-# SQLite's INSERT OR REPLACE deletes the row that is in the way without firing any DELETE trigger; a guard before the
-# insert finds it by each unique key. (The event's partial keys compare the columns that their conditions leave.)
+# SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
+# looks for such a row by each unique key. (The keys of events are partial: each has the condition of its constraint.)
 _SAME_INSTANT = "product = NEW.product AND recorded_at = NEW.recorded_at"
 _UNIQUE_KEYS = {
     LEDGER: (
@@ -55,7 +55,7 @@ _PG_FUNCTIONS = {
 
 
 def _postgresql() -> dict[str, str]:
-    """Trigger name → its statement; statement-level, so that a set-based insert pays once."""
+    """Trigger name → its statement. They fire once for each statement, not row, which keeps large inserts fast."""
     triggers = {}
     for table in (LEDGER, POSITION):
         name = f"{table}_append_only"
@@ -76,7 +76,7 @@ def _table_of(name: str) -> str:
 
 
 def _normal(statement: str) -> str:
-    """Comparable: databases hand a definition back with other white space, schema and event order."""
+    """A definition in comparable form: databases return it with other white space, schema and order of events."""
     text = re.sub(r"\b(public|\w+)\.(?=consent_)", "", statement)
     text = re.sub(r"BEFORE (.+?) ON", lambda m: f"BEFORE {' OR '.join(sorted(m[1].split(' OR ')))} ON", text)
     return re.sub(r"\s+", " ", text).strip().lower()
@@ -114,7 +114,7 @@ def present(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
-    """What is missing or altered, a line each; empty: all as it should be."""
+    """A line for each trigger or function that is missing or altered; empty if there is none."""
     there = present(connection)
     return [
         f"trigger {name} is {'altered' if name in there else 'missing'}"

@@ -1,4 +1,4 @@
-"""Proof that the ledger is whole: guards in place, no gap in its order, every state what its events say."""
+"""Verifies the ledger: triggers in place, no gap in its order, every state equal to a replay of its events."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ _TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.LOCK_LIFTED: lambda s, e: rules.lift_lock(s, e.recorded_at),
     EventKind.ORGANIZATION_CLOSED: lambda s, e: rules.close(s, e.recorded_at),
     EventKind.ORGANIZATION_REOPENED: lambda s, e: rules.reopen(s, e.recorded_at),
-    # What was denied before is asked when it is attested; here only that the state follows.
+    # Whether the layer ever denied since then was checked when it was attested; here only the resulting state is.
     EventKind.SINCE_ATTESTED: lambda s, e: rules.attest(s, e.since, ()),
 }
 _MEMBER_TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
@@ -54,15 +54,15 @@ class Report:
     problems: list[str] = dataclasses.field(default_factory=list)
 
     def name(self, offenders: Mapping[str, models.QuerySet[Any]]) -> None:
-        """A line for each of these rows, the first few of a kind."""
+        """Add a line for each offending row, at most SHOWN per check; `offenders`: text with a `{}` → its rows."""
         for text, rows in offenders.items():
             self.problems += [text.format(pk) for pk in rows.order_by().values_list("pk", flat=True)[:SHOWN]]
 
 
 def verify(on_progress: Callable[[int], None] | None = None) -> Report:
-    """Check everything; `problems` has a line for each thing that is not as it should be. Changes nothing.
+    """Check everything; `problems` has a line for each fault. Changes nothing. `on_progress` gets a number of events.
 
-    On a portal in use it may see a change half way; PostgreSQL callers give it one snapshot (see `verify_ledger`).
+    On a portal in use it may see half of a change; on PostgreSQL callers give it one snapshot (see `verify_ledger`).
     """
     report = Report(problems=triggers.problems(connection))
     _verify_order(report)
@@ -116,7 +116,7 @@ def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) ->
     _compare(replayed, report)
     if on_progress:
         on_progress(report.events)
-    # A row is made before it is written to, and may stay as it was made.
+    # A setting's row is created before its first event, and may never get one.
     unwritten = Q(version=0, allowed=F("untouched"), choice="default", last_event=None)
     untouched = Case(When(member=None, then=False), default=True, output_field=models.BooleanField())
     settings = PrivacySetting.objects.annotate(untouched=untouched).exclude(unwritten).count()
@@ -125,7 +125,7 @@ def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) ->
 
 
 def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> dict[str, Any]:
-    """What the setting of one layer has to say after these events, each checked against the rules on the way."""
+    """The expected setting of one layer after these events; each event is checked against the rules on the way."""
     transitions, state = (_MEMBER_TRANSITIONS, MEMBER_START) if key[1] else (_TRANSITIONS, State())
     told: dict[str, Any] = {"version": 0, "choice_event_id": None, "carry_event_id": None, "lock_event_id": None}
     for event in events:
@@ -143,7 +143,7 @@ def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> dict[
 
 
 def _point(told: dict[str, Any], event: ConsentEvent, carry_before: str) -> None:
-    """The events that choice, carry and lock come from, as `ledger.record` keeps them."""
+    """Update the ids of the events behind choice, carry and lock, as `ledger.PROJECT` does."""
     told |= {"version": told["version"] + 1, "last_event_id": event.pk, "changed_at": event.recorded_at}
     if event.choice == rules.Choice.DEFAULT:
         told["choice_event_id"] = None
@@ -171,7 +171,7 @@ def _compare(replayed: dict[Layer, dict[str, Any]], report: Report) -> None:
 
 
 def _verify_members(report: Report) -> None:
-    """Each member's row says what the last of their events say."""
+    """Check that each member's row agrees with the last of their events."""
     kinds = (
         EventKind.MEMBER_JOINED,
         EventKind.MEMBER_LEFT,
@@ -202,13 +202,13 @@ def _compare_members(told: dict[Any, tuple[Any, ...]], report: Report) -> None:
 
 
 def _second_member() -> "models.QuerySet[Member]":
-    """Of an organization, members beside the first."""
+    """Members of the outer query's organization, without the first."""
     here = Member.objects.filter(organization=OuterRef("organization"), pk__lt=OuterRef("pk"))
     return Member.objects.filter(Exists(here), organization=OuterRef("pk"))
 
 
 def _verify_accounts(report: Report) -> None:
-    """Subscriptions, locks, status and memberships agree with the settings and events beside them."""
+    """Check that subscriptions, locks, status and memberships agree with the settings and events."""
     of_this = {"organization": OuterRef("organization"), "product": OuterRef("product")}
     settings = PrivacySetting.objects.of_organizations()
     subscriptions = Subscription.objects.filter(ended_at=None)

@@ -1,4 +1,4 @@
-"""Proof that what external ids mean agrees with the ledger: part of `verification`."""
+"""Verifies that the bindings of external ids agree with the ledger: part of `verification`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,8 @@ from accounts.models import Binding, Member, Organization
 
 from .models import ConsentEvent, EventKind
 
-# What a binding begins with: its subject's making, a giving, or from before ids were dated the last that may have been.
+# Events that may start a binding: the creation of its subject, the giving of the id; or an update of the subject, from
+# before ids were dated.
 _GIVING = (
     EventKind.ORGANIZATION_CREATED,
     EventKind.ORGANIZATION_UPDATED,
@@ -22,9 +23,9 @@ _GIVING = (
 
 
 def offenders() -> Mapping[str, QuerySet[Any]]:
-    """What is said of a row → the rows of which it is true; none where all is whole."""
+    """Text with a `{}` for the id → the rows at fault."""
     live = Binding.objects.live()
-    # Those that became of one spelling when ids were first dated mean nobody since: there is no event of it.
+    # Two ids that got the same spelling when ids were first dated are contested: they mean nobody, without an event.
     bindings = Binding.objects.exclude(contested=True)
     shown_by_organization = live.filter(organization=OuterRef("pk"), member=None, value=OuterRef("external_id"))
     shown_by_member = live.filter(member=OuterRef("pk"), value=OuterRef("external_id"))
@@ -42,7 +43,7 @@ def offenders() -> Mapping[str, QuerySet[Any]]:
 
 
 def _without_event(bindings: "QuerySet[Binding]", **whose: Any) -> Mapping[str, QuerySet[Any]]:
-    """Bindings that the ledger does not tell of, of organizations or of members."""
+    """Bindings of organizations, or of members, that have no matching event."""
     of = "organization" if "member__isnull" in whose else "member"
     events = ConsentEvent.objects.filter(organization=OuterRef("organization"), **whose)
     given = events.filter(product="", recorded_at=OuterRef("recorded_at"), kind__in=_GIVING)
@@ -65,7 +66,7 @@ def _without_event(bindings: "QuerySet[Binding]", **whose: Any) -> Mapping[str, 
 
 
 def _without_binding() -> Mapping[str, QuerySet[Any]]:
-    """Events that name a binding which is not there, or is not as they say."""
+    """Events that name a binding which doesn't exist, or differs from what they say."""
     events = ConsentEvent.objects.order_by()
     given = events.filter(kind__in=(EventKind.EXTERNAL_ID_GIVEN, EventKind.EXTERNAL_ID_REBOUND))
     withdrawn = events.filter(kind=EventKind.EXTERNAL_ID_WITHDRAWN)

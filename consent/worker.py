@@ -1,4 +1,4 @@
-"""The work that happens beside requests: events placed and followed, jobs. Any number of workers may run."""
+"""Background work: gives events positions, runs followers and jobs, reads uploads. Any number of workers may run."""
 
 import logging
 import time
@@ -22,17 +22,17 @@ _TIDY_SECONDS = 60
 
 
 class _ToldToStop(Exception):
-    """Between two chunks; what is left is for the next runner."""
+    """Raised between two chunks; another worker does the rest."""
 
 
 def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Do what is there to do; returns whether there was anything. Told to stop, it ends after the chunk at hand."""
+    """Do the work that is due; returns whether there was any. If told to stop, it ends after the current chunk."""
     placed = ledger.sequence()
     return run_next(should_stop) or sum((follow_all(), read_next(), placed > 0)) > 0
 
 
 def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Run the oldest job that waits, to its end; returns whether there was one."""
+    """Run the oldest waiting job to its end; returns whether there was one."""
     job = engine.claim_next()
     if job is None:
         return False
@@ -61,9 +61,9 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
 
 
 def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
-    """Work until told to stop, and tidy up when there is time; a database that is away for a while is waited for.
+    """Work until told to stop; run retention when there is nothing else to do; outlast a database that is away.
 
-    `idle` waits a moment where there is nothing to do.
+    `idle` is called to wait a moment when there is nothing to do.
     """
     tidy_at = time.monotonic()
     while not should_stop():
