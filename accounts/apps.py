@@ -9,6 +9,6 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in
 
-        from . import checks, sessions  # noqa: F401  (registers the system checks)
+        from . import checks, sessions  # noqa: F401  (importing `checks` registers the system checks)
 
         user_logged_in.connect(sessions.begin, dispatch_uid="accounts.sessions")

@@ -1,4 +1,4 @@
-"""Ids, instants, closed enums and encrypted text: the column types that every table here shares."""
+"""Shared column types and helpers: ids, instants, enum constraints, e-mail addresses, encrypted text."""
 
 import datetime as dt
 import re
@@ -17,28 +17,28 @@ from .characters import Unusable
 
 
 def one_of(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
-    """A closed enum in the database too: a typo written by raw SQL must not become an unknown state."""
+    """A CHECK constraint: the column holds one of `choices`, so that raw SQL can't store an unknown state either."""
     return models.CheckConstraint(condition=models.Q(**{f"{field}__in": choices.values}), name=name)
 
 
-# All that starts a new line somewhere: in a file, a terminal, an e-mail's head, a browser.
+# Every character that starts a new line somewhere: in a file, a terminal, an e-mail header or a browser.
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def line_break_in(text: str) -> str:
-    """The first line break of a text, as U+000A, '' without one; those around the text are no part of it."""
+    """The first line break inside the text, written like `U+000A`; '' if none. Surrounding ones are ignored."""
     found = _LINE_BREAKS.search(text.strip())
     return f"U+{ord(found[0]):04X}" if found else ""
 
 
 def one_line(text: str) -> None:
-    """Raises ValidationError for a text that is to have one line, and has more."""
+    """Raises ValidationError for a text of more than one line."""
     if code := line_break_in(text):
         raise ValidationError(_("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code})
 
 
 def validate_address(text: str) -> None:
-    """Raises ValidationError for what is no e-mail address, naming what can't be seen in it."""
+    """Raises ValidationError for what is no e-mail address; the message names an invisible character in it."""
     try:
         email_addresses.normalize(text)
     except Unusable as error:
@@ -46,7 +46,7 @@ def validate_address(text: str) -> None:
 
 
 def squeezed(text: str) -> str:
-    """The text with one space for several; one with a line break stays as it is, to be refused by name."""
+    """The text with single spaces. A text with a line break stays unchanged, so that `one_line` can refuse it."""
     return text if line_break_in(text) else " ".join(text.split())
 
 
@@ -55,7 +55,7 @@ MICROSECOND = dt.timedelta(microseconds=1)
 
 
 def new_id() -> uuid.UUID:
-    """A UUIDv7: opaque, and in order of creation, so that indexes stay dense."""
+    """A UUIDv7: opaque, and ordered by creation time, so that new rows go to the end of the index."""
     return uuid_utils.compat.uuid7()
 
 
@@ -67,35 +67,35 @@ def is_id(text: str) -> bool:
 
 
 def parse_id(text: object) -> uuid.UUID | None:
-    """The id that `text` spells in its one canonical form, or None: braces, URNs and bare hex are not ids."""
+    """The UUID in its canonical form with hyphens, else None: braces, URNs and bare hexadecimal are refused."""
     if isinstance(text, uuid.UUID):
         return text
     return uuid.UUID(text) if isinstance(text, str) and is_id(text) else None
 
 
 def raw_id(pk: uuid.UUID) -> uuid.UUID | str:
-    """The id as a parameter of raw SQL: SQLite keeps ids as 32 hexadecimal digits, PostgreSQL as what they are."""
+    """The id as a parameter of raw SQL: SQLite stores ids as 32 hexadecimal digits, PostgreSQL as `uuid`."""
     return pk.hex if connection.vendor == "sqlite" else pk
 
 
 def hex_id(text: str) -> str:
-    """An id that is still text, as SQLite keeps it: for many, which need not become objects."""
+    """An id given as text, in the form SQLite stores; bulk work need not build a UUID object for each row."""
     return text.replace("-", "").lower()
 
 
 def from_raw_id(value: uuid.UUID | str) -> uuid.UUID:
-    """What `raw_id` made, as raw SQL returns it."""
+    """The inverse of `raw_id`, for ids that raw SQL returns."""
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
 def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
-    """(id, None) or (None, external id in its one spelling) from a path part or JSON value; (None, None) if neither."""
+    """(id, None) or (None, normalized external id), from a path part or JSON value; (None, None) if it is neither."""
     text, external_id = split_text(ident)
     return (ident if isinstance(ident, uuid.UUID) else parse_id(text)), external_id
 
 
 def split_text(ident: object) -> tuple[str | None, str | None]:
-    """As `split_ident`, the id as the text that it is: for many, who need not become objects."""
+    """As `split_ident`, but the id stays text: for bulk work, which need not build a UUID object for each row."""
     if not isinstance(ident, str):
         return None, None
     if not ident.startswith("external:"):
@@ -104,7 +104,7 @@ def split_text(ident: object) -> tuple[str | None, str | None]:
 
 
 def external_ident(external_id: str) -> str:
-    """How an external id is asked for, and named to people; one that is spelled so already stays: none begins so."""
+    """The id with the prefix `external:`, as the API takes it and people see it; unchanged if the prefix is there."""
     return external_id if external_id.startswith("external:") else f"external:{external_id}"
 
 
@@ -124,7 +124,7 @@ def rfc3339(instant: dt.datetime) -> str: ...
 @overload
 def rfc3339(instant: dt.datetime | None) -> str | None: ...
 def rfc3339(instant: dt.datetime | None) -> str | None:
-    """An instant as files, the API and programs are told it: in UTC, ending in Z. Of none, None."""
+    """The instant as RFC 3339 text in UTC, ending in Z, for files and the API; None stays None."""
     return None if instant is None else instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -134,7 +134,7 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
     SQLite keeps datetimes as text, where 10:00:00.000 is not <= 10:00:00; integers compare alike on every database.
     """
 
-    # What assignments and reads are, for type checkers.
+    # The types of assigned and read values, for django-stubs.
     _pyi_private_set_type: dt.datetime | Combinable  # type: ignore[assignment]
     _pyi_private_get_type: dt.datetime  # type: ignore[assignment]
 
@@ -169,7 +169,7 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
 
 
 class AddressField(models.EmailField):  # type: ignore[type-arg]  # not generic at run time
-    """An e-mail address in its one spelling, whoever writes it and whoever asks for it."""
+    """An e-mail address, normalized in writes and in look-ups alike."""
 
     default_validators = [validate_address]
 
@@ -185,7 +185,7 @@ class AddressFormField(forms.EmailField):
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at run time
-    """Text that is encrypted in the database, and in whatever is copied from there; nothing can be looked up by it.
+    """Text that is encrypted in the database, and so in its backups; a query can't filter by it.
 
     Reading raises `keys.UnknownKey` or `keys.NotEncrypted`.
     """

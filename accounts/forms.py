@@ -1,4 +1,4 @@
-"""allauth's forms, with attempts counted as `attempts` does."""
+"""allauth's forms, with the portal's limits on attempts (see `attempts`)."""
 
 from typing import Any
 
@@ -25,28 +25,28 @@ class _Counted(BaseAuthenticateForm):  # type: ignore[misc]  # allauth has no ty
 
 
 class AuthenticateForm(_Counted, MfaAuthenticateForm):  # type: ignore[misc]
-    """The second step of signing in."""
+    """Asks for the second factor at sign-in."""
 
 
 class ReauthenticateForm(_Counted, MfaReauthenticateForm):  # type: ignore[misc]
-    """Who is there, asked once more."""
+    """Asks for the second factor at reauthentication."""
 
 
 class LoginForm(AccountLoginForm):  # type: ignore[misc]
     def clean_login(self) -> str:
-        """However it is spelled: allauth compares letters."""
+        """Normalize the address, because allauth compares it letter by letter."""
         return email_addresses.asked(self.cleaned_data["login"])
 
 
 class ResetPasswordForm(AccountResetPasswordForm):  # type: ignore[misc]
     def clean_email(self) -> str:
-        """The link goes to the address that is kept, not to what was typed."""
+        """Normalize the address, so that the link goes to the stored one, not to the spelling that was typed."""
         self.cleaned_data["email"] = email_addresses.asked(self.cleaned_data["email"])
         email: str = super().clean_email()
         return email
 
     def save(self, request: HttpRequest, **more: Any) -> str:
-        """Beyond the bound nothing is sent, and the answer is the same: the links that were sent are still good."""
+        """Send the link. Beyond the limit send nothing, with the same response; links sent before stay valid."""
         email: str = self.cleaned_data["email"]
         try:
             attempts.begin(request, attempts.RESET, email)

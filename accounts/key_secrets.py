@@ -1,4 +1,4 @@
-"""The secrets of API keys: made here, kept as a keyed hash alone."""
+"""Generates the secrets of API keys, and the keyed hash that is stored of them."""
 
 import dataclasses
 import hashlib
@@ -11,13 +11,13 @@ _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 
 def digest(key: str) -> str:
-    """What is kept of a key's text, and compared."""
+    """HMAC-SHA256 of a key's text in hexadecimal, with API_KEY_PEPPER: only this is stored and compared."""
     return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class NewKey:
-    """The text of a key, which is nowhere else and never shown again, and what is kept of it."""
+    """A new key. `text` is shown once and never stored; `prefix` and `hash` are stored."""
 
     prefix: str
     text: str
@@ -25,7 +25,7 @@ class NewKey:
 
 
 def new_key(prefix: str = "") -> NewKey:
-    """A fresh secret; with the prefix of a key that is to get another one."""
+    """A new random key. Pass the `prefix` of an existing key to give that key a new secret."""
     prefix = prefix or "tck_" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
     text = f"{prefix}_{secrets.token_urlsafe(32)}"
     return NewKey(prefix, text, digest(text))

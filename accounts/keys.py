@@ -1,8 +1,8 @@
-"""Keys that settings name, several at a time, so that they can be rotated: the first is used, all are accepted.
+"""Keys from the settings, with rotation: new data is encrypted or signed with the first key, old data with any of them.
 
-Without a key of its own a purpose has one that is derived from SECRET_KEY; that one is accepted afterwards too, so that
-what it encrypted is still read. Each key has an id, derived from it, that stands with whatever was made by it: so it
-can be said which key is missing.
+A purpose without a configured key uses one derived from SECRET_KEY. That key is accepted later too, so that what it
+encrypted can still be read. Each key has an id, derived from it and stored with what it made, so that an error can name
+the missing key.
 """
 
 import base64
@@ -24,7 +24,7 @@ _NONCE = 12  # bytes, as AES-GCM wants them
 
 
 class UnknownKey(Exception):
-    """Something was made by a key that this installation has not: `key_id`, of the setting `setting`."""
+    """The data was made with the key `key_id`, which is not among the keys of the setting `setting`."""
 
     def __init__(self, setting: str, key_id: str) -> None:
         super().__init__(f"key {key_id or 'of no known id'} is not among {setting}")
@@ -32,7 +32,7 @@ class UnknownKey(Exception):
 
 
 class NotEncrypted(Exception):
-    """What should be a ciphertext is none, or was altered."""
+    """The text is not a ciphertext, or was altered."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Key:
 
 @functools.lru_cache(maxsize=64)
 def derive(purpose: str, text: str) -> Key:
-    """The key for one purpose that a setting's text stands for; different purposes have independent keys."""
+    """The key that HKDF-SHA256 derives from a setting's text for one purpose; purposes have independent keys."""
 
     def expand(what: str, length: int) -> bytes:
         info = f"training-consent/{purpose}/{what}".encode()
@@ -53,14 +53,14 @@ def derive(purpose: str, text: str) -> Key:
 
 
 def ring(setting: str) -> list[Key]:
-    """The keys of `ENCRYPTION` or `WEBHOOKS`: the one that is used, then those that are accepted too."""
+    """The keys of ENCRYPTION or WEBHOOKS, without duplicates: first the one in use, then those also accepted."""
     configured: Sequence[str] = getattr(settings, setting)
     keys = [derive(setting, text) for text in (*configured, settings.SECRET_KEY)]
     return list(dict.fromkeys(keys))
 
 
 def find(setting: str, key_id: str) -> Key:
-    """Raises UnknownKey."""
+    """The key with this id. Raises UnknownKey."""
     for key in ring(setting):
         if key.id == key_id:
             return key
@@ -68,7 +68,7 @@ def find(setting: str, key_id: str) -> Key:
 
 
 def fingerprint(setting: str) -> str:
-    """An id of a setting that holds one secret, by which two installations can be compared."""
+    """A short public id of a setting with one secret, to compare two installations without showing the secret."""
     return derive(setting, getattr(settings, setting)).id
 
 
@@ -80,7 +80,7 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(text: str) -> str:
-    """Raises UnknownKey, and NotEncrypted: whoever writes to the database can't put in a secret of their own."""
+    """Raises UnknownKey, and NotEncrypted for plain or altered text: writing to the database alone forges no secret."""
     key = find(ENCRYPTION, key_id_of(text))
     try:
         sealed = base64.b64decode(text.rpartition(".")[2], altchars=b"-_", validate=True)
@@ -95,7 +95,7 @@ def is_encrypted(text: str) -> bool:
 
 
 def key_id_of(ciphertext: str) -> str:
-    """Of the key that it was made by. Raises NotEncrypted."""
+    """The id of the key that a ciphertext was made with. Raises NotEncrypted."""
     if not is_encrypted(ciphertext):
         raise NotEncrypted("this was not encrypted")
     return ciphertext.split(".")[1]

@@ -1,8 +1,8 @@
-"""Work that one process at a time does: who holds it, for how long, and how those who have lost it find out.
+"""Leases with fencing tokens: one process at a time works on a row, and a process that lost the row finds out.
 
-A lease is two columns of the row that the work is about: until when it is held, and a fence, a number that grows with
-each holder. No transaction is open while somebody works. Whoever dies leaves a lease that ends by itself; whoever is
-only slow, and writes after it has ended and somebody else has taken the row, is refused by the fence.
+A lease is two columns of the row: when it expires, and the fence, a number that grows with each holder. No transaction
+is open during the work. If a holder dies, its lease expires. If a holder is only slow, and writes after its lease
+expired and another process took the row, the fence refuses the write.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ from django.db.models import F, Q, QuerySet
 
 from . import clock
 
-# Rows that `take` tries for: others may take the first of them at the same moment.
+# How many rows `take` tries, because other processes may take the first ones at the same moment.
 _TRIED = 10
 _Model = TypeVar("_Model", bound=models.Model)
 
 
 class LostLease(Exception):
-    """Somebody else has taken the row over, or it is not to be worked at any more."""
+    """Another process has taken the row over, or the row no longer needs work."""
 
 
 def free(until: str = "leased_until") -> Q:
-    """What is true of rows that nobody holds now."""
+    """The condition for rows whose lease is free or expired."""
     return Q(**{until: None}) | Q(**{f"{until}__lte": clock.now()})
 
 
 @dataclasses.dataclass(frozen=True)
 class Lease:
-    """How rows of one table are held: for how long, and in which columns.
+    """The lease on rows of one table: its length and its two columns.
 
-    `length` is more than any step between two calls of `keep` takes. `fence` names a column of integers; or the
-    column of `until` itself, whose instants differ from holder to holder, where a table has no other.
+    `length` must be longer than any step between two calls of `keep`. `fence` names an integer column. A table without
+    one may name the column of `until`, because its instants differ from holder to holder.
     """
 
     length: dt.timedelta
@@ -41,13 +41,13 @@ class Lease:
     fence: str = "fence"
 
     def end(self) -> dt.datetime:
-        """Until when a lease lasts that is taken, or kept, now."""
+        """When a lease that is taken or kept now expires."""
         return clock.now() + self.length
 
     def take(self, rows: QuerySet[_Model], *ready: Q, **changes: Any) -> _Model | None:
-        """Hold the first of `rows`, in their order, that is `ready` and free; None where there is none.
+        """Take the lease on the first of `rows`, in their order, that is `ready` and free; None if there is none.
 
-        It is returned as it is once held, with the `changes` to its columns.
+        The row is returned as stored after the update, `changes` to its columns included.
         """
         waiting = rows.filter(*ready, free(self.until))
         for pk in waiting.values_list("pk", flat=True)[:_TRIED]:
@@ -58,13 +58,13 @@ class Lease:
         return None
 
     def held(self, rows: QuerySet[_Model], held: _Model) -> QuerySet[_Model]:
-        """That row among `rows` as long as it is held as `held` was, else none."""
+        """The queryset of that row if its fence is still that of `held`, else an empty one."""
         return rows.filter(pk=held.pk, **{self.fence: getattr(held, self.fence)})
 
     def keep(self, rows: QuerySet[_Model], held: _Model, **changes: Any) -> None:
-        """Hold it for another `length`, and make the `changes` to its columns; raises LostLease, changing nothing.
+        """Renew the lease for another `length`, and apply `changes`. Raises LostLease, and then changes nothing.
 
-        `rows` are those that may still be worked at.
+        `rows` are those that may still be worked on: if the row is no longer among them, the lease is lost.
         """
         changes = {self.until: self.end()} | changes
         if not self.held(rows, held).update(**changes):
@@ -73,11 +73,11 @@ class Lease:
             setattr(held, name, value)
 
     def release(self, rows: QuerySet[_Model], held: _Model, **changes: Any) -> bool:
-        """Let others take it at once; whether it was still held. What is no longer held stays as it is."""
+        """Free the row for others at once, and apply `changes`. Returns False, changing nothing, if it was lost."""
         return bool(self.held(rows, held).update(**({self.until: None} | changes)))
 
 
 def withdraw(row: Any) -> None:
-    """Take a row away from whoever holds it; the caller has locked it, and saves both columns."""
+    """Take the row away from its holder. The caller has locked the row, and saves both columns afterwards."""
     row.leased_until = None
     row.fence += 1

@@ -1,7 +1,7 @@
-"""How often somebody may ask: a bucket per process for questions and reads, counts in the database for the rest.
+"""Rate limits: token buckets in each process for decisions and reads, counts in the database for everything else.
 
-Buckets cost nothing and forget with the process; what has to hold across processes, writes and signing in, is counted
-in windows of a second or a minute.
+Buckets are cheap, and gone when the process ends. Limits that must hold across processes (writes, sign-in) are counted
+in the database, in fixed windows of a number of seconds.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ from django.http.response import HttpResponseBase
 from .access import Actor
 from .models import RateCount
 
-_LARGEST = 10_000  # buckets kept; beyond, those that are full again are dropped
+_LARGEST = 10_000  # buckets; when there are so many, those that are full again are dropped
 
 
 @dataclasses.dataclass(frozen=True)
 class Allowance:
-    """What is left of so many requests a second, until in a second it is the whole of it again."""
+    """The state of a rate limit: `quota` requests a second, of which `left` remain. It refills within a second."""
 
     policy: str
     quota: int
@@ -29,7 +29,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As the IETF's httpapi working group drafts them (draft-ietf-httpapi-ratelimit-headers-11)."""
+        """The RateLimit headers of the IETF draft draft-ietf-httpapi-ratelimit-headers-11."""
         return {
             "RateLimit-Policy": f'"{self.policy}";q={self.quota};w=1',
             "RateLimit": f'"{self.policy}";r={max(self.left, 0)};t=1',
@@ -41,7 +41,7 @@ class Allowance:
 
 
 class TooMany(Exception):
-    """Come back in `seconds`, a whole number of them. `allowance`: of a key, what it may do."""
+    """Rate limit hit; `seconds` is the integer Retry-After. `allowance`: the limit of an API key, else None."""
 
     def __init__(self, seconds: int, allowance: Allowance | None = None) -> None:
         super().__init__(f"too many requests, come back in {seconds} s")
@@ -60,14 +60,14 @@ _lock = threading.Lock()
 
 
 def rate_of(actor: Actor) -> int:
-    """Requests a second; 0: as many as they like."""
+    """The actor's limit in requests a second; 0 means no limit."""
     if actor.key is None:
         return 0
     return int(settings.KEY_RATE if actor.key.organization_id is not None else settings.OPERATOR_KEY_RATE)
 
 
 def check_read_rate(actor: Actor) -> Allowance | None:
-    """Count a question or a read, in this process; None where it is not limited. Raises TooMany."""
+    """Count a decision or a read, in this process; None where the actor has no limit. Raises TooMany."""
     if not (rate := rate_of(actor)):
         return None
     left = _take_token(actor.id, rate, time.monotonic())
@@ -78,7 +78,7 @@ def check_read_rate(actor: Actor) -> Allowance | None:
 
 
 def _take_token(subject: str, rate: int, now: float) -> int:
-    """How many are left after this one; -1: not even this one was."""
+    """Take one token; returns how many whole tokens are left, or -1 if there was none to take."""
     with _lock:
         bucket = _buckets.get(subject)
         if bucket is None:
@@ -99,7 +99,7 @@ def _drop(now: float) -> None:
 
 
 def check_write_rate(actor: Actor) -> Allowance | None:
-    """Count a write, across processes; None where it is not limited. Raises TooMany."""
+    """Count a write, across processes; None where the actor has no limit. Raises TooMany."""
     if not (rate := rate_of(actor)):
         return None
     _window, made = _count(f"write:{actor.id}", 1)
@@ -110,9 +110,9 @@ def check_write_rate(actor: Actor) -> Allowance | None:
 
 
 def count(subject: str, *, limit: int, seconds: int) -> int:
-    """One more in the current window of so many seconds, in the database; returns the window.
+    """Count one more in the current window of `seconds`, in the database, across processes.
 
-    Raises TooMany beyond the limit.
+    Returns the window (its first second since 1970), for `take_back`. Raises TooMany beyond the limit.
     """
     window, made = _count(subject, seconds)
     if made > limit:
@@ -121,7 +121,7 @@ def count(subject: str, *, limit: int, seconds: int) -> int:
 
 
 def _count(subject: str, seconds: int) -> tuple[int, int]:
-    """The window, and how many there are in it with this one."""
+    """The current window, and the count in it, this one included."""
     now = int(time.time())
     window = now - now % seconds
     rows = RateCount.objects.filter(subject=subject, window=window)
@@ -129,13 +129,13 @@ def _count(subject: str, seconds: int) -> tuple[int, int]:
         try:
             with transaction.atomic():
                 RateCount.objects.create(subject=subject, window=window, count=1)
-        except IntegrityError:  # somebody else was the first
+        except IntegrityError:  # another process has just created the row
             rows.update(count=F("count") + 1)
     return window, rows.values_list("count", flat=True).get()
 
 
 def take_back(subject: str, window: int) -> None:
-    """One less in the window in which `count` had counted it."""
+    """Undo one `count` in the window that it returned."""
     RateCount.objects.filter(subject=subject, window=window, count__gt=0).update(count=F("count") - 1)
 
 

@@ -1,4 +1,4 @@
-"""Who can be the second person for an act of an operator (R13, R19): judged here, for jobs and requests alike."""
+"""The four-eyes rule: who may approve what an operator asked for (R13, R19), for jobs and operator requests alike."""
 
 import datetime as dt
 import uuid
@@ -17,7 +17,7 @@ def active_operators() -> QuerySet[User]:
 
 
 def unchanged_since(user: User) -> dt.datetime | None:
-    """From when on the operator mark, and every way in by which this person signs in, are as they are now.
+    """The instant of the last change to this person's operator status, password, address or second factors.
 
     None where that is not known.
     """
@@ -29,17 +29,18 @@ def unchanged_since(user: User) -> dt.datetime | None:
 
 
 def is_operator_since(user: User | None, instant: dt.datetime | None) -> bool:
-    """Whether they are an active operator, and have been so without a break from that instant on."""
+    """Whether the user is an active operator, and has been one without a break since the instant."""
     if user is None or instant is None or user.operator_since is None:
         return False
     return user.is_active and user.is_staff and user.operator_since <= instant
 
 
 def require_second_person(user: User, *, asked_at: dt.datetime | None, involved: Collection[uuid.UUID | None]) -> User:
-    """The operator as stored now, their row locked; they can say yes to what others asked for at `asked_at`.
+    """The operator as stored now, with their row locked; they may approve what others asked for at `asked_at`.
 
-    Raises Forbidden: for who is no operator, for who is one of those `involved`, and for whoever became an operator,
-    or got a new way in, only after it was asked, for that could be the asker's own making. Expects a transaction.
+    Raises Forbidden for a user who is not an active operator, for one of those `involved`, and for one who became an
+    operator or whose credentials changed only after `asked_at`: the asker could have arranged that. Call it within a
+    transaction.
     """
     user = User.objects.select_for_update().get(pk=user.pk)
     if not (user.is_active and user.is_staff):

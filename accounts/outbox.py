@@ -1,8 +1,8 @@
-"""E-mail that is stored with the change it speaks of, and sent by the worker.
+"""Transactional outbox for e-mail: messages are stored in the transaction of the change, and the worker sends them.
 
-A rolled back change sends nothing, a mail server that is away delays no page and loses no message, and a page takes
-no longer for an address that is known than for one that is not. What was sent is deleted; what could not be sent
-stays, and operators see it on their overview.
+So a rolled-back change sends nothing, an unreachable mail server delays no page and loses no message, and a page's
+response time does not show whether an address is known. A sent message is deleted. One that could not be sent stays,
+and operators see it on their overview.
 """
 
 import datetime as dt
@@ -20,17 +20,17 @@ from .leases import Lease
 from .models import OutgoingMessage
 
 logger = logging.getLogger(__name__)
-# Attempts, minutes after the one before; then it is given up, and kept for the operators to see.
+# Minutes to wait after each failed attempt. After the last one the message is given up, and kept for operators to see.
 BACK_OFF = (1, 5, 30, 2 * 60, 5 * 60, 10 * 60)
 ERROR_LENGTH = 80
-# Longer than any message takes: whoever takes it earlier would send it a second time.
-# Every attempt is counted when it begins, so the count is the fence.
+# The lease is longer than sending can take: if it expired earlier, another worker would send the message again.
+# Each attempt is counted when it begins, so the count serves as the fence.
 LEASE = Lease(dt.timedelta(seconds=2 * smtp.WHOLE), until="next_attempt_at", fence="attempts")
 
 
 class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """Store them: one row per recipient. Text only; an alternative in HTML is left out."""
+        """Store the messages, one row per recipient. Only the plain text is kept, not an HTML alternative."""
         rows = [
             OutgoingMessage(recipient=recipient, subject=subject_of(message.subject), body=str(message.body))
             for message in email_messages
@@ -41,13 +41,13 @@ class OutboxBackend(BaseEmailBackend):
 
 
 def subject_of(text: object) -> str:
-    """A subject of one line, whatever it was made of: names from before line breaks were refused too."""
+    """The subject on one line: it may contain a name that was stored before line breaks in names were refused."""
     length: int = OutgoingMessage._meta.get_field("subject").max_length or 0
     return " ".join(str(text).split())[:length]
 
 
 def delivery_backend() -> BaseEmailBackend:
-    """The backend of EMAIL_URL."""
+    """The e-mail backend that EMAIL_URL configures."""
     url = settings.DELIVERY
     options = {
         "host": url.get("EMAIL_HOST"),
@@ -65,7 +65,7 @@ def delivery_backend() -> BaseEmailBackend:
 
 
 def send_waiting(limit: int = 20, should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Send what waits, up to so many; returns whether there was anything."""
+    """Send up to `limit` waiting messages; returns whether there were any."""
     sent = 0
     while sent < limit and not should_stop() and send_next():
         sent += 1
@@ -73,20 +73,20 @@ def send_waiting(limit: int = 20, should_stop: Callable[[], bool] = lambda: Fals
 
 
 def send_next() -> bool:
-    """Send the message that has waited longest; returns whether there was one.
+    """Send the message that is due first; returns whether there was one.
 
-    No transaction is open while the mail server is waited for. A worker that dies after sending and before deleting
-    sends it again when the lease is over: twice is better than never.
+    No transaction is open while the mail server is contacted. Delivery is at least once: if a worker dies after sending
+    and before deleting, the message is sent again when the lease has expired.
     """
     message = _take_message()
     if message is None:
         return False
     try:
         body = message.body
-    except OutgoingMessage.DoesNotExist:  # erased with whom it was for
+    except OutgoingMessage.DoesNotExist:  # deleted meanwhile, because its recipient was erased
         return True
     except (keys.UnknownKey, keys.NotEncrypted) as error:
-        # Kept: with the key that is missing among ENCRYPTION_KEYS it can be sent.
+        # Keep the message, and do not count the attempt: it can be sent once the missing key is in ENCRYPTION_KEYS.
         logger.error("message %s can't be read, trying again later: %s", message.pk, error)
         later = timezone.now() + dt.timedelta(minutes=BACK_OFF[-1])
         LEASE.release(OutgoingMessage.objects.all(), message, next_attempt_at=later, attempts=F("attempts") - 1)
@@ -94,7 +94,7 @@ def send_next() -> bool:
     mail = EmailMessage(subject_of(message.subject), body, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     try:
         delivery_backend().send_messages([mail])
-    except Exception as error:  # whatever a mail server does, the next message has its turn
+    except Exception as error:  # whatever a mail server does, it must not block the next messages
         _failed(message, error)
     else:
         message.delete()
@@ -102,13 +102,13 @@ def send_next() -> bool:
 
 
 def _take_message() -> OutgoingMessage | None:
-    """Its body is not read yet: the key that it was encrypted with may be missing."""
+    """Take the next due message. Its body is deferred, because its encryption key may be missing."""
     rows = OutgoingMessage.objects.defer("body").order_by("next_attempt_at", "pk")
     return LEASE.take(rows, Q(given_up_at=None))
 
 
 def _failed(message: OutgoingMessage, error: Exception) -> None:
-    # Its number and the kind of trouble: neither the address nor what a server says about it goes into a log.
+    # Log the id and the error's class only: the address, and what a server says about it, must not reach a log.
     if message.attempts > len(BACK_OFF):
         logger.error(
             "message %s was given up after %s attempts: %s", message.pk, message.attempts, type(error).__name__

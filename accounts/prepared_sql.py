@@ -1,4 +1,4 @@
-"""The few queries that every decision asks: past the ORM, prepared once per connection on PostgreSQL."""
+"""Raw SELECTs for the few queries on every decision's path: without the ORM, as prepared statements on PostgreSQL."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,14 @@ except ImportError:  # an installation on SQLite alone
 
 
 def fetch_prepared(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a SELECT, which must not write; `sql` is one of few texts, its parameters typed by casts.
+    """The rows of a SELECT. `sql` is one of few constant texts, because each is prepared; casts type its parameters.
 
-    A connection that the server has closed meanwhile is opened again, once: instead of the question "are you there?"
-    before each use. Within a transaction that is not possible, nor where somebody looks at the queries. One that is
-    still open has answered: the statement took too long, or waited for a lock too long.
+    If the server has closed the connection, it is opened again and the SELECT repeated once, which saves a health
+    check before each use. For that, `sql` must not write. Inside a transaction, or where queries are logged, an
+    ordinary cursor runs it. Raises OperationalError where the connection still is open: then the statement or a lock
+    timed out.
     """
-    connection = connections[DEFAULT_DB_ALIAS]  # not through the proxy at each use
+    connection = connections[DEFAULT_DB_ALIAS]  # once, because each use of `django.db.connection` goes through a proxy
     ours = connection.vendor == "postgresql" and not connection.queries_logged
     if not ours or connection.connection is None or connection.in_atomic_block:
         return _plainly(connection, sql, parameters)

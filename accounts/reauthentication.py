@@ -1,4 +1,4 @@
-"""Asking who is there, once more, before what must not happen on a screen that somebody left open."""
+"""Reauthentication before acts that must not happen on a screen that somebody left open (`access.Act`)."""
 
 from typing import NoReturn, cast
 
@@ -11,20 +11,21 @@ from .models import User
 
 
 def confirm_person(request: HttpRequest) -> NoReturn:
-    """For a page whose service wants to know who is there: raises what allauth's middleware answers.
+    """Ask for reauthentication: call it in a view whose service refused an unconfirmed actor. Never returns.
 
-    That is a page that asks for the password or the second factor, and then does this very request, as it was sent.
+    It raises an exception that allauth's middleware answers with a page that asks for the password or the second
+    factor. After that the same request is repeated.
     """
     raise ReauthenticationRequired
 
 
 def session_actor(request: HttpRequest) -> Actor:
-    """Whoever is signed in, as who acts: made once per request, by every face."""
+    """The actor of the signed-in user; every page and API view makes it once per request."""
     return Actor.from_user(cast(User, request.user), confirmed=is_confirmed(request))
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    """Whether the person proved who they are within the last minutes (ACCOUNT_REAUTHENTICATION_TIMEOUT)."""
+    """Whether the user authenticated within the last ACCOUNT_REAUTHENTICATION_TIMEOUT seconds."""
     try:
         _check(request)
     except ReauthenticationRequired:

@@ -1,4 +1,4 @@
-"""A second factor for those who can change what others are promised (setting REQUIRE_MFA)."""
+"""Requires a second factor of operators, owners and admins (setting REQUIRE_MFA)."""
 
 from collections.abc import Callable
 
@@ -13,26 +13,26 @@ from config.problems import Problem
 
 from .models import Member, MemberRole, User
 
-# Where somebody without a second factor may still go: to set one up, and away.
+# Paths that stay open without a second factor: to set one up, and to sign out.
 _OPEN = ("/account/", "/sign-out/", "/static/")
 _ASKED_OF = (MemberRole.OWNER, MemberRole.ADMIN)
 
 
 def needs_second_factor(user: User) -> bool:
-    """Whether this person has to set one up before anything else."""
+    """Whether this user has to set up a second factor before anything else."""
     if not settings.REQUIRE_MFA or is_mfa_enabled(user):
         return False
     return user.is_staff or Member.objects.active().filter(user=user, role__in=_ASKED_OF).exists()
 
 
 class SecondFactorMiddleware:
-    """Leads to the page that sets one up; answers the API with 403."""
+    """Redirects pages to the set-up of a second factor, and answers API requests with 403, until there is one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # `settings` first: where nothing is required, nobody is looked up for a page that needs nobody.
+        # `settings` first: `request.user` costs a query, which a page may not need.
         if not settings.REQUIRE_MFA or request.path.startswith(_OPEN):
             return self.get_response(request)
         user = request.user

@@ -1,4 +1,4 @@
-"""What is said once a minute at most, however often it happens: a line for each question would hide all the others."""
+"""Rate-limited warnings: at most one line a minute, because a line for each request would hide all other lines."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ MINUTE = 60.0
 
 
 class Seldom:
-    """Warnings of one kind, counted in this process; a line says how many were kept back since the one before."""
+    """Logs warnings of one kind, per process; each line says how many were suppressed since the line before."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger, self._lock = logger, threading.Lock()
@@ -26,5 +26,5 @@ class Seldom:
 
 
 def first_line(error: BaseException) -> str:
-    """Without the details that drivers add, in lines of their own."""
+    """The error's first line, without the details that database drivers add on further lines."""
     return str(error).strip().partition("\n")[0]

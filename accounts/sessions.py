@@ -1,6 +1,7 @@
-"""Sessions: encrypted in the database, and ended by the server when nobody was there for a while (R12 asks the server).
+"""Sessions: encrypted in the database, and ended by the server after some idle time or a maximum age.
 
-When somebody was last there stands in the session itself, so no page reads more for it, and one in a minute writes.
+The time of the last activity is stored in the session itself, so it costs a page no query. It is written at most once
+a minute.
 """
 
 import datetime as dt
@@ -19,19 +20,23 @@ from . import keys
 from .models import User
 
 _BEGAN, _SEEN = "began", "seen"
-_NOTED = 60  # seconds for which what is noted is new enough
-# What a page asks for by itself, again and again: nobody has to be there for that.
+_NOTED = 60  # seconds: the time of the last activity is written again only when the stored one is older
+# The header of requests that a page repeats by itself (polling): they do not count as activity.
 AUTOMATIC = "X-Automatic"
 
 
 class SessionStore(db.SessionStore):
-    """The second factor that is being set up, and what waits to be confirmed, are in the data."""
+    """Encrypts the data: it holds the secret of a second factor during set-up, and requests that wait for
+    reauthentication."""
 
     def encode(self, session_dict: dict[str, Any]) -> str:
         return keys.encrypt(super().encode(session_dict))
 
     def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # a text field holds no bytes
-        """What can't be read is a session that has ended; one of before is signed, and still read."""
+        """The session's data; empty where it can't be decrypted, which ends the session.
+
+        Data from before sessions were encrypted is signed plain text, and still accepted.
+        """
         try:
             text = keys.decrypt(session_data) if keys.is_encrypted(session_data) else session_data
         except (keys.UnknownKey, keys.NotEncrypted):
@@ -41,18 +46,18 @@ class SessionStore(db.SessionStore):
 
 
 def begin(sender: object, request: HttpRequest, **_kwargs: object) -> None:
-    """Receives Django's `user_logged_in`."""
+    """Receiver of Django's `user_logged_in`: stores when the session began."""
     request.session[_BEGAN] = request.session[_SEEN] = int(time.time())
 
 
 class SessionLimits:
-    """Middleware: ends a session of too long ago, or in which nobody was there for too long."""
+    """Middleware: signs out of a session that began too long ago, or has been idle for too long."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # The cookie first: what comes without one is not made to depend on it (`Vary`).
+        # Check the cookie first: reading `request.session` would add `Vary: Cookie` to responses that need no session.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
             user = request.user
             if isinstance(user, User) and not _go_on(request, user):
@@ -62,7 +67,7 @@ class SessionLimits:
 
 def _go_on(request: HttpRequest, user: User) -> bool:
     now = int(time.time())
-    # A session of before these limits begins now.
+    # A session from before these limits has no start: count from now.
     began, seen = request.session.get(_BEGAN, now), request.session.get(_SEEN)
     if now - began > settings.SESSION_DAYS * 86_400 or (seen is not None and now - seen > idle_limit(user)):
         return False
@@ -72,14 +77,17 @@ def _go_on(request: HttpRequest, user: User) -> bool:
 
 
 def idle_limit(user: User) -> int:
-    """Seconds."""
+    """After how many idle seconds the user's session ends; operators have a shorter limit."""
     if user.is_staff:
         return int(dt.timedelta(minutes=settings.OPERATOR_IDLE_MINUTES).total_seconds())
     return int(dt.timedelta(days=settings.SESSION_IDLE_DAYS).total_seconds())
 
 
 def _note(request: HttpRequest, began: int, now: int) -> bool:
-    """Write into the session as it is now, not as it was when this request began: others of it may be on their way."""
+    """Store the two times; returns False where the session has been ended meanwhile.
+
+    Writes into a fresh copy, not the one that this request loaded: concurrent requests may have changed the session.
+    """
     changed = request.session.modified
     request.session[_BEGAN], request.session[_SEEN] = began, now
     request.session.modified = changed
@@ -89,8 +97,8 @@ def _note(request: HttpRequest, began: int, now: int) -> bool:
             return False
         fresh[_BEGAN], fresh[_SEEN] = began, now
         fresh.save()
-    except UpdateError:  # somebody ended it meanwhile
+    except UpdateError:  # the session was deleted meanwhile
         return False
-    except DatabaseError:  # the next request tries again; a read does not fail for it
+    except DatabaseError:  # the next request tries again; a page must not fail because of this
         return True
     return True

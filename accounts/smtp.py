@@ -1,4 +1,4 @@
-"""SMTP that comes to an end: each step has a timeout, and all of it a limit, however slowly a server drips."""
+"""SMTP with time limits: one for each command, and one for the whole conversation, against servers that drip bytes."""
 
 import contextlib
 import smtplib
@@ -16,13 +16,13 @@ _conversations: set["_Conversation"] = set()
 
 
 def cut_off() -> None:
-    """End what this process is saying to mail servers: it has failed, and is tried again later."""
+    """Close all SMTP connections of this process: sending then fails, and is tried again later."""
     for each in list(_conversations):
         each.end()
 
 
 class _Conversation:
-    """The connections that are made while the block runs; ended at its limit, or by `end` from any thread."""
+    """Context manager: the connections made in its block end after WHOLE seconds, or by `end` from any thread."""
 
     def __init__(self) -> None:
         self._connections: list[socket.socket] = []
@@ -41,12 +41,12 @@ class _Conversation:
             each.close()
 
     def watch(self, connection: socket.socket) -> None:
-        # Another descriptor of it: encryption takes the first one over.
+        # Duplicate the descriptor, because TLS takes over the first one.
         self._connections.append(connection.dup())
 
     def end(self) -> None:
         for each in self._connections:
-            with contextlib.suppress(OSError):  # over by itself
+            with contextlib.suppress(OSError):  # already closed
                 each.shutdown(socket.SHUT_RDWR)
 
 
@@ -60,7 +60,7 @@ class _Smtp(smtplib.SMTP):
 
 
 class _SmtpSsl(smtplib.SMTP_SSL, _Smtp):
-    """Watched as soon as it is connected, before anything is encrypted."""
+    """Through `_Smtp`, the socket is watched as soon as it is connected, before the TLS handshake."""
 
 
 class LimitedBackend(EmailBackend):

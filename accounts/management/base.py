@@ -1,4 +1,4 @@
-"""What all commands of the portal share: one-line errors, results on stdout and everything else on stderr."""
+"""Base class of the portal's commands: one-line errors, results on stdout, everything else on stderr."""
 
 import datetime as dt
 import os
@@ -42,7 +42,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def parse_instant(option: str, text: str) -> dt.datetime:
-    """An RFC 3339 instant, in UTC; without a time zone it could mean many (R7). Raises Misuse."""
+    """The instant of an RFC 3339 text, in UTC. Raises Misuse; also for a text without a time zone (R7)."""
     try:
         instant = dt.datetime.fromisoformat(text)
         if instant.tzinfo is None:
@@ -53,15 +53,15 @@ def parse_instant(option: str, text: str) -> dt.datetime:
 
 
 class PortalCommand(ProgramCommand):
-    # Errors that stand for a refusal; `say` puts them into words.
+    # Exceptions that mean the service refused; `say` makes the message of one.
     refusals: ClassVar[tuple[type[Exception], ...]] = ()
-    # What an interrupted run leaves behind.
+    # Ends every error message: what a failed or interrupted run has changed.
     done_so_far = "Nothing was changed."
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             for value in options.values():
-                if isinstance(value, str) and not os.path.lexists(value):  # names of files may be any bytes
+                if isinstance(value, str) and not os.path.lexists(value):  # file names may be any bytes
                     value.encode()
             return super().execute(*args, **options)
         except KeyboardInterrupt:
@@ -95,7 +95,7 @@ class PortalCommand(ProgramCommand):
         )
 
     def for_spreadsheets(self, options: Mapping[str, Any]) -> bool:
-        """Whether a CSV on stdout is kept as a file, which people open; what a pipe takes is read by programs."""
+        """Whether to write CSV for spreadsheets: if stdout is a file, which people open; programs read pipes."""
         try:
             kept = stat.S_ISREG(os.fstat(self.stdout.fileno()).st_mode)
         except (OSError, AttributeError):
@@ -103,14 +103,14 @@ class PortalCommand(ProgramCommand):
         return kept and not options["plain"]
 
     def actor(self, email: str) -> Actor:
-        """The active operator with this address."""
+        """The actor of the active operator with this address. Raises Misuse."""
         user = User.objects.filter(email=email, is_active=True, is_staff=True).first()
         if user is None:
             raise Misuse(f"--actor: there is no active operator “{printable(email)}”.")
         return Actor.from_command(user)
 
     def organization(self, ident: str, actor: Actor, permission: Permission) -> Organization:
-        """By id or `external:` id."""
+        """The organization with this id or `external:` id. Raises Failed, or Forbidden."""
         try:
             return get_organization(actor, ident, permission)
         except NotFound:
@@ -119,7 +119,7 @@ class PortalCommand(ProgramCommand):
     # --- Output ---
 
     def result(self, data: Mapping[str, object], text: str, options: Mapping[str, Any]) -> None:
-        """The one thing on stdout: `data` as JSON, or `text`, whichever was asked for."""
+        """Write the result, the only output on stdout: `data` as JSON or `text`, as `--format` says."""
         if options["format"] == "json":
             text = as_json(data)
         self.answered = True
@@ -130,12 +130,12 @@ class PortalCommand(ProgramCommand):
 
 
 class Progress:
-    """A bar on a terminal; elsewhere a line now and then, and one at the end."""
+    """Progress on stderr: a bar on a terminal; elsewhere a line every 2 s at most, and one at the end."""
 
     def __init__(
         self, command: PortalCommand, total: int | None, unit: str, start: int = 0, *, tell_end: bool = True
     ) -> None:
-        """`start`: so many were done before; `tell_end`: say so at the end even if it took no time."""
+        """`start`: how many were done by an earlier run; `tell_end`: print a last line even after a very short run."""
         self._tell_end = tell_end
         self._command, self._total, self._unit = command, total, unit
         self._bar: Any = None
@@ -158,7 +158,7 @@ class Progress:
             self._say()
 
     def reach(self, done: int, more: str = "") -> None:
-        """So many are done now; `more` completes the plain line, where there is no bar to show it."""
+        """Set how many are done; `more` is added to the plain line, where no bar is shown."""
         step, self._done, self._more = done - self._done, done, more
         if self._bar is not None:
             self._bar.update(step)

@@ -1,8 +1,8 @@
-"""A command as a program among others: its exit code, its help, and how it fails.
+"""Command-line conventions: exit codes, help, and error output.
 
-Exit codes: 0 done, 1 failed or refused, 2 the command line is wrong or the change was not confirmed, 130 interrupted
-(Ctrl-C), 141 whoever read the output is gone (`| head`), which is said to nobody. Where `--format json` is asked for, a
-failure is an object on stdout, unless the result is there already.
+Exit codes: 0 done; 1 failed or refused; 2 invalid command line, or the change was not confirmed; 130 interrupted
+(Ctrl-C); 141 broken pipe (`| head`), without a message. With `--format json` a failure is a JSON object on stdout,
+unless the result has been written there already.
 """
 
 import contextlib
@@ -29,19 +29,19 @@ from django.core.management.base import (
 from django.db import connections
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
-# What a terminal obeys or turns around instead of showing it: control characters, bidirectional overrides.
+# Characters that a terminal acts on instead of showing them: control characters, bidirectional overrides.
 _UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_KEPT = 100  # of the notes that the object of a failure repeats
+_KEPT = 100  # notes at most that the JSON object of a failure repeats
 
 
 class Failed(CommandError):
-    """Not done, though the command line is right. Exit code 1."""
+    """The command line is valid, but the command failed or was refused. Exit code 1."""
 
     kind = "failed"
 
 
 class Misuse(CommandError):
-    """Invalid usage of the command line. Exit code 2."""
+    """Invalid command-line usage. Exit code 2."""
 
     kind = "misuse"
     usage = ""
@@ -51,7 +51,7 @@ class Misuse(CommandError):
 
 
 class NotConfirmed(Misuse):
-    """Nobody said yes. Exit code 2."""
+    """The change needed a confirmation and got none. Exit code 2."""
 
     kind = "not_confirmed"
 
@@ -66,7 +66,7 @@ class Interrupted(CommandError):
 
 
 def printable(value: object) -> str:
-    """On one line, with everything that a terminal would obey spelled out."""
+    """The value as text on one line, with control characters escaped."""
     return escape(str(value)).replace("\n", "\\n")
 
 
@@ -79,7 +79,7 @@ def as_json(data: object) -> str:
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
-    """Examples keep their lines. Django's own options, which are the same for every command, are named after them."""
+    """Keeps the line breaks of examples, and hides Django's own options: the epilog names them, without details."""
 
     def _ours(self, actions: Any) -> list[Any]:
         return [action for action in actions if not set(action.option_strings) & self.show_last]
@@ -97,7 +97,7 @@ _DJANGOS = "Django's own options: " + ", ".join(sorted(DjangoHelpFormatter.show_
 class ProgramCommand(BaseCommand):
     examples = ""
     quiet = False
-    # Whether stdout has the result, or has begun with it.
+    # Whether the result, or the start of it, has been written to stdout.
     answered = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -143,7 +143,7 @@ class ProgramCommand(BaseCommand):
             handle_default_options(options)
             given = dict(vars(options))
             self.execute(*given.pop("args", ()), **given)
-        except SystemExit as end:  # help was asked for, and given
+        except SystemExit as end:  # --help or --version was printed
             return int(end.code or 0)
         except KeyboardInterrupt:
             return self._fail(Interrupted("Stopped."), argv)
@@ -159,7 +159,7 @@ class ProgramCommand(BaseCommand):
         return 0
 
     def _parse(self, argv: Sequence[str]) -> Namespace:
-        """Raises SystemExit where --help or --version was answered, and Misuse."""
+        """The parsed options. Raises SystemExit after printing --help or --version, and Misuse for invalid usage."""
         parser = self.create_parser(argv[0], argv[1])
         out, said = io.StringIO(), io.StringIO()
         try:
@@ -198,18 +198,21 @@ class ProgramCommand(BaseCommand):
         return super().execute(*args, **options)
 
     def note(self, message: str) -> None:
-        """Something for people, on stderr."""
+        """Write a message for people to stderr, unless `--quiet` was given."""
         if not self.quiet:
             self.note_problem(message)
 
     def note_problem(self, message: str) -> None:
-        """What went wrong, which is said to who wants it quiet too."""
+        """Write a problem to stderr, even with `--quiet`."""
         self._said.append(printable(message))
         self.stderr.write(printable(message), str)
 
 
 def _wants_json(argv: Sequence[str]) -> bool:
-    """Asked of the words, because what can't be parsed has no options; argparse takes a beginning of a name as well."""
+    """Whether `--format json` was given, in the raw arguments: after a parse error there are no options.
+
+    Abbreviations like `--form` count, as argparse accepts them.
+    """
     for word, following in pairwise([*argv[2:], ""]):
         name, equals, value = word.partition("=")
         if len(name) > 3 and "--format".startswith(name) and (value if equals else following) == "json":
@@ -218,8 +221,8 @@ def _wants_json(argv: Sequence[str]) -> bool:
 
 
 def until_the_pipe_breaks(run: Callable[[], int]) -> int:
-    """What `run` returns once all its output is out; 141 where nobody reads that any more."""
-    # What the caller has closed (`>&-`) is None, and would be an error at each write.
+    """Call `run` and flush its output; returns its exit code, or 141 if the reader has closed the pipe."""
+    # A stream that the caller closed (`>&-`) is None here, and each write would raise.
     sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     try:
         code = run()
@@ -232,11 +235,11 @@ def until_the_pipe_breaks(run: Callable[[], int]) -> int:
 
 
 def _let_go() -> None:
-    """Python writes what is left when it ends, and would complain."""
-    with contextlib.suppress(OSError):  # streams of tests are no files
+    """Send stdout and stderr to nowhere: Python flushes them at exit, and would report the broken pipe."""
+    with contextlib.suppress(OSError):  # the streams of tests have no descriptor
         for stream in (sys.stdout, sys.stderr):
             os.dup2(_nowhere().fileno(), stream.fileno())
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  open to the end of the process
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  stays open until the process ends

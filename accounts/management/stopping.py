@@ -1,4 +1,4 @@
-"""Hearing that a command is to end, whatever it is waiting for."""
+"""Shutdown of long-running commands on SIGTERM and SIGINT, even while the main thread blocks."""
 
 import os
 import signal
@@ -7,22 +7,22 @@ import threading
 import types
 from typing import Any, Self
 
-GRACE = 1.0  # seconds in which what is at hand may come to its own end
+GRACE = 1.0  # seconds for the current step to finish by itself
 _AGAIN = 0.5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
-    """Told to end, and still not there: raised in the middle of whatever the main thread does."""
+    """Raised in the main thread, in the middle of whatever it does, when it has not ended within GRACE."""
 
 
 class Stopping:
-    """While the block runs, in the main thread, SIGTERM and SIGINT ask for its end.
+    """Context manager for the main thread: in its block, SIGTERM and SIGINT ask the block to end, in three steps.
 
-    `asked` is true at once. Where that was not enough, Stopped is raised in the main thread. With `may_exit` the
-    process ends, with code 0, where even that is not heard because the main thread waits within a library; what it did
-    not commit is undone. A thread of its own hears the signals, by the descriptor that Python writes them to: Python's
-    handlers run in the main thread, whenever that comes back to Python.
+    First `asked` returns True. After GRACE seconds, Stopped is raised in the main thread. If the main thread is blocked
+    inside a library and ignores that too, `may_exit` ends the process with code 0; the database then rolls back what
+    was not committed. A separate thread receives the signals through Python's wake-up descriptor, because Python's own
+    handlers run in the main thread, and only when it returns to the interpreter.
     """
 
     def __init__(self, *, may_exit: bool = False) -> None:
@@ -33,7 +33,7 @@ class Stopping:
         return self._asked.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Until then, or until asked."""
+        """Sleep for `seconds`, or until asked to stop."""
         self._asked.wait(seconds)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""PostgreSQL can look up the start of a name only in an index made for patterns, whatever its collation."""
+"""An index on PostgreSQL to search names by prefix: with most collations only a pattern index serves LIKE."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""The table of the cache, which counts attempts to sign in across processes."""
+"""The cache's table, in which sign-in attempts are counted across processes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""On PostgreSQL the start of a name is found, and read in order, in one index: of the names' bytes."""
+"""An index in byte order on PostgreSQL, which serves both the search by prefix and the order by name."""
 
 from django.db import migrations
 

@@ -1,11 +1,11 @@
-"""Whether anybody but the owner ever was a member; a personal organization of which that is so becomes a team."""
+"""Add `had_others`: whether a second person ever was a member. Such personal organizations become teams."""
 
 from django.db import migrations, models
 from django.db.models import Count
 
 
 def look_back(apps, schema_editor):
-    """There is one row per person who ever was a member, for good. The ledger hears of the teams in consent 0006."""
+    """Member rows are never deleted, so two rows mean a second person. Consent 0006 writes the events of new teams."""
     organizations = apps.get_model("accounts", "Organization").objects
     several = organizations.annotate(people=Count("members")).filter(people__gt=1)
     organizations.filter(pk__in=several.values("pk")).update(had_others=True)
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 db_default=False, default=False, editable=False, verbose_name="others were members"
             ),
         ),
-        # What has become a team stays one when this is taken back: nobody is less private for it.
+        # On the way back such an organization stays a team, which takes no privacy from anybody.
         migrations.RunPython(look_back, migrations.RunPython.noop),
         migrations.AddConstraint(
             model_name="organization",

@@ -1,4 +1,4 @@
-"""Secrets of second factors, and messages that wait to be sent, are encrypted from here on (ENCRYPTION_KEYS)."""
+"""Encrypt the secrets of second factors, and the e-mail that waits to be sent (ENCRYPTION_KEYS)."""
 
 from django.db import migrations
 
@@ -37,7 +37,7 @@ def decrypt(apps, _schema_editor):
 class Migration(migrations.Migration):
     dependencies = [("accounts", "0009_had_others"), ("mfa", "0003_authenticator_type_uniq")]
     operations = [
-        # Before the column knows of it: here it reads and writes what is stored.
+        # Before the column becomes an EncryptedTextField, so that the data migration reads and writes the raw text.
         migrations.RunPython(encrypt, decrypt),
         migrations.AlterField(model_name="outgoingmessage", name="body", field=accounts.fields.EncryptedTextField()),
     ]

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 
 def date_operators(apps, schema_editor):
-    """Since when people of before are operators, and sign in as they do, nobody knows: from now on, to be safe."""
+    """Date operator status and credentials of existing users to now: their age is unknown, and now is the safe side."""
     people = apps.get_model("accounts", "User").objects
     people.update(credentials_at=clock.now())
     people.filter(is_staff=True).update(operator_since=clock.now())

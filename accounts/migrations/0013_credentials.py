@@ -1,17 +1,17 @@
-"""A key is worth what the person responsible for it may do now: what exists is judged once (R18)."""
+"""A key may do only what its responsible person may do now (R18): check the existing keys once."""
 
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 from django.utils import timezone
 
-# As the rules are at this migration: the roles that manage keys, and the scope of the installation's own.
+# Copies of the rules as they are at this migration: the roles that manage keys, and the installation's scope.
 MANAGING = ("owner", "admin")
 INSTALLATION_SCOPE = "consent:member"
 
 
 def may_answer(apps, user_id, organization_id):
-    """Whether this person may answer for a credential of this organization, or of the operator's (None)."""
+    """Whether this user may be responsible for a key of this organization, or for an operator key (None)."""
     user = apps.get_model("accounts", "User").objects.filter(pk=user_id, is_active=True).first()
     if user is None:
         return False
@@ -22,7 +22,7 @@ def may_answer(apps, user_id, organization_id):
 
 
 def judge_keys(apps, schema_editor):
-    """A key that nobody is named for, or that speaks for members, is the installation's; others need their person."""
+    """Keys without a person, or with the scope for members, become the installation's; others may get suspended."""
     keys = apps.get_model("accounts", "ApiKey").objects
     keys.filter(issued_by=None).update(installation=True)
     for key in keys.filter(installation=False).iterator():
@@ -33,7 +33,7 @@ def judge_keys(apps, schema_editor):
 
 
 def end_suspended_keys(apps, schema_editor):
-    """Back: what was worth nothing must not work again, and an invitation names a person."""
+    """Reverse: revoke suspended keys, which must not work again, and delete invitations without a person."""
     keys = apps.get_model("accounts", "ApiKey").objects.filter(suspended_at__isnull=False, revoked_at=None)
     keys.update(revoked_at=timezone.now())
     apps.get_model("accounts", "Invitation").objects.filter(invited_by=None).delete()

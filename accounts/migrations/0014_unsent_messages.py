@@ -1,4 +1,4 @@
-"""Messages that were given up are kept, so that operators see them."""
+"""Keep messages that could not be sent, so that operators see them."""
 
 from django.db import migrations, models
 

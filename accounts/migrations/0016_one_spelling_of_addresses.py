@@ -1,8 +1,8 @@
-"""One mailbox is one user: addresses whose domain is not plain ASCII get their one spelling.
+"""Normalize stored addresses that are not plain ASCII, so that one mailbox is one user.
 
-Where two users turn out to have one mailbox, it stays with the one whose address was spelled so, else the older one.
-The other keeps all else, and an address that nobody can receive mail by, made of theirs: who they are has to be settled
-by operators. Nobody else's address changes. There is no way back to a spelling that was not kept; going back leaves it.
+If two users turn out to have one mailbox, the user whose address was in normal form already keeps it, else the older
+one. The other gets a `.invalid` address, which receives no mail, and keeps everything else; operators have to find out
+who they are. No other address changes. Migrating back leaves the normalized addresses, as the old spelling is lost.
 """
 
 from django.db import IntegrityError, migrations, transaction
@@ -26,7 +26,7 @@ def _respell(rows, of_a_twin):
         try:
             spelled = email_addresses.normalize(row.email)
         except Unusable:
-            continue  # nobody can be looked for by it
+            continue  # no look-up can find a user by it
         try:
             with transaction.atomic():
                 rows.filter(pk=row.pk).update(email=spelled)

@@ -1,6 +1,6 @@
-"""External ids of organizations keep what similar ones have in common: an import asks before it makes a twin.
+"""Store the folded form of organizations' external ids: an import asks before it creates one with a similar id.
 
-Nearly all ids are that themselves, and keep nothing.
+It stays empty for nearly all ids, because they equal their folded form.
 """
 
 from itertools import islice

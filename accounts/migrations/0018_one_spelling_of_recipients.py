@@ -1,6 +1,6 @@
-"""Waiting e-mail is kept by the one spelling of its address, as users are: or erasing a person would leave theirs.
+"""Normalize the recipients of waiting e-mail, as users' addresses are; else erasing a person would miss theirs.
 
-There is no way back to a spelling that was not kept; going back leaves it, and mail goes out by either.
+Migrating back leaves the normalized addresses, by which mail is delivered as well.
 """
 
 from django.db import migrations
@@ -8,7 +8,7 @@ from django.db import migrations
 import accounts.fields
 from accounts import email_addresses
 
-_PLAIN = r"^[!-@\[-~]*$"  # without capitals, and ASCII: nearly always its own spelling
+_PLAIN = r"^[!-@\[-~]*$"  # ASCII without capitals: nearly always in normal form already
 
 
 def respell(apps, _editor):

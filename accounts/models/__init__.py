@@ -1,4 +1,4 @@
-"""Who: users, organizations and their members, plans and subscriptions, API keys. Nothing here writes an event."""
+"""Users, organizations and their members, plans and subscriptions, API keys. Nothing here writes an event."""
 
 from .api_keys import INSTALLATION_SCOPES, ApiKey, KeyScope
 from .bindings import Binding

@@ -1,4 +1,4 @@
-"""API keys, and what they may be used for."""
+"""API keys and their scopes."""
 
 import datetime as dt
 
@@ -24,12 +24,12 @@ class KeyScope(models.TextChoices):
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
 
 
-# What only the installation's own services need: such a key outlives whoever made it (R18).
+# Scopes that only the installation's own services need: a key with one keeps working when its maker leaves (R18).
 INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
 
 
 class ApiKey(models.Model):
-    """A service's credential: a public prefix and a keyed hash; the key itself is shown once and never stored."""
+    """The credential of a service: a public prefix and a keyed hash. The key's text is shown once and never stored."""
 
     Scope = KeyScope
 
@@ -65,7 +65,7 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
-    # Whoever answered for it may not any more. It stays so until somebody who may takes it over.
+    # Set when the responsible person lost the right to manage keys; until somebody with that right takes the key over.
     suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
 
@@ -87,11 +87,11 @@ class ApiKey(models.Model):
 
     @property
     def scope_labels(self) -> list[str]:
-        """What it may do, in words."""
+        """The translated names of the key's scopes."""
         return [str(KeyScope(scope).label) for scope in self.scopes]
 
     def status(self, now: dt.datetime) -> str:
-        """“active”, “suspended”, “expired” or “revoked”: what has ended stays so, whatever else it was."""
+        """“active”, “suspended”, “expired” or “revoked”; if several apply, the later one in this list."""
         if self.revoked_at is not None:
             return "revoked"
         if self.has_ended(now):
@@ -99,7 +99,7 @@ class ApiKey(models.Model):
         return "suspended" if self.suspended_at is not None else "active"
 
     def has_ended(self, now: dt.datetime) -> bool:
-        """Revoked or expired: for good."""
+        """Whether the key was revoked or has expired, which cannot be undone."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
     def is_live(self, now: dt.datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What external ids have meant, and from when on: dated rows, never removed (R16)."""
+"""Bindings: which subject an external id meant, and when. Rows are never removed (R16)."""
 
 import uuid
 from collections.abc import Collection
@@ -20,30 +20,30 @@ class BindingQuerySet(models.QuerySet["Binding"]):
         return self.filter(withdrawn_at=None)
 
     def of_organizations(self) -> Self:
-        """Ids of organizations, which are unique in the installation."""
+        """Bindings of organizations; their ids are unique in the installation."""
         return self.filter(member=None)
 
     def of_members(self) -> Self:
-        """Ids of members, which are unique in their organization."""
+        """Bindings of members; their ids are unique within the organization."""
         return self.filter(member__isnull=False)
 
     def of_subject(self, organization: "Organization", member: "Member | None" = None) -> Self:
-        """All that this organization, or this member of it, was ever given."""
+        """All bindings, past ones included, of this organization, or of this member of it."""
         return self.filter(member=member) if member else self.filter(organization=organization, member=None)
 
     def ever(self, value: str, within: uuid.UUID | None = None) -> Self:
-        """All that this id ever meant, erased ones included; `within` an organization for an id of a member."""
+        """All bindings of this id, withdrawn and erased ones included. `within`: a member id's organization."""
         scope = self.filter(member=None) if within is None else self.filter(member__isnull=False, organization=within)
         return scope.filter(Q(value=value) | Q(hash=erased_hash(value, within)))
 
     def organizations_named(self, values: Collection[str]) -> dict[str, uuid.UUID]:
-        """Which organizations these ids mean now: id → organization."""
+        """The organizations that these ids mean now: external id → primary key."""
         return dict(self.live().of_organizations().filter(value__in=values).values_list("value", "organization_id"))
 
     def members_named(
         self, organizations: Collection[uuid.UUID], values: Collection[str]
     ) -> dict[tuple[uuid.UUID, str], uuid.UUID]:
-        """Which members these ids mean now: (organization, id) → member."""
+        """The members that these ids mean now: (organization's primary key, external id) → member's primary key."""
         rows = self.live().of_members().filter(organization__in=organizations, value__in=values)
         found = rows.values_list("organization_id", "value", "member_id")
         return {(organization, value): member for organization, value, member in found}
@@ -52,7 +52,8 @@ class BindingQuerySet(models.QuerySet["Binding"]):
 class Binding(models.Model):
     """What an external id means from `recorded_at` until `withdrawn_at`: an organization, or a member of one.
 
-    Asked by the id, data collected before `since` is not used. The event that gave it is its subject's of that instant.
+    A decision asked by this id denies data collected before `since`. The event of the binding is the one with the same
+    subject and the instant `recorded_at`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -62,20 +63,20 @@ class Binding(models.Model):
     member = models.ForeignKey(
         "Member", models.PROTECT, null=True, db_index=False, related_name="bindings", verbose_name=_("member")
     )
-    # '' once erased; then the keyed hash goes on refusing it to others.
+    # '' once erased; then `hash` is set, and still refuses the id to other subjects.
     value = models.CharField(_("external id"), max_length=LENGTH, blank=True)
     hash = models.CharField(max_length=64, blank=True, default="")
-    # Which meaning of the id this is: 1 is its first; only a rebinding makes another of another subject.
+    # The id's first meaning has number 1. Only a rebinding gives the id to another subject, with a higher number.
     number = models.PositiveIntegerField(_("meaning"), default=1)
     recorded_at = InstantField(_("given"))
     since = InstantField(_("since"))
     withdrawn_at = InstantField(_("withdrawn"), null=True)
-    # Before one spelling was one id, two subjects had it: an opt-out of either is kept for whoever gets it.
+    # Two subjects had this id before ids were normalized: an opt-out of either applies to whoever gets the id.
     contested = models.BooleanField(_("contested"), default=False)
-    # As it was spelled before there was one spelling, where that was another.
+    # The spelling from before ids were normalized, where it differed.
     spelled = models.CharField(max_length=LENGTH, blank=True, default="")
 
-    # Of an organization's: what similar ids have in common, '' where that is the id itself.
+    # For organizations: `external_ids.folded`, by which similar ids are found; '' where it equals the id.
     folded = models.CharField(max_length=LENGTH, blank=True, default="", db_default="")
 
     objects = BindingQuerySet.as_manager()
@@ -95,7 +96,7 @@ class Binding(models.Model):
                 condition=Q(member__isnull=False, withdrawn_at__isnull=True),
                 name="binding_one_meaning_of_member",
             ),
-            # Of two who give an id for the first time one comes first; look-ups as of an instant read these too.
+            # If two processes give the same id at once, the second fails. Look-ups at an instant use the index too.
             models.UniqueConstraint(
                 fields=["value", "number"], condition=Q(member__isnull=True, value__gt=""), name="binding_meanings"
             ),

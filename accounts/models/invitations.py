@@ -13,7 +13,7 @@ from .users import User
 
 
 class Invitation(models.Model):
-    """A link by which a person joins an organization; the link's secret is sent once, and kept as a hash."""
+    """A link by which a person joins an organization. The link's secret is mailed once; only its hash is stored."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(
@@ -22,7 +22,7 @@ class Invitation(models.Model):
     email = AddressField(_("e-mail"))
     role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
     hash = models.CharField(max_length=64, unique=True, editable=False)
-    # Whose right to invite is judged once more when it is accepted: the person's, else that of the key without one.
+    # When the invitation is accepted, the right to invite is checked again: of this person, or of a key without one.
     invited_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("invited by"))
     invited_by_key = models.ForeignKey(ApiKey, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(_("sent"), default=timezone.now, editable=False)

@@ -1,10 +1,10 @@
-"""How often somebody did something."""
+"""Counts for rate limits."""
 
 from django.db import models
 
 
 class RateCount(models.Model):
-    """How often somebody did something in a window of time; see `limits`."""
+    """How often `subject` did something in a window of time; see `accounts.limits`."""
 
     id = models.BigAutoField(primary_key=True)
     subject = models.CharField(max_length=330)

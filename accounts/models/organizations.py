@@ -1,4 +1,4 @@
-"""Organizations, and who belongs to them."""
+"""Organizations and their members."""
 
 from django.db import models
 from django.db.models import Q
@@ -35,7 +35,7 @@ class Organization(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.TEAM)
     country = models.CharField(_("country"), max_length=2, blank=True, help_text=_("Two letters, ISO 3166-1."))
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE)
-    # Whether a second person ever was a member: for good, for what they chose was not said to the owner (R4, R17).
+    # Whether a second person ever was a member. Never reset: the owner must not see what that person chose (R4, R17).
     had_others = models.BooleanField(_("others were members"), default=False, db_default=False, editable=False)
     created_at = InstantField(_("created"), editable=False)
     changed_at = InstantField(_("last change"), editable=False)
@@ -84,7 +84,7 @@ class MemberRole(models.TextChoices):
 
 
 class Member(models.Model):
-    """A user's membership of one organization: one row for good, reused when they join again (R14)."""
+    """A user's membership of one organization: one row per pair for ever, reused when they join again (R14)."""
 
     Role = MemberRole
 

@@ -8,17 +8,17 @@ from ..fields import AddressField, EncryptedTextField
 
 
 class OutgoingMessage(models.Model):
-    """An e-mail that waits for the worker; deleted once it is sent, kept when it is given up. See `outbox`."""
+    """An e-mail that waits for the worker; deleted when sent, kept when given up. See `accounts.outbox`."""
 
     recipient = AddressField()
     subject = models.CharField(max_length=500)
-    # Links in it open accounts.
+    # Encrypted, because it contains links that give access to accounts.
     body = EncryptedTextField()
     created_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     given_up_at = models.DateTimeField(null=True)
-    error = models.CharField(max_length=80, blank=True, default="", db_default="")  # the kind of the last trouble
+    error = models.CharField(max_length=80, blank=True, default="", db_default="")  # class of the last exception
 
     class Meta:
         indexes = [

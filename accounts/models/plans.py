@@ -1,4 +1,4 @@
-"""Plans, and the organizations that subscribe to them."""
+"""Plans and subscriptions."""
 
 from django.db import models
 from django.db.models import Q
@@ -10,7 +10,7 @@ from .organizations import Organization
 
 
 class Plan(models.Model):
-    """What an organization subscribes to for a product; its default applies until somebody chooses (R2)."""
+    """What an organization subscribes to for a product. Its training default applies until the first choice (R2)."""
 
     key = models.CharField(_("key"), max_length=40, primary_key=True)
     product = models.CharField(_("product"), max_length=20, choices=Product.choices)
@@ -37,7 +37,7 @@ class Plan(models.Model):
 
 
 class Subscription(models.Model):
-    """Organization × product → plan, from start to end. The live one has no end; there is at most one."""
+    """An organization's plan for a product, from start to end. At most one is live, which has no end."""
 
     organization = models.ForeignKey(
         Organization, models.PROTECT, related_name="subscriptions", verbose_name=_("organization")

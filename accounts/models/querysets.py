@@ -1,4 +1,4 @@
-"""Tenant scope, in one queryset method per model: `visible_to(actor)`. Every face starts from it."""
+"""Tenant isolation: each model's queryset has `visible_to(actor)`, and every interface starts its queries from it."""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -41,7 +41,7 @@ class IdentifiedQuerySet(models.QuerySet[_Model_co]):
         return self.filter(pk__in=self._meaning(external_id)) if external_id else self.none()
 
     def with_external_id(self, text: str) -> Self:
-        """Whom the external id means now, however it is spelled; the one shown and those from before (R16)."""
+        """The subject that this external id means now, in any spelling: its current id, or an earlier one (R16)."""
         value = external_ids.asked(text)
         return self.filter(pk__in=self._meaning(value)) if value else self.none()
 
@@ -60,14 +60,15 @@ class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
         return self if actor.is_operator else self.filter(pk__in=_own_organizations(actor))
 
     def named(self, start: str) -> Self:
-        """Whose name starts so, in whatever case (of ASCII letters alone on SQLite), in order of name.
+        """Organizations whose name starts with `start`, ordered by name; ignores case (on SQLite of ASCII only).
 
-        In that order one index has them, however many there are; by id a common beginning would read them all.
+        In this order one index serves filter and order, so a page costs the same for any number of matches. Ordered
+        by id, a common start would read all of them.
         """
         if connections[self.db].vendor == "sqlite":
             first: Lower | Collate = Lower(Value(start))
             rows = self.alias(_name=Lower("name")).filter(_name__startswith=first)
-            # Its LIKE can't use the index; text is compared there by code point, so a range can, and says the same.
+            # SQLite's LIKE can't use the index. A range can, and is equivalent, because text compares by code point.
             rows = rows.filter(_name__gte=first, _name__lt=Lower(Value(start + "\U0010ffff")))
         else:
             first = Collate(Lower(Value(start)), "C")
@@ -83,7 +84,7 @@ class MemberQuerySet(IdentifiedQuerySet["Member"]):
         return self.filter(status="active")
 
     def of_person(self, actor: "Actor") -> Self:
-        """The signed-in person's own memberships, left ones too: they keep an opt-out-only card (R14)."""
+        """The actor's own memberships, those they left included: there they can still opt out (R14)."""
         return self.filter(user=actor.user) if actor.user is not None else self.none()
 
 
@@ -92,7 +93,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self if actor.is_operator else self.filter(organization_id__in=_own_organizations(actor))
 
     def with_status(self, status: str, now: dt.datetime) -> Self:
-        """As `ApiKey.status` says."""
+        """Keys whose `ApiKey.status` is this one."""
         revoked, ended = Q(revoked_at__isnull=False), Q(expires_at__lte=now)
         suspended = Q(suspended_at__isnull=False)
         match status:
@@ -105,7 +106,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.exclude(revoked).exclude(ended).exclude(suspended)
 
     def unused_since(self, instant: dt.datetime) -> Self:
-        """Not asked with since then, or never."""
+        """Keys that were last used before the instant, or never."""
         return self.filter(Q(last_used_at=None) | Q(last_used_at__lt=instant))
 
 

@@ -1,4 +1,4 @@
-"""People, and what they sign in with: the instants of both are kept here, whoever writes."""
+"""Users. Every write that changes operator status or credentials sets the instant of that change too."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from .. import clock, email_addresses
 from ..fields import AddressField, InstantField, new_id, one_line
 
-# What signs a person in, and what makes an operator of them: see `User.save`.
+# The fields of a user's credentials, and of their status as an operator: see `User.save`.
 _CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
 
 
 class UserQuerySet(models.QuerySet["User"]):
     def update(self, **changes: Any) -> int:
-        """As `User.save`, for many: on the safe side, as if each were changed by it."""
+        """Set the instants as `User.save` does, for all rows, even those whose value stays: the safe side."""
         if not set(changes).isdisjoint(_CREDENTIALS):
             changes.setdefault("credentials_at", clock.now())
         if changes.get("is_staff") is False:
@@ -69,11 +69,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("Runs the portal for all organizations."))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    # From when on this person is, without a break, an active operator (R13, R19).
+    # Since when this person has been an active operator without a break (R13, R19).
     operator_since = InstantField(_("operator since"), null=True, editable=False)
-    # When the password or the address was last set, or a second factor removed, by whomever; unknown is no.
+    # The last change of password or address, or removal of a second factor. NULL, unknown, allows no approval.
     credentials_at = InstantField(_("sign-in changed"), null=True, editable=False)
-    # An address that others gave them: until then no link is mailed to it.
+    # After an operator set the address, no links are mailed to it until this instant.
     no_links_until = InstantField(null=True, editable=False)
 
     objects = UserManager()
@@ -114,11 +114,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._remember()
 
     def _remember(self) -> None:
-        """What is stored, for `save` to compare with; a deferred field is not looked at, so it is not changed."""
+        """Keep the stored values, for `save` to compare with; deferred fields are not loaded for that."""
         self._stored = {name: self.__dict__[name] for name in (*_CREDENTIALS, *_STANDING) if name in self.__dict__}
 
     def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
-        """Keeps the instants of mark and credentials, whoever writes and by which way."""
+        """Set `credentials_at` and `operator_since` where what they date has changed, whoever writes."""
         written = (*_CREDENTIALS, *_STANDING) if update_fields is None else tuple(update_fields)
         stamped = self.stamp(written)
         if update_fields is not None:
@@ -127,7 +127,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._remember()
 
     def stamp(self, written: tuple[str, ...]) -> list[str]:
-        """Set the instants of what is to be written and has changed; returns their names."""
+        """Set the instants for those fields of `written` that have changed; returns the names of the instants set."""
         stored: dict[str, Any] = getattr(self, "_stored", {})
         changed = {name for name in written if name in self.__dict__ and stored.get(name) != self.__dict__[name]}
         stamped = []
@@ -137,13 +137,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         if changed.intersection(_STANDING):
             if not self.is_staff:
                 self.operator_since = None
-            elif self.is_active or self.operator_since is None:  # made, or made again
+            elif self.is_active or self.operator_since is None:  # became an operator, or became one again
                 self.operator_since = clock.now()
             stamped.append("operator_since")
         return stamped
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Without Django's way to store a stronger hash: that would look like a new password."""
+        """As Django's, but a rehash is stored past `save` and `update`, which would date it as a new password."""
 
         def stronger(password: str | None) -> None:
             hashed = make_password(password)
@@ -154,11 +154,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class AddressChange(models.Model):
-    """A person's own wish for another address: it comes true once a link at the old and one at the new were used."""
+    """A user's request for another address: it takes effect when links mailed to the old and the new one were used."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="address_change")
     email = AddressField(_("new e-mail"))
-    # Of the links' secrets, which are sent once and stored nowhere.
+    # Hashes of the links' secrets, which are mailed once and not stored.
     old_hash = models.CharField(max_length=64, unique=True)
     new_hash = models.CharField(max_length=64, unique=True)
     old_confirmed_at = InstantField(null=True)
@@ -173,7 +173,7 @@ class AddressChange(models.Model):
 
 
 class DeviceRevocation(models.Model):
-    """Since when no browser is known as this person's: see `devices`."""
+    """Known devices of this user from before `at` are no longer trusted; see `accounts.devices`."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""In place of Django's: nobody sets anybody's password, not even on the machine (R19)."""
+"""Replaces Django's command, because nobody may set another person's password, not even on the server (R19)."""
 
 from typing import Any, NoReturn
 

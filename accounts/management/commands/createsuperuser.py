@@ -1,4 +1,4 @@
-"""In place of Django's: it would make an operator without an event, and without a word to the others."""
+"""Replaces Django's command, which would make an operator without an event and without notice to other operators."""
 
 from typing import Any, NoReturn
 
