@@ -1,4 +1,4 @@
-"""What every class on the operators' site shares: operators may, nobody deletes, and a model is never saved here."""
+"""Shared by all classes of the operators' site: only operators have access, nothing is deleted, no model is saved."""
 
 import dataclasses
 import functools
@@ -41,7 +41,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 class CappedPaginator(BasePaginator):
-    """Counts no further than LIMIT: a list of millions opens as fast as a short one, and filters reach the rest."""
+    """Counts at most LIMIT rows, so that a list of millions opens as fast as a short one; filters reach the rest."""
 
     LIMIT = 10_000
 
@@ -52,7 +52,7 @@ class CappedPaginator(BasePaginator):
 
 
 class OperatorAdmin(ModelAdmin):
-    """For operators alone. Nothing is deleted; what has a ledger is changed through the services."""
+    """Base of all model pages: for operators only. Nothing is deleted, and changes go through the services."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -90,6 +90,7 @@ class OperatorAdmin(ModelAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
+    # Without this an invalid id in the selection would raise an exception, a 500.
     def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         if any(parse_id(ident) is None for ident in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             return HttpResponse(
@@ -109,7 +110,7 @@ class OperatorAdmin(ModelAdmin):
     def _refuse(self) -> NoReturn:
         raise TypeError(f"the operators' site saves no {self.model.__name__}: its changes go through the services")
 
-    # Django's own log: ids only, so that a person can be erased.
+    # Entries of Django's own log hold ids only, so that no personal data remains there when a person is erased.
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         return self._log(request, obj, ADDITION, message)
 
@@ -127,7 +128,7 @@ class OperatorAdmin(ModelAdmin):
         )
 
     def get_or_404(self, rows: Any, object_id: str) -> Any:
-        """The row with this id; an id that is none or nobody's is a 404."""
+        """The row with this id; raises Http404 if the id is malformed or unknown."""
         row = rows.filter(pk=pk).first() if (pk := parse_id(object_id)) else None
         if row is None:
             raise Http404
@@ -136,14 +137,14 @@ class OperatorAdmin(ModelAdmin):
     def screen(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, title: str | Promise, status: int = 200
     ) -> HttpResponse:
-        """A page of the site's frame."""
+        """Renders a template inside the frame of the admin site."""
         request.current_app = self.admin_site.name
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "subtitle": None}
         return TemplateResponse(request, template, {**frame, **context}, status=status)
 
 
 def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Changes something: POST only, and only where the class may change."""
+    """Decorator of a view that changes something: 405 for other methods than POST, 403 without permission to change."""
 
     @functools.wraps(view)
     def wrapped(self: OperatorAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -158,7 +159,7 @@ def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """What became of a sent form: 200 and the result, or the status of what was wrong, which the form then says."""
+    """The outcome of a submitted form: 200 and the service's result, or the status of an error that the form shows."""
 
     status: int
     result: Any = None
@@ -169,7 +170,7 @@ class Attempt:
 
 
 def run_service(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> Attempt:
-    """Run a service on the form's values; its refusal becomes the form's error."""
+    """Run a service on the form's cleaned values; a ServiceError becomes an error of the form."""
     if not form.is_valid():
         return Attempt(400)
     try:
@@ -180,7 +181,7 @@ def run_service(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> At
 
 
 def instant(field: str, words: Any) -> Callable[[Any, Any], str]:
-    """A column for an InstantField, to the second."""
+    """A list column that shows an InstantField, to the second."""
 
     @admin.display(description=words, ordering=field)
     def column(_admin: Any, row: Any) -> str:
@@ -190,7 +191,7 @@ def instant(field: str, words: Any) -> Callable[[Any, Any], str]:
 
 
 def yes_no(field: str, words: Any) -> Callable[[Any, Any], str]:
-    """A column for a boolean, in words: a red cross must not say that something is as it should be."""
+    """A list column that shows a boolean as a word: Django's red cross would make a right state look like an error."""
 
     @admin.display(description=words, ordering=field)
     def column(_admin: Any, row: Any) -> str:
@@ -200,7 +201,7 @@ def yes_no(field: str, words: Any) -> Callable[[Any, Any], str]:
 
 
 def moment(value: Any) -> str:
-    """Day and time in the reader's language, with the zone; a dash for none."""
+    """Date, time and time zone in the reader's language; a dash for None."""
     if value is None:
         return "–"
     local = timezone.localtime(value)

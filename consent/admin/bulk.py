@@ -1,4 +1,4 @@
-"""Bulk change: the scope of a choice for many, or another default for a plan; what it would do is shown on its job."""
+"""Bulk change: a choice for many organizations, a plan's new default, external ids to move; each is previewed as a job."""
 
 import tempfile
 from pathlib import Path
@@ -36,7 +36,7 @@ CHOICE_LABELS = [
     (Choice.OPTED_OUT.value, _("Opted out")),
     (Choice.OPTED_IN.value, _("Opted in")),
 ]
-# Reasons of an organization's layer; the others are of members or of questions.
+# The reasons that the setting of an organization can have; the others belong to members or to decisions.
 _REASONS = (
     ReasonCode.PLAN_DEFAULT,
     ReasonCode.CARRIED_OVER,
@@ -47,7 +47,7 @@ _REASONS = (
     ReasonCode.ORGANIZATION_CLOSED,
 )
 _ABOUT = ("surface", "choice", "reason")
-# A selection's parts have one name in the API, jobs and forms; but for these two, whose names are taken here.
+# Part of a selection → its field here, where it has another name than in the API and in jobs: these two are taken.
 _FIELDS = {"choice": "standing", "reason": "because"}
 _UTC = _("Like 2026-01-31 14:00, UTC.")
 
@@ -57,7 +57,7 @@ def _several(label: Any, choices: Any) -> forms.MultipleChoiceField:
 
 
 class BulkForm(OperatorForm):
-    """What is to be chosen, and for whom: all that is given has to hold."""
+    """A choice and the organizations that it is for; they must match all given parts of the selection."""
 
     surface = forms.ChoiceField(label=_("For"), choices=[(s.key, s.product.label) for s in ORGANIZATION_SURFACES])
     choice = forms.ChoiceField(label=_("Choice"), choices=_CHOICES, widget=forms.RadioSelect, required=False)
@@ -88,7 +88,7 @@ class BulkForm(OperatorForm):
         ),
     )
     encoding, separator = reading_fields().values()
-    broad = ("everything", "organizations", "file")  # across the page
+    broad = ("everything", "organizations", "file")  # fields that take the page's whole width
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, auto_id="bulk-%s", **kwargs)
@@ -102,7 +102,7 @@ class BulkForm(OperatorForm):
         return [self[name] for name in self.fields if name not in _ABOUT]
 
     def selection(self) -> Selection | None:
-        """None where nothing but a file says who. Raises Invalid, naming the field here."""
+        """The selection; None if only a file names the organizations. Raises Invalid with the name of the form's field."""
         data = self.cleaned_data
         parts: dict[str, Any] = {
             "everything": data["everything"],
@@ -153,12 +153,12 @@ class RebindForm(OperatorForm):
 
 
 def part_label(part: str) -> str:
-    """What a part of a selection is called on the form."""
+    """The form's label of a part of a selection."""
     return str(BulkForm.base_fields[_FIELDS.get(part, part)].label)
 
 
 def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
-    """Both forms; a preview of the one that is sent is a job, and nothing is changed yet."""
+    """The page with its three forms. Submitting one creates a preview, which is a job and changes nothing yet."""
     scope, default = BulkForm(initial={"choice": Choice.OPTED_OUT.value}), DefaultForm()
     rebind = RebindForm()
     status = 200

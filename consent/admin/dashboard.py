@@ -1,4 +1,4 @@
-"""The operators' overview: numbers and pictures, from sums or one look-up each, never from a count of everything."""
+"""The operators' dashboard. Its numbers come from daily sums or one indexed query each, never from a full count."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def context() -> dict[str, Any]:
         "changes": bars,
         "sources": sources,
         "standings": standings,
-        # The same, a row per kind.
+        # The same numbers as a table, with a row for each kind of state.
         "kinds": [
             {
                 "label": parts[0].label,
@@ -47,13 +47,13 @@ def context() -> dict[str, Any]:
 
 
 def _mail() -> dict[str, Any]:
-    """The messages that could not be sent, the newest few of them by name."""
+    """The number of messages that could not be sent, and the newest few."""
     given_up = OutgoingMessage.objects.filter(given_up_at__isnull=False).defer("body")
     return {"unsent": given_up.count(), "unsent_messages": given_up.order_by("-pk")[:_JOBS]}
 
 
 def _delivery() -> dict[str, Any]:
-    """How far the slowest endpoint is behind, and the first few that are paused."""
+    """How many positions the slowest active endpoint is behind (None without any), and the first few paused ones."""
     slowest = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE).aggregate(Min("position"))["position__min"]
     paused = WebhookEndpoint.objects.filter(status=EndpointStatus.PAUSED).select_related("organization")
     return {"delivery_lag": None if slowest is None else ledger.head() - slowest, "paused": paused[:_JOBS]}

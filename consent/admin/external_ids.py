@@ -1,4 +1,4 @@
-"""The external ids of an organization or a member, those withdrawn too, on its page; and withdrawing one (R16)."""
+"""The external ids on the page of an organization or member, withdrawn ones included, and withdrawing one (R16)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .forms import WithdrawForm
 
 
 def ids_of(organization: Organization, member: Member | None = None, sent: forms.Form | None = None) -> dict[str, Any]:
-    """What the page shows of them: `bindings`, the last given first, and the form; `sent` is one that was refused."""
+    """Template context: `bindings`, newest first, and `withdraw_form`; `sent` is a refused form to show again."""
     bindings = list(Binding.objects.of_subject(organization, member).order_by("-recorded_at", "-pk"))
     live = [each.value for each in bindings if each.withdrawn_at is None]
     return {"bindings": bindings, "withdraw_form": sent or (WithdrawForm(live=live) if live else None)}
@@ -23,7 +23,7 @@ def ids_of(organization: Organization, member: Member | None = None, sent: forms
 def withdraw(
     request: HttpRequest, organization: Organization, member: Member | None = None
 ) -> tuple[WithdrawForm, Attempt]:
-    """The form as sent, and what came of it. Another page may have withdrawn the id meanwhile: it is no choice then."""
+    """The submitted form and its outcome. An id that somebody withdrew meanwhile is no longer among its choices."""
     live = Binding.objects.of_subject(organization, member).live().order_by("pk")
     form = WithdrawForm(request.POST, live=list(live.values_list("value", flat=True)))
 

@@ -1,4 +1,4 @@
-"""Filters of the organizations' list: each an EXISTS on the settings, one query whatever is combined."""
+"""Filters of lists. Those of organizations are EXISTS conditions on the settings, so combined they stay one query."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ def _has(**conditions: Any) -> Exists:
 
 
 def _known(chosen: admin.SimpleListFilter) -> str:
-    """The filter's value if it is one of its own; else what no row has."""
+    """The filter's value if it is one of its choices, else a value that no row has."""
     value = chosen.value() or ""
     return value if value in {str(key) for key, _words in chosen.lookup_choices} else "none"
 
 
 def presence_filter(column: str, words: Any, *, there: Any, absent: Any) -> type[admin.SimpleListFilter]:
-    """By whether a column says something at all."""
+    """A filter class: whether the column is null (`absent`) or not (`there`)."""
 
     class ThereFilter(admin.SimpleListFilter):
         title = words
@@ -46,7 +46,7 @@ def presence_filter(column: str, words: Any, *, there: Any, absent: Any) -> type
 
 
 class AboutFilter(admin.SimpleListFilter):
-    """Events about access, or about the use of data."""
+    """Filters events by topic: access, or use of data."""
 
     title = _("topic")
     parameter_name = "about"
@@ -70,7 +70,7 @@ class PlanFilter(admin.SimpleListFilter):
 
 
 def effective_filter(wanted: Product) -> type[admin.SimpleListFilter]:
-    """By what an organization's setting for a product comes to."""
+    """A filter class: whether an organization's data of the product is used for training."""
 
     class EffectiveFilter(admin.SimpleListFilter):
         title = _("%(product)s") % {"product": wanted.label}
@@ -92,7 +92,10 @@ def effective_filter(wanted: Product) -> type[admin.SimpleListFilter]:
 
 
 def reason_filter(wanted: Product) -> type[admin.SimpleListFilter]:
-    """By why a setting is what it is; without a setting there is no subscription, or the account is closed."""
+    """A filter class: the reason of an organization's setting for the product.
+
+    An organization may have no settings row: then the reason is a missing subscription, or the closed account.
+    """
 
     class ReasonFilter(admin.SimpleListFilter):
         title = _("%(product)s, why") % {"product": wanted.label}

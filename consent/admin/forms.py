@@ -1,4 +1,4 @@
-"""What operators send: shape is checked here, the rules in the services."""
+"""The operators' forms. They check only the form of the input; the rules are in the services."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class OperatorForm(forms.Form):
 
 
 def reading_fields() -> dict[str, forms.ChoiceField]:
-    """How a file is read: what is told from it can be said instead."""
+    """Fields to set a file's encoding and separator, which otherwise are detected from its content."""
     encodings = [("", _("As its bytes say")), *ENCODINGS.items()]
     separators = [
         ("", _("As header and rows say")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
@@ -39,7 +39,7 @@ def reading_fields() -> dict[str, forms.ChoiceField]:
 
 
 def refuse_too_large(form: forms.Form, request: HttpRequest) -> None:
-    """Say so on the form's field `file`; call it before the form is looked at."""
+    """Add an error to the form's field `file` if the upload is too large. Call it before other uses of the form."""
     if is_too_large(request):
         text = _("The file is larger than %(mb)s MiB. Divide it, or use the command, which takes any.")
         form.errors.pop("file", None)
@@ -47,7 +47,7 @@ def refuse_too_large(form: forms.Form, request: HttpRequest) -> None:
 
 
 def reason_field(*, required: bool = False, help_text: Any = "") -> forms.CharField:
-    # The service trims and measures it: one place that says how long a reason may be.
+    # The limit is that of the ledger's column; the services trim a reason and check its length, whoever calls them.
     return forms.CharField(label=_("Reason"), required=required, max_length=500, help_text=help_text)
 
 
@@ -59,7 +59,7 @@ class ChoiceForm(OperatorForm):
 
 
 class PlanForm(OperatorForm):
-    """Start a product's subscription, or move it."""
+    """Starts the subscription of a product, or moves it to another plan."""
 
     plan = forms.ModelChoiceField(Plan.objects.none(), label=_("Plan"))
     reason = reason_field()
@@ -92,7 +92,7 @@ class LiftForm(OperatorForm):
 
 
 class WithdrawForm(OperatorForm):
-    """One of the external ids that an organization or a member has, to mean nobody from now on."""
+    """Withdraws one of the live external ids of an organization or a member."""
 
     external_id = forms.ChoiceField(label=_("External id"))
     reason = reason_field(
@@ -105,7 +105,7 @@ class WithdrawForm(OperatorForm):
 
 
 class StatusForm(OperatorForm):
-    """Close the account, or reopen it."""
+    """Closes the account, or reopens it."""
 
     reason = reason_field(required=True)
 
@@ -172,7 +172,7 @@ def _ident(value: str) -> None:
 
 
 class IdentField(forms.CharField):
-    """An id or `external:…`; whether it is anybody's is for the caller to find out."""
+    """An id, or `external:` and an external id. Checks only the syntax, not whether it exists."""
 
     default_validators = [_ident]
 
@@ -204,7 +204,7 @@ class KeyForm(OperatorForm):
 
 
 class WhyForm(OperatorForm):
-    """One question. Instants without a zone are UTC, as the page says."""
+    """One question for a decision. Instants without a time zone are UTC, as the page says."""
 
     organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: and its external id."))
     product = forms.ChoiceField(label=_("Product"), choices=Product.choices)
@@ -238,7 +238,7 @@ class WhyForm(OperatorForm):
 
 
 class AfterForm(OperatorForm):
-    """Where a page of a long list goes on."""
+    """The keyset cursor of the next page: the id of the last member or event shown."""
 
     member = forms.UUIDField(required=False)
     event = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)

@@ -1,4 +1,4 @@
-"""Import: a file is uploaded, its columns are mapped, a worker reads it; then its job's page shows what would come."""
+"""Import in steps: upload a file, map its columns, let a worker read it; then the job's page shows the preview."""
 
 from typing import Any
 
@@ -34,20 +34,20 @@ class UploadForm(OperatorForm):
 
 
 class ReadingForm(OperatorForm):
-    """How the file is read: what is guessed can be corrected here."""
+    """Corrects the detected encoding and separator of a file."""
 
     encoding, separator = reading_fields().values()
 
     @classmethod
     def chosen(cls, data: Any) -> Reading:
-        """What of the data is a choice, '' for what is none."""
+        """The encoding and separator in the data; '' (detect it) for a value that is missing or not a choice."""
         form = cls(data)
         form.is_valid()
         return Reading(form.cleaned_data.get("encoding", ""), form.cleaned_data.get("separator", ""))
 
 
 class ColumnsForm(OperatorForm):
-    """Which column holds what, and what holds for all rows."""
+    """Maps the file's columns to fields, and sets values for all rows."""
 
     def __init__(self, data: Any, *, table: str, columns: list[str], reading: Reading) -> None:
         self.columns = columns
@@ -107,7 +107,7 @@ class ColumnsForm(OperatorForm):
         )
 
     def plan(self, table: str) -> ImportPlan:
-        """Raises Invalid, naming the field here."""
+        """The validated import plan; raises Invalid with the name of this form's field."""
         data = self.cleaned_data
         columns = {field.name: data[f"column_{field.name}"] for field in FIELDS[table] if data[f"column_{field.name}"]}
         more: dict[str, Any] = {"ignored": tuple(data.get("ignored", ()))}
@@ -140,7 +140,7 @@ def _kept(request: HttpRequest, data: dict[str, Any]) -> ImportFile:
 
 
 def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpResponse:
-    """Map the columns of an uploaded file, seeing its first rows; then a job reads it."""
+    """Maps the columns of an uploaded file, next to its first rows; submitting creates the job that reads the file."""
     file = imports.uploaded_file(file_id, actor_of(request))
     sent = request.POST if request.method == "POST" else None
     chosen = ReadingForm.chosen(sent or request.GET)

@@ -1,4 +1,4 @@
-"""Bulk jobs: the list, and each one's page, from its preview or its file's reading to the last row."""
+"""Bulk jobs: the list, and each job's page: its preview, progress, buttons and downloads."""
 
 import tempfile
 from collections.abc import Callable
@@ -32,9 +32,9 @@ from ..surfaces import SURFACES
 from .base import OperatorAdmin, actor_of, instant, require_post, state_words
 from .bulk import CHOICE_LABELS, part_label
 
-_SHOWN = 50  # problems of an import; the download has all
+_SHOWN = 50  # at most so many problems and lines of the summary on the page; the download has all
 _MOVING = (JobStatus.READING, JobStatus.QUEUED, JobStatus.RUNNING)
-# In which state which button is there, in their order.
+# Button → the statuses in which it is shown; in display order.
 _BUTTONS: dict[str, tuple[JobStatus, ...]] = {
     "run": (JobStatus.PREVIEWED,),
     "approve": (JobStatus.AWAITING_APPROVAL,),
@@ -55,7 +55,7 @@ _SAID = {
     "cancel": _("The job is stopped. What is done stays."),
 }
 _PEOPLE = ("author", "author_key", "submitter", "approver")
-# Until it runs, a page shows what a job would do: to who wrote it, and to who is asked to approve it.
+# In these statuses the page shows what the job would do: to its author, and to the operator who may approve it.
 _SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_LINES)}
 
@@ -96,7 +96,7 @@ class BulkJobAdmin(OperatorAdmin):
         return self.screen(request, "admin/jobs/page.html", context, title=title_of(job), status=status)
 
     def state_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """What changes on the page while it is looked at."""
+        """The part of the page that the browser polls while the job runs."""
         job = self.job(object_id)
         return TemplateResponse(request, "admin/jobs/state.html", self._told(request, job))
 
@@ -127,6 +127,7 @@ class BulkJobAdmin(OperatorAdmin):
 
     @staticmethod
     def _may(request: HttpRequest, job: BulkJob, button: str) -> bool:
+        # A preview without changes has nothing to run; only a plan's new default is a change even without any rows.
         if button == "run" and not (found := reports.numbers(job)).changed and not job.plan:
             return bool(found.changed)
         return job.status in _BUTTONS[button] and not (button == "approve" and _approval_refused(request, job))
@@ -135,7 +136,7 @@ class BulkJobAdmin(OperatorAdmin):
 
     @require_post
     def run_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Run the preview that was looked at: the form names its digest."""
+        """Submits the previewed job. The form sends the digest, so that only the preview that was shown can run."""
         job = self.job(object_id)
         try:
             job = actions.submit(
@@ -166,7 +167,7 @@ class BulkJobAdmin(OperatorAdmin):
 
     @require_post
     def undo_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Preview an undo: a job of its own."""
+        """Previews an undo, which is a job of its own."""
         job = self.job(object_id)
         reason = request.POST.get("reason", "")
         try:
@@ -177,7 +178,10 @@ class BulkJobAdmin(OperatorAdmin):
 
     @unlimited()
     def file_view(self, request: HttpRequest, object_id: str, what: str, form: str) -> HttpResponse | FileResponse:
-        """The refused rows, or what is wrong with an import's, as a file; written to disk first, whatever its size."""
+        """Downloads all rows, the refused rows, or the problems of an import.
+
+        The file is written to disk first: however large it is, it is not held in memory.
+        """
         job = self.job(object_id)
         if what not in ("rows", "refused", "problems") or form not in _FORMS:
             raise Http404
@@ -208,7 +212,7 @@ class BulkJobAdmin(OperatorAdmin):
 
 
 def _approval_refused(request: HttpRequest, job: BulkJob) -> str:
-    """Why the person at the screen can't approve it, if it waits for that; '' if they can."""
+    """Why this operator can't approve the job; '' if they can, or if it does not wait for approval."""
     if job.status != JobStatus.AWAITING_APPROVAL:
         return ""
     return approval.refusal(job, actor_of(request))
@@ -218,7 +222,7 @@ _VALUES: dict[str, Any] = dict(CHOICE_LABELS)
 
 
 def _value(name: str) -> str:
-    """A choice in words; a plan's key, or a role, as it is."""
+    """A choice as its label; other values, such as a plan's key or a role, unchanged; a dash for none."""
     return str(_VALUES.get(name, name)) or "–"
 
 
@@ -235,7 +239,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(job: BulkJob) -> list[dict[str, Any]]:
-    """Counted when it was previewed; the largest first."""
+    """The counts that the preview stored, largest first."""
     plans = dict(Plan.objects.values_list("key", "name"))
     return [_shown(row) | {"plan": plans.get(row["plan"], row["plan"]) or "–"} for row in job.summary[:_SHOWN]]
 
@@ -246,7 +250,7 @@ def _sample(job: BulkJob) -> list[dict[str, Any]]:
 
 
 def title_of(job: BulkJob) -> str:
-    """In a few words: what the job makes of whom."""
+    """A short title that says what the job does."""
     words = {"default": job.plan, "file": job.selection.get("name", "")}
     match job.kind:
         case JobKind.UNDO:

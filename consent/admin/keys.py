@@ -1,4 +1,4 @@
-"""API keys: a new one is shown once, on the page that made it; after that there is only its hash, never shown."""
+"""API keys. A new key's text is shown once, on the page that created it; after that only its hash exists."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return self.screen(request, "admin/form.html", context, title=gettext("New API key"), status=status)
 
     def _made(self, request: HttpRequest, issued: Issued) -> HttpResponse:
-        """The one time that its text is shown; without one it waits for another operator."""
+        """Shows the key's text, this once. A key without text waits for another operator to take it over."""
         if issued.text is None:
             words = gettext("The key doesn't work yet: another operator has to take it over, and will be shown it.")
             messages.warning(request, words)
@@ -105,7 +105,7 @@ class ApiKeyAdmin(OperatorAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """A key is looked at and revoked, never changed."""
+        """The key's page, read-only: a key can be revoked or taken over, but not changed."""
         if request.method == "POST":
             return HttpResponse(status=405, headers={"Allow": "GET"})
         return self._looked_at(request, object_id)
@@ -114,14 +114,14 @@ class ApiKeyAdmin(OperatorAdmin):
         key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization", "issued_by"), object_id)
         buttons = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
         context = {**buttons, "ended": key.has_ended(timezone.now())}
-        request.method = "GET"  # where a form of the page was refused, it is looked at once more
+        request.method = "GET"  # a refused POST shows the page again; Django's view would try to save it
         response: HttpResponse = super().change_view(request, object_id, "", context)
         response.status_code = status
         return response
 
     @require_post
     def take_over_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Answer for the key from now on; its new text is shown this once."""
+        """Makes the operator responsible for the key, and shows its new text this once."""
         key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization"), object_id)
         try:
             taken = credentials.take_over_key(key=key, actor=actor_of(request), source=Source.ADMIN)

@@ -1,4 +1,4 @@
-"""What is looked at and never changed here: the ledger, settings, subscriptions, locks, plans."""
+"""Read-only pages: the ledger, settings, subscriptions, locks and plans."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from .filters import AboutFilter, presence_filter
 
 
 class ReadOnlyAdmin(OperatorAdmin):
-    """Shows rows and whole rows; saves nothing. `shown` names what a row's page says, in order."""
+    """Base of read-only lists and row pages. `shown` lists the fields of a row's page, in order."""
 
     shown: tuple[Any, ...] = ()
     list_display_links: Any = None
@@ -44,7 +44,7 @@ class ReadOnlyAdmin(OperatorAdmin):
 
 
 class StateAdmin:
-    """The columns of a layer's state, in words."""
+    """Mixin with list columns for the state of a layer."""
 
     is_subscribed = yes_no("subscribed", _("subscribed"))
     is_locked = yes_no("locked", _("locked"))
@@ -59,7 +59,7 @@ class StateAdmin:
 
 
 class OrganizationSearch(ReadOnlyAdmin):
-    """Search by the organization's id or external id, exactly."""
+    """Adds search by the organization's exact id or external id."""
 
     search_fields = ("organization__external_id",)
     search_help_text = _("An organization's id or external id, exactly as it is.")
@@ -76,19 +76,20 @@ class OrganizationSearch(ReadOnlyAdmin):
 
 class LedgerList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
-        """The page of events, with the names of all their actors in two queries."""
+        """Adds names of actors and targets to the page's events, in a fixed number of queries."""
         super().get_results(request)
         self.result_list = list(self.result_list)
         name_events(self.result_list, actor_of(request))
 
 
 def name_events(events: Sequence[Any], viewer: Actor) -> None:
-    """Put names beside the ids of who acted and of what it was about."""
+    """Set `actor_name`, `target_name` and `change_words` on each event, from the ids that it holds."""
     who, about = actors.labels(events, viewer), targets.labels(events, viewer)
     for event in events:
         event.actor_name, event.target_name = who[event.pk], about.target(event)
         values = (event.before, event.after)
-        # What an event about access says is ids and words of ours; elsewhere the very value is what operators look for.
+        # Values of events about access are ids and internal words, so they are translated; elsewhere operators look for
+        # the stored value itself.
         told = [about.words(value) if event.kind in ACCESS_KINDS else value for value in values if value]
         event.change_words = str(_(": ")).join(part for part in (event.target_name, " → ".join(told)) if part)
 

@@ -1,4 +1,4 @@
-"""Members: role, external id, leaving; and their own choice, which an operator may only tighten (R4)."""
+"""Members: role, external id, leaving, and their own choice, which an operator may only tighten (R4)."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from .organization_page import SOURCE
 
 @admin.register(Member)
 class MemberAdmin(OperatorAdmin):
-    """A member is added on their organization's page."""
+    """The list and the page of a member; adding one is done on the organization's page."""
 
     can_change = True
     list_display = ("user", "email", "organization", "role", "status", "joined", "left")
@@ -124,7 +124,7 @@ class MemberAdmin(OperatorAdmin):
 
     @require_post
     def opt_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Only out: nobody but the member opts in."""
+        """Opts the member out. There is no view to opt in: only members can do that for themselves."""
         member = self._member(object_id)
         try:
             choices.choose(
@@ -147,5 +147,5 @@ class MemberAdmin(OperatorAdmin):
         return self._page(request, member, status=error.http_status)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Their events are part of the organization's history."""
+        """Redirects to the organization's history, which contains the member's events."""
         return redirect("admin:accounts_organization_history", self._member(object_id).organization_id)

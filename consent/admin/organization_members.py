@@ -1,4 +1,4 @@
-"""An organization's members and its history, as operators see them: every member's own choice included (R4)."""
+"""An organization's members and history for operators, who also see each member's own choice (R4)."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ ROWS = 50
 
 @dataclasses.dataclass(frozen=True)
 class KeysetPage:
-    """Rows newest first; `after` is the key to go on from, None at the end."""
+    """Rows, newest first; `after` is the keyset cursor of the next page, None on the last."""
 
     rows: list[Any]
     after: Any
@@ -39,7 +39,7 @@ def keyset_page(rows: Any, after: Any) -> KeysetPage:
 
 class OrganizationMembers(OperatorAdmin):
     def members_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The list with each member's own choice; POST adds one."""
+        """The list of members with their own choices; a POST adds a member."""
         organization: Organization = self.get_or_404(Organization.objects, object_id)
         if request.method != "POST":
             return self._members(request, organization, NewMemberForm())
@@ -78,7 +78,7 @@ class OrganizationMembers(OperatorAdmin):
         return self.screen(request, "admin/organization/members.html", context, title=title, status=status)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """The organization's events from the ledger, newest first, members' own choices included."""
+        """The organization's events from the ledger, newest first, including members' own choices."""
         organization: Organization = self.get_or_404(Organization.objects, object_id)
         keyset = AfterForm(request.GET)
         after = keyset.cleaned_data["event"] if keyset.is_valid() else None

@@ -1,6 +1,6 @@
-"""One organization's page: its settings as the console shows them, plans, locks, details, standing; and its sub-pages.
+"""The page of one organization: settings as in the console, plans, locks, external ids, details, account status.
 
-Every form posts to a URL of its own; where it is refused, the page is shown again with what was wrong.
+Every form posts to a URL of its own; if it is refused, the page is shown again with the form's errors.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ Run = Callable[[Actor, dict[str, Any]], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """One product on the page: its setting, and the forms for plan and lock."""
+    """One product on the page: its setting, and the forms for its plan and lock."""
 
     card: Card
     product: str
@@ -75,7 +75,7 @@ class OrganizationPage(OperatorAdmin):
         sent: dict[str, forms.Form] | None = None,
         status: int = 200,
     ) -> HttpResponse:
-        """The whole page; `sent` holds the form that was refused, by its name."""
+        """The whole page; `sent` maps the name of a refused form to it, so that its errors are shown."""
         organization.refresh_from_db()
         sent, actor = sent or {}, actor_of(request)
         details = {name: getattr(organization, name) for name in DetailsForm.base_fields}
@@ -129,7 +129,7 @@ class OrganizationPage(OperatorAdmin):
 
     @require_post
     def setting_view(self, request: HttpRequest, object_id: str, surface: str) -> HttpResponse:
-        """Opting out happens at once; opting in asks first, on a page of its own where there is no script."""
+        """Opts out at once; opting in first asks for confirmation, without JavaScript on a page of its own."""
         organization = self.organization(object_id)
         found = SURFACES.get(surface)
         if found is None or found.scope is not Scope.ORGANIZATION:
@@ -162,7 +162,7 @@ class OrganizationPage(OperatorAdmin):
     def _ask(
         self, request: HttpRequest, place: Place, version: int | None, refused: forms.Form | None = None
     ) -> HttpResponse:
-        """It keeps the version that was seen before it, so that nothing slips in between."""
+        """The confirmation page. It keeps the version that the operator saw, so that a change in between is noticed."""
         card = card_at(place, actor_of(request), version=version)
         if not card.asks:
             messages.error(request, f"{card.not_saved} {card.sentence}")
@@ -177,7 +177,7 @@ class OrganizationPage(OperatorAdmin):
         status = 400 if refused else 200
         return self.screen(request, "admin/organization/confirm.html", context, title=card.label, status=status)
 
-    # --- Plans, locks, standing -----------------------------------------------------------------------------------
+    # --- Plans, locks, external ids, account status ---------------------------------------------------------------
 
     @require_post
     def plan_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Organizations: the list with its filters and actions, creating one, and the URLs of its page."""
+"""Organizations: the list with its filters and actions, creating one, and the URLs of an organization's page."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         elif term:
             exactly = queryset.with_external_id(term)
             named = queryset.named(term)
-            if "o" in request.GET:  # a column was asked for
+            if "o" in request.GET:  # the operator sorted by a column
                 named = named.order_by(*queryset.query.order_by)
             queryset = exactly if exactly.exists() else named
         return queryset, False
@@ -96,7 +96,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         return self._opt_out(request, queryset, AI_STUDIO_CONSOLE)
 
     def _opt_out(self, request: HttpRequest, queryset: Any, surface: Surface) -> HttpResponse:
-        """A job, to be looked at before it runs."""
+        """Creates the preview of a bulk job, to be checked before it runs."""
         job = jobs.preview_choice(
             surface=surface, choice=Choice.OPTED_OUT, wishes=queryset, actor=actor_of(request), source=SOURCE
         )
@@ -146,7 +146,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
 
 
 def _effective(organization: Organization, product: Product) -> str:
-    """What the list says of a product: the state, and why."""
+    """The list's text for a product: whether its data is used, and the reason."""
     rows = organization.settings_now  # type: ignore[attr-defined]
     setting = next((row for row in rows if row.product == product), None)
     if setting is None:

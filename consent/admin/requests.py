@@ -1,4 +1,4 @@
-"""What operators ask each other to confirm (R19): the list of it, each one's page, and the form that asks."""
+"""Requests that a second operator has to confirm (R19): the list, each request's page, and the form to make one."""
 
 from typing import Any
 
@@ -107,7 +107,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         try:
             return self._done(request, asked, verb)
         except ConfirmationRequired:
-            raise  # the site asks, and then sends this form again
+            raise  # middleware asks for the password or second factor, then sends this form again
         except ServiceError as error:
             return self._page(request, self.request_of(object_id), str(error), error.http_status)
         except Forbidden as error:
@@ -130,7 +130,7 @@ class OperatorRequestAdmin(OperatorAdmin):
 
 
 def about(asked: OperatorRequest) -> str:
-    """Whom or what it is about, in a few words."""
+    """The person whom the request is about, by address; for a change of address both addresses."""
     details = asked.details
     person = asked.subject.email if asked.subject else details.get("email", "")
     return f"{person} → {details.get('email', '')}" if asked.kind == RequestKind.ADDRESS else str(person)
@@ -148,7 +148,7 @@ def _initial(request: HttpRequest) -> dict[str, str]:
 
 
 def _ask(request: HttpRequest, data: dict[str, Any]) -> OperatorRequest:
-    """Raises Invalid, naming the field here."""
+    """Makes the request; raises ServiceError with the name of this form's field."""
     kind, address = data["kind"], data["person"].strip().lower()
     subject = User.objects.filter(email=address).first()
     if subject is None and kind != RequestKind.OPERATOR:

@@ -1,6 +1,6 @@
-"""People: their name and standing. Who belongs where is a matter of members; what signs them in is theirs alone.
+"""People: name, operator and active status. Memberships are on the members' pages; nobody sees or sets a password here.
 
-What gives an operator authority or a way in is asked for here, and done once another operator has confirmed it (R19).
+Whatever gives an operator authority or access is only requested here; it is done once another operator confirms (R19).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class UserForm(BaseUserForm):
         model = User
         fields: tuple[str, ...] = ("name", "is_staff", "is_active")
 
-    own = False  # set where the person at the screen looks at themselves
+    own = False  # True where operators edit their own account
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -95,7 +95,7 @@ class UserAdmin(OperatorAdmin):
         return queryset.filter(email=term) if "@" in term else queryset.filter(name__istartswith=term), False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
-        """Each part by its service; the form has refused what takes a second operator."""
+        """Applies each change through its service; the form has already refused what needs a second operator."""
         actor, stored = actor_of(request), User.objects.get(pk=obj.pk)
         people.rename(person=stored, name=obj.name, actor=actor)
         if stored.is_staff and not obj.is_staff:
@@ -152,7 +152,7 @@ class UserAdmin(OperatorAdmin):
         return self.screen(request, "admin/form.html", context, title=gettext("New person"), status=status)
 
     def link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """A link to set a password: of an operator it takes a second one."""
+        """Mails a link to set a password; for an operator's account a second operator has to confirm it."""
         user: User = self.get_or_404(User.objects, object_id)
         return self._act(
             request,
@@ -166,7 +166,7 @@ class UserAdmin(OperatorAdmin):
         )
 
     def factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """For somebody who has lost them, recovery codes and all; that it is they who ask, the operator answers for."""
+        """Removes the second factors of somebody who lost them all. The operator is responsible for who is asking."""
         user: User = self.get_or_404(User.objects, object_id)
         return self._act(
             request,
@@ -194,7 +194,7 @@ class UserAdmin(OperatorAdmin):
         submit: str,
         done: str,
     ) -> HttpResponse:
-        """One operator does it, for an operator asks another one to confirm it."""
+        """Shows a form and runs `act`; if `user` is an operator, it makes a request for a second operator instead."""
         form: OperatorForm = (ReasonForm if user.is_staff else OperatorForm)(request.POST or None)
         status = 200
         if request.method == "POST":

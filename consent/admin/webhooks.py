@@ -1,4 +1,4 @@
-"""Delivery on the operators' site: every webhook, what came of its attempts, and what can be done about it."""
+"""Webhooks on the operators' site: the list, and each one's page with its delivery attempts and actions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Why? One question, its answer, and the layers that led to it."""
+"""The page "Why?": one question, its decision, and the layers that led to it."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from .forms import WhyForm
 
 
 def why(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
-    """A GET with the question in the URL, so that it can be passed on; 400 where it is none."""
-    # A link from an organization's page names it, and leaves the rest to be asked.
+    """A GET with the question in its query, so that the URL can be shared; 400 if the question is incomplete."""
+    # A link from an organization's page only fills in the organization: that is not yet a question.
     asked = "product" in request.GET or any(n in request.GET for n in WhyForm.base_fields if n != "organization")
     form = WhyForm(request.GET) if asked else WhyForm(initial=request.GET.dict())
     answer = decisions.decide(_question(form.cleaned_data), actor_of(request)) if form.is_valid() else None
