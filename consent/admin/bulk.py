@@ -1,4 +1,4 @@
-"""Bulk change: a choice for many organizations, a plan's new default, external ids to move; each is previewed as a job."""
+"""Bulk change: a choice for many, a new default of a plan, or external ids to move; each is previewed as a job."""
 
 import tempfile
 from pathlib import Path
@@ -102,7 +102,7 @@ class BulkForm(OperatorForm):
         return [self[name] for name in self.fields if name not in _ABOUT]
 
     def selection(self) -> Selection | None:
-        """The selection; None if only a file names the organizations. Raises Invalid with the name of the form's field."""
+        """The selection; None if only a file names the organizations. Raises Invalid with this form's field."""
         data = self.cleaned_data
         parts: dict[str, Any] = {
             "everything": data["everything"],

@@ -105,7 +105,7 @@ class OrganizationPage(OperatorAdmin):
     def apply(
         self, request: HttpRequest, organization: Organization, name: str, form: forms.Form, *, run: Run, saved: str
     ) -> HttpResponse:
-        """Run a service on a sent form: back to the page with what was saved, or the page with what was wrong."""
+        """Run a service on a submitted form. Redirects to the page when done; else shows the page with the errors."""
         done = run_service(form, lambda data: run(actor_of(request), data))
         if not done.done:
             return self.page(request, organization, {name: form}, done.status)
