@@ -1,4 +1,4 @@
-"""The admin site of the portal, as an app config so that Django finds it before any ModelAdmin registers."""
+"""The portal's admin site, set by an app config, so that Django uses it before any ModelAdmin registers."""
 
 from django.contrib.admin.apps import AdminConfig
 

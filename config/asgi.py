@@ -1,8 +1,8 @@
 """ASGI application: what `make serve` serves, with any ASGI server.
 
-Django answers on a few threads, as under WSGI, and a thread is taken for a request only once its body is there whole.
-An answer goes out behind the thread's back, at the pace of whoever reads it. So a client that dribbles its body, or
-does not read its answer, holds up nobody but itself.
+Django runs on a few threads, as under WSGI. A request gets a thread only after its whole body has arrived, and the
+event loop sends the response without the thread, at the client's pace. So a client that sends its body or reads its
+response slowly delays only itself.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from .wsgi import application as django
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Environ = dict[str, Any]
 Message = MutableMapping[str, Any]
-_PIECE = 64 * 1024  # bytes of a long answer that are sent at once, each within REQUEST_SECONDS
+_PIECE = 64 * 1024  # bytes of a long response that are sent at a time; the client must take each within REQUEST_SECONDS
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
@@ -54,7 +54,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
 
 
 def make_environ(scope: Message) -> Environ:
-    """The same request in WSGI's words (PEP 3333), still without its input."""
+    """The WSGI environment (PEP 3333) of an ASGI request, without `wsgi.input`."""
     server, client = scope.get("server") or ("localhost", 80), scope.get("client") or ("", 0)
     path = scope.get("raw_path") or scope["path"].encode()
     environ: Environ = {
@@ -84,7 +84,10 @@ def make_environ(scope: Message) -> Environ:
 
 @functools.lru_cache(512)
 def _environ_name(header: bytes) -> str:
-    """Of a header; none where it has underscores: it would read the same as one with dashes, which a proxy may set."""
+    """The WSGI name of a header; "", which drops it, if it has an underscore.
+
+    In WSGI, `X_Foo` and `X-Foo` have the same name, so a client could forge a header that only a proxy may set.
+    """
     if b"_" in header:
         return ""
     name = header.decode("latin-1").upper().replace("-", "_")
@@ -97,7 +100,7 @@ def _answer_name(header: str) -> bytes:
 
 
 class _Threads:
-    """The few that answer, which end with the process. An executor of the standard library costs 30 µs more."""
+    """A thread pool of daemon threads. The standard library's executor costs 30 µs more for each request."""
 
     def __init__(self, number: int) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -109,7 +112,7 @@ class _Threads:
             self._work.get()()
 
     def run(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Any]) -> "asyncio.Future[Any]":
-        """What `work` returns or raises, for a coroutine that awaits it."""
+        """Call `work` on a thread; returns a future of its result or exception."""
         done: asyncio.Future[Any] = loop.create_future()
 
         def settle(result: Any, error: BaseException | None) -> None:
@@ -125,7 +128,7 @@ class _Threads:
                 result, error = work(), None
             except BaseException as raised:
                 result, error = None, raised
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the event loop was closed meanwhile
                 loop.call_soon_threadsafe(settle, result, error)
 
         self._work.put(answer)
@@ -133,19 +136,22 @@ class _Threads:
 
 
 _threads = _Threads(settings.WEB_THREADS)
-# A monitor is answered however many requests wait for the database, or for their turn.
+# Health checks have a thread of their own, so that they are answered while all other threads are busy.
 _probe_threads = _Threads(1)
 
 
 def _respond(
     environ: Environ, body: Body | None, loop: asyncio.AbstractEventLoop, send: Send
 ) -> "list[Message] | Future[None]":
-    """Ask Django, on a thread; returns its answer, or for a long one what ends once it is sent."""
+    """Run Django, on a pool thread. Returns the response's messages; for a long one, a future, done when it is sent.
+
+    A response is long if it is streaming and has more than MEMORY bytes.
+    """
     head: Message = {"type": "http.response.start"}
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
         encoded = [(_answer_name(name), value.encode("latin-1")) for name, value in headers]
-        if body is None:  # what was not read of the request would be taken for the next one
+        if body is None:  # the unread rest of the body would be taken for the next request
             encoded.append((b"connection", b"close"))
         head.update(status=int(status[:3]), headers=encoded)
         return lambda _data: None
@@ -168,7 +174,7 @@ def _respond(
 
 
 async def transmit(head: Message, spool: "Spool", send: Send) -> None:
-    """Raises ConnectionAbortedError, upon which the server closes the connection, where not all of it can be sent."""
+    """Send a long response. Raises ConnectionAbortedError if not all of it can be sent: the server then disconnects."""
     try:
         await send(head)
         async for piece in spool.pieces():
@@ -182,7 +188,7 @@ async def transmit(head: Message, spool: "Spool", send: Send) -> None:
 
 
 class Spool:
-    """An answer on its way: written by a thread at one end, read by the event loop at the other."""
+    """Buffer of a long response: a thread writes it, the event loop reads it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._body, self._lock, self._loop, self._more = Body(), threading.Lock(), loop, asyncio.Event()
@@ -190,7 +196,7 @@ class Spool:
         self._closed = self._ended = self._complete = False
 
     def fill(self, start: bytes, rest: Iterable[bytes]) -> None:
-        """Write all of it, waiting for nobody; ends early where nobody reads any more, or SPOOL_MB is used up."""
+        """Write the whole response without waiting for the reader; stops if it was closed or SPOOL_MB is used up."""
         complete = False
         try:
             self._write(start)
@@ -216,7 +222,7 @@ class Spool:
         self._loop.call_soon_threadsafe(self._more.set)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Raises ConnectionAbortedError where the rest will not come."""
+        """The response in pieces of at most _PIECE bytes. Raises ConnectionAbortedError if `fill` stopped early."""
         while True:
             self._more.clear()
             with self._lock:

@@ -1,4 +1,4 @@
-"""Some at a time: Python has it as `itertools.batched` from 3.12 on."""
+"""Iterating in batches; Python 3.12 has this as `itertools.batched`."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ _Item = TypeVar("_Item")
 
 
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Lists of `size` items, the last perhaps of fewer; taken from `items` as they are asked for."""
+    """Lists of `size` items, the last one maybe shorter; `items` is consumed lazily."""
     iterator = iter(items)
     while page := list(islice(iterator, size)):
         yield page

@@ -1,6 +1,6 @@
-"""Request bodies read whole before Django sees them: within a size, by a deadline, on disk where they are large.
+"""Reads each request body completely before Django sees it: with a size limit and a deadline; large ones go to disk.
 
-What cannot be read becomes an ordinary answer of the portal: `config.refusals` writes it.
+A body that cannot be read becomes an ordinary error response: see `config.refusals`.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-# Where the server leaves a refusal in the WSGI environment; no header of a client's can have this name.
+# The key of a Refusal in the WSGI environment. Header names start with HTTP_, so no client can set it.
 REFUSAL = "portal.refusal"
-MEMORY = 256 * 1024  # bytes of one body, or one answer, that are kept in memory; the rest goes to a temporary file
-LARGEST = 17_000_000  # bytes of a body that is no upload: a little above what the largest endpoint reads
-RATE = 16 * 1024  # bytes a second that a client must keep up once its first REQUEST_SECONDS are over
-_LOOK_SECONDS = 0.25  # between two looks at who is late
-_FORM_FIELDS = 1 << 20  # bytes that may come beside the file of an upload
+MEMORY = 256 * 1024  # bytes up to which a request or response body stays in memory; a larger one goes to disk
+LARGEST = 17_000_000  # bytes of a body other than an upload: a little more than the largest endpoint accepts
+RATE = 16 * 1024  # bytes a second that a client must send on average after the first REQUEST_SECONDS
+_LOOK_SECONDS = 0.25  # between two checks of all deadlines
+_FORM_FIELDS = 1 << 20  # bytes of an upload form in addition to the file
 
 
 @dataclasses.dataclass
@@ -45,11 +45,11 @@ UNKNOWN_CODING = (501, "transfer_encoding", _("The only transfer encoding that i
 
 
 class Full(Exception):
-    """SPOOL_MB is used up."""
+    """The process holds SPOOL_MB of bodies already."""
 
 
 class _Budget:
-    """Bytes that this process keeps for all its clients together, so that they cannot fill the disk."""
+    """Limits the bytes that this process holds for all clients together, so that they cannot fill the disk."""
 
     def __init__(self) -> None:
         self._held, self._lock = 0, threading.Lock()
@@ -70,10 +70,10 @@ budget = _Budget()
 
 
 class Body:
-    """A body as far as it has arrived; what it takes of the budget is given back when it is closed."""
+    """A body that is being received or sent; `close` returns its bytes to the budget."""
 
     def __init__(self, length: int | None = None) -> None:
-        """`length` where it is known, and will not be exceeded."""
+        """`length`: the body's size in bytes, if known; then it must not be exceeded."""
         self.size = 0
         self.file: IO[bytes]
         if length is not None and length <= MEMORY:
@@ -94,7 +94,7 @@ class Body:
 
 
 async def read_body(receive: Receive, headers: MutableMapping[str, Any]) -> Body:
-    """The whole body, from its beginning. Raises Refusal."""
+    """The whole body, its file at position 0. Raises Refusal."""
     coding = headers.get("HTTP_TRANSFER_ENCODING")
     length = None if coding else int(headers.get("CONTENT_LENGTH") or 0)
     body = Body(length)
@@ -116,7 +116,7 @@ async def read_body(receive: Receive, headers: MutableMapping[str, Any]) -> Body
 
 
 class _Deadlines:
-    """By when each body that is being read has to be complete. One timer looks after all: one for each costs 25 µs."""
+    """The deadlines of all bodies being read. One timer checks all of them, because one timer each costs 25 µs."""
 
     def __init__(self) -> None:
         self._at: dict[asyncio.Task[Any], float] = {}
@@ -128,12 +128,12 @@ class _Deadlines:
             self._timer = task.get_loop().call_later(_LOOK_SECONDS, self._look, task.get_loop())
 
     def remove(self, task: asyncio.Task[Any], now: float) -> bool:
-        """Whether it was in time."""
+        """Drop the task's deadline; returns whether it still lay in the future (False too if there was none)."""
         return self._at.pop(task, now) > now
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        # The next look comes whatever this one meets, and cancels again whoever has not noticed.
+        # Schedule the next check first: it runs even if this one fails, and cancels tasks again that did not end.
         self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop) if self._at else None
         for task in [task for task, at in self._at.items() if at <= now]:
             task.cancel()
@@ -159,7 +159,7 @@ async def _fill(body: Body, receive: Receive, limit: int) -> None:
                 return
             _deadlines.set(task, begun + settings.REQUEST_SECONDS + body.size / RATE)
     except asyncio.CancelledError:
-        if _deadlines.remove(task, task.get_loop().time()):  # somebody else's doing: the server is ending
+        if _deadlines.remove(task, task.get_loop().time()):  # not the deadline's doing: the server is shutting down
             raise
         while task.uncancel():
             pass
@@ -171,7 +171,7 @@ async def _fill(body: Body, receive: Receive, limit: int) -> None:
 
 
 async def _discard(receive: Receive) -> None:
-    """Let a client that only listens after it has sent everything do so, for a while: it then reads why."""
+    """Read and drop the body for REQUEST_SECONDS, because some clients read the response only after sending all."""
     try:
         async with asyncio.timeout(settings.REQUEST_SECONDS):
             while (message := await receive())["type"] == "http.request" and message.get("more_body"):
@@ -181,7 +181,7 @@ async def _discard(receive: Receive) -> None:
 
 
 def _limit(content_type: str) -> int:
-    """Bytes; only forms with files are uploads, and the page that takes one says what is wrong with it."""
+    """The limit in bytes. It is higher for forms with files, so that their page can report a file that is too large."""
     if content_type.lstrip().lower().startswith("multipart/form-data"):
         return (int(settings.UPLOAD_MB) << 20) + _FORM_FIELDS
     return LARGEST

@@ -1,9 +1,9 @@
-"""Answers to keys, packed by gzip where they are JSON and the client takes it.
+"""Gzip for JSON responses to requests with an API key, if the client accepts it.
 
-A page must not be: whoever can have a victim's browser ask for it again and again, with what they like in the address,
-reads a secret in it from how long the packed answers are (BREACH). That needs a credential that the browser adds by
-itself, as it does a session's cookie, and even a proxy's user and password. A key it never adds. Besides, Django adds a
-random number of bytes.
+Pages must not be compressed: an attacker who makes a victim's browser request a page repeatedly, with chosen text in
+the URL, can read a secret in it from the lengths of the compressed responses (BREACH). The attack needs a credential
+that the browser sends by itself, like a session cookie or a proxy's password; it never sends an API key. In addition,
+Django adds a random number of bytes.
 """
 
 import re
@@ -15,17 +15,17 @@ from django.middleware.gzip import GZipMiddleware
 
 from . import media_types
 
-LEAST = 1000  # bytes: what fits into one packet anyway, as most answers do, is not worth the time
+LEAST = 1000  # bytes: a shorter response, as most are, fits into one packet anyway, so compression would not pay
 _JSON = (media_types.JSON, media_types.PROBLEM, media_types.JSON_LINES)
 _TAKEN = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?:,|$)", re.IGNORECASE)
-# A strong tag is one of bytes: those of the packed answer are others. Only here does it have this ending.
+# A strong ETag stands for exact bytes, so the compressed response needs another one. Only this module adds the suffix.
 _PACKED = '-gzip"'
 _NAMING_TAGS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
 
 class KeyedGZipMiddleware(GZipMiddleware):
     def process_request(self, request: HttpRequest) -> None:
-        """The tags that a client names are those of what is packed."""
+        """Remove the suffix from the ETags in the request's conditions, so that views compare their own ETags."""
         for name in _NAMING_TAGS:
             if _PACKED in request.META.get(name, ""):
                 request.META[name] = request.META[name].replace(_PACKED, '"')
@@ -40,7 +40,7 @@ class KeyedGZipMiddleware(GZipMiddleware):
                 response.headers["ETag"] = _packed(tag)
         elif (response.streaming or len(response.content) >= LEAST) and _takes_gzip(request):
             response = super().process_response(request, response)
-            if tag and response.get("Content-Encoding") == "gzip":  # Django has made it weak, which If-Match can't use
+            if tag and response.get("Content-Encoding") == "gzip":  # Django made it weak, which If-Match never matches
                 response.headers["ETag"] = _packed(tag)
         return response  # type: ignore[no-any-return]
 
@@ -50,7 +50,7 @@ def _by_key(request: HttpRequest) -> bool:
 
 
 def _takes_gzip(request: HttpRequest) -> bool:
-    """Django's own look at it does not see a `q=0`, which means no."""
+    """Whether the client accepts gzip. Django's own check ignores `q=0`, which means that it does not."""
     taken = _TAKEN.search(request.META.get("HTTP_ACCEPT_ENCODING", ""))
     return taken is not None and (taken[1] is None or taken[1].strip("0.") != "")
 

@@ -1,4 +1,4 @@
-"""What is told of an answer's form."""
+"""Media types of responses."""
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

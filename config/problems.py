@@ -1,7 +1,7 @@
-"""Every error of the API in one shape: application/problem+json (RFC 9457), whichever layer it comes from.
+"""One format for all errors of the API, wherever they are raised: application/problem+json (RFC 9457).
 
-`errors` names what to mend: `pointer` is a JSON pointer into the body (`#/choice`), or `?name` for a query parameter.
-`code` is for programs. Pages for people get error pages.
+`errors` lists the wrong inputs: `pointer` is a JSON pointer into the body (`#/choice`), or `?name` for a query
+parameter. `code` is for programs. People get HTML error pages instead.
 """
 
 import logging
@@ -27,14 +27,14 @@ from . import media_types, request_id
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = media_types.PROBLEM
-# Paths that programs ask; all others are pages for people.
+# Prefixes of the paths that programs request; all others are pages for people.
 _FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics")
 
 ErrorItem = dict[str, str]
 
 
 class Problem(exceptions.APIException):
-    """An error with its status and code, and the inputs that it is about."""
+    """An API error: HTTP status, code, detail, and the wrong inputs. `extensions` are added to the body's members."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ def error_item(pointer: str, detail: object) -> ErrorItem:
 
 
 def body_pointer(*path: object) -> str:
-    """The JSON pointer of a part of the body, as a URI fragment; '#' is the body itself."""
+    """The JSON pointer (RFC 6901) to a part of the body, as a URI fragment; '#' is the whole body."""
     return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> HttpResponse | None:
-    """DRF's hook; None leaves what nobody foresaw to Django, which logs it and asks `server_error` below."""
+    """DRF's exception handler. None for an unexpected exception: Django then logs it and calls `server_error`."""
     problem = as_problem(exc)
     if problem is None:
         return None
@@ -107,12 +107,12 @@ def as_problem(exc: Exception) -> Problem | None:
     return None
 
 
-# PostgreSQL's for a server that takes no writes, and for one that ended a transaction in which nothing happened.
+# SQLSTATEs of PostgreSQL: read-only transaction, and the two timeouts by which it ends an idle or long transaction.
 _UNAVAILABLE = frozenset({"25006", "25P03", "25P04"})
 
 
 def database_failed(exc: BaseException | None) -> bool:
-    """Whether the database is what failed: away, silent, too slow, locked by others or read-only."""
+    """Whether the database failed: unreachable, not responding, too slow, locked by others, or read-only."""
     if isinstance(exc, InternalError):
         return getattr(exc.__cause__, "sqlstate", None) in _UNAVAILABLE
     return isinstance(exc, OperationalError | InterfaceError)
@@ -132,7 +132,7 @@ def _headers(exc: exceptions.APIException) -> dict[str, str]:
 
 
 def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[ErrorItem]:
-    """DRF's nested errors, flat, each with its pointer."""
+    """DRF's nested error details as a flat sequence, each with its pointer."""
     if isinstance(detail, Mapping):
         for name, part in detail.items():
             yield from _faults(part, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, name))
@@ -143,7 +143,7 @@ def _faults(detail: Any, path: tuple[object, ...]) -> Iterator[ErrorItem]:
         yield error_item(body_pointer(*path), detail)
 
 
-# --- What Django answers itself: before a view, after one, or where there is none -----------------------------------
+# --- Errors of Django itself: before a view, after one, or without one -----------------------------------------------
 
 _STATUSES = {
     400: ("bad_request", gettext_lazy("The request could not be understood.")),
@@ -159,7 +159,7 @@ def _for_program(request: HttpRequest) -> bool:
 
 
 class ProblemMiddleware:
-    """Gives programs each error as a problem, where Django answers with a page: with DEBUG and without it alike."""
+    """Replaces Django's HTML error pages by problem responses on paths for programs, with and without DEBUG."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -186,8 +186,8 @@ def refused(
     *,
     extensions: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """For a request that no view has answered: a problem, or a page that says the same."""
-    # No middleware has chosen a language; the thread still has that of its last request.
+    """The error response for a request that reached no view: a problem for programs, a page for people."""
+    # LocaleMiddleware has not run, so the thread still has the language of its previous request.
     if _for_program(request):
         with translation.override(None):
             return Problem(status, code, str(detail), headers=headers, **(extensions or {})).response()
@@ -199,7 +199,7 @@ def refused(
 
 
 def _page(template: str, status: int, text: str, **words: object) -> HttpResponse:
-    """Where it can't be shown, its text: what failed may fail again, and style sheets may be what is missing."""
+    """The rendered error page; plain text if rendering fails too, for example because static files are missing."""
     reference = request_id.given()
     try:
         return HttpResponse(render_to_string(template, {**words, "request_id": reference}), status=status)
@@ -208,8 +208,8 @@ def _page(template: str, status: int, text: str, **words: object) -> HttpRespons
         return HttpResponse(f"{text} {reference}", status=status, content_type="text/plain; charset=utf-8")
 
 
-@csrf_exempt  # there is nothing to protect, and 404 says what is wrong
+@csrf_exempt  # it changes nothing, and 404 is the helpful answer, not 403
 def no_such_path(_request: HttpRequest, **_path: str) -> HttpResponse:
-    """For every path below /api/ that is none: a redirect to add a slash would lose a POST's body."""
+    """Fallback for unknown paths below /api/: 404, because a redirect that adds a slash would lose a POST's body."""
     code, detail = _STATUSES[404]
     return Problem(404, code, str(detail)).response()

@@ -1,4 +1,4 @@
-"""No link that opens something stands in a log: Django writes the path of a request that it refuses."""
+"""Removes secrets of links from the log: Django logs the path of each request that it refuses."""
 
 import logging
 import re

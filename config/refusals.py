@@ -1,4 +1,4 @@
-"""What the server refused to read is answered here, in the shape of every other answer."""
+"""Error responses for requests whose body was not read, in the same format as all other errors."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,9 +11,10 @@ from .problems import refused
 
 
 class RefusalMiddleware:
-    """Answers requests that the server refused to read, and bodies of unknown length or in a coding.
+    """Refuses requests whose body could not be read, has no known length, or has a Content-Encoding.
 
-    No Content-Length: servers that can't skip the rest of the request then close the connection, as they must.
+    The response has no Content-Length. A server that can't skip the rest of the request then closes the connection,
+    as it must.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

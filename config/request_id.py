@@ -1,4 +1,4 @@
-"""The request id: one per request, in every answer, event and log line."""
+"""The request id: one per request, in its response, its events and its log lines."""
 
 import logging
 import re
@@ -9,21 +9,21 @@ import uuid_utils
 from django.http import HttpRequest, HttpResponse
 
 HEADER = "X-Request-ID"
-# A caller's own id comes back as it is, as AuthZEN wants it: anything that a header can hold, up to a length.
+# The caller's own id is returned unchanged, as AuthZEN requires: any printable ASCII up to this length.
 _ACCEPTABLE = re.compile(r"[ -~]{1,200}")
-# What goes into logs and the ledger is short and harmless.
+# In logs and in the ledger the id is shortened, and other characters become "_".
 _UNTAMED, _TAME_LENGTH = re.compile(r"[^A-Za-z0-9._:-]"), 64
 
 _given: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def given() -> str:
-    """The id of the request that is being answered as its caller knows it, '' outside one."""
+    """The id of the current request, as its caller knows it; '' outside of a request."""
     return _given.get()
 
 
 def current() -> str:
-    """The same as it is logged and kept: tamed, where the caller's own is not."""
+    """The id of the current request as it is logged and stored: at most 64 safe characters."""
     return _UNTAMED.sub("_", given())[:_TAME_LENGTH]
 
 

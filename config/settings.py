@@ -16,38 +16,39 @@ environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 DEBUG = env.bool("DEBUG", default=False)
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECRET_KEY = env.str("SECRET_KEY")
-# Keys the hash of API keys; apart from SECRET_KEY, so that either can be rotated alone.
+# The HMAC key for the hashes of API keys; separate from SECRET_KEY, so that each can be rotated alone.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
-# Lists, so that keys can be rotated: the first encrypts and signs, all decrypt; see accounts/keys.py.
+# Lists, for rotation: the first key is used for new data, all are accepted for old data; see accounts/keys.py.
 ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (key := each.strip())]
 WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# The name that pages use for the provider ("Set by …").
+# How pages name the provider ("Set by …").
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="") or _("the provider")
-# After so many days a worker deletes a preview of a bulk job that nobody ran.
+# Days after which the worker deletes the preview of a bulk job that nobody ran.
 PREVIEW_DAYS = max(1, env.int("PREVIEW_DAYS", default=7))
-# Webhooks go nowhere inside one's own networks but here, as CIDR; tests and trials allow 127.0.0.0/8.
+# Private networks (CIDR) to which webhooks may be sent; all others are refused. Tests and trials allow 127.0.0.0/8.
 WEBHOOK_ALLOWED_NETWORKS = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
-# Certificate authorities for receivers, in addition to the system's.
+# Certificate authorities for webhook receivers, in addition to the system's.
 WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", default="")
 WEBHOOKS_PER_ORGANIZATION = env.int("WEBHOOKS_PER_ORGANIZATION", default=20)
-# After so many days a worker deletes what is noted of deliveries.
+# Days after which the worker deletes the log of webhook deliveries.
 ATTEMPT_DAYS = max(1, env.int("ATTEMPT_DAYS", default=30))
-# Requests a second with one key of an organization, and of the operator; 0: as many as they like.
+# Requests a second with one key of an organization, or one operator key; 0: no limit.
 KEY_RATE = max(0, env.int("KEY_RATE", default=50))
 OPERATOR_KEY_RATE = max(0, env.int("OPERATOR_KEY_RATE", default=0))
-# Attempts a minute to sign in with one address from one place.
+# Sign-in attempts a minute with one e-mail address from one source (known device, session or IP address).
 SIGN_IN_RATE = max(1, env.int("SIGN_IN_RATE", default=10))
-# The largest file that a screen takes, in MiB; commands take any.
+# The largest file that can be uploaded on a page, in MiB; commands accept any size.
 UPLOAD_MB = max(1, env.int("UPLOAD_MB", default=500))
-# How long a client may take for the head of a request, and for its body to get going; then it must keep up a rate.
+# Seconds that a client may take for the request's headers, and again for its body; a larger body may take longer, at a
+# minimum rate (config/bodies.py).
 REQUEST_SECONDS = min(60, max(1, env.int("REQUEST_SECONDS", default=20)))
-# Bodies and answers on their way that one process keeps on disk for all its clients together, in MiB.
+# The most that one process holds of request and response bodies, for all clients together, in MiB.
 SPOOL_MB = max(1, env.int("SPOOL_MB", default=4 * UPLOAD_MB))
-# Threads that answer requests, in each process; each has a connection to the database.
+# Threads that handle requests, in each process; each has its own database connection.
 WEB_THREADS = max(1, env.int("WEB_THREADS", default=2))
-# The most that a file packed by gzip may unpack to, in MiB, and that one row of a file may take, in KiB.
+# The largest uncompressed size of a gzip file, in MiB, and the largest row of a file, in KiB.
 UNPACKED_MB = max(1, env.int("UNPACKED_MB", default=10_000))
 ROW_KB = max(1, env.int("ROW_KB", default=1024))
 FILE_UPLOAD_HANDLERS = [
@@ -58,7 +59,7 @@ FILE_UPLOAD_HANDLERS = [
 
 INSTALLED_APPS = [
     "config.admin.PortalAdminConfig",
-    # Before Django's own: its commands that make superusers and set passwords are replaced here.
+    # Before django.contrib.auth, because it replaces the commands createsuperuser and changepassword.
     "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -122,12 +123,13 @@ TEMPLATES = [
 ]
 
 
-# How long the database may take, in seconds; 0: as long as it likes. See config/timeouts.py.
+# Time limits for the database, in seconds; 0: none. See config/timeouts.py.
 DECISION_SECONDS = max(0.0, env.float("DECISION_SECONDS", default=1))
 PAGE_SECONDS = max(0.0, env.float("PAGE_SECONDS", default=10))
 LOCK_SECONDS = max(0.0, env.float("LOCK_SECONDS", default=5))
 IDLE_TRANSACTION_SECONDS = max(0.0, env.float("IDLE_TRANSACTION_SECONDS", default=30))
-# What stands before PostgreSQL and shares its sessions by transaction: '', or whether that knows prepared statements.
+# The connection pooler in front of PostgreSQL, in transaction mode: '' for none, "transaction" if it supports prepared
+# statements, "transaction-unprepared" if not.
 DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
 if DATABASE_POOLER not in ("", "transaction", "transaction-unprepared"):
     raise ImproperlyConfigured(
@@ -137,18 +139,18 @@ PREPARED_STATEMENTS = DATABASE_POOLER != "transaction-unprepared"
 
 
 def _database() -> dict[str, Any]:
-    """The one database, embedded SQLite unless DATABASE_URL names another."""
+    """The settings of the one database: SQLite in a file, unless DATABASE_URL names another."""
     config: dict[str, Any] = dict(env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'portal.sqlite3'}"))
     config.setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["ENGINE"] = "config.private_sqlite3"
-        # IMMEDIATE takes the write lock at BEGIN: a deferred transaction that writes after
-        # reading fails at once when another wrote meanwhile, whatever the timeout.
+        # IMMEDIATE takes the write lock at BEGIN. A deferred transaction that reads and then writes fails at once if
+        # another connection wrote in between, without waiting for the timeout.
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # FULL: a confirmed opt-out survives a power cut, which WAL with NORMAL does not promise. While connections
-            # are kept the log is not removed; after a large change it is cut to this size, in bytes.
+            # FULL: a confirmed opt-out survives a power failure, which WAL with NORMAL does not guarantee. Persistent
+            # connections keep the write-ahead log alive; this limit, in bytes, shrinks it after a large change.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;",
             **config.get("OPTIONS", {}),
         }
@@ -160,12 +162,12 @@ def _database() -> dict[str, Any]:
     )
     config["OPTIONS"] = {
         "connect_timeout": max(0, env.int("CONNECT_SECONDS", default=3)),
-        # A machine that is gone without a word; not asked of a connection by a socket of the file system.
+        # Detect a server that vanished without closing the connection; no effect on Unix sockets.
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,  # milliseconds
-        # Django turns prepared statements off; `accounts.prepared_sql` prepares the queries of decisions.
+        # Django does not use prepared statements; `accounts.prepared_sql` does, for the queries of decisions.
         "prepare_threshold": 5 if PREPARED_STATEMENTS else None,
         **config.get("OPTIONS", {}),
     }
@@ -186,23 +188,24 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "account_login"
 
-# Signing in. Nobody makes an account by themselves: operators do, and invitations (see consent/services/invitations).
+# Sign-in. Nobody can sign up: operators and invitations create accounts (see consent/services/invitations).
 REQUIRE_MFA = env.bool("REQUIRE_MFA", default=not DEBUG)
-# After so many days what one operator asked another to confirm has ended.
+# Days after which an operator's request for another operator's approval expires.
 OPERATOR_REQUEST_DAYS = max(1, env.int("OPERATOR_REQUEST_DAYS", default=7))
 INVITATION_DAYS = max(1, env.int("INVITATION_DAYS", default=7))
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-# Operators and invitations vouch for an address; there is no page to add another.
+# No verification by allauth: operators and invitations vouch for an address, and the portal has its own page to change
+# it, which mails links to both addresses.
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 ACCOUNT_SESSION_REMEMBER = False
-# Counted by accounts/attempts.py instead: by who tries and whom they try to be, not by either alone.
+# Replaced by accounts/attempts.py, which counts by source and target account together, not by one of them alone.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reset_password": "20/m/ip"}
 ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm", "reset_password": "accounts.forms.ResetPasswordForm"}
 MFA_FORMS = {
@@ -214,24 +217,24 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-# Whoever made the account has vouched for its address: see ACCOUNT_EMAIL_VERIFICATION.
+# See ACCOUNT_EMAIL_VERIFICATION.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "Training Consent"
-# One step of 30 s either way: phones' clocks are not exact.
+# Accept one step of 30 s earlier or later, because phones' clocks are not exact.
 MFA_TOTP_TOLERANCE = 1
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
-# Counts of attempts to sign in hold across processes.
+# The cache is in the database, so that allauth's rate limits hold across processes.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "portal_cache",
-        # Django's 300 would be reached by attempts under made-up names, and the oldest counts and codes deleted.
+        # With Django's default of 300, an attacker could push out other entries by attempts with made-up addresses.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
 
-# What is sent waits in the database for the worker, which hands it to EMAIL_URL.
+# E-mail is stored in the database; the worker sends it through the server of EMAIL_URL.
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Training Consent <portal@localhost>")
 DELIVERY: dict[str, Any] = env.email_url("EMAIL_URL", default="consolemail://")
 EMAIL_BACKEND = "accounts.outbox.OutboxBackend"
@@ -253,7 +256,7 @@ if not DEBUG:
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 
-# Nothing inline, nothing evaluated, nothing from another host.
+# No inline scripts or styles, no eval, nothing from another host.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -274,18 +277,18 @@ SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 if HTTPS:
-    # A browser takes these names from this very host alone, by HTTPS: no neighbour under the same domain sets them.
+    # Browsers accept cookies with this prefix only from this host by HTTPS, so no sibling subdomain can set them.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
 # Known devices: see accounts/devices.py.
 DEVICE_COOKIE_NAME = "__Host-device" if HTTPS else "device"
-# A session ends when nobody was there for so long, and in any case after so many days.
+# A session ends after this idle time, and in any case after SESSION_DAYS.
 SESSION_IDLE_DAYS = max(1, env.int("SESSION_IDLE_DAYS", default=7))
 OPERATOR_IDLE_MINUTES = max(2, env.int("OPERATOR_IDLE_MINUTES", default=30))
 SESSION_DAYS = max(1, env.int("SESSION_DAYS", default=14))
 SESSION_COOKIE_AGE = SESSION_DAYS * 86_400
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if SECURE_SSL_REDIRECT else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
-# Health checks come from a load balancer, by plain HTTP.
+# Load balancers send health checks by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
@@ -302,7 +305,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "consent.api.openapi.Bodies",
-    # `?format=` is an unknown parameter like any other.
+    # No special meaning for `?format=`: it is refused like any unknown parameter.
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -350,7 +353,7 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id", "links"]},
         "server": {"class": "logging.StreamHandler", "formatter": "server", "filters": ["links"]},
     },
-    # What `make run` shows of each request; Django's own, but for the filter.
+    # The request log of `make run`: Django's own, with the filter added.
     "loggers": {"django.server": {"handlers": ["server"], "level": "INFO", "propagate": False}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

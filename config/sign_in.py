@@ -1,4 +1,4 @@
-"""Signing in, out, and what belongs to an account: allauth's views, under the portal's own addresses."""
+"""URLs for sign-in, sign-out and the user's account: allauth's views, under the portal's own paths."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from consent.console.recorded import all_recorded, recorded
 
 class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """So many times a minute; the limit is the same for addresses that are known and that are not."""
+        """Limit the attempts per minute; known and unknown addresses have the same limit, which reveals nothing."""
         try:
             attempts.sign_in(request, request.POST.get("login", "")[:254])
         except limits.TooMany as error:
@@ -40,7 +40,7 @@ class SignIn(account.LoginView):  # type: ignore[misc]  # allauth has no types
 
 class ResetPassword(account.PasswordResetFromKeyView):  # type: ignore[misc]
     def form_valid(self, form: Any) -> HttpResponse:
-        """Whoever comes by the mailed link has the person's mailbox: others' attempts don't hold them up from here."""
+        """Clear the limits on attempts and trust this device: the mailed link proves access to the mailbox."""
         answer: HttpResponse = super().form_valid(form)
         attempts.forget(self.reset_user.email)
         devices.remember(self.request, answer, self.reset_user)
@@ -50,7 +50,7 @@ class ResetPassword(account.PasswordResetFromKeyView):  # type: ignore[misc]
 urlpatterns = [
     path("sign-in/", SignIn.as_view(), name="account_login"),
     path("sign-out/", account.logout, name="account_logout"),
-    # Closed: it says that accounts come by invitation.
+    # Sign-up is closed; this page says that accounts are made by invitation.
     path("sign-up/", account.signup, name="account_signup"),
     path("account/inactive/", account.account_inactive, name="account_inactive"),
     path("account/confirm/", account.reauthenticate, name="account_reauthenticate"),

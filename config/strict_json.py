@@ -1,7 +1,7 @@
-"""JSON that can be read in one way only.
+"""A strict JSON parser that refuses ambiguous documents.
 
-Of a name that an object has twice, readers keep the last value, or the first: `{"choice": "opted_out", "choice":
-"opted_in"}` says both, so it is refused. What is wrong is said in our own words, not in those of Python's reader.
+If an object has a name twice, some parsers keep the first value and some the last: `{"choice": "opted_out", "choice":
+"opted_in"}` says both, so it is refused. Error messages are the portal's own and translated, not those of Python.
 """
 
 import json
@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 
 
 class NotJson(ValueError):
-    """Why a text can't be read, for people."""
+    """The text is not acceptable JSON; the message says why, for people."""
 
 
 def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> Any:
-    """Raises NotJson for what is no JSON in UTF-8, is nested too deep, or has a name twice in one object.
+    """The parsed value. Raises NotJson for what is not JSON in UTF-8, nests too deep, or repeats a name in an object.
 
-    `number` makes something of each number as it is written, NaN and Infinity included; then none is refused here.
+    `number`, if given, converts the text of each number, NaN and Infinity included; then no number is refused here.
     """
     decoded = _decoded(text) if isinstance(text, bytes) else text
     if decoded.startswith("\ufeff"):
@@ -39,7 +39,7 @@ def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> A
         raise NotJson(_where(error, decoded)) from None
     except NotJson:
         raise
-    except ValueError:  # the only other one of the standard library: more digits than it makes a number of
+    except ValueError:  # the only other case in the standard library: an integer with too many digits
         raise NotJson(_("it has a number with too many digits")) from None
 
 

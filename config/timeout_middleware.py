@@ -1,4 +1,4 @@
-"""Limits what a request may wait for the database, and answers where the database failed and nobody else has."""
+"""Sets the database time limits of a request, and turns a database failure that no view handled into a 503."""
 
 import sys
 from collections.abc import Callable
@@ -15,9 +15,9 @@ _FAILED = "portal.database_failed"
 
 
 class TimeoutMiddleware:
-    """503 where a page, or the middleware before it, met a database that failed, whatever DEBUG is.
+    """Answers 503 if the database failed in a page or in the middleware before it, with and without DEBUG.
 
-    The API and questions answer for themselves.
+    API views and decisions handle a failed database themselves.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -36,7 +36,7 @@ class TimeoutMiddleware:
 
 
 def note_failure(sender: object, request: HttpRequest, **_kwargs: object) -> None:
-    """Receives Django's `got_request_exception`, which is sent while the exception is handled."""
+    """Receiver of Django's `got_request_exception`, which is sent while `sys.exc_info` still has the exception."""
     if database_failed(sys.exc_info()[1]):
         request.META[_FAILED] = True
 

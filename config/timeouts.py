@@ -1,7 +1,7 @@
-"""How long the database may take for a request; what runs outside of one, commands and the worker, has no limit.
+"""Time limits for the database within a request. Commands and the worker have none.
 
-`TimeoutMiddleware` says which limits hold, the backends (`config.postgresql`, `config.private_sqlite3`) keep to them.
-A streamed answer is made after the middleware has returned: exports have no limit either.
+`TimeoutMiddleware` chooses the limits; the database backends (`config.postgresql`, `config.private_sqlite3`) apply
+them. A streamed response is produced after the middleware has returned, so exports have no limit either.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-# What monitors ask, which give up after a few seconds and have to be told before.
+# Health checks have the short limits of decisions, because monitors give up after a few seconds.
 PROBES = frozenset({"/healthz", "/readyz"})
 
 
 class Limits(NamedTuple):
-    """In seconds, 0: none. Of one statement, and of waiting for what somebody else has locked."""
+    """Seconds that a statement may run, and that it may wait for a lock; 0: no limit."""
 
     statement: float = 0
     lock: float = 0
@@ -41,7 +41,10 @@ def limited(limits: Limits) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unlimited() -> Iterator[None]:
-    """For what may take long, though within a request: the preview of a job, a file that is written to be sent."""
+    """No statement limit in the block, for slow work in a request: a job's preview, or writing a file to send.
+
+    The limit on waiting for locks stays.
+    """
     with limited(current()._replace(statement=0)):
         yield
 

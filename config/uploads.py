@@ -1,4 +1,4 @@
-"""Uploads are streamed to a temporary file; one that is too large is left out, and the form says so."""
+"""The size limit of uploads: a file that is too large is dropped, and the form reports it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 
 class SizeLimit(FileUploadHandler):
-    """Stands before the handlers that keep files: nothing beyond UPLOAD_MB comes to them."""
+    """Upload handler, first in the list: the handlers after it, which store files, get at most UPLOAD_MB."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
@@ -22,9 +22,9 @@ class SizeLimit(FileUploadHandler):
         return raw_data
 
     def file_complete(self, file_size: int) -> None:
-        return None  # the next handler has it
+        return None  # the next handler returns the file
 
 
 def is_too_large(request: HttpRequest) -> bool:
-    """Whether the request sent a file that was left out for its size."""
+    """Whether a file of this request was dropped because of its size."""
     return bool(getattr(request, "upload_too_large", False))

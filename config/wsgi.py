@@ -9,8 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
 
-# What is there now stays: the collector need not look at it again and again, nor at every few hundred answers of a
-# batch, which are gone by reference counting once it is sent.
+# Tune the garbage collector. Objects loaded at start stay for ever, so exclude them from each collection. Collect less
+# often than by default: the objects of a large batch response are freed by reference counting anyway.
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 20, 50)

@@ -1,8 +1,8 @@
-"""Django's PostgreSQL, which keeps to the limits of `config.timeouts`.
+"""Django's PostgreSQL backend, with the time limits of `config.timeouts`.
 
-The server is told them, and ends by itself what takes too long: waiting for a lock, a statement, a transaction in which
-nothing happens. A server that does not even do that (stopped, gone, behind a paused pooler) is given up a little later
-on this side, and is not waited for again by one request after the other.
+The limits are set on the server, which then cancels what takes too long: waiting for a lock, a statement, an idle
+transaction. If the server does not respond at all (stopped, unreachable, behind a paused pooler), the client gives up a
+little later, and further requests fail at once for a moment instead of waiting too (a circuit breaker).
 """
 
 import threading
@@ -17,18 +17,18 @@ from psycopg.abc import PQGen, PQGenConn
 
 from ..timeouts import NONE, Limits, current, for_decisions, limited
 
-# So much later than the server should have given up by itself, in seconds.
+# Seconds after the server's own limit at which the client gives up.
 _GRACE = 0.25
-# A server that gave no answer is asked again after so many seconds, by one thread first.
+# Seconds after which a server that did not respond is tried again, by one thread first.
 _PAUSE = 1.0
 _RESET = "RESET statement_timeout; RESET lock_timeout; RESET idle_in_transaction_session_timeout"
 
 
 class _Silence:
-    """Whether the server gave no answer, for all threads of the process: else each request would find out anew."""
+    """The circuit breaker, shared by all threads: else each request would wait for a server that does not respond."""
 
     def __init__(self) -> None:
-        self.ends = 0.0  # when the server may be asked again, by the monotonic clock; 0: it answers
+        self.ends = 0.0  # monotonic time at which the server may be tried again; 0: it responds
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -38,7 +38,7 @@ class _Silence:
         self.ends = 0.0
 
     def refuse_or_ask(self) -> None:
-        """Raises OperationalError during a silence; whoever comes first after it asks, and the others go on waiting."""
+        """Raises OperationalError while the breaker is open. After that the first thread tries; others are refused."""
         if not self.ends:
             return
         with self._lock:
@@ -58,8 +58,8 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout)
         try:
             found = super().wait(gen, interval, seconds + _GRACE)
-        except psycopg.errors._WaitTimeout:  # noqa: SLF001  documented as what `wait` raises
-            self.pgconn.finish()  # what it would answer later would be taken for the answer to something else
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  documented as the exception of `wait`
+            self.pgconn.finish()  # a late response would be taken for the response to the next query
             _silence.begin()
             raise psycopg.OperationalError(f"the database gave no answer in {seconds + _GRACE:g} s") from None
         if _silence.ends:
@@ -79,7 +79,7 @@ class Connection(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
-        """One host's attempt, within the limit too: nobody waits longer for a connection than for an answer."""
+        """Connect to one host, within the statement limit too: connecting may not take longer than a statement."""
         seconds = current().statement
         attempt = super()._connect_gen(conninfo)
         if not seconds:
@@ -98,9 +98,9 @@ class Connection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    # psycopg, with connections of this kind.
+    # The psycopg module, with `connect` replaced.
     Database = SimpleNamespace(**{**vars(psycopg), "connect": Connection.connect})  # type: ignore[assignment]
-    # What the server was told on this connection; and whether statements of this transaction are exempt from it.
+    # The limits set on the server for this connection, and whether the current transaction lifted the statement limit.
     _told: Limits = NONE
     _lifted = False
 
@@ -109,10 +109,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_new_connection(conn_params)  # type: ignore[no-any-return]
 
     def apply_limits(self) -> None:
-        """Tell the server what holds now, where that has changed.
+        """Set the current limits on the server, if they have changed.
 
-        Within a transaction, whose end might undo it, limits are only lifted. Nothing is told through a pooler: it
-        would hold for whoever gets the same session next.
+        Within a transaction the statement limit can only be lifted, because a rollback would undo other settings.
+        Nothing is set through a pooler, because the next client of the same server session would get it.
         """
         limits = current()
         if limits == self._told or self.connection is None or settings.DATABASE_POOLER:
@@ -129,7 +129,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection.execute(sql, prepare=False)
 
     def is_read_only(self) -> bool:
-        """A standby, or one that was told to take no writes."""
+        """Whether the server takes no writes: a standby, or one set to read-only."""
         with self.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             return bool(cursor.fetchone()[0] == "on")
@@ -142,10 +142,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._lifted = False
         if not autocommit and self.connection.autocommit:
             self.apply_limits()
-        super()._set_autocommit(autocommit)  # type: ignore[misc]  # Django's, which its types leave out
+        super()._set_autocommit(autocommit)  # type: ignore[misc]  # missing in django-stubs
 
     def is_usable(self) -> bool:
-        """A connection on which this takes as long as a decision may take is none that a page should wait on."""
+        """Django's health check, with the limits of decisions even for a page: a slower connection is replaced."""
         if not current().statement:
             return bool(super().is_usable())
         with limited(for_decisions()):

@@ -1,7 +1,7 @@
-"""Django's SQLite, in files that nobody else on the machine can read; one that is there already is made so.
+"""Django's SQLite backend, with database files that only their owner can read, existing ones included.
 
-Connections are kept from one request to the next, which costs a request nothing but a look at the file: whether it is
-the one that was opened. What keeps to `config.timeouts` is waiting for another writer; statements take their time.
+Connections persist across requests. For that, each request checks that the file is still the one that was opened. Of
+the limits in `config.timeouts` only the one on locks applies, to waiting for another writer; statements have no limit.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ from ..timeouts import NONE, Limits, current
 
 
 def make_private(name: str) -> None:
-    """The database file, made if it is not there, and what SQLite keeps beside it, which takes its mode from there.
+    """Create the database file if it is missing, and give it and SQLite's files beside it mode 0600.
 
-    A file that is there is never opened: closing it again would end the locks that other connections of this process
-    hold on it (POSIX), and another process would take it for nobody's and remove the log that they still write to.
+    SQLite creates its -wal and -shm files with the mode of the database file. An existing file is never opened here:
+    closing it would release the POSIX locks that other connections of this process hold on it, and another process
+    could then remove the log to which they still write.
     """
     if name == ":memory:" or name.startswith("file:"):
         return
@@ -31,7 +32,7 @@ def make_private(name: str) -> None:
     except FileExistsError:
         pass
     except OSError:
-        return  # no folder, a folder, somebody else's: SQLite itself says what is wrong
+        return  # missing directory, a directory, no permission: SQLite reports it when it connects
     for path in (name, f"{name}-wal", f"{name}-shm", f"{name}-journal"):
         _close_to_others(Path(path))
 
@@ -41,30 +42,30 @@ def _close_to_others(path: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             path.chmod(0o600)
-    except (FileNotFoundError, PermissionError):  # gone just now, or its owner's business: accounts.W010 says so
+    except (FileNotFoundError, PermissionError):  # just deleted, or another user's: accounts.W010 reports that
         return
 
 
 class _Identity(NamedTuple):
-    """Which file it is, whatever its name: as long as it is open, no other one gets the same."""
+    """Identifies a file independent of its name; unique as long as the file is open."""
 
     device: int
     inode: int
 
 
 def _identity(name: str) -> _Identity | None:
-    """None where there is no such file; nothing is opened, see `make_private`."""
+    """The identity of the file with this name, or None. It is not opened, see `make_private`."""
     try:
-        found = os.stat(name)  # noqa: PTH116  twice a request
+        found = os.stat(name)  # noqa: PTH116  faster, and called twice a request
     except OSError:
         return None
     return _Identity(found.st_dev, found.st_ino)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    # The database file and its log, as they were when this connection was last looked at.
+    # The identities of the database file and its log when this connection was last checked.
     _opened: tuple[_Identity | None, _Identity | None] = (None, None)
-    # What this connection waits for a lock as; None: for once otherwise.
+    # The limits for which busy_timeout is set on this connection; None: `is_read_only` has changed it.
     _told: Limits | None = NONE
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,7 +75,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         make_private(str(conn_params["database"]))
         self._told = NONE
-        self._opened = self._files()  # before it is opened: what comes in between is then taken for another one
+        self._opened = self._files()  # before opening: if the file is exchanged in between, the next check then notices
         return super().get_new_connection(conn_params)
 
     def _files(self) -> tuple[_Identity | None, _Identity | None]:
@@ -82,9 +83,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return _identity(name), _identity(f"{name}-wal")
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Called before and after each request, and by a worker again and again."""
+        """Called before and after each request, and repeatedly by the worker."""
         if self.connection is not None and not self.in_atomic_block:
-            # A query that nobody read to its end would keep all later ones at the moment that it began in.
+            # Close cursors: one that was not read to its end would keep its read snapshot open for all later queries.
             for cursor in list(self._cursors):
                 cursor.close()
             if self._is_exchanged():
@@ -92,7 +93,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().close_if_unusable_or_obsolete()
 
     def _is_exchanged(self) -> bool:
-        """Whether another file has this name now, or none; the log of the one before is not for the new one to read."""
+        """Whether the database file was replaced or removed since it was opened.
+
+        If it was and the old log is still there, the log is deleted, because SQLite would apply it to the new file.
+        """
         database, log = self._files()
         was, was_log = self._opened
         if database == was:
@@ -113,7 +117,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._told = limits
 
     def is_read_only(self) -> bool:
-        """Whether nobody can write here: asked for the right to, and given back at once."""
+        """Whether the database is read-only: tries to begin a write transaction, and rolls it back."""
         if self.in_atomic_block:
             return False
         with self.cursor() as cursor:

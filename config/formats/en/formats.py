@@ -1,4 +1,4 @@
-"""English, as it is written outside the United States: a day before its month."""
+"""English formats as outside the United States: the day before the month."""
 
 DATE_FORMAT = "j M Y"
 DATETIME_FORMAT = "j M Y, H:i"

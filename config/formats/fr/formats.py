@@ -1,3 +1,3 @@
-"""French: as Django has it, with the time after a comma."""
+"""French formats: Django's, with the time after a comma."""
 
 DATETIME_FORMAT = "j F Y, H:i"
