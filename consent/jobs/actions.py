@@ -1,4 +1,4 @@
-"""The verbs of a job: preview, submit, approve, pause, resume, stop, undo. Command, API and screens call these."""
+"""What can be done with a job: preview, submit, approve, pause, resume, stop, undo; for commands, API and screens."""
 
 import copy
 import uuid
@@ -26,7 +26,7 @@ from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
 from .selection import Fault, ListFile, Selection, Wish, unknown_idents
 
-_NAMED = 5  # unknown organizations
+_NAMED = 5  # unknown organizations that an error names
 
 Wishes = Mapping[uuid.UUID, str] | ListFile | QuerySet[Organization]
 
@@ -42,13 +42,13 @@ def preview_choice(
     selection: Selection | None = None,
     wishes: Wishes | None = None,
 ) -> BulkJob:
-    """A job that makes `choice` for a selection, or each organization's own of `wishes`; nothing is changed yet.
+    """Preview a job that makes `choice` for a selection, or the choice of each row of `wishes`; changes nothing yet.
 
-    `wishes` may be a query too: `choice` for those whom it finds now.
+    If `wishes` is a query, `choice` applies to the organizations that it finds now. If it is a file, each row has its
+    own choice; without a column of choices all get `choice`. With a selection too, only rows that match it count.
 
-    A file's choices are its own, or where it has none all `choice`; with a selection it is about those of both.
-    Raises Forbidden, and Invalid for a choice that is none, or an opt-in without a reason; for rows and ids of a list
-    that can't be meant that is a BadList; BadFile where a file can't be read to its end.
+    Raises Forbidden; Invalid for an unknown choice, or an opt-in without a reason; BadList, an Invalid, for invalid
+    rows and unknown ids; BadFile if a file can't be read to its end.
     """
     require(actor, Permission.CONSENT_CHOOSE, None)
     if surface.scope is not Scope.ORGANIZATION:
@@ -70,7 +70,7 @@ def preview_choice(
 
 
 def _check_known(selection: Selection) -> None:
-    """Whoever names an organization means it: one that is not there is a mistake."""
+    """Raise Invalid if the selection names an organization that doesn't exist: that is a mistake, not an empty part."""
     if unknown := list(islice(unknown_idents(selection.organizations), _NAMED)):
         text = _("There is no organization %s.") % ", ".join(unknown)
         raise Invalid("unknown_organization", text, "select/organizations")
@@ -84,7 +84,7 @@ def _check_choices(chosen: Collection[str], reason: str) -> None:
 
 @unlimited()
 def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reason: str = "") -> BulkJob:
-    """A job that changes a plan's default: an event for everybody subscribed, who stay as they are or go out (R5)."""
+    """Preview a change of a plan's default: each subscriber gets an event, and stays as it is or goes out (R5)."""
     require(actor, Permission.CONSENT_CHOOSE, None)
     if default not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("A default is opted_in or opted_out."), "default")
@@ -92,7 +92,7 @@ def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reas
     reason = layers.clean_text(reason, "reason", required=True)
     job = BulkJob(kind=JobKind.PLAN_DEFAULT, product=plan.product, plan=plan.key, wanted=default, reason=reason)
     with transaction.atomic():
-        layers.hold_plan(plan)  # a change of it that is under way comes before this preview, or after it
+        layers.hold_plan(plan)  # waits for a change of the plan that is under way, and keeps others out
         return _preview(job, actor, source, Selection(plan=(plan.key,)), None)
 
 
@@ -107,9 +107,9 @@ def _check_default(plan: Plan, default: str) -> None:
 
 @unlimited()
 def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source: str, reason: str = "") -> BulkJob:
-    """A job that gives external ids to other subjects than they ever meant; nothing is changed yet (R16).
+    """Preview a job that gives external ids to subjects that they never meant before (R16); changes nothing yet.
 
-    Raises Forbidden, Invalid without a reason, BadList for rows that can't be meant, BadFile.
+    Raises Forbidden, Invalid without a reason, BadList for invalid rows, BadFile.
     """
     require(actor, Permission.EXTERNAL_IDS, None)
     reason = layers.clean_text(reason, "reason", required=True)
@@ -120,9 +120,10 @@ def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source:
 
 @unlimited()
 def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -> BulkJob:
-    """A job that takes back what `job` changed, where nobody has chosen or confirmed since.
+    """Preview a job that takes back what `job` changed, except where somebody chose, confirmed or moved since.
 
-    Of an import of choices those of organizations: a member's own choice only the member takes back (R4).
+    For an import of choices this is about organizations: only the member can take back a member's own choice (R4).
+    Raises Forbidden; Refused if the job can't be undone; Invalid without a reason where one is needed.
     """
     require(actor, Permission.CONSENT_CHOOSE, None)
     if job.kind == JobKind.PLAN_DEFAULT:
@@ -133,7 +134,7 @@ def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -
         raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
     reason = layers.clean_text(reason, "reason", required=job.kind == JobKind.REBIND)
     undo = BulkJob(
-        # Taking a rebinding back is a rebinding, dated from then.
+        # The undo of a rebinding is another rebinding, dated from when it runs.
         kind=JobKind.REBIND if job.kind == JobKind.REBIND else JobKind.UNDO,
         loosens=job.kind == JobKind.REBIND,
         product=job.product,
@@ -156,7 +157,7 @@ def _preview(
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
     job.author, job.author_key = answering_person(actor), actor.key
     job.source, job.created_at = source, ledger.clock()
-    # A list's rows are its own, whatever comes to be selected later.
+    # The rows of a list are fixed, even with a selection: only a selection alone is evaluated again, to find drift.
     kept = selection if wishes is None else None
     job.selection = kept.to_json() if kept else {}
     job.save(force_insert=True)
@@ -173,7 +174,7 @@ def _preview(
     if job.kind != JobKind.REBIND and (job.loosens or job.kind == JobKind.UNDO):
         rows.note_versions(job)
     seen = rows.preview(job)
-    # A default that becomes "in" loosens for those who come later, even where nobody is subscribed.
+    # A default that becomes opted in loosens for later subscribers, even if nobody is subscribed now.
     job.loosens |= seen.loosens or (job.kind == JobKind.PLAN_DEFAULT and job.wanted == Choice.OPTED_IN)
     if job.loosens and job.undoes is not None and not job.reason:
         raise Invalid("required", _("This undo lets data be used again: that needs a reason."), "reason")
@@ -202,13 +203,13 @@ def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selec
     wishes.left_out = frozen.left_out
 
 
-@unlimited()  # a million rows are looked at again
+@unlimited()  # computes the digest again, of up to a million rows
 @transaction.atomic
 def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = False) -> BulkJob:
-    """Let a previewed job run: queued, or awaiting approval where it loosens.
+    """Let a previewed job run: it is queued, or, if it loosens, waits for approval.
 
-    Raises Invalid where the digest is not the preview's; Refused where the selection has drifted since, unless told to
-    go on with the rows as previewed; ConfirmationRequired where an import makes owners or admins.
+    Raises Forbidden; Invalid if the digest is not the preview's; Refused if the selection has drifted since, unless
+    `accept_drift` (then the rows run as previewed); ConfirmationRequired if an import makes owners or admins.
     """
     submitter = answering_person(actor)
     job = _locked(job, JobStatus.PREVIEWED)
@@ -225,7 +226,7 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
 
 
 def _gives_authority(job: BulkJob) -> bool:
-    """Whether it is an import that makes owners or admins: the owners of personal organizations, too."""
+    """Whether it is an import that makes owners or admins; personal organizations bring their owners."""
     if job.kind != JobKind.IMPORT:
         return False
     personal = job.table == ImportTable.ORGANIZATIONS and job.selection["kind"] == OrganizationKind.PERSONAL
@@ -233,7 +234,7 @@ def _gives_authority(job: BulkJob) -> bool:
 
 
 def _has_drifted(job: BulkJob) -> bool:
-    if job.kind == JobKind.IMPORT:  # a file stays what it is; what its rows meet is looked at row by row
+    if job.kind == JobKind.IMPORT:  # its rows can't change, and each is checked again when it is applied
         return False
     selection = Selection.from_json(job.selection) if job.selection and job.kind != JobKind.UNDO else None
     return rows.digest(job, selection) != job.digest
@@ -241,10 +242,10 @@ def _has_drifted(job: BulkJob) -> bool:
 
 @transaction.atomic
 def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
-    """A second operator's yes (R13): a person's, to what they saw, where they name its digest.
+    """Approve a job as the second operator (R13), in person; `digest`, if given, is that of the preview they saw.
 
-    Raises Forbidden for a key, for those who wrote, submitted or previewed it, and for who became an operator, or got a
-    new way in, afterwards; Invalid for another digest; ConfirmationRequired.
+    Raises Forbidden for an API key, for those who wrote, submitted or previewed it, and for those who became operators,
+    or got a new way to sign in, afterwards; Invalid for another digest; ConfirmationRequired.
     """
     answering_person(actor)
     job = _locked(job, JobStatus.AWAITING_APPROVAL)
@@ -258,17 +259,17 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
 
 
 def pause(*, job: BulkJob, actor: Actor) -> BulkJob:
-    """Stop after the chunk at hand; `resume` goes on."""
+    """Stop after the current chunk; `resume` continues."""
     return _move(job, actor, JobStatus.PAUSED, JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 def resume(*, job: BulkJob, actor: Actor) -> BulkJob:
-    """Go on with a paused or failed job, at its mark."""
+    """Continue a paused or failed job at its cursor."""
     return _move(job, actor, JobStatus.QUEUED, JobStatus.PAUSED, JobStatus.FAILED)
 
 
 def cancel(*, job: BulkJob, actor: Actor) -> BulkJob:
-    """End the job after the chunk at hand; what is done stays, and can be undone."""
+    """End the job after the current chunk; rows that are done stay changed, and can be undone."""
     states = [status for status in JobStatus if status not in (JobStatus.DONE, JobStatus.CANCELLED)]
     return _move(job, actor, JobStatus.CANCELLED, *states)
 
@@ -291,7 +292,7 @@ def _locked(job: BulkJob, *allowed: JobStatus) -> BulkJob:
 
 
 def outcome_counts(job: BulkJob) -> dict[str, int]:
-    """The preview in three numbers: change, already so, refused."""
+    """The preview as three numbers of rows: change, already so, refused."""
     counts = dict(job.preview)
     change, same = counts.pop(cases.CHANGE, 0), counts.pop(cases.SAME, 0)
     return {"change": change, "already": same, "refused": sum(counts.values())}

@@ -1,4 +1,4 @@
-"""One person is not two (R13): who may approve a job, and whether what loosens may still run."""
+"""Approval by a second person (R13): who may approve a job, and whether a job that loosens may still run."""
 
 import uuid
 
@@ -13,12 +13,12 @@ from .. import ledger
 from ..errors import Invalid
 from ..models import BulkJob, JobKind
 
-# Why a row that loosens is left alone though it was approved.
+# The outcome of an approved row that is not loosened, because somebody involved has lost the authority for it.
 AUTHORITY_ENDED = "authority_ended"
 
 
 def answering_person(actor: Actor) -> User:
-    """Who answers for what the actor does: the person, or by whom the key was issued. Raises Forbidden for none."""
+    """The operator responsible for the actor: the person, or who issued the key. Raises Forbidden if there is none."""
     require(actor, Permission.CONSENT_CHOOSE, None)
     person = actor.person
     if person is None or not (person.is_active and person.is_staff):
@@ -27,14 +27,14 @@ def answering_person(actor: Actor) -> User:
 
 
 def involved_in(job: BulkJob) -> set[uuid.UUID | None]:
-    """Everybody who wrote, submitted or previewed it, or answers for a key that did."""
+    """Ids of everybody who wrote or submitted the job, or issued an API key that did."""
     keys = (job.author_key_id, job.submitter_key_id)
     answering = ApiKey.objects.filter(pk__in=[pk for pk in keys if pk]).values_list("issued_by_id", flat=True)
     return {job.author_id, job.submitter_id, *answering}
 
 
 def require_approver(job: BulkJob, actor: Actor) -> User:
-    """The second operator. Raises Forbidden for a key, and for whoever can't be that, saying why."""
+    """The actor as the second operator. Raises Forbidden, saying why, for an API key and for who may not approve."""
     person = answering_person(actor)
     if actor.key is not None:
         raise Forbidden("approve")
@@ -42,7 +42,7 @@ def require_approver(job: BulkJob, actor: Actor) -> User:
 
 
 def refusal(job: BulkJob, actor: Actor) -> str:
-    """Why the actor can't approve it, in words for them; '' if they can."""
+    """Why the actor can't approve the job, as a sentence for them; '' if they can."""
     try:
         with transaction.atomic():
             require_approver(job, actor)
@@ -52,13 +52,13 @@ def refusal(job: BulkJob, actor: Actor) -> str:
 
 
 def require_reason(reason: str, *, opts_in: bool, told: str = "") -> None:
-    """Opting in in bulk says why (R13). Raises Invalid, which says `told` where that is more to the point."""
+    """Raise Invalid if an opt-in in bulk has no reason (R13); `told` replaces the general message."""
     if opts_in and not reason:
         raise Invalid("required", told or _("Opting in in bulk needs a reason."), "reason")
 
 
 def may_still_loosen(job: BulkJob) -> bool:
-    """Whether author, submitter and approver are the operators they were, and the keys it came by still good."""
+    """Whether author, submitter and approver have been operators all along, and the API keys used are still valid."""
     now = ledger.clock()
     keys = ApiKey.objects.filter(pk__in=[pk for pk in (job.author_key_id, job.submitter_key_id) if pk])
     if not all(key.is_live(now) for key in keys):
@@ -73,6 +73,6 @@ def may_still_loosen(job: BulkJob) -> bool:
 
 
 def plans_set_since(job: BulkJob) -> set[str]:
-    """The plans whose default another job has set after this one was previewed."""
+    """Keys of the plans whose default another job has set since this one was previewed."""
     others = BulkJob.objects.filter(kind=JobKind.PLAN_DEFAULT, started_at__gte=job.created_at).exclude(pk=job.pk)
     return set(others.values_list("plan", flat=True))

@@ -15,18 +15,18 @@ from ..models import JobKind
 from ..rules import Choice, Reason, State
 
 CHANGE, SAME = "change", "same"
-# What loosens leaves alone what is not as it was previewed; an undo, what somebody chose, confirmed or moved since; a
-# plan's default, who has left the plan.
+# The outcome of rows that are skipped: by a change that loosens, if they changed since the preview; by an undo, if
+# somebody chose, confirmed or moved since; by a plan's default, if they left the plan.
 CHANGED_SINCE = "changed_since"
-# Any two instants, before and after; and names that show where a carry comes from.
+# Any two instants, one before the other; and placeholders, by which an answer shows where its carry comes from.
 _BEFORE, _AT = dt.datetime(2001, 1, 1, tzinfo=dt.UTC), dt.datetime(2002, 1, 1, tzinfo=dt.UTC)
 _PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
 
 
 class Shape(NamedTuple):
-    """What rows have in common, as far as rules care.
+    """A group of rows that are the same in everything that the rules depend on.
 
-    `stale`: by somebody's doing no longer the job's to change; `changed`: not as it was when previewed.
+    `stale`: changed by somebody else, so that the job skips it; `changed`: not in the version that was previewed.
     """
 
     subscribed: bool
@@ -42,9 +42,9 @@ class Shape(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What becomes of a shape; `to_carry` names where the carry comes from, `flips` whether `allowed` turns.
+    """What becomes of the rows of a shape. `to_carry`: where the carry comes from; `flips`: whether `allowed` changes.
 
-    `loosens` looks past locks, closed accounts and ended subscriptions, which may be gone when the job runs, or later.
+    `loosens` ignores locks, closed accounts and ended subscriptions, which may be gone when the job runs, or later.
     """
 
     outcome: str
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class _Operation:
     apply: Callable[[State, str, str], State]  # state, wanted, the row's carry
-    refuse: Callable[[State, str], str | None]  # why a state is left alone, if it is
+    refuse: Callable[[State, str], str | None]  # why a state is not changed; None if it is
     same: Callable[[State, str], bool]
 
 
@@ -88,9 +88,9 @@ _OPERATIONS = {
 
 
 def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
-    """What the rules say to a row of this shape; `obstacle`: why nothing of this job may loosen any more, if so.
+    """Apply the rules to a shape. `obstacle`: why this job may not loosen anything any more; '' if it may.
 
-    What loosens runs only on a row that is as it was when previewed, and what tightens always (R13).
+    A change that loosens needs a row that is as it was previewed; a change that tightens always applies (R13).
     """
     operation = _OPERATIONS[kind]
     state = State(
@@ -115,7 +115,7 @@ def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
     if outcome == CHANGE:
         after = operation.apply(state, shape.wanted, _ROW_CARRY if shape.row_carried else "")
         loosens = after.allowed > allowed or _may_be_used(after) > _may_be_used(state)
-        # An opt-in is held to it even where the plan's default says the same today.
+        # This holds for every opt-in, even if the plan's default allows use already.
         held = loosens or after.choice == Choice.OPTED_IN != state.choice or kind == JobKind.PLAN_DEFAULT
         if held and (shape.changed or obstacle):
             outcome, after, loosens = CHANGED_SINCE if shape.changed else obstacle, state, False
@@ -132,7 +132,10 @@ def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
 
 
 def _may_be_used(state: State) -> bool:
-    """Whether it is, or would be once whatever else is in the way is gone: a yes here loosens, now or later."""
+    """Whether use is allowed, or would be without lock, closed account or ended subscription.
+
+    If a change makes this true, it loosens, now or later.
+    """
     default = state.applied_default or Choice.OPTED_IN
     return rules.judge(
         dataclasses.replace(state, subscribed=True, locked=False, closed=False, applied_default=default)
@@ -143,12 +146,12 @@ COLUMNS = Shape._fields + Answer._fields
 
 
 def values(answers: Iterable[tuple[Shape, Answer]]) -> str:
-    """`VALUES (…), (…)` of shapes and their answers, for a common table expression `t(COLUMNS)`."""
+    """`VALUES (…), (…)` with shapes and their answers, for a common table expression `t(COLUMNS)`."""
     return "VALUES " + ", ".join(f"({', '.join(map(literal, shape + found))})" for shape, found in answers)
 
 
 def literal(value: object) -> str:
-    """A word of ours, or a boolean, as SQL writes it."""
+    """A code word, or a boolean, as an SQL literal. Raises ValueError for any other text."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     text = str(value)

@@ -1,7 +1,7 @@
-"""Works a job through, a chunk at a time: lock, insert the events, update the settings, move the mark, commit.
+"""Runs a job chunk by chunk: lock, insert the events, update the settings, move the cursor, commit.
 
-One transaction holds all of a chunk, so a job that is killed at any moment goes on where its mark is, and no row is
-done twice. Other writers wait for a chunk at most; its size follows what the last one took.
+Each chunk is one transaction, so a job that is killed at any moment continues at its cursor, and no row is done twice.
+Other writers wait for one chunk at most; its size is adapted to the time that the chunk before took.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from .origins import origin_of
 from .selection import Selection
 from .sql import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
 
-# Applies the rows after a job's mark up to a number, in the chunk's transaction; returns outcome → how many.
+# Applies the rows after a job's cursor up to a number, in the chunk's transaction; returns outcome → number of rows.
 Apply = Callable[[BulkJob, int], Counter[str]]
 LEASE = Lease(dt.timedelta(seconds=10))
 TARGET_SECONDS = 0.15
@@ -45,7 +45,7 @@ _NOT_SET = {
 
 
 def claim(job: BulkJob) -> BulkJob:
-    """Take the job for this process; raises Refused where it is over, waits for somebody, or is being run."""
+    """Take the job for this process. Raises Refused if it is over, waits for somebody, or runs in another process."""
     with transaction.atomic():
         job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
         if job.status not in UNFINISHED:
@@ -61,7 +61,7 @@ def claim(job: BulkJob) -> BulkJob:
 
 
 def claim_next() -> BulkJob | None:
-    """The oldest job that waits for a runner, or whose runner is gone; None without one."""
+    """Claim the oldest job that waits for a worker, or whose worker's lease has ended; None if there is none."""
     waiting = BulkJob.objects.filter(free(), status__in=UNFINISHED)
     for job in waiting.order_by("pk"):
         try:
@@ -72,12 +72,15 @@ def claim_next() -> BulkJob | None:
 
 
 def release(job: BulkJob) -> None:
-    """Let the next runner take the job at once, instead of when the lease is over."""
+    """End the lease, so that the next worker need not wait for it."""
     LEASE.release(BulkJob.objects.all(), job)
 
 
 def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
-    """Work a claimed job through until it is done, paused or stopped; a failure is kept on the job and raised."""
+    """Run a claimed job until it is done, paused or stopped; a failure is stored on the job and raised.
+
+    `on_chunk` is called after each chunk. Raises LostLease if another worker has taken the job over.
+    """
     size, since = FIRST, None
     while job.status == JobStatus.RUNNING:
         begun = time.monotonic()
@@ -90,6 +93,7 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
             raise
         since = time.monotonic()
         taken = since - begun
+        # Towards TARGET_SECONDS, but in steps of a factor of four at most: one odd measurement must not decide.
         size = int(min(max(size * TARGET_SECONDS / max(taken, 0.001), SMALLEST, size / 4), LARGEST, size * 4))
         if on_chunk:
             on_chunk(job)
@@ -98,7 +102,7 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
 
 @transaction.atomic
 def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
-    """`since`: when this runner had done the chunk before, by the monotonic clock; None: it is its first."""
+    """`since`: monotonic time at which this worker finished the chunk before; None: it is its first."""
     since = time.monotonic() if since is None else since
     job = LEASE.held(BulkJob.objects.select_for_update(no_key=True), mine).first()
     if job is None:
@@ -123,6 +127,7 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
 
 
 def _work(job: BulkJob, last: int) -> None:
+    # An import writes its events in several places; they lie between the last ids before and after.
     before = _last_event() if job.kind == JobKind.IMPORT else 0
     outcomes = _APPLY[JobKind(job.kind)](job, last)
     changed, unchanged = outcomes.pop(cases.CHANGE, 0), outcomes.pop(cases.SAME, 0)
@@ -135,7 +140,7 @@ def _work(job: BulkJob, last: int) -> None:
 
 
 def _apply(job: BulkJob, last: int) -> Counter[str]:
-    """The rows of a chunk changed; outcome → how many. An undo of several products goes from one to the next."""
+    """Change the rows of a chunk; returns outcome → number of rows. An undo may have several products, in turn."""
     outcomes: Counter[str] = Counter()
     for of, first, end in rows.parts_of(job, job.cursor, last):
         of.cursor = first
@@ -153,7 +158,7 @@ _APPLY: dict[JobKind, Apply] = {
 
 
 def register(kind: JobKind, apply: Apply) -> None:
-    """Let `apply` work through the rows of jobs of this kind: for packages that are built upon this one."""
+    """Let `apply` process the rows of jobs of this kind: for packages that this one must not import."""
     _APPLY[kind] = apply
 
 
@@ -162,7 +167,7 @@ def _apply_part(job: BulkJob, last: int) -> Counter[str]:
     with connection.cursor() as cursor:
         without = ledger.Sql(WITHOUT_SETTING, [*chunk, job.product])
         ledger.ensure_settings(without, organization="r.organization_id", product=job.product)
-        if connection.vendor == "postgresql":  # in the order that every writer of several takes
+        if connection.vendor == "postgresql":  # in the order in which every writer locks several: no deadlock
             cursor.execute(LOCK, [job.product, *chunk])
         groups = rows.shapes_of(job, job.cursor, last, _obstacle(job))
         if job.approver_id is None and any(group.answer.loosens for group in groups):
@@ -171,7 +176,7 @@ def _apply_part(job: BulkJob, last: int) -> Counter[str]:
         outcomes: Counter[str] = Counter()
         for group in groups:
             outcomes[group.answer.outcome] += group.count
-        # Before the change: an undo makes its rows look like those that somebody has chosen for since.
+        # Before the change: after it, the rows of an undo look as if somebody had chosen since.
         if set(outcomes) - {cases.CHANGE, cases.SAME}:
             cursor.execute(note_refusals(job, answers), [job.product, job.wanted, *chunk])
         if changed := outcomes[cases.CHANGE]:
@@ -181,10 +186,10 @@ def _apply_part(job: BulkJob, last: int) -> Counter[str]:
 
 
 def _obstacle(job: BulkJob) -> str:
-    """Asked before each chunk: why what loosens is left alone from now on; '' as long as it is not."""
+    """Why the job may not loosen anything from now on; '' if it may. Checked before each chunk."""
     if job.approver_id is None:
         return ""
-    if job.kind == JobKind.PLAN_DEFAULT:  # set already: its rows follow, unless another job has set it since
+    if job.kind == JobKind.PLAN_DEFAULT:  # the default is set already; its rows follow, unless another job has set it
         return cases.CHANGED_SINCE if job.plan in plans_set_since(job) else ""
     return "" if may_still_loosen(job) else AUTHORITY_ENDED
 
@@ -208,7 +213,7 @@ def _change(
         **event_values(job, at),
     )
     _expect(inserted, expected)
-    # Ids grow, so this chunk's lie above what was there; others' among them are of other jobs.
+    # Ids grow, so this chunk's events lie above `before`; events of other writers among them have another job.
     cursor.execute("SELECT MAX(id) FROM consent_consentevent")
     (job.last_event,) = cursor.fetchone()
     update = by_event(UPDATE_SETTINGS) if connection.vendor == "sqlite" else UPDATE_SETTINGS
@@ -222,15 +227,16 @@ def _last_event() -> int:
 
 
 def _expect(count: int, expected: int) -> None:
-    """Doubt about a chunk undoes it as a whole."""
+    """Raise, so that the chunk is rolled back, if not exactly the expected rows were changed."""
     if count != expected:
         raise RuntimeError(f"{expected} rows were to change, and {count} did")
 
 
 def _start_default(job: BulkJob) -> None:
-    """The plan first, so that what starts from now on follows it; then the rows are who is subscribed now.
+    """Set the plan's default first, so that new subscriptions follow it; then the rows are whoever is subscribed now.
 
-    A default that loosens is set only where it is as it was when previewed, by those who may; else no row is touched.
+    A default that loosens is set only if no job has set it since the preview, and everybody involved still has the
+    authority; otherwise all rows are refused.
     """
     plan = Plan.objects.select_for_update().get(pk=job.plan)  # waits for subscriptions that read the old default
     obstacle = _obstacle_of_default(job)
@@ -268,7 +274,7 @@ class Progress:
 
 
 def progress(job: BulkJob) -> Progress:
-    """Rows done, all rows, rows a second while it was worked at, and seconds to go at that rate."""
+    """Rows done, all rows, rows per second of work, and the seconds left at that rate."""
     rate = job.cursor / job.worked_ms * 1000 if job.worked_ms else 0
     left = job.matched - job.cursor
     return Progress(job.cursor, job.matched, rate, left / rate if rate and not job.is_over else None)

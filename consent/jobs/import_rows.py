@@ -1,4 +1,4 @@
-"""What an import would do, for whoever approves it: counted, and row by row."""
+"""What an import would do, for its approver: counts, and row by row."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..models import BulkJob, ImportRow, ImportTable, PrivacySetting
 
 
 def rows_with_setting(job: BulkJob) -> "QuerySet[ImportRow, Any]":
-    """The job's rows, each with what its organization's setting says now: `now_plan`, `now_choice`, `now_used`."""
+    """The job's rows with the organization's current setting (`now_…`), name and external id (`here_…`)."""
     settings = PrivacySetting.objects.of_organizations().filter(
         organization=OuterRef("organization"), product=OuterRef("product")
     )
@@ -26,7 +26,7 @@ def rows_with_setting(job: BulkJob) -> "QuerySet[ImportRow, Any]":
 
 
 def before_and_after(job: BulkJob, row: dict[str, Any]) -> tuple[str, str, str]:
-    """The plan that a row is about, and the value that it changes, now and then; '' for what is not there yet."""
+    """The plan that a row is about, and the value that it changes, before and after; '' for what doesn't exist yet."""
     match job.table:
         case ImportTable.SUBSCRIPTIONS:
             return row["plan"], row["now_plan"], row["plan"]
@@ -41,7 +41,7 @@ _GROUPED = ("plan", "choice", "role", "outcome", "loosens", "now_plan", "now_cho
 
 
 def summary(job: BulkJob) -> list[dict[str, Any]]:
-    """The rows counted by plan, by what they are and what they would be; `attested` ones have an earlier start."""
+    """The rows, counted by plan, current and new values; `attested` rows bring an earlier start."""
     grouped = (
         rows_with_setting(job)
         .annotate(attested=Q(since__isnull=False), of_member=Q(member__isnull=False))

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a list: all counted, the first of them told."""
+"""What is wrong with the rows of a list: all faults are counted, the first are named."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -6,11 +6,11 @@ from django.utils.translation import ngettext
 from ..errors import Invalid
 from .selection import Fault
 
-NAMED = 20  # bad rows, and unknown ids, that are spelled out; of more there is the number
+NAMED = 20  # bad rows, and unknown ids, that are named; the others are only counted
 
 
 class Faults:
-    """All counted, the first in order of lines kept."""
+    """Counts all faults, and keeps the first in order of lines."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -21,7 +21,7 @@ class Faults:
         self._first = sorted([*self._first, fault])[:NAMED]
 
     def add_found(self, found: list[tuple[Fault, int]]) -> None:
-        """Those of the database, each with the number that there are of them all."""
+        """Add faults found by SQL; each carries the total count, so only the first adds it."""
         for n, (fault, count) in enumerate(found):
             self.add(fault, 0 if n else count)
 
@@ -30,7 +30,7 @@ class Faults:
 
 
 class BadList(Invalid):
-    """Rows that can't be meant, `bad` of them, and ids that no organization has, `missing`; the first are spelled."""
+    """`bad` rows are invalid, and `missing` ids belong to no organization; the first of each are named."""
 
     def __init__(self, faults: Faults, unknown: Faults) -> None:
         self.problems, self.bad = faults.texts(), faults.count

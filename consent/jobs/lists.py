@@ -1,4 +1,4 @@
-"""Lists of organizations, of any size: read as a stream, loaded beside the tables, matched there by the database."""
+"""Lists of organizations of any size: read as a stream, loaded into a temporary table, matched there by SQL."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,20 +16,25 @@ from ..models import BulkJob
 from .list_errors import NAMED, BadList, Faults
 from .selection import Fault, Wish
 
+# The list as it was read.
 _CREATE = "CREATE TEMPORARY TABLE bulk_list (line BIGINT, pk {id}, external_id TEXT, wanted VARCHAR(10))"
+# Each line with its organization, by id or by live external id; NULL if there is none.
 _FIND = """
 CREATE TEMPORARY TABLE bulk_found AS
 SELECT x.line, x.pk, x.external_id, x.wanted, COALESCE(i.id, e.organization_id) AS organization_id
 FROM bulk_list AS x
 LEFT JOIN accounts_organization AS i ON i.id = x.pk
 LEFT JOIN accounts_binding AS e ON e.value = x.external_id AND e.member_id IS NULL AND e.withdrawn_at IS NULL"""
+# Lines without an organization: the first of them, each with the number of all.
 _UNKNOWN = """
 SELECT line, pk, external_id, COUNT(*) OVER () FROM bulk_found WHERE organization_id IS NULL ORDER BY line LIMIT %s"""
+# Lines whose choice differs from the first line of the same organization; counted likewise.
 _CONTRADICTING = """
 SELECT line, pk, external_id, COUNT(*) OVER () FROM (
     SELECT line, pk, external_id, wanted, FIRST_VALUE(wanted) OVER (PARTITION BY organization_id ORDER BY line) AS first
     FROM bulk_found WHERE organization_id IS NOT NULL) AS x
 WHERE wanted <> first ORDER BY line LIMIT %s"""
+# One row for each organization, in order of its id: nothing contradicts here, so MIN is the only value.
 _INSERT = """
 INSERT INTO consent_bulkjobrow (job_id, number, organization_id, wanted, carry, refusal)
 SELECT %s, ROW_NUMBER() OVER (ORDER BY x.organization_id), x.organization_id, x.wanted, '', ''
@@ -37,16 +42,16 @@ FROM (SELECT organization_id, MIN(wanted) AS wanted FROM bulk_found GROUP BY org
 
 
 class Frozen(NamedTuple):
-    """Which choices occur, and how many rows were left out because they are not within the selection."""
+    """The choices that occur, and how many rows were left out because they are not in the selection."""
 
     choices: frozenset[str]
     left_out: int
 
 
 def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[Organization] | None = None) -> Frozen:
-    """The rows of a job, one per organization of the list, in order of organization. Wants a transaction of its own.
+    """Store the rows of a job, one per organization of the list, in order of its id. Expects the caller's transaction.
 
-    Raises BadList where a row can't be meant, an id is nobody's, or an organization has both choices.
+    Raises BadList if a row is invalid, an id belongs to no organization, or an organization has both choices.
     """
     faults, unknown, choices = Faults(), Faults(), set[str]()
     with connection.cursor() as cursor:
@@ -72,7 +77,7 @@ def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[O
 def _sorted_out(
     wishes: Iterable[Wish | Fault], faults: Faults, unknown: Faults, choices: set[str]
 ) -> Iterator[tuple[Value, ...]]:
-    """What the database is to look up; the rest told apart at once."""
+    """Rows for the temporary table; invalid rows and malformed ids are put into `faults` and `unknown`."""
     for wish in wishes:
         if isinstance(wish, Fault):
             faults.add(wish)
@@ -86,7 +91,7 @@ def _sorted_out(
 
 
 def _first(cursor: Any, statement: str) -> list[tuple[int, str, int]]:
-    """Line, ident, and how many there are of this kind."""
+    """The first NAMED lines that a statement finds: (line, ident, number of all such lines)."""
     cursor.execute(statement, [NAMED])
     return [
         (line, external_ident(external_id) if external_id else str(from_raw_id(pk)), count)
@@ -103,7 +108,7 @@ def _contradiction(line: int, ident: str) -> Fault:
 
 
 def _keep_within(cursor: Any, within: QuerySet[Organization]) -> int:
-    """Drops who is not selected; returns how many rows that were."""
+    """Drop rows of organizations that are not selected; returns how many."""
     same = within.order_by().filter(pk=RawSQL("bulk_found.organization_id", [])).values_list("pk")
     sql, parameters = same.query.sql_with_params()
     cursor.execute(f"DELETE FROM bulk_found WHERE NOT EXISTS ({sql})", parameters)

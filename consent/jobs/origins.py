@@ -1,4 +1,4 @@
-"""Who acts, where and why, of all that a job writes."""
+"""The origin (who, where and why) of the events that a job writes."""
 
 from accounts.access import Actor, ActorType
 
@@ -7,7 +7,7 @@ from ..models import BulkJob, JobKind, Source
 
 
 def origin_of(job: BulkJob) -> Origin:
-    """As its events tell it: by key, by command or in person. Of no use for asking what anybody may do."""
+    """The origin for the job's events: API key, command or person. Don't check permissions by its actor."""
     if job.author_key_id is not None:
         actor = Actor(ActorType.API_KEY, str(job.author_key_id))
     else:

@@ -1,4 +1,4 @@
-"""A file of external ids that are to be given to others: its rows, read as a stream."""
+"""Files of external ids that are to be given to other subjects, read as a stream."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ WITHDRAWN = "withdrawn_at"
 
 
 class Rebinding(NamedTuple):
-    """An external id, and whom it is to mean: an organization, or a member of it; by id or external:ID."""
+    """An external id and its new subject: an organization, or a member of it; by id or external:ID."""
 
     line: int
     external_id: str
@@ -25,8 +25,8 @@ class Rebinding(NamedTuple):
 class RebindFile:
     """The rows of a CSV or JSON Lines file, read as a stream.
 
-    Raises BadFile, also where a column says whom rows are about and is not read; MissingColumn without external_id or
-    organization.
+    Raises BadFile, also if the name of an unread column says that it holds the rows' subjects; MissingColumn without
+    external_id or organization.
     """
 
     def __init__(self, path: str, how: Reading = Reading()) -> None:  # noqa: B008  it is never changed
@@ -40,7 +40,7 @@ class RebindFile:
         for record in self.table:
             if problem := record.problem_with(*COLUMNS, WITHDRAWN):
                 yield fault(record.row, "", problem)
-            elif record.values.get(WITHDRAWN):  # an export of external ids has those too
+            elif record.values.get(WITHDRAWN):  # an export of external ids contains withdrawn ones too
                 yield fault(record.row, WITHDRAWN, _("The id was withdrawn then. Remove the row, or empty this."))
             else:
                 yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
