@@ -37,7 +37,7 @@ from ..presentation.events import payload, serialize_event, serialize_test_event
 from ..services import credentials, trail, webhooks
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
-from .sending import TOTAL, Answer, Sender, failed
+from .sending import TOTAL, ReceiverResponse, Sender, failed
 
 logger = logging.getLogger(__name__)
 # After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule, which outlasts a
@@ -164,7 +164,7 @@ class _Turn:
             logger.warning("webhook %s is paused: %s", self.endpoint.pk, changes["paused_because"])
 
 
-def _after_failure(endpoint: WebhookEndpoint, message_id: str, answer: Answer) -> dict[str, Any]:
+def _after_failure(endpoint: WebhookEndpoint, message_id: str, answer: ReceiverResponse) -> dict[str, Any]:
     failures = endpoint.failures + 1
     if answer.status == _GONE:
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.GONE}
@@ -198,14 +198,14 @@ def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:
     return json.dumps(payload(serialize_event(event, label, for_operator=viewer.is_operator)), ensure_ascii=False)
 
 
-def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> Answer:
+def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> ReceiverResponse:
     """One attempt, signed; none where there is no key to sign with."""
     at = dt.datetime.now(dt.UTC)
     try:
         signed = signatures(endpoint, message_id, at, body)
     except keys.UnknownKey as error:
         logger.error("webhook %s can't be signed: %s", endpoint.pk, error)
-        return Answer(None, "its signing key is missing here: rotate its secret", 0, "")
+        return ReceiverResponse(None, "its signing key is missing here: rotate its secret", 0, "")
     except Exception as error:
         logger.exception("webhook %s can't be signed", endpoint.pk)
         return failed(error)
@@ -238,22 +238,22 @@ def _take_test() -> WebhookAttempt | None:
     return TEST_LEASE.take(rows, Q(waiting_for__isnull=False))
 
 
-def _send_waiting(test: WebhookAttempt, sender: Sender) -> Answer:
+def _send_waiting(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:
     endpoint = test.endpoint
     person = endpoint.created_by
     suspended = endpoint.paused_because == PausedBecause.SUSPENDED
     if suspended or (person is not None and not credentials.may_answer(person, endpoint)):
-        return Answer(None, "not sent: the webhook is suspended", 0, "")
+        return ReceiverResponse(None, "not sent: the webhook is suspended", 0, "")
     if test.position is None:
         return _send_test(test, sender)
     viewer, event = _viewer(endpoint), _events_for(endpoint).filter(placed__position=test.position).first()
     if event is None:
-        return Answer(None, "not sent: the webhook does not get this kind of event any more", 0, "")
+        return ReceiverResponse(None, "not sent: the webhook does not get this kind of event any more", 0, "")
     body = _body(event, actors.labels([event], viewer)[event.pk], viewer)
     return send(endpoint, sender, body, _message_id(event))
 
 
-def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
+def _send_test(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:
     endpoint = test.endpoint
     message_id = f"test_{test.pk}"
     # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
@@ -264,11 +264,11 @@ def _send_test(test: WebhookAttempt, sender: Sender) -> Answer:
     return send(endpoint, sender, body, message_id)
 
 
-def _attempt(endpoint: WebhookEndpoint, answer: Answer, position: int | None) -> WebhookAttempt:
+def _attempt(endpoint: WebhookEndpoint, answer: ReceiverResponse, position: int | None) -> WebhookAttempt:
     return WebhookAttempt(endpoint=endpoint, position=position, at=ledger.clock(), **_outcome(answer))
 
 
-def _outcome(answer: Answer) -> dict[str, Any]:
+def _outcome(answer: ReceiverResponse) -> dict[str, Any]:
     return {
         "delivered": answer.delivered,
         "status": answer.status,

@@ -20,7 +20,7 @@ _KEPT = 200  # characters of it that are kept
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class ReceiverResponse:
     """`status` None: there was no answer, and `error` says why. `retry_after`: seconds that were asked for, or 0."""
 
     status: int | None
@@ -118,7 +118,7 @@ class Sender:
     def close(self) -> None:
         self._pool.close()
 
-    def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+    def post(self, url: str, headers: dict[str, str], body: bytes) -> ReceiverResponse:
         """The answer, whatever it is; never raises for what the other side does."""
         begun = time.monotonic()
         self._deadline.at = begun + TOTAL
@@ -127,7 +127,7 @@ class Sender:
         except Exception as error:  # whatever it is, it is an attempt that failed, and its webhook's page says why
             return failed(error, _since(begun))
         error_text = "it redirects, and redirects are not followed" if 300 <= status < 400 else ""
-        return Answer(status, error_text, _since(begun), start, retry_after)
+        return ReceiverResponse(status, error_text, _since(begun), start, retry_after)
 
     def _exchange(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str, int]:
         timeouts = {"connect": CONNECT, "read": READ, "write": READ, "pool": CONNECT}
@@ -162,7 +162,7 @@ def _ssl_context() -> ssl.SSLContext:
     return context
 
 
-def failed(error: Exception, latency_ms: int = 0) -> Answer:
+def failed(error: Exception, latency_ms: int = 0) -> ReceiverResponse:
     """There was no answer, and this is why."""
     match error:
         case Refused():
@@ -171,7 +171,7 @@ def failed(error: Exception, latency_ms: int = 0) -> Answer:
             text = f"no answer in time: {error}".removesuffix(": ")
         case _:
             text = f"{type(error).__name__}: {error}"
-    return Answer(None, _storable(text), latency_ms, "")
+    return ReceiverResponse(None, _storable(text), latency_ms, "")
 
 
 def _storable(text: str) -> str:

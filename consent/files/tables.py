@@ -34,7 +34,7 @@ class MissingColumn(BadFile):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Record:
+class FileRow:
     """`row` is the line of the file where it starts, a header's being 1; `problem` says why it has no values.
 
     `faults`: column → why just that value can't be read.
@@ -74,7 +74,7 @@ class TableFile:
             if column not in self.columns:
                 raise MissingColumn(f"There is no column “{column}”. The columns are: {', '.join(self.columns)}.")
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[FileRow]:
         raise NotImplementedError
 
     @contextmanager
@@ -164,22 +164,22 @@ class CsvFile(TableFile):
         self.columns = _columns(next(self._rows(self.separator), (0, []))[1])
         self._check_columns()
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[FileRow]:
         rows = self._rows(self.separator)
         next(rows, None)
         for row, cells in rows:
             if any(map(str.strip, cells)):
                 yield self._record(row, cells)
 
-    def _record(self, row: int, cells: list[str]) -> Record:
+    def _record(self, row: int, cells: list[str]) -> FileRow:
         width = len(self.columns)
         if self.columns[0] in cells[0] and _columns(cells) == self.columns:
-            return Record(row, {}, "repeats the first line, which names the columns. Remove it")
+            return FileRow(row, {}, "repeats the first line, which names the columns. Remove it")
         values = [unguarded(cell.strip()).strip() for cell in cells]
         if len(values) != width and (any(values[width:]) or len(values) < width):
             problem = f"has {len(values)} values, but there are {width} columns; put values with a separator in quotes"
-            return Record(row, {}, problem)
-        return Record(row, dict(zip(self.columns, values, strict=False)))
+            return FileRow(row, {}, problem)
+        return FileRow(row, dict(zip(self.columns, values, strict=False)))
 
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
         """Each row with the line that it starts at, the header's first."""
@@ -296,18 +296,18 @@ class JsonLinesFile(TableFile):
         if len(self.columns) < len(first[1]):
             raise BadFile("The first line has two names that look the same. Rename one.")
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[FileRow]:
         known = set(self.columns)
         for row, found, problem in self._objects():
             if not isinstance(found, dict):
-                yield Record(row, {}, problem or "is no JSON object; write one object a line")
+                yield FileRow(row, {}, problem or "is no JSON object; write one object a line")
                 continue
             named = {self._name(name): value for name, value in found.items()}
             if unknown := [name for name in named if name not in known]:
                 names = ", ".join(f"“{name[:80]}”" for name in unknown[:5])
-                yield Record(row, {}, f"has a name {names}, which the first row has not")
+                yield FileRow(row, {}, f"has a name {names}, which the first row has not")
             elif len(named) < len(found):
-                yield Record(row, {}, "has two names that look the same")
+                yield FileRow(row, {}, "has two names that look the same")
             else:
                 yield self._record(row, named)
 
@@ -317,7 +317,7 @@ class JsonLinesFile(TableFile):
             self._names[name] = column_name(name)
         return self._names.get(name) or column_name(name)
 
-    def _record(self, row: int, found: Mapping[str, Any]) -> Record:
+    def _record(self, row: int, found: Mapping[str, Any]) -> FileRow:
         values, faults = {}, {}
         for column in self.columns:
             value = found.get(column)
@@ -327,7 +327,7 @@ class JsonLinesFile(TableFile):
             values[column] = (
                 json.dumps(value) if isinstance(value, bool) else str("" if value is None else value)
             ).strip()
-        return Record(row, values, faults=faults)
+        return FileRow(row, values, faults=faults)
 
     def _objects(self) -> Iterator[tuple[int, object, str]]:
         """Row, what its line says, and why that is no JSON where it is none."""

@@ -24,7 +24,7 @@ from ..surfaces import MEMBER_SURFACES, organization_surface
 from .checking import Ids, members_by_email, problems_of, versions_of
 from .fields import ImportPlan
 from .judging import APPLY, DIFFERING, SAME, UNAPPROVED, Fault, KnownMember, Met, Verdict, judge_row
-from .parsing import Problem, as_read
+from .parsing import RowError, as_read
 from .staging import keep_problems
 
 CHANGE = "change"
@@ -76,7 +76,7 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
     }[ImportTable(job.table)]
     verdicts = apply(Gate.of(job), origin, rows)
     refused = [row for row in rows if verdicts[row.number].outcome not in (CHANGE, SAME)]
-    problems: list[Problem] = []
+    problems: list[RowError] = []
     for row in refused:
         verdict = verdicts[row.number]
         row.outcome = verdict.outcome
@@ -88,14 +88,14 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
 
 def refuse(job: BulkJob, rows: Sequence[ImportRow], outcome: str, plan: ImportPlan) -> None:
     """Rows that loosen, and may not be applied any more."""
-    problems: list[Problem] = []
+    problems: list[RowError] = []
     for row in rows:
         row.outcome = outcome
         problems += problems_of(row.line, _refused(outcome), plan, ProblemKind.REFUSED, ProblemKind.REFUSED)
     _keep_outcomes(job, rows, problems)
 
 
-def _keep_outcomes(job: BulkJob, rows: Sequence[ImportRow], problems: Sequence[Problem]) -> None:
+def _keep_outcomes(job: BulkJob, rows: Sequence[ImportRow], problems: Sequence[RowError]) -> None:
     ImportRow.objects.bulk_update(rows, ["outcome"], batch_size=500)
     keep_problems(job, problems)
 

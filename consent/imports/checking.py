@@ -19,12 +19,12 @@ from ..models import ImportTable, PrivacySetting, ProblemKind
 from ..rules import State
 from .fields import ImportPlan
 from .judging import BAD, KnownMember, Met, Verdict, judge_row
-from .parsing import Parser, Problem, Row, shown
+from .parsing import Parser, Row, RowError, shown
 
 _Pair = tuple[uuid.UUID, str]
 
 
-class Looked(NamedTuple):
+class CheckedRow(NamedTuple):
     """A row with its ids, what comes of it, all that is to be said of it, and whether it loosens.
 
     `version` is what it was looked at: its setting's, or of a member's row the sum of the organization's.
@@ -32,12 +32,12 @@ class Looked(NamedTuple):
 
     row: Row
     outcome: str = ""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[RowError, ...] = ()
     loosens: bool = False
     version: int = 0
 
 
-def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked]:
+def check_rows(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[CheckedRow]:
     """The rows of one page, in their order; their outcome is BAD where they can't be meant."""
     if table == ImportTable.ORGANIZATIONS:
         yield from _new_organizations(rows, parser)
@@ -55,7 +55,7 @@ def look(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Looked]:
         organization = one or other
         whole.append(_Found(row._replace(organization=organization.pk if organization else None), organization, of_two))
     for found, met, version in look_up(whole, parser):
-        yield _looked(table, found.row, met, parser, version)
+        yield _checked(table, found.row, met, parser, version)
 
 
 class _Found(NamedTuple):
@@ -69,33 +69,33 @@ class _Found(NamedTuple):
 _Met = Iterator[tuple[_Found, Met, int]]  # with the version of what is met
 
 
-def _looked(table: str, row: Row, met: Met, parser: Parser, version: int) -> Looked:
+def _checked(table: str, row: Row, met: Met, parser: Parser, version: int) -> CheckedRow:
     if not met.exists and {"organization", "organization_external_id"} & {*row.unread}:
-        return Looked(row)  # it has been said already
+        return CheckedRow(row)  # it has been said already
     verdict = judge_row(table, row, met)
     problems = problems_of(row.line, verdict, parser.plan, ProblemKind.BAD, ProblemKind.DIFFERING)
-    return Looked(row, BAD if verdict.faults else verdict.outcome, problems, verdict.loosens, version)
+    return CheckedRow(row, BAD if verdict.faults else verdict.outcome, problems, verdict.loosens, version)
 
 
 def problems_of(
     line: int, verdict: Verdict, plan: ImportPlan, faults: ProblemKind, told: ProblemKind
-) -> tuple[Problem, ...]:
+) -> tuple[RowError, ...]:
     """All that is to be said of a row: the kind of its faults, and of what is left as it is."""
     kinds = [(fault, faults) for fault in verdict.faults] + ([(verdict.told, told)] if verdict.told else [])
     return tuple(
-        Problem(line, plan.column(fault.field), shown(fault.value), fault.remedy[:500], kind.value)
+        RowError(line, plan.column(fault.field), shown(fault.value), fault.remedy[:500], kind.value)
         for fault, kind in kinds
     )
 
 
-def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[Looked]:
+def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[CheckedRow]:
     """New as far as one sees here: which of the external ids are known is asked once all rows are there."""
     erased = erased_ids({row.external_id for row in rows if row.external_id})
     by_id = Organization.objects.only("pk").in_bulk([row.ident for row in rows if row.ident])
     for row in rows:
         pk = parse_id(row.ident)
         met = Met(now=parser.now, exists=pk is None or pk in by_id, id_taken=row.external_id in erased)
-        yield _looked(ImportTable.ORGANIZATIONS, row._replace(organization=pk or row.organization), met, parser, 0)
+        yield _checked(ImportTable.ORGANIZATIONS, row._replace(organization=pk or row.organization), met, parser, 0)
 
 
 def erased_ids(values: Collection[str]) -> set[str]:

@@ -15,7 +15,7 @@ from ..rules import State
 from .checking import problems_of, settings_of
 from .fields import ImportPlan
 from .judging import KnownOrganization, Met, NewOnes, judge_row
-from .parsing import Problem, as_read
+from .parsing import RowError, as_read
 from .staging import keep_problems
 
 _PAGE = 2_000
@@ -53,7 +53,7 @@ def settle(
     meant = [here.get(row.external_id) if row.external_id else row.organization for row in rows]
     found = Organization.objects.in_bulk({pk for pk in meant if pk})
     settings = settings_of([(pk, "") for pk in found])
-    now, problems = ledger.clock(), list[Problem]()
+    now, problems = ledger.clock(), list[RowError]()
     for row, pk in zip(rows, meant, strict=True):
         known = None
         if pk is not None and pk in found:

@@ -12,7 +12,7 @@ from accounts.fields import external_ident, new_id, parse_id, split_ident, squee
 from accounts.models import MemberRole, MemberStatus, OrganizationKind, OrganizationStatus, Plan
 
 from ..errors import Invalid
-from ..files.tables import Record
+from ..files.tables import FileRow
 from ..models import ImportRow, ImportTable
 from ..rules import Choice
 from ..services import external_ids, layers, members, organizations
@@ -69,7 +69,7 @@ def as_read(row: ImportRow) -> Row:
     return Row(row.line, **kept | {"since": None if row.since is None else to_micros(row.since)})
 
 
-class Problem(NamedTuple):
+class RowError(NamedTuple):
     """The columns of an ImportProblem."""
 
     line: int
@@ -95,10 +95,10 @@ class Parser:
         self._columns = tuple(plan.columns.items())
         self.plans = dict(Plan.objects.values_list("key", "product"))
 
-    def parse(self, record: Record) -> tuple[Row | None, list[Problem]]:
+    def parse(self, record: FileRow) -> tuple[Row | None, list[RowError]]:
         """The row, and what is wrong with it: None where nothing of it can be read."""
         if record.problem:
-            return None, [Problem(record.row, "", "", record.problem[:500])]
+            return None, [RowError(record.row, "", "", record.problem[:500])]
         values = _Values({field: record.values[column] for field, column in self._columns}, self.now)
         for field, column in self._columns:
             if remedy := record.faults.get(column):
@@ -106,10 +106,10 @@ class Parser:
         row = _TABLES[self.plan.table](values, record.row, self.plan, self.plans)
         return row, [self._problem(record, field, remedy) for field, remedy in values.faults.items()]
 
-    def _problem(self, record: Record, field: str, remedy: str) -> Problem:
+    def _problem(self, record: FileRow, field: str, remedy: str) -> RowError:
         column = self.plan.column(field)
         value = record.values.get(column, "")
-        return Problem(record.row, column, shown(value), storable(remedy if value else f"It is empty. {remedy}")[:500])
+        return RowError(record.row, column, shown(value), storable(remedy if value else f"It is empty. {remedy}")[:500])
 
 
 class _Values:

@@ -24,7 +24,7 @@ from accounts.models import User
 from .. import ledger
 from ..errors import Invalid
 from ..files.atomic import DAMAGED, BadFile, open_file
-from ..files.tables import Reading, Record, TableFile, open_table
+from ..files.tables import FileRow, Reading, TableFile, open_table
 from ..jobs import cases
 from ..jobs.approval import require_reason
 from ..jobs.import_rows import summary
@@ -198,7 +198,7 @@ def as_path(file: ImportFile, into: str) -> str:
     return str(path)
 
 
-def peek(file: ImportFile, how: Reading) -> tuple[TableFile, list[Record]]:
+def peek(file: ImportFile, how: Reading) -> tuple[TableFile, list[FileRow]]:
     """The file's columns and its first rows, to choose by: from its beginning alone, however long. Raises BadFile."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beginning"

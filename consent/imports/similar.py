@@ -14,7 +14,7 @@ from config.batched import batched
 from ..models import BulkJob, ImportRow, ProblemKind
 from .fields import ImportPlan
 from .judging import BAD
-from .parsing import Problem, shown
+from .parsing import RowError, shown
 from .staging import keep_problems
 
 SIMILAR = "similar"
@@ -81,10 +81,10 @@ def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any],
         refused += len(twins)
 
 
-def _problem(twin: _Twin, plan: ImportPlan, kind: ProblemKind) -> Problem:
+def _problem(twin: _Twin, plan: ImportPlan, kind: ProblemKind) -> RowError:
     remedy = (
         f"“{shown(twin.external_id)}” differs from “{shown(twin.known)}” by case, width, hyphens, quotes, apostrophes"
         " or leading zeros alone. If it is the same, write it as it is there; if they are two, allow similar ids"
         " (--allow-similar)."
     )
-    return Problem(twin.line, plan.columns["external_id"], shown(twin.external_id), remedy[:500], kind.value)
+    return RowError(twin.line, plan.columns["external_id"], shown(twin.external_id), remedy[:500], kind.value)

@@ -17,17 +17,17 @@ from config.batched import batched
 
 from .. import ledger
 from ..files.loading import Value, load
-from ..files.tables import Record, TableFile
+from ..files.tables import FileRow, TableFile
 from ..models import BulkJob, ImportProblem, ImportRow, ImportTable, ProblemKind
-from .checking import Looked, look
+from .checking import CheckedRow, check_rows
 from .fields import ImportPlan
 from .judging import BAD, PAST
-from .parsing import KEPT, Parser, Problem, Row, shown
+from .parsing import KEPT, Parser, Row, RowError, shown
 
 _PAGE = 5_000
 DUPLICATE = "duplicate"
 _ROW_COLUMNS = ("job_id", "number", "line", *KEPT, "outcome", "loosens", "version")
-_PROBLEM_COLUMNS = ("job_id", *Problem._fields)
+_PROBLEM_COLUMNS = ("job_id", *RowError._fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,17 +80,17 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
     return loosens
 
 
-def _read_page(page: Sequence[Record], plan: ImportPlan, parser: Parser) -> tuple[list[Looked], list[Problem]]:
+def _read_page(page: Sequence[FileRow], plan: ImportPlan, parser: Parser) -> tuple[list[CheckedRow], list[RowError]]:
     """The rows to be kept, and all that is wrong with any: of a row that can't be meant, its faults alone."""
     rows: list[Row] = []
-    problems: list[Problem] = []
+    problems: list[RowError] = []
     for record in page:
         row, faults = parser.parse(record)
         problems += faults
         if row is not None:
             rows.append(row)
-    good: list[Looked] = []
-    for found in look(plan.table, rows, parser):
+    good: list[CheckedRow] = []
+    for found in check_rows(plan.table, rows, parser):
         bad = bool(found.row.unread) or found.outcome == BAD
         problems += [each for each in found.problems if not bad or each.kind == ProblemKind.BAD]
         if not bad:
@@ -105,7 +105,7 @@ def drop_rows(job: BulkJob) -> None:
         ImportRow.objects.filter(pk__in=numbers).delete()
 
 
-def _rows(job: BulkJob, looked: Sequence[Looked], before: int) -> Iterator[tuple[Any, ...]]:
+def _rows(job: BulkJob, looked: Sequence[CheckedRow], before: int) -> Iterator[tuple[Any, ...]]:
     for number, (row, outcome, _problems, loosens, version) in enumerate(looked, start=before + 1):
         yield (job.pk, number, row.line, *row[-len(KEPT) :], outcome, loosens, version)
 
@@ -136,7 +136,7 @@ def _settle_duplicates(
 ) -> None:
     duplicates: list[int] = []
     bad: list[int] = []
-    problems: list[Problem] = []
+    problems: list[RowError] = []
     column = plan.column(same.named)
     for pk, line, first_pk, first_line, text, *values in found:
         value = shown(text)
@@ -149,19 +149,19 @@ def _settle_duplicates(
             plan.columns.get(name) or plan.columns.get(_FIELD_OF.get(name, ""), name) for name in differing
         )
         remedy = f"This stands in row {first_line} already, with another {names}. Keep one of the two."
-        problems.append(Problem(line, column, value, remedy[:500]))
+        problems.append(RowError(line, column, value, remedy[:500]))
         if same.disputed in differing and first_pk not in disputed:
             disputed.add(first_pk)
             bad.append(first_pk)
             other = plan.columns.get(same.disputed, same.disputed)
             remedy = f"This stands in row {line} again, with another {other}. Keep one of the two."
-            problems.append(Problem(first_line, column, value, remedy[:500]))
+            problems.append(RowError(first_line, column, value, remedy[:500]))
     ImportRow.objects.filter(pk__in=duplicates).update(outcome=DUPLICATE)
     ImportRow.objects.filter(pk__in=bad).update(outcome=BAD)
     keep_problems(job, problems)
 
 
-def keep_problems(job: BulkJob, problems: Sequence[Problem]) -> None:
+def keep_problems(job: BulkJob, problems: Sequence[RowError]) -> None:
     """What there is to say about rows of the job."""
     if problems:
         kept: Iterator[tuple[Value, ...]] = (

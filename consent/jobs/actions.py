@@ -24,11 +24,11 @@ from ..surfaces import Scope, Surface
 from . import cases, lists, rebinding, rows
 from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
-from .selection import Fault, ListFile, Selection, Wish, unknown_idents
+from .selection import ListedChoice, ListError, ListFile, Selection, unknown_idents
 
 _NAMED = 5  # unknown organizations that an error names
 
-Wishes = Mapping[uuid.UUID, str] | ListFile | QuerySet[Organization]
+ListedChoices = Mapping[uuid.UUID, str] | ListFile | QuerySet[Organization]
 
 
 @unlimited()
@@ -40,7 +40,7 @@ def preview_choice(
     choice: str = "",
     reason: str = "",
     selection: Selection | None = None,
-    wishes: Wishes | None = None,
+    wishes: ListedChoices | None = None,
 ) -> BulkJob:
     """Preview a job that makes `choice` for a selection, or the choice of each row of `wishes`; changes nothing yet.
 
@@ -106,7 +106,7 @@ def _check_default(plan: Plan, default: str) -> None:
 
 
 @unlimited()
-def preview_rebind(*, wishes: Iterable[Rebinding | Fault], actor: Actor, source: str, reason: str = "") -> BulkJob:
+def preview_rebind(*, wishes: Iterable[Rebinding | ListError], actor: Actor, source: str, reason: str = "") -> BulkJob:
     """Preview a job that gives external ids to subjects that they never meant before (R16); changes nothing yet.
 
     Raises Forbidden, Invalid without a reason, BadList for invalid rows, BadFile.
@@ -151,7 +151,7 @@ def _preview(
     actor: Actor,
     source: str,
     selection: Selection | None,
-    wishes: Wishes | Iterable[Rebinding | Fault] | None,
+    wishes: ListedChoices | Iterable[Rebinding | ListError] | None,
 ) -> BulkJob:
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
@@ -193,7 +193,7 @@ def _freeze_rebind(job: BulkJob, wishes: Any) -> None:
 def _freeze_list(job: BulkJob, wishes: Mapping[uuid.UUID, str] | ListFile, selection: Selection | None) -> None:
     within = selection.organizations_for(job.product) if selection else None
     if not isinstance(wishes, ListFile):
-        listed = (Wish(n, str(pk), choice) for n, (pk, choice) in enumerate(wishes.items(), start=1))
+        listed = (ListedChoice(n, str(pk), choice) for n, (pk, choice) in enumerate(wishes.items(), start=1))
         lists.freeze_list(job, listed, within)
         return
     frozen = lists.freeze_list(job, wishes.wishes(job.product), within)

@@ -23,7 +23,7 @@ _BEFORE, _AT = dt.datetime(2001, 1, 1, tzinfo=dt.UTC), dt.datetime(2002, 1, 1, t
 _PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
 
 
-class Shape(NamedTuple):
+class StateGroup(NamedTuple):
     """A group of rows that are the same in everything that the rules depend on.
 
     `stale`: changed by somebody else, so that the job skips it; `changed`: not in the version that was previewed.
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
     changed: bool
 
 
-class Answer(NamedTuple):
+class GroupOutcome(NamedTuple):
     """What becomes of the rows of a shape. `to_carry`: where the carry comes from; `flips`: whether `allowed` changes.
 
     `loosens` ignores locks, closed accounts and ended subscriptions, which may be gone when the job runs, or later.
@@ -87,7 +87,7 @@ _OPERATIONS = {
 }
 
 
-def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
+def answer(kind: JobKind, shape: StateGroup, obstacle: str = "") -> GroupOutcome:
     """Apply the rules to a shape. `obstacle`: why this job may not loosen anything any more; '' if it may.
 
     A change that loosens needs a row that is as it was previewed; a change that tightens always applies (R13).
@@ -119,7 +119,7 @@ def answer(kind: JobKind, shape: Shape, obstacle: str = "") -> Answer:
         held = loosens or after.choice == Choice.OPTED_IN != state.choice or kind == JobKind.PLAN_DEFAULT
         if held and (shape.changed or obstacle):
             outcome, after, loosens = CHANGED_SINCE if shape.changed else obstacle, state, False
-    return Answer(
+    return GroupOutcome(
         outcome,
         loosens,
         after.applied_default,
@@ -142,10 +142,10 @@ def _may_be_used(state: State) -> bool:
     )[0]
 
 
-COLUMNS = Shape._fields + Answer._fields
+COLUMNS = StateGroup._fields + GroupOutcome._fields
 
 
-def values(answers: Iterable[tuple[Shape, Answer]]) -> str:
+def values(answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     """`VALUES (…), (…)` with shapes and their answers, for a common table expression `t(COLUMNS)`."""
     return "VALUES " + ", ".join(f"({', '.join(map(literal, shape + found))})" for shape, found in answers)
 

@@ -26,7 +26,7 @@ from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
 from ..surfaces import SURFACES
 from . import cases, rebinding, rows
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
-from .cases import Answer, Shape
+from .cases import GroupOutcome, StateGroup
 from .origins import origin_of
 from .selection import Selection
 from .sql import LOCK, UPDATE_SETTINGS, WITHOUT_SETTING, by_event, changed_rows, event_values, note_refusals
@@ -195,7 +195,13 @@ def _obstacle(job: BulkJob) -> str:
 
 
 def _change(
-    cursor: Any, job: BulkJob, answers: list[tuple[Shape, Answer]], last: int, *, at: dt.datetime, expected: int
+    cursor: Any,
+    job: BulkJob,
+    answers: list[tuple[StateGroup, GroupOutcome]],
+    last: int,
+    *,
+    at: dt.datetime,
+    expected: int,
 ) -> None:
     stamp, pk = to_micros(at), raw_id(job.pk)
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")

@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..errors import Invalid
-from .selection import Fault
+from .selection import ListError
 
 NAMED = 20  # bad rows, and unknown ids, that are named; the others are only counted
 
@@ -14,13 +14,13 @@ class Faults:
 
     def __init__(self) -> None:
         self.count = 0
-        self._first: list[Fault] = []
+        self._first: list[ListError] = []
 
-    def add(self, fault: Fault, count: int = 1) -> None:
+    def add(self, fault: ListError, count: int = 1) -> None:
         self.count += count
         self._first = sorted([*self._first, fault])[:NAMED]
 
-    def add_found(self, found: list[tuple[Fault, int]]) -> None:
+    def add_found(self, found: list[tuple[ListError, int]]) -> None:
         """Add faults found by SQL; each carries the total count, so only the first adds it."""
         for n, (fault, count) in enumerate(found):
             self.add(fault, 0 if n else count)

@@ -14,7 +14,7 @@ from accounts.models import Organization
 from ..files.loading import Value, load
 from ..models import BulkJob
 from .list_errors import NAMED, BadList, Faults
-from .selection import Fault, Wish
+from .selection import ListedChoice, ListError
 
 # The list as it was read.
 _CREATE = "CREATE TEMPORARY TABLE bulk_list (line BIGINT, pk {id}, external_id TEXT, wanted VARCHAR(10))"
@@ -48,7 +48,9 @@ class Frozen(NamedTuple):
     left_out: int
 
 
-def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[Organization] | None = None) -> Frozen:
+def freeze_list(
+    job: BulkJob, wishes: Iterable[ListedChoice | ListError], within: QuerySet[Organization] | None = None
+) -> Frozen:
     """Store the rows of a job, one per organization of the list, in order of its id. Expects the caller's transaction.
 
     Raises BadList if a row is invalid, an id belongs to no organization, or an organization has both choices.
@@ -59,7 +61,7 @@ def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[O
         load("bulk_list", ("line", "pk", "external_id", "wanted"), _sorted_out(wishes, faults, unknown, choices))
         cursor.execute(_FIND)
         cursor.execute("DROP TABLE bulk_list")
-        unknown.add_found([(Fault(line, ident), count) for line, ident, count in _first(cursor, _UNKNOWN)])
+        unknown.add_found([(ListError(line, ident), count) for line, ident, count in _first(cursor, _UNKNOWN)])
         if len(choices) > 1:
             faults.add_found(
                 [(_contradiction(line, ident), count) for line, ident, count in _first(cursor, _CONTRADICTING)]
@@ -75,11 +77,11 @@ def freeze_list(job: BulkJob, wishes: Iterable[Wish | Fault], within: QuerySet[O
 
 
 def _sorted_out(
-    wishes: Iterable[Wish | Fault], faults: Faults, unknown: Faults, choices: set[str]
+    wishes: Iterable[ListedChoice | ListError], faults: Faults, unknown: Faults, choices: set[str]
 ) -> Iterator[tuple[Value, ...]]:
     """Rows for the temporary table; invalid rows and malformed ids are put into `faults` and `unknown`."""
     for wish in wishes:
-        if isinstance(wish, Fault):
+        if isinstance(wish, ListError):
             faults.add(wish)
             continue
         choices.add(wish.choice)
@@ -87,7 +89,7 @@ def _sorted_out(
         if pk or external_id:
             yield wish.line, pk, external_id, wish.choice
         else:
-            unknown.add(Fault(wish.line, wish.ident))
+            unknown.add(ListError(wish.line, wish.ident))
 
 
 def _first(cursor: Any, statement: str) -> list[tuple[int, str, int]]:
@@ -99,9 +101,9 @@ def _first(cursor: Any, statement: str) -> list[tuple[int, str, int]]:
     ]
 
 
-def _contradiction(line: int, ident: str) -> Fault:
+def _contradiction(line: int, ident: str) -> ListError:
     words = {"row": line, "id": ident}
-    return Fault(
+    return ListError(
         line,
         _("row %(row)s, column choice: “%(id)s” stands in the file before, with the other choice. Keep one.") % words,
     )

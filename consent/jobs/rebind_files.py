@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from ..files.subject_columns import refuse_unread_subject
 from ..files.tables import MissingColumn, Reading, open_table
-from .selection import Fault
+from .selection import ListError
 
 COLUMNS = ("external_id", "organization", "member")
 WITHDRAWN = "withdrawn_at"
@@ -36,7 +36,7 @@ class RebindFile:
                 raise MissingColumn(_("There is no column %(name)s.") % {"name": column})
         refuse_unread_subject(self.table.columns, COLUMNS)
 
-    def __iter__(self) -> Iterator[Rebinding | Fault]:
+    def __iter__(self) -> Iterator[Rebinding | ListError]:
         for record in self.table:
             if problem := record.problem_with(*COLUMNS, WITHDRAWN):
                 yield fault(record.row, "", problem)
@@ -46,6 +46,6 @@ class RebindFile:
                 yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
 
 
-def fault(line: int, column: str, what: str) -> Fault:
+def fault(line: int, column: str, what: str) -> ListError:
     where = _("row %(row)s, column %(column)s") if column else _("row %(row)s")
-    return Fault(line, f"{where % {'row': line, 'column': column}}: {what}")
+    return ListError(line, f"{where % {'row': line, 'column': column}}: {what}")

@@ -33,7 +33,7 @@ from .cases import CHANGE, CHANGED_SINCE, SAME
 from .list_errors import BadList, Faults
 from .origins import origin_of
 from .rebind_files import COLUMNS, Rebinding, fault
-from .selection import Fault
+from .selection import ListError
 
 _PAGE = 1_000
 LEFT = rules.Reason.MEMBER_LEFT.value
@@ -42,7 +42,7 @@ LEFT = rules.Reason.MEMBER_LEFT.value
 # --- Freezing ---------------------------------------------------------------------------------------------------------
 
 
-def freeze(job: BulkJob, wishes: Iterable[Rebinding | Fault]) -> None:
+def freeze(job: BulkJob, wishes: Iterable[Rebinding | ListError]) -> None:
     """The rows of the job, in order of the file. Raises BadList where any can't be meant, or an id is to mean two."""
     faults, made, known = Faults(), 0, dict[_Key, tuple[object, object]]()
     for page in batched(wishes, _PAGE):
@@ -118,11 +118,11 @@ def last_meanings(rows: Iterable[RebindRow]) -> dict[_Key, int]:
     return {key: pk for key, (_number, pk) in found.items()}
 
 
-def _looked_up(job: BulkJob, page: Sequence[Rebinding | Fault], faults: Faults) -> Iterator[tuple[int, RebindRow]]:
+def _looked_up(job: BulkJob, page: Sequence[Rebinding | ListError], faults: Faults) -> Iterator[tuple[int, RebindRow]]:
     """Its line, and a row, for each that can be meant."""
     wishes = [each for each in page if isinstance(each, Rebinding)]
     for each in page:
-        if isinstance(each, Fault):
+        if isinstance(each, ListError):
             faults.add(each)
     organizations = _organizations({each.organization for each in wishes})
     for wish in wishes:

@@ -22,7 +22,7 @@ from ..models import BulkJob, JobKind, PrivacySetting
 from ..rules import Reason
 from ..surfaces import organization_surface
 from . import cases, rebinding
-from .cases import Answer, Shape
+from .cases import GroupOutcome, StateGroup
 from .selection import Selection
 from .sql import NOTE_VERSIONS, count_listed, count_shapes, select_listed, select_sample
 
@@ -119,8 +119,8 @@ def _insert(job: BulkJob, select: str, parameters: list[Any], *, event: bool = F
 class Group:
     """Rows of one shape, what the rules say to them, and an instant that is later than all that happened to them."""
 
-    shape: Shape
-    answer: Answer
+    shape: StateGroup
+    answer: GroupOutcome
     count: int
     latest: dt.datetime
 
@@ -137,12 +137,12 @@ def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[G
     with connection.cursor() as cursor:
         cursor.execute(count_shapes(job), [job.wanted, job.product, raw_id(job.pk), first, last])
         found = cursor.fetchall()
-    kind, size, groups = JobKind(job.kind), len(Shape._fields), []
+    kind, size, groups = JobKind(job.kind), len(StateGroup._fields), []
     for row in found:
         # SQLite has numbers for booleans.
-        parts = dict(zip(Shape._fields, row, strict=False))
-        flags = {name: bool(parts[name]) for name, made in Shape.__annotations__.items() if made is bool}
-        shape = Shape(**(parts | flags))
+        parts = dict(zip(StateGroup._fields, row, strict=False))
+        flags = {name: bool(parts[name]) for name, made in StateGroup.__annotations__.items() if made is bool}
+        shape = StateGroup(**(parts | flags))
         count, changed_at, created_at = row[size:]
         groups.append(
             Group(shape, cases.answer(kind, shape, obstacle), count, from_micros(max(changed_at, created_at)))

@@ -16,7 +16,7 @@ from config.batched import batched
 from ..errors import Invalid
 from ..files.exports import TABLES
 from ..files.subject_columns import refuse_unread_subject
-from ..files.tables import MissingColumn, Reading, Record, open_table
+from ..files.tables import FileRow, MissingColumn, Reading, open_table
 from ..models import Choice, PrivacySetting, ReasonCode
 
 _PAGE = 1000
@@ -150,7 +150,7 @@ def unknown_idents(idents: Iterable[str]) -> Iterator[str]:
         yield from (ident for ident in page if ident not in found)
 
 
-class Wish(NamedTuple):
+class ListedChoice(NamedTuple):
     """An organization by id or external:ID, and its choice; '' where the job has one for all."""
 
     line: int
@@ -158,7 +158,7 @@ class Wish(NamedTuple):
     choice: str
 
 
-class Fault(NamedTuple):
+class ListError(NamedTuple):
     """What keeps a row from being meant, and what to do about it."""
 
     line: int
@@ -189,7 +189,7 @@ class ListFile:
         refuse_unread_subject(columns, (self._column, _CHOICE_COLUMN, _PRODUCT_COLUMN, *_MEMBER_COLUMNS), _OURS)
         self.has_choices = _CHOICE_COLUMN in columns
 
-    def wishes(self, product: str) -> Iterator[Wish | Fault]:
+    def wishes(self, product: str) -> Iterator[ListedChoice | ListError]:
         """Row by row; the choices are '' where the file has none.
 
         What is said of a member, or of another product, is a fault: an export of choices has such rows too.
@@ -197,7 +197,7 @@ class ListFile:
         for record in self.table:
             yield self._elsewhere(record, product) or self._wish(record)
 
-    def _elsewhere(self, record: Record, product: str) -> Fault | None:
+    def _elsewhere(self, record: FileRow, product: str) -> ListError | None:
         for column in _MEMBER_COLUMNS:
             if record.values.get(column):
                 return self._fault(record, column, _("This is a member's own choice. import_choices takes such rows."))
@@ -207,7 +207,7 @@ class ListFile:
             return self._fault(record, _PRODUCT_COLUMN, what % {"told": told[:80], "product": product})
         return None
 
-    def _wish(self, record: Record) -> Wish | Fault:
+    def _wish(self, record: FileRow) -> ListedChoice | ListError:
         ident, choice = record.values.get(self._column, ""), ""
         unread = record.problem_with(self._column, _CHOICE_COLUMN, *_MEMBER_COLUMNS, _PRODUCT_COLUMN)
         if not ident or unread:
@@ -219,12 +219,12 @@ class ListFile:
             if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
                 what = _("“%(text)s” is no choice. Write opted_out or opted_in.") % {"text": text[:80]}
                 return self._fault(record, _CHOICE_COLUMN, what)
-        return Wish(record.row, external_ident(ident) if self._column == _EXTERNAL_ID else ident, choice)
+        return ListedChoice(record.row, external_ident(ident) if self._column == _EXTERNAL_ID else ident, choice)
 
     @staticmethod
-    def _fault(record: Record, column: str, what: str) -> Fault:
+    def _fault(record: FileRow, column: str, what: str) -> ListError:
         words = {"row": record.row, "column": column, "what": what}
-        return Fault(record.row, _("row %(row)s, column %(column)s: %(what)s") % words)
+        return ListError(record.row, _("row %(row)s, column %(column)s: %(what)s") % words)
 
 
 def _find(idents: list[str]) -> dict[str, uuid.UUID]:

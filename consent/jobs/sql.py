@@ -9,7 +9,7 @@ from accounts.fields import to_micros
 from .. import ledger
 from ..ledger import Sql
 from ..models import STATE_FIELDS, BulkJob, EventKind, JobKind
-from .cases import CHANGE, COLUMNS, SAME, Answer, Shape, literal, values
+from .cases import CHANGE, COLUMNS, SAME, GroupOutcome, StateGroup, literal, values
 
 # Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.
 ROWS = "consent_bulkjobrow AS r"
@@ -83,18 +83,19 @@ def count_shapes(job: BulkJob) -> str:
     """
     columns = _columns(job)
     return f"""
-SELECT {", ".join(columns[name] for name in Shape._fields)}, COUNT(*), MAX(COALESCE(s.changed_at, 0)), MAX(o.created_at)
+SELECT {", ".join(columns[name] for name in StateGroup._fields)},
+       COUNT(*), MAX(COALESCE(s.changed_at, 0)), MAX(o.created_at)
 FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING}
 JOIN accounts_organization AS o ON o.id = r.organization_id
-WHERE {OF_CHUNK} GROUP BY {", ".join(str(n + 1) for n in range(len(Shape._fields)))}"""
+WHERE {OF_CHUNK} GROUP BY {", ".join(str(n + 1) for n in range(len(StateGroup._fields)))}"""
 
 
 def _same_shape(job: BulkJob) -> str:
     columns = _columns(job)
-    return " AND ".join(f"t.{name} = ({columns[name]})" for name in Shape._fields)
+    return " AND ".join(f"t.{name} = ({columns[name]})" for name in StateGroup._fields)
 
 
-def _answers(answers: Iterable[tuple[Shape, Answer]]) -> str:
+def _answers(answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     return f"WITH t ({', '.join(COLUMNS)}) AS ({values(answers)})"
 
 
@@ -120,7 +121,7 @@ def event_values(job: BulkJob, at: dt.datetime) -> dict[str, Any]:
     }
 
 
-def changed_rows(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> tuple[str, str]:
+def changed_rows(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> tuple[str, str]:
     """The rules' answers, and the rows that change by them. Parameters of these: product, wanted, chunk."""
     return (
         _answers(answers),
@@ -144,7 +145,7 @@ def by_event(statement: str) -> str:
     return statement.replace("consent_consentevent AS e", "consent_consentevent AS e NOT INDEXED")
 
 
-def note_refusals(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+def note_refusals(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     """Parameters: product, wanted, chunk."""
     return f"""
 {_answers(answers)}
@@ -160,7 +161,7 @@ _NOW_AND_THEN = (
 )
 
 
-def _listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]], columns: str) -> str:
+def _listed(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]], columns: str) -> str:
     before, after = before_and_after(JobKind(job.kind))
     return f"""
 {_answers(answers)}
@@ -168,17 +169,17 @@ SELECT {columns.format(now_and_then=_NOW_AND_THEN.format(before=before, after=af
 FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_shape(job)} WHERE {OF_CHUNK}"""
 
 
-def select_sample(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+def select_sample(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     """Parameters: product, wanted, chunk, size."""
     listed = _listed(job, answers, "r.number, r.organization_id, r.wanted, {now_and_then}")
     return f"{listed} ORDER BY CASE WHEN t.outcome = '{CHANGE}' THEN 0 ELSE 1 END, r.number LIMIT %s"
 
 
-def select_listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+def select_listed(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     """Parameters: product, wanted, chunk."""
     return f"{_listed(job, answers, 'r.number, r.organization_id, r.wanted, {now_and_then}')} ORDER BY r.number"
 
 
-def count_listed(job: BulkJob, answers: Iterable[tuple[Shape, Answer]]) -> str:
+def count_listed(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
     """Parameters: product, wanted, chunk."""
     return f"{_listed(job, answers, '{now_and_then}, COUNT(*)')} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 2, 3, 6"

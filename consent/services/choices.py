@@ -74,7 +74,7 @@ def choose(
         raise Invalid("wrong_organization", _("This is a member of another organization."), "member")
     reason = layers.clean_text(reason, "reason")
     expected = frozenset([expected_version]) if isinstance(expected_version, int) else expected_version
-    wish = _Wish(surface, Choice(choice), actor, source, reason, expected, version_required)
+    wish = ChoiceRequest(surface, Choice(choice), actor, source, reason, expected, version_required)
     with transaction.atomic():
         owner = one_person.lock(organization, surface.product)
         if member is None:
@@ -106,7 +106,7 @@ def opt_out_everywhere(*, actor: Actor, source: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wish:
+class ChoiceRequest:
     surface: Surface
     choice: Choice
     actor: Actor
@@ -116,7 +116,7 @@ class _Wish:
     version_required: bool
 
 
-def _organization_origin(wish: _Wish, organization: Organization) -> ledger.Origin:
+def _organization_origin(wish: ChoiceRequest, organization: Organization) -> ledger.Origin:
     origin = layers.origin(wish.actor, wish.source, Permission.CONSENT_CHOOSE, organization, reason=wish.reason)
     if wish.source in (Source.IOS, Source.ANDROID):
         raise Invalid("wrong_source", _("The mobile apps have no control for the organization's choice."), "source")
@@ -124,7 +124,7 @@ def _organization_origin(wish: _Wish, organization: Organization) -> ledger.Orig
 
 
 def _choose_for_organization(
-    wish: _Wish, organization: Organization, owner: Member | None, origin: ledger.Origin
+    wish: ChoiceRequest, organization: Organization, owner: Member | None, origin: ledger.Origin
 ) -> PrivacySetting:
     """`owner`: of a personal organization, for whom somebody else chooses here."""
     setting = layers.lock_setting(organization, wish.surface.product)
@@ -143,7 +143,7 @@ def _choose_for_organization(
     return _store(setting, wish, origin, at)
 
 
-def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
+def _check_reason(wish: ChoiceRequest, before: State, origin: ledger.Origin) -> None:
     if before.choice == Choice.OPTED_IN or wish.reason:
         return
     if rules.opt_in_needs_reason(before):
@@ -152,12 +152,12 @@ def _check_reason(wish: _Wish, before: State, origin: ledger.Origin) -> None:
         raise Invalid("required", _("Opting in for an organization needs a reason."), "reason")
 
 
-def _check_person(wish: _Wish, before: State, origin: ledger.Origin) -> None:
+def _check_person(wish: ChoiceRequest, before: State, origin: ledger.Origin) -> None:
     act = opt_in_act(needs_reason=rules.opt_in_needs_reason(before), by_operator=origin.by_operator)
     layers.require_confirmed(wish.actor, act)
 
 
-def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_person.Layers:
+def _choose_in_both(wish: ChoiceRequest, owner: Member, origin: ledger.Origin) -> one_person.Layers:
     """What the one person says, in both layers: one act, one instant, an event for each layer that it changes."""
     both = one_person.lock_layers(owner, wish.surface.product)
     unsaid = [setting for setting in both if not one_person.said(setting, wish.choice, owner)]
@@ -176,7 +176,7 @@ def _choose_in_both(wish: _Wish, owner: Member, origin: ledger.Origin) -> one_pe
     return both
 
 
-def _choose_for_member(wish: _Wish, member: Member, origin: ledger.Origin) -> PrivacySetting:
+def _choose_for_member(wish: ChoiceRequest, member: Member, origin: ledger.Origin) -> PrivacySetting:
     setting = layers.lock_member_setting(member, wish.surface.product)
     if _is_repeated(setting, wish, origin):
         return setting
@@ -195,7 +195,7 @@ def _organization_state(organization: Organization, product: str) -> State:
     return setting.state if setting else State(closed=organization.is_closed)
 
 
-def _member_origin(wish: _Wish, member: Member) -> ledger.Origin:
+def _member_origin(wish: ChoiceRequest, member: Member) -> ledger.Origin:
     """Only the member opts in, here or through the app's backend; others with the right to write only out (R4)."""
     actor, sources = wish.actor, wish.surface.sources
     held = permissions(actor, member.organization)
@@ -217,7 +217,7 @@ def _check_opt_in(organization_state: State) -> None:
         raise Refused(obstacle, OBSTACLES[obstacle])
 
 
-def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) -> bool:
+def _is_repeated(setting: PrivacySetting, wish: ChoiceRequest, origin: ledger.Origin) -> bool:
     """The same choice again, with nothing to add: a choice that an operator made can still be made one's own (R10)."""
     if setting.choice != wish.choice:
         return False
@@ -225,11 +225,11 @@ def _is_repeated(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin) ->
     return origin.by_operator or not theirs
 
 
-def _loosens(settings: Iterable[PrivacySetting], wish: _Wish, at: dt.datetime) -> bool:
+def _loosens(settings: Iterable[PrivacySetting], wish: ChoiceRequest, at: dt.datetime) -> bool:
     return any(transition(each, wish.choice, at).allowed and not each.allowed for each in settings)
 
 
-def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
+def _check_version(wish: ChoiceRequest, version: int, *, loosens: bool) -> None:
     if not loosens:  # a write that tightens never waits for a version
         return
     if wish.expected_versions is None and wish.version_required:
@@ -238,7 +238,7 @@ def _check_version(wish: _Wish, version: int, *, loosens: bool) -> None:
         raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
 
 
-def _store(setting: PrivacySetting, wish: _Wish, origin: ledger.Origin, at: dt.datetime) -> PrivacySetting:
+def _store(setting: PrivacySetting, wish: ChoiceRequest, origin: ledger.Origin, at: dt.datetime) -> PrivacySetting:
     choose_many([Chosen(setting, wish.choice, wish.surface)], origin, at)
     setting.refresh_from_db()
     return setting

@@ -15,7 +15,7 @@ from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, MemberRole, Organization, OutgoingMessage, User
 from consent import ledger
 from consent.delivery.endpoints import deliver_next
-from consent.delivery.sending import Answer
+from consent.delivery.sending import ReceiverResponse
 from consent.errors import Refused
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import credentials, members, people, webhooks
@@ -40,9 +40,9 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[str] = []
 
-    def post(self, url: str, _headers: dict[str, str], _body: bytes) -> Answer:
+    def post(self, url: str, _headers: dict[str, str], _body: bytes) -> ReceiverResponse:
         self.got.append(url)
-        return Answer(200, "", 1, "")
+        return ReceiverResponse(200, "", 1, "")
 
 
 class Keys:

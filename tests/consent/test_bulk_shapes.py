@@ -12,7 +12,7 @@ from accounts.models import Organization
 from consent import rules, verification
 from consent.errors import Refused
 from consent.jobs import cases, sql
-from consent.jobs.cases import Shape
+from consent.jobs.cases import StateGroup
 from consent.models import STATE_FIELDS, BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.rules import State
 from consent.services import locks, organizations, plans
@@ -192,7 +192,7 @@ def snapshot() -> dict[Any, State]:
 # --- The table itself ------------------------------------------------------------------------------------------------
 
 
-def every_shape(kind: JobKind) -> Iterator[Shape]:
+def every_shape(kind: JobKind) -> Iterator[StateGroup]:
     wishes = ("default", IN, OUT) if kind == JobKind.UNDO else (IN, OUT)
     booleans = (False, True)
     for parts in itertools.product(
@@ -207,7 +207,7 @@ def every_shape(kind: JobKind) -> Iterator[Shape]:
         booleans,
         booleans,
     ):
-        yield Shape(*parts)
+        yield StateGroup(*parts)
 
 
 @pytest.mark.parametrize("kind", SHAPED)
@@ -230,7 +230,7 @@ def test_answer__any_shape__loosens_only_as_the_kind_may(kind: JobKind) -> None:
 
 
 def test_answer__undo_behind_a_lock_or_closed_account__loosens_all_the_same() -> None:
-    shape = Shape(True, IN, OUT, False, True, True, "default", False, False, False)
+    shape = StateGroup(True, IN, OUT, False, True, True, "default", False, False, False)
     answer = cases.answer(JobKind.UNDO, shape)
     assert not answer.to_allowed and answer.loosens
 

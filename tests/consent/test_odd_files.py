@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consent import ledger
 from consent.files.atomic import BadFile
 from consent.files.encodings import CHOICES, find_encoding
-from consent.files.tables import CsvFile, JsonLinesFile, Reading, Record, TableFile, open_table, parse_separator
+from consent.files.tables import CsvFile, FileRow, JsonLinesFile, Reading, TableFile, open_table, parse_separator
 from consent.imports.fields import ImportPlan
 from consent.imports.parsing import Parser
 
@@ -267,7 +267,7 @@ def test_file__of_anything__read_row_by_row_or_refused_as_a_whole(make: Make, da
         text = end.join(map(json.dumps, [{"a": "", "b": ""}, *found]))
     encoding = data.draw(st.sampled_from(["utf-8", "utf-16", "utf-16-le", "utf-8-sig"]))
     raw = data.draw(st.binary(max_size=3)) if data.draw(st.integers(0, 9)) == 0 else b""
-    records: list[Record] = []
+    records: list[FileRow] = []
     with suppress(BadFile):
         records += open_table(make(text.encode(encoding, "surrogatepass") + raw))
     for plan in TABLES.values():

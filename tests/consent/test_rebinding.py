@@ -13,7 +13,7 @@ from consent.errors import Invalid, Refused
 from consent.jobs import actions, engine, rebinding, reports
 from consent.jobs.list_errors import BadList
 from consent.jobs.rebind_files import RebindFile, Rebinding
-from consent.jobs.selection import Fault
+from consent.jobs.selection import ListError
 from consent.lookups import Question
 from consent.models import BulkJob, ConsentEvent
 from consent.services import choices, external_ids, members, organizations, plans
@@ -257,7 +257,7 @@ def test_read_file__own_export__what_was_withdrawn_is_not_given_again(team: Team
     path = tmp_path / "ids.csv"
     assert run("export", "external_ids", str(path)).code == 0
     one, two = RebindFile(str(path))
-    assert isinstance(one, Fault) and "row 2, column withdrawn_at" in one.text
+    assert isinstance(one, ListError) and "row 2, column withdrawn_at" in one.text
     assert two == Rebinding(3, "acct-2", str(organization.pk))
 
 

@@ -13,7 +13,7 @@ from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, Member, User
 from consent import ledger
 from consent.delivery.endpoints import deliver_next, send_next_test
-from consent.delivery.sending import Answer
+from consent.delivery.sending import ReceiverResponse
 from consent.errors import Refused
 from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
 from consent.presentation import privacy_settings
@@ -59,10 +59,10 @@ class Receiver:
         self.got: list[bytes] = []
         self.then = then
 
-    def post(self, _url: str, _headers: dict[str, str], body: bytes) -> Answer:
+    def post(self, _url: str, _headers: dict[str, str], body: bytes) -> ReceiverResponse:
         self.got.append(body)
         self.then()
-        return Answer(200, "", 1, "")
+        return ReceiverResponse(200, "", 1, "")
 
 
 # --- Webhooks ---------------------------------------------------------------------------------------------------------

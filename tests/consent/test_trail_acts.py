@@ -18,7 +18,7 @@ from accounts.access import Actor
 from accounts.models import ApiKey, Invitation, KeyScope, Member, OutgoingMessage, User
 from consent.console import recorded
 from consent.delivery import endpoints
-from consent.delivery.sending import Answer
+from consent.delivery.sending import ReceiverResponse
 from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind, OperatorRequest, WebhookEndpoint
@@ -271,7 +271,7 @@ def provider_webhook(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 def webhook_gives_up(cast: Cast, _path: Path) -> Callable[[], Any]:
     turn = endpoints._Turn(hook_of(cast), sender=None)  # type: ignore[arg-type]
-    gone = Answer(status=410, error="", latency_ms=1, start="")
+    gone = ReceiverResponse(status=410, error="", latency_ms=1, start="")
     return lambda: turn._note(endpoints._after_failure(turn.endpoint, "msg", gone))
 
 

@@ -13,7 +13,7 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import ledger
 from consent.delivery.endpoints import deliver_next
-from consent.delivery.sending import Answer, Sender
+from consent.delivery.sending import ReceiverResponse, Sender
 from consent.errors import ServiceError
 from consent.models import PrivacySetting, WebhookEndpoint
 from consent.projections import runner
@@ -39,9 +39,9 @@ class Recorder(Sender):
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         self.status = 200
 
-    def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:  # type: ignore[override]
+    def post(self, url: str, headers: dict[str, str], body: bytes) -> ReceiverResponse:  # type: ignore[override]
         self.got.append((url, headers, body))
-        return Answer(self.status, "", 0, "thanks")
+        return ReceiverResponse(self.status, "", 0, "thanks")
 
 
 @dataclasses.dataclass
