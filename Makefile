@@ -8,12 +8,12 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := accounts config consent scripts tests $(wildcard benchmarks) manage.py
-# Passed on to pytest: make test ARGS="-k ledger -x"
+# Arguments for pytest: make test ARGS="-k ledger -x"
 ARGS ?=
-# Processes that share the tests; "logical" is one per core.
+# Processes that run the tests in parallel; "logical" is one per logical core.
 WORKERS ?= logical
 
-# The first Python that is new enough; a name that doesn't run (a shim without its version) is passed over.
+# The first Python on the PATH that is new enough. A name that does not run (a shim without its version) is skipped.
 find_python = $(shell for name in python3.11 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
 PYTHON ?= $(find_python)
@@ -22,7 +22,7 @@ need_python = test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.ve
 
 need_npm = @command -v npm >/dev/null || { echo "That needs node and npm (Debian: apt-get install npm)." >&2; exit 1; }
 
-# What a check needs to read the settings; nothing of a developer's own.
+# An environment for checks that load the settings: random secrets, and nothing from a developer's own .env.
 SECRETS = $$($(PY) -c 'import secrets; print(*(f"{name}={secrets.token_urlsafe(48)}" for name in \
 	("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS", "WEBHOOK_KEYS")))')
 CLEAN_ENV = env -u DEBUG -u HTTPS -u HSTS_SECONDS -u LOG_LEVEL ENV_FILE=/dev/null DATABASE_URL=sqlite:///:memory: $(SECRETS)
@@ -59,11 +59,11 @@ $(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $(VENV)/installed-production $@
 
-# Hashes of every distribution, for every platform and every Python from 3.11 on. UPGRADE=1 takes the newest of what the
-# lists don't name. Only the public index is asked, whatever this machine is configured to.
+# Locks hashes of all distributions, for every platform and for Python 3.11 and later. UPGRADE=1 takes the newest version
+# of packages whose version the .in files don't fix. Only the public index is used, whatever this machine's settings say.
 LOCKED := runtime production dev fuzz tools
 .PHONY: lock
-lock: ## compile requirements/*.in into what is installed, whole and with hashes (UPGRADE=1)
+lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for newer ones)
 	@$(need_python)
 	@test -x .venv-tools/bin/uv || { "$(PYTHON)" -m venv --clear .venv-tools && .venv-tools/bin/python -m pip install \
 		--disable-pip-version-check --no-input --quiet --progress-bar off -r requirements/tools.in; }
@@ -78,11 +78,11 @@ lock: ## compile requirements/*.in into what is installed, whole and with hashes
 	done
 
 .PHONY: audit
-audit: .venv-tools/installed ## ask an advisory service about known vulnerabilities of what is installed
+audit: .venv-tools/installed ## look up the locked packages in an advisory database of vulnerabilities
 	@.venv-tools/bin/python scripts/audit.py requirements.txt $(filter-out requirements/runtime.txt,$(wildcard requirements/*.txt))
 
 .PHONY: hooks
-hooks: .venv-tools/installed ## let git run the checks of what a commit touches, and look at its subject
+hooks: .venv-tools/installed ## install git hooks that check the changed files and the commit's subject
 	@.venv-tools/bin/pre-commit install
 
 .PHONY: port env
@@ -96,14 +96,14 @@ env:
 # --- Run ----------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: ## set up what is missing and serve on http://localhost:8000 (PORT=…), with a worker beside
+run: ## set up what is missing, and run the server on http://localhost:8000 (PORT=…) and a worker
 	@$(MAKE) port
 	@$(MAKE) --silent $(VENV)/installed
 	@$(MAKE) env
 	@exec $(PY) scripts/start.py serve
 
 .PHONY: serve
-serve: ## serve as in production: DEBUG off, WEB_CONCURRENCY processes (PORT=…, DATABASE_URL=…); the worker apart
+serve: ## serve as in production: DEBUG off, WEB_CONCURRENCY processes (PORT=…, DATABASE_URL=…), without a worker
 	@$(MAKE) port
 	@$(MAKE) --silent $(VENV)/installed-production
 	@$(MAKE) env
@@ -130,26 +130,26 @@ test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its o
 	if [ -n "$$failed" ]; then echo "Failed on:$$failed" >&2; exit 1; fi
 
 .PHONY: test-sqlite
-test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, in the browser too
+test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, browser tests included
 	@echo "== Tests on SQLite"
 	@env -u DATABASE_URL $(PYTEST) -m "not soak" $(ARGS)
 
-# 77: none for this platform, and not CI.
+# Exit code 77 of with_postgres.py: there is no PostgreSQL for this platform, and this is not CI.
 .PHONY: test-postgres
-test-postgres: $(VENV)/installed-dev ## all tests on PostgreSQL, of those in the browser the smoke tests
+test-postgres: $(VENV)/installed-dev ## all tests on PostgreSQL; of the browser tests only the smoke tests
 	@echo "== Tests on PostgreSQL"
 	@code=0; $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
 	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
 
 .PHONY: soak
-soak: $(VENV)/installed-dev ## the random histories, 50,000 steps on each database
+soak: $(VENV)/installed-dev ## property tests with long random histories: 50,000 steps on each database
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
 	@SOAK=1 $(PY) tests/with_postgres.py $(PYTEST) -m soak $(ARGS)
 
-# Generated cases for each operation.
+# Generated test cases per API operation.
 CASES ?= 100
 
-# An environment of its own for a list of its own.
+# A separate virtual environment for each separate requirements file (fuzz, tools).
 .venv-%/installed: requirements/%.txt
 	@$(need_python)
 	@echo "Installing $< into .venv-$* (once) …"
@@ -158,22 +158,22 @@ CASES ?= 100
 	@touch $@
 
 .PHONY: fuzz
-fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## ask the running API everything that its description allows, and more (CASES=100)
+fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## fuzz the running API with generated requests, valid and invalid (CASES=100)
 	@$(PY) scripts/fuzz.py .venv-fuzz/bin/st --cases $(CASES)
 
 # --- Words and looks ----------------------------------------------------------------------------------------------
 
 .PHONY: messages
-messages: $(VENV)/installed-dev ## collect what is to be translated, and compile what is (needs gettext)
+messages: $(VENV)/installed-dev ## collect texts to translate, and compile the translations (needs gettext)
 	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
 	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools -i node_modules
 
 .PHONY: axe
-axe: $(VENV)/installed-dev ## look for barriers on every page in every language, colour scheme and width (CI takes a quarter)
+axe: $(VENV)/installed-dev ## check accessibility of every page in every language, colour scheme and width (CI checks a quarter)
 	@AXE=all $(PYTEST) tests/browser/test_everywhere.py -k axe
 
 .PHONY: interop
-interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## linters, generated clients and a webhook library of others' on a running portal (needs node and npm)
+interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## try third-party linters, client generators and a webhook library on a running portal (needs node and npm)
 	@$(PY) scripts/interop.py .node-interop/node_modules .venv-fuzz/bin
 
 .node-interop/installed: tests/interop/package-lock.json
@@ -183,9 +183,9 @@ interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## l
 	@cd .node-interop && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-# What a shell reads to complete our commands: names, verbs, options and their values.
+# Completes names of commands, their verbs, options and values.
 .PHONY: completion
-completion: $(VENV)/installed-dev ## make shell completion for manage.py, for bash and zsh
+completion: $(VENV)/installed-dev ## generate shell completion for manage.py, for bash and zsh
 	@$(CLEAN_ENV) $(PY) scripts/completion.py bash > $(VENV)/completion.bash
 	@$(CLEAN_ENV) $(PY) scripts/completion.py zsh > $(VENV)/_manage.py
 	@echo 'bash: source $(CURDIR)/$(VENV)/completion.bash'
@@ -199,7 +199,7 @@ PAIRS ?= 3
 BENCH = $(PY) tests/with_postgres.py --durable $(PY) -m
 
 .PHONY: bench drill
-bench: $(VENV)/installed-dev ## every performance claim measured, both sides in one run (ROWS=1000000 PAIRS=3)
+bench: $(VENV)/installed-dev ## measure every performance claim, both sides in one run (ROWS=1000000 PAIRS=3)
 	@$(BENCH) benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
@@ -219,7 +219,7 @@ drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both d
 CHECKS := check-format check-lint check-types check-templates check-assets check-imports check-migrations check-deploy
 
 .PHONY: check $(CHECKS)
-check: $(VENV)/installed-dev ## formatting, lint, types, templates, style sheets and scripts, import arrows, migrations, deployment settings
+check: $(VENV)/installed-dev ## check formatting, lint, types, templates, style sheets and scripts, import contracts, migrations, deployment settings
 	@failed=; \
 	for name in $(CHECKS); do echo "== $$name"; $(MAKE) "$$name" || failed="$$failed $$name"; done; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi; \
@@ -238,7 +238,7 @@ check-templates: $(VENV)/installed-dev
 	@$(PY) -m djlint --quiet --lint templates
 	@$(PY) -m djlint --check templates
 
-# Style sheets and scripts. The tool is a program from npm; the portal itself needs nothing of npm's.
+# Lints style sheets and scripts with Biome, an npm package. The portal itself does not need npm.
 node_modules/installed: package-lock.json
 	$(need_npm)
 	@echo "Installing $< into node_modules (once) …"
@@ -258,20 +258,20 @@ check-imports: $(VENV)/installed-dev
 check-migrations: $(VENV)/installed-dev
 	@$(CLEAN_ENV) $(PY) manage.py makemigrations --check --dry-run
 
-# As in production: on PostgreSQL (nothing connects to it) and behind HTTPS.
+# Checks settings like those of production: PostgreSQL (nothing connects to it) and HTTPS.
 check-deploy: $(VENV)/installed-dev
 	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal EMAIL_URL=smtp+tls://mail.example:587 \
 		$(PY) manage.py check --deploy --fail-level WARNING
 
 .PHONY: format
-format: $(VENV)/installed-dev $(if $(have_npm),node_modules/installed) ## format the code and mend what lint can
+format: $(VENV)/installed-dev $(if $(have_npm),node_modules/installed) ## format the code, and fix what the linters can fix
 	@$(PY) -m ruff check --fix $(SOURCES) || true
 	@$(PY) -m ruff format $(SOURCES)
 	@$(PY) -m djlint --quiet --reformat templates || true
 	@$(if $(have_npm),$(BIOME) check --write --reporter=concise --colors=off,$(no_npm))
 
 .PHONY: screenshots
-screenshots: $(VENV)/installed-dev env ## the pictures in docs/screenshots, anew
+screenshots: $(VENV)/installed-dev env ## take the screenshots in docs/screenshots again
 	@$(PY) scripts/screenshots.py
 
 # --- Tidy ---------------------------------------------------------------------------------------------------------

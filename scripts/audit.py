@@ -1,6 +1,7 @@
-"""What `make audit` does: ask an advisory service about the packages of the files that it is given.
+"""`make audit`: looks up the packages of the given requirements files in an advisory database.
 
-Exit code 1 where a vulnerability is known, 2 where asking went wrong. That no service answers is said, and no failure.
+Exit code 1 if a vulnerability is known, 2 if pip-audit failed. If no service can be reached, that is printed, and the
+exit code is 0.
 """
 
 import json
@@ -16,11 +17,11 @@ _AWAY = re.compile("Connection|Timeout|timed out|Max retries|ProxyError|SSLError
 
 
 class Broken(Exception):
-    """pip-audit did not do what it was asked to."""
+    """pip-audit failed for a reason other than an unreachable service."""
 
 
 def ask(service: str, path: str) -> list[dict[str, Any]] | None:
-    """What is known of each package; None where the service is away. Raises Broken."""
+    """What the service knows of each package; None if it can't be reached. Raises Broken."""
     options = ["--requirement", path, "--require-hashes", "--disable-pip", "--vulnerability-service", service]
     options += ["--format", "json", "--progress-spinner", "off", "--timeout", "20"]
     done = subprocess.run([*PROGRAM, *options], capture_output=True, text=True, check=False)
@@ -36,7 +37,7 @@ def ask(service: str, path: str) -> list[dict[str, Any]] | None:
 
 
 def audit(path: str) -> list[str] | None:
-    """The vulnerabilities, a line each; None where no service knows any of the packages. Raises Broken."""
+    """The vulnerabilities, one line each; None if no service could be reached or knew any package. Raises Broken."""
     for service in SERVICES:
         found = ask(service, path)
         if found is None:

@@ -1,4 +1,4 @@
-"""Shell completion for the portal's commands: python scripts/completion.py bash|zsh prints what a shell reads."""
+"""Shell completion for the portal's commands: python scripts/completion.py bash|zsh prints the completion script."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ import shtab
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = "manage.py"
-# `python manage.py …` is completed as `manage.py …` is.
+# Completes `python manage.py …` in the same way as `manage.py …`.
 _BY_PYTHON = """
 _portal_by_python() {
   if [[ "${COMP_WORDS[1]##*/}" == manage.py ]]; then
@@ -22,7 +22,7 @@ complete -o default -F _portal_by_python python python3 .venv/bin/python
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands below one name, as a shell sees them: ours with what they take, Django's by name."""
+    """One parser with all commands as subcommands: the portal's with their options, Django's by name only."""
     from django.core.management import get_commands, load_command_class
 
     whole = argparse.ArgumentParser(prog=PROGRAM)

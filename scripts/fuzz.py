@@ -1,9 +1,9 @@
-"""Asks the running server everything that its description allows, and much that it does not: `make fuzz`.
+"""Fuzzes the API of a running portal with Schemathesis, from its OpenAPI description: `make fuzz`.
 
     python scripts/fuzz.py SCHEMATHESIS [--cases N]
 
-On a database of its own with the demo in it. Fails on any server error, on any answer outside the description, and
-where a client that is generated from it can't make the calls of README and docs/api.md.
+The portal has its own database with the demo in it. The script fails on a server error, on a response that the
+description does not allow, and if a generated client can't make the calls of README and docs/api.md.
 """
 
 import argparse
@@ -21,7 +21,7 @@ CHECKS = (
 
 
 def config(portal: Portal) -> Path:
-    """What exists, so that the questions get past "there is no such thing"."""
+    """Write a configuration with ids that exist, because random ids would only ever be answered with 404."""
     members = portal.get("/api/v1/organizations/external:kvasir/members/")["results"]
     path = portal.folder / "schemathesis.toml"
     path.write_text(

@@ -1,4 +1,4 @@
-"""A client that openapi-python-client generates from the running portal's description makes the calls of the docs."""
+"""Generates a Python client from the running portal's OpenAPI description, and makes the calls of the docs with it."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ CONFIG, PROGRAM = INTEROP / "openapi-python-client.yaml", INTEROP / "calls.py"
 
 
 def make_calls(programs: Path, portal: Portal) -> int:
-    """The exit status; `programs` is the folder of openapi-python-client and of the Python it is installed in."""
+    """Returns the exit status. `programs`: the directory of openapi-python-client and of the Python it runs in."""
     generate = [str(programs / "openapi-python-client"), "generate", "--url", f"{portal.url}/api/schema/"]
     generate += ["--meta", "none", "--config", str(CONFIG), "--fail-on-warning"]
     generate += ["--output-path", str(portal.folder / "client")]

@@ -1,11 +1,11 @@
-"""Other people's tools on what the portal says and sends: `make interop`. Needs node and npm.
+"""Interoperability tests with third-party tools: `make interop`. Needs node and npm.
 
     python scripts/interop.py NODE_MODULES PYTHON_PROGRAMS
 
-NODE_MODULES is what `tests/interop/package-lock.json` has installed, PYTHON_PROGRAMS the folder of
-openapi-python-client. Redocly and Spectral find nothing in the description that a running portal serves; clients that
-three generators make of it are type-checked and make the calls of README and docs/api.md; npm's `standardwebhooks`
-verifies a message with two signatures, as after a rotation, and refuses the same message altered.
+NODE_MODULES is the directory installed from `tests/interop/package-lock.json`, PYTHON_PROGRAMS the directory of
+openapi-python-client. Redocly and Spectral lint the OpenAPI description of a running portal. Clients of three
+generators make the calls of README and docs/api.md; the TypeScript ones are type-checked too. npm's `standardwebhooks`
+must verify a message with two signatures, as after a rotation of secrets, and refuse the same message altered.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ if (event.after !== "opted_out" || !refused) process.exit(1);
 
 
 def message() -> dict[str, object]:
-    """What one delivery sends, signed by the portal's own code; the secret is the one before the rotation."""
+    """A webhook message signed by the portal's own code after a rotation, with the secret from before it."""
     sys.path.insert(0, str(ROOT))
     os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull}
     os.environ |= {name: secrets.token_urlsafe(40) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
@@ -58,7 +58,7 @@ def message() -> dict[str, object]:
 
 
 class Workshop:
-    """A folder for what is generated, where node finds what is installed."""
+    """A working directory for generated code, in which node finds the installed packages."""
 
     def __init__(self, folder: Path, node_modules: Path) -> None:
         self.folder, self.programs = folder, node_modules / ".bin"
@@ -68,7 +68,7 @@ class Workshop:
                 shutil.copy(path, folder)
 
     def run(self, program: str, *arguments: str, stdin: str = "", quiet: bool = False) -> None:
-        """One of npm's programs, or node itself; what it prints is shown where it fails, or has something to say."""
+        """Run an npm program, or node. Its output is printed unless `quiet`; if it fails, the script ends with it."""
         found = self.programs / program
         environment = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A portal of one's own for a while: on a database of its own with the demo in it, served as in production."""
+"""A temporary portal for tests: its own database with the demo in it, served as in production."""
 
 import contextlib
 import dataclasses
@@ -27,14 +27,14 @@ SCOPES = (
 
 @dataclasses.dataclass(frozen=True)
 class Portal:
-    """`url` has no slash at its end; `key` is an operator's, with every scope; `folder` is gone afterwards."""
+    """`url` has no trailing slash; `key` is an operator key with all scopes; `folder` is deleted afterwards."""
 
     url: str
     key: str
     folder: Path
 
     def get(self, path: str) -> Any:
-        """The JSON at a path."""
+        """GET the path with the key; returns the parsed JSON."""
         call = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Bearer {self.key}"})  # noqa: S310
         return json.load(urllib.request.urlopen(call))  # noqa: S310  our own server
 

@@ -1,4 +1,4 @@
-"""Pictures for README and docs, of the demo in a fresh database: `make screenshots`. Needs a Chromium."""
+"""Takes the screenshots for README and docs, of the demo in a new database: `make screenshots`. Needs Chromium."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""What `make run` does: look at the port, keep the secrets in `.env`, prepare the database, run server and worker.
+"""The steps of `make run` and `make serve`: check the port, create `.env`, prepare the database, start the server.
 
-`port` and `env` need nothing but Python; `serve` needs what requirements.txt installs; `production`, which is what
-`make serve` does, requirements/production.txt.
+`port` and `env` need only Python. `serve` needs requirements.txt, and runs server and worker for development.
+`production`, used by `make serve`, needs requirements/production.txt.
 """
 
 import os
@@ -18,18 +18,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = "8000"
-CONNECTIONS = 2048  # open at the same time, of each process; most of them wait for a slow client, and cost little
+CONNECTIONS = 2048  # open at the same time in each process; most wait for a slow client, which costs little
 DEMO_OPERATOR = "operator@demo.example"
 DEMO_REVIEWER = "reviewer@demo.example"
 
 
 def env_file() -> Path:
-    """The file of settings, through a link if it is one, so that writing keeps the link."""
+    """The path of the settings file. A symbolic link is resolved, so that replacing the file keeps the link."""
     return Path(os.environ.get("ENV_FILE") or ROOT / ".env").resolve()
 
 
 def file_settings(text: str) -> dict[str, str]:
-    """NAME → value of every line that sets one; the first wins, as in django-environ."""
+    """The settings of the file: name → value. The first line of a name wins, as in django-environ."""
     settings: dict[str, str] = {}
     for name, value in re.findall(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", text, re.MULTILINE):
         settings.setdefault(name, value.strip("'\""))
@@ -42,7 +42,7 @@ def read_env_file() -> str:
 
 
 def chosen_port() -> int:
-    """PORT of the environment, else of `.env`, else 8000. Ends the program with a message if it is none."""
+    """PORT of the environment, else of `.env`, else 8000. Exits with a message if it is not a port number."""
     value = os.environ.get("PORT") or file_settings(read_env_file()).get("PORT") or DEFAULT_PORT
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
         sys.exit(f"PORT is {value!r}; it must be a number from 1 to 65535.")
@@ -63,7 +63,7 @@ def check_port() -> None:
 
 
 def make_private(path: Path) -> None:
-    """Nobody else on this machine reads the secrets."""
+    """Give the file mode 0600, because it holds secrets."""
     if not path.is_file() or not path.stat().st_mode & 0o077:
         return
     try:
@@ -75,7 +75,7 @@ def make_private(path: Path) -> None:
 
 
 def make_env() -> None:
-    """Add the secrets that `.env` doesn't have yet; DEBUG too where nothing was configured before."""
+    """Add the secrets that are missing in `.env`; also DEBUG=true, if there was no SECRET_KEY either."""
     path = env_file()
     if path.exists() and not path.is_file():
         return  # /dev/null: everything comes from the environment
@@ -84,19 +84,20 @@ def make_env() -> None:
     there = {name for name, value in file_settings(text).items() if value}
     required = ["SECRET_KEY", "API_KEY_PEPPER"]
     if "SECRET_KEY" not in there and not os.environ.get("SECRET_KEY"):
-        # Not where there is a SECRET_KEY: they are derived from it, alike on every machine, until somebody sets them.
+        # With a SECRET_KEY but without these two, existing data uses keys derived from SECRET_KEY, on every machine
+        # that shares it. So only a new installation gets them here.
         required += ["ENCRYPTION_KEYS", "WEBHOOK_KEYS"]
     missing = {name: secrets.token_urlsafe(48) for name in required if name not in there}
     if not missing:
         return
     if "SECRET_KEY" in missing and "DEBUG" not in file_settings(text):
         missing = {"DEBUG": "true", **missing}
-    # An empty line would win over the value that is added below it.
+    # Drop lines that set a missing name to nothing: as the first line of that name, they would win.
     lines = [line for line in text.splitlines() if not re.match(rf"\s*(export\s+)?({'|'.join(missing)})\s*=", line)]
     if not lines:
         lines = ["# Made by `make run`, for this machine alone. .env.example says what else can be set."]
     lines += [f"{name}={value}" for name, value in missing.items()]
-    # A new file has mode 0600 from the start, and takes the old one's place at once.
+    # mkstemp creates the file with mode 0600, and `replace` is atomic.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".env.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
@@ -105,7 +106,7 @@ def make_env() -> None:
 
 
 def prepare_database() -> bool:
-    """Migrate, and load the demo into an empty SQLite. Returns whether the demo was loaded now."""
+    """Migrate, and load the demo into an empty SQLite database. Returns whether the demo was loaded now."""
     from django.core.management import CommandError, call_command
     from django.db import connection
 
@@ -159,7 +160,7 @@ def serve() -> None:
 
 
 def serve_as_in_production() -> None:
-    """Migrate, collect what pages need, and become the server. The worker is a service of its own."""
+    """Migrate, collect static files, and replace this process by the server. The worker has to be run separately."""
     port, workers = chosen_port(), web_concurrency()
     os.environ["DEBUG"] = "false"
     sys.path.insert(0, str(ROOT))
@@ -182,7 +183,8 @@ def serve_as_in_production() -> None:
 
 
 def server_command(port: int, workers: int, head_seconds: int = 20) -> list[str]:
-    """The web server. HTTP/1 alone: deadlines of a connection's first bytes are known to it, and fewer ways in."""
+    """The command of the web server. HTTP/1 only, because the timeout for headers exists only there, and for a smaller
+    attack surface. `head_seconds`: that timeout."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--interface", "asginl", "--loop", "uvloop"]
     options += ["--http", "1", "--no-ws"]
     options += ["--workers", str(workers), "--http1-header-read-timeout", str(head_seconds * 1000)]
@@ -191,7 +193,7 @@ def server_command(port: int, workers: int, head_seconds: int = 20) -> list[str]
 
 
 def raise_file_limit() -> None:
-    """As many open files as all connections of a process and its temporary files can need, where that is allowed."""
+    """Raise the soft limit of open files, as far as allowed: connections and temporary files need descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4 * CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -210,9 +212,9 @@ def web_concurrency() -> int:
 
 
 def run_together(*commands: list[str]) -> int:
-    """Run these commands of manage.py until one ends or somebody stops them, then end all; returns an exit code."""
+    """Run these manage.py commands until one ends or a signal arrives, then stop all. Returns an exit code."""
     told: list[int] = []
-    # Ctrl-C reaches the children too, and they end by themselves; the other signals are for this process alone.
+    # Ctrl-C reaches the child processes too, which then end by themselves; other signals reach only this process.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda number, _frame: told.append(number))
     running = [subprocess.Popen([sys.executable, "manage.py", *command]) for command in commands]

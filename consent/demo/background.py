@@ -1,6 +1,6 @@
-"""The demo's background: organizations that come, choose and move over two years; pictures need something to show.
+"""The demo's background: organizations that are created, choose and change plans over two years, to fill the charts.
 
-Drawn once from a seeded generator: the same names, plans and days in every installation.
+They come from a seeded random generator, so names, plans and days are the same in every installation.
 """
 
 import dataclasses
@@ -25,7 +25,10 @@ _AI_STUDIO = ("ai_studio_experiment", "ai_studio_scale", "")
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticOrganization:
-    """An organization: when it comes, on which plans, and when it chooses or moves (None: never)."""
+    """An organization to create: when, on which plans, and when it chooses or changes its plan (None: never).
+
+    `days_ago`, `opts_out` and `opts_in` are days before today; `moves` is (days before today, key of the new plan).
+    """
 
     name: str
     external_id: str
@@ -40,7 +43,7 @@ class SyntheticOrganization:
 
 
 def synthetic_organizations() -> list[SyntheticOrganization]:
-    """All of them, the earliest first."""
+    """All background organizations, the one created first in front."""
     chance = random.Random(SEED)  # noqa: S311  nothing is secret here
     made = [_team(chance, number) for number in range(60)] + [_person(chance, name) for name in _PEOPLE]
     return sorted(made, key=lambda one: -one.days_ago)

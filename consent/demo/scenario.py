@@ -1,6 +1,6 @@
-"""The demo's history, told through the services in the order in which it happened.
+"""The demo's history, made by calling the services in chronological order with a clock that is set to the past.
 
-Names, plans and choices are always the same; the days count back from today. Every address is in the reserved domain
+Names, plans and choices are always the same; days are relative to today. All addresses are in the reserved domain
 `.example`.
 """
 
@@ -22,7 +22,7 @@ from .background import YEARS, SyntheticOrganization, synthetic_organizations
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
-# Whom one can sign in as: address → what they are.
+# The users with a password: address → description.
 PEOPLE = {
     OPERATOR[0]: "operator, for all organizations",
     REVIEWER[0]: "second operator, who approves jobs",
@@ -39,10 +39,11 @@ _Role = Member.Role
 
 
 class Story:
-    """Tells it with the clock that `travel` sets; each step is some minutes after the one before."""
+    """Makes the history, with the clock that `travel` sets; each step is 11 minutes (_STEP) after the one before."""
 
     def __init__(self, travel: Callable[[dt.datetime], None], today: dt.datetime, password: str) -> None:
-        """`password` is the operators': they come first, password and all, or they could approve nothing (R13)."""
+        """Create the operators, with `password`. They come first, because they may approve only what was submitted
+        after their own credentials were set (R13)."""
         self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
         travel(self._now)
         self._operator, self._reviewer = (
@@ -59,7 +60,7 @@ class Story:
         self._phone = Actor.from_key(self._key)
 
     def tell(self) -> None:
-        """From the first account to today; two years lie between."""
+        """Make the whole history, from two years ago until today."""
         self._kvasir_and_the_first_personal_accounts()
         self._customers_with_contracts()
         self._plans_move()
@@ -68,7 +69,7 @@ class Story:
         self._jobs()
         credentials.revoke_key(
             key=self._key, actor=self._operator, source=Source.COMMAND
-        )  # it has served: nobody has its text
+        )  # not needed any more, and nobody has its text
 
     # --- Chapters ---
 
@@ -196,7 +197,7 @@ class Story:
         self._on_phone(self.kvasir, "kari@kvasir.example", Choice.OPTED_OUT, Source.IOS)
 
     def _jobs(self) -> None:
-        """One that ran, and one that waits for a second operator."""
+        """One job that has run, and one that waits for a second operator's approval."""
         self._days_ago(1)
         self._run(
             actions.preview_choice(
@@ -238,7 +239,7 @@ class Story:
     # --- The background ---
 
     def _schedule(self) -> list[tuple[int, Callable[[], None]]]:
-        """What the newcomers do, (days ago, what), the latest first so that the earliest is popped first."""
+        """The steps of the background organizations as (days ago, step), in reverse order: `pop` gives the earliest."""
         steps: list[tuple[int, Callable[[], None]]] = []
         for each in synthetic_organizations():
             steps.append((each.days_ago, functools.partial(self._comes, each)))
@@ -284,7 +285,7 @@ class Story:
     # --- Verbs ---
 
     def _days_ago(self, days: int) -> None:
-        """The story's days are four of the calendar's; what the newcomers did until then is told first."""
+        """Set the clock to `days` × _PACE days before today, after running the background's steps until then."""
         while self._steps_left and self._steps_left[-1][0] > days * _PACE:
             ago, step = self._steps_left.pop()
             self._go(ago)
@@ -292,7 +293,7 @@ class Story:
         self._go(days * _PACE)
 
     def _go(self, days: int) -> None:
-        """To that day, or on from where the story is if it is later already."""
+        """Set the clock to that many days before today; it never goes back."""
         self._now = max(self._now, self._today - dt.timedelta(days=days))
         self._travel(self._now)
 

@@ -1,4 +1,4 @@
-"""What the commands that ask and change consent share beyond the portal's other commands."""
+"""Base class of the commands that read or change consent."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ class ConsentCommand(PortalCommand):
     refusals: ClassVar[tuple[type[Exception], ...]] = (ServiceError,)
 
     def say(self, refusal: Exception) -> str:
-        """Names the value that is wrong, where it is one."""
+        """The message of a refusal, preceded by the name of the wrong field, if there is one."""
         field = refusal.field if isinstance(refusal, ServiceError) else ""
         return f"{field}: {refusal}" if field else str(refusal)
 
@@ -30,7 +30,7 @@ class ConsentCommand(PortalCommand):
 
 
 def state_data(state: State) -> dict[str, object]:
-    """A layer's standing, for people and programs."""
+    """A layer's state as JSON-ready values."""
     return {
         "plan": state.plan if state.subscribed else "",
         "choice": str(state.choice),

@@ -1,4 +1,4 @@
-"""What the commands that read a table from a file share: where it comes from, and how it is read."""
+"""Options and helpers of the commands that read a table from a file or from stdin."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from consent.files.tables import Reading, TableFile, parse_separator
 
 
 def add_reading(parser: Any) -> None:
-    """Options for what can't be told from the file for certain; `parser` may be a group of one."""
+    """Add --encoding and --separator, which can't always be detected; `parser` may be an argument group."""
     parser.add_argument(
         "--encoding", help="of the file, where it can't be told from its bytes: utf-16, cp1251, shift_jis, …"
     )
@@ -23,12 +23,12 @@ def add_reading(parser: Any) -> None:
 
 
 def reading(options: dict[str, Any]) -> Reading:
-    """Raises BadFile."""
+    """How to read the file, from the options. Raises BadFile for an invalid separator."""
     return Reading(options["encoding"] or "", parse_separator(options["separator"]))
 
 
 def tell_encoding(command: PortalCommand, file: TableFile) -> None:
-    """Say so where it was guessed, and may be another."""
+    """Print a note if the file's encoding was only guessed."""
     if file.encoding.doubtful:
         what = "is not UTF-8" if file.encoding == "cp1252" else "does not say its encoding"
         command.note(f"The file {what}; it is read as {file.encoding.label} (--encoding names another).")
@@ -36,7 +36,7 @@ def tell_encoding(command: PortalCommand, file: TableFile) -> None:
 
 @contextmanager
 def as_file(name: str) -> Iterator[str]:
-    """A path; what comes by stdin, as `-`, is kept in a file meanwhile, for it is read more than once."""
+    """A path to the data. stdin (`-`) is copied to a temporary file, because the data is read more than once."""
     if name != "-":
         yield name
         return

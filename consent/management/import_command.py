@@ -1,4 +1,4 @@
-"""What the import commands share: the file read and previewed, every bad row told, then the job run here or left."""
+"""Base class of the import commands: read and preview the file, report bad rows, then run the job or queue it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from consent.management import files
 from consent.management.job_command import JobCommand
 from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
 
-_TOLD = 100  # problems on stderr
-_LISTED = 1_000  # and in the JSON; --problems has all
+_TOLD = 100  # the most problems on stderr
+_LISTED = 1_000  # the most problems of each kind in the JSON; --problems writes all of them
 
 
 class ImportCommand(JobCommand):
-    """A subclass names its table; what it says of rows that change something is `made`."""
+    """A subclass sets `table`, and in `made` the name under which rows that change something are counted."""
 
     table: ClassVar[ImportTable]
     made: ClassVar[str] = "made"
@@ -63,7 +63,7 @@ class ImportCommand(JobCommand):
         self.add_format(parser)
 
     def add_table_arguments(self, parser: CommandParser) -> None:
-        """What this table takes besides."""
+        """Hook for a subclass: add the options of this table."""
 
     def import_plan(self, columns: dict[str, str], _options: dict[str, Any]) -> ImportPlan:
         return ImportPlan(self.table, columns)
@@ -129,7 +129,11 @@ class ImportCommand(JobCommand):
             raise
 
     def _completed(self, given: dict[str, str], there: list[str]) -> dict[str, str]:
-        """Those that were given, and besides, by their names, those that say what is over; else all by their names."""
+        """Field → column. Without --map, columns are matched to fields by name.
+
+        With --map, that mapping; in addition, columns that say what has ended, left or closed are matched by name, so
+        that ended rows are not imported as live ones.
+        """
         if not given:
             return guess_columns(self.table, there)
         standing = standing_columns(self.table, there, given)
@@ -139,7 +143,7 @@ class ImportCommand(JobCommand):
 
     @staticmethod
     def _checked(plan: ImportPlan, columns: Sequence[str]) -> list[str]:
-        """The columns that nothing is read from."""
+        """The columns that are not read. Raises Misuse for an invalid plan."""
         try:
             return plan.checked().unread(columns)
         except Invalid as error:
@@ -169,12 +173,12 @@ class ImportCommand(JobCommand):
             with new_file(options["problems"]) as out:
                 text = TextIOWrapper(out, "utf-8", newline="", write_through=True)
                 write_problems(job, text, form)
-                text.detach()  # who made the file closes it
+                text.detach()  # `new_file` closes the file
 
     # --- Telling ---
 
     def outcome(self, job: BulkJob) -> dict[str, int]:
-        """What came, or would come, of the rows; by what this table calls it."""
+        """Numbers of rows by outcome: of the preview until the job has started, then of what was done."""
         found = job.preview if job.started_at is None else {cases.CHANGE: job.changed, cases.SAME: job.unchanged}
         refusals = job.preview if job.started_at is None else job.refusals
         known = (cases.CHANGE, cases.SAME, BAD, DUPLICATE, PAST, "differing")
@@ -201,7 +205,7 @@ class ImportCommand(JobCommand):
         lines.append(("written", "not yet" if waits else "yes" if written else "no"))
         unread = job.selection.get(reading.UNREAD, [])
         data = {**found, "written": written and not waits, "loosens": job.loosens, "unread": unread, **lists}
-        if job.status == JobStatus.PREVIEWED:  # a trial, or nothing to do: all that is to be said has been said
+        if job.status == JobStatus.PREVIEWED:  # dry run, bad rows, or nothing to do: drop the preview
             reading.discard(job)
         else:
             data |= {"job": str(job.pk), "status": job.status}

@@ -1,4 +1,4 @@
-"""What the commands of bulk jobs share: the preview shown, the question asked, the job run here, its standing told."""
+"""Base class of the commands of bulk jobs: show the preview, ask for confirmation, run the job, print its result."""
 
 import sys
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from consent.ledger import clock
 from consent.management.base import ConsentCommand
 from consent.models import BulkJob, JobStatus
 
-# How a job that isn't to be run comes to be run.
+# The next step for a job that can't be run in its current status.
 _WAY = {
     JobStatus.PREVIEWED: "Run it by its digest: manage.py set_consent --digest {digest} --actor EMAIL.",
     JobStatus.AWAITING_APPROVAL: "A second operator approves it first: manage.py job approve {id} --actor EMAIL.",
     JobStatus.PAUSED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
     JobStatus.FAILED: "Let it go on first: manage.py job resume {id} --actor EMAIL.",
 }
-_NAMED = 20  # columns that are not read
+_NAMED = 20  # the most names of unread columns in the note about them
 
 
 class JobCommand(ConsentCommand):
@@ -51,13 +51,17 @@ class JobCommand(ConsentCommand):
     # --- From preview to end ---
 
     def carry_out(self, job: BulkJob, what: str, actor: Actor, options: dict[str, Any]) -> None:
-        """Show the preview, or ask `what` and do it. A job for nobody is not run, unless it does more than its rows."""
+        """Show the preview (--dry-run), or confirm `what` and run the job.
+
+        A job without rows is not run, unless it sets a plan's default, which has an effect without rows.
+        """
         if options["dry_run"]:
             self.show_preview(job, options)
             return
         if job.matched or job.plan:
             self._ask(job, what, options)
-            # Without a question nobody has seen a preview from which the selection could have drifted.
+            # With --yes and without --digest nobody has seen the preview, so a selection that has drifted from it
+            # surprises nobody: accept the drift.
             seen = not options["yes"] or bool(options.get("digest"))
             accept = bool(options.get("accept_drift")) or not seen
             job = self.submit(job, actor, accept_drift=accept, here=not options["background"])
@@ -71,7 +75,7 @@ class JobCommand(ConsentCommand):
         self.confirm(what + passed_over, options, f"Nothing was changed; the preview is kept as job {job.pk}.")
 
     def confirm(self, what: str, options: dict[str, Any], otherwise: str) -> None:
-        """Go on only with somebody's yes; raises NotConfirmed, saying `otherwise`."""
+        """Ask for confirmation of `what`, unless --yes was given. Raises NotConfirmed, with `otherwise` as message."""
         if options["yes"]:
             return
         if not sys.stdin.isatty():
@@ -83,7 +87,7 @@ class JobCommand(ConsentCommand):
 
     @transaction.atomic
     def submit(self, job: BulkJob, actor: Actor, *, accept_drift: bool, here: bool) -> BulkJob:
-        """Queued and taken in one transaction: no worker comes in between."""
+        """Queue the job and, if it runs `here`, claim it in the same transaction, before a worker can take it."""
         job = actions.submit(job=job, actor=actor, digest=job.digest, accept_drift=accept_drift)
         return engine.claim(job) if here and job.status == JobStatus.QUEUED else job
 
@@ -102,7 +106,10 @@ class JobCommand(ConsentCommand):
             raise Failed(f"{error} {way}".strip()) from None
 
     def run_here(self, job: BulkJob) -> BulkJob:
-        """A claimed job, to its end. Ctrl-C pauses it; killed, it goes on at its mark once its lease is over."""
+        """Run a claimed job to its end. Raises Failed if it fails or is taken over.
+
+        Ctrl-C pauses the job. If this process is killed, a worker continues at the job's cursor once the lease expires.
+        """
         self._remember(job)
         with self.progress(job.matched, "rows", job.cursor) as progress:
 
@@ -115,7 +122,7 @@ class JobCommand(ConsentCommand):
             except KeyboardInterrupt:
                 self._pause(job)
                 raise
-            except BrokenPipeError:  # nobody looks any more: the next runner goes on
+            except BrokenPipeError:  # the reader of the output is gone: leave the job to the next runner
                 engine.release(job)
                 raise
             except LostLease:
@@ -159,14 +166,14 @@ class JobCommand(ConsentCommand):
         self.say_how_on(job)
 
     def note_unread(self, columns: Sequence[str]) -> None:
-        """A choice in a column of another name would be lost, and the rows said to be written."""
+        """Print a note about unread columns: one with another name than expected may hold choices, now ignored."""
         if columns:
             names = ", ".join(f"“{shown(column)}”" for column in columns[:_NAMED])
             more = f" and {len(columns) - _NAMED:,} more" if len(columns) > _NAMED else ""
             self.note(f"Not read: {names}{more}. --map says what a column holds, --ignore that it is left out.")
 
     def say_how_on(self, job: BulkJob) -> None:
-        """What somebody has to do so that the job is run."""
+        """Print a note about the job's next step, if it waits for an approval or for a worker."""
         if job.status == JobStatus.AWAITING_APPROVAL:
             self.note(
                 f"Nothing was changed yet: a second operator approves it (manage.py job approve {job.pk} "
@@ -177,7 +184,7 @@ class JobCommand(ConsentCommand):
 
 
 def _result(job: BulkJob, *, dry_run: bool) -> dict[str, Any]:
-    """The job as the API tells it, and as `job` its id, as of every command that makes one."""
+    """The job as the API describes it, plus its id as `job`, as in the result of every command that makes a job."""
     return serialization.described(job) | {"job": str(job.pk), "dry_run": dry_run}
 
 
@@ -188,12 +195,12 @@ def _counts(job: BulkJob, words: tuple[str, str]) -> list[tuple[str, object]]:
 
 
 def refusals(counts: dict[str, int]) -> list[tuple[str, object]]:
-    """Refused rows by reason, in words."""
+    """Lines of a table: the refusal's reason in words, and the number of rows."""
     return [(f"refused: {outcomes.in_words(code)}", f"{count:,}") for code, count in sorted(counts.items())]
 
 
 def what_it_would_do(job: BulkJob) -> str:
-    """Counted by plan and by now and then, and some rows, as tables."""
+    """The preview as two tables: numbers of rows by plan, choice before and after; and a sample of the rows."""
     sample = reports.sample(job)
     names = ("plan", "before", "after", "used_before", "used_after", "outcome", "count")
     text = ""
@@ -217,7 +224,7 @@ def _word(value: object) -> object:
 
 
 def _speed(job: BulkJob) -> str:
-    """`12,000 a second, 8 s to go`; '' as long as nothing can be said."""
+    """The speed as text, like `12,000 a second, 8 s to go`; '' as long as no rate is known."""
     progress = engine.progress(job)
     if not progress.rate:
         return ""

@@ -1,4 +1,4 @@
-"""Move an organization to another plan, or end a subscription, and say what that made of its choice."""
+"""Move an organization to another plan, or end a subscription, and say what that did to its choice."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class Command(ConsentCommand):
                 setting = plans.subscribe(organization=organization, plan=plan, **origin)
             else:
                 setting = plans.end_subscription(organization=organization, product=product, **origin)
-            if options["dry_run"]:  # what the service made of it is what is shown, and none of it stays
+            if options["dry_run"]:  # run the service for real, show its result, and roll back
                 transaction.set_rollback(True)
         self._print(organization, product, before, setting.state, options)
 
@@ -74,7 +74,7 @@ class Command(ConsentCommand):
 
 
 def _locked_state(organization: Organization, product: str) -> State:
-    """As it is before the change: the row stays locked until the change is committed."""
+    """The state before the change. Locks the row until the end of the transaction."""
     rows = PrivacySetting.objects.of_organizations().filter(organization=organization, product=product)
     setting = rows.select_for_update(of=("self",)).first()
     return setting.state if setting else State(closed=organization.is_closed)

@@ -1,4 +1,4 @@
-"""Issue an API key from the machine itself: the first credential of an installation has to come from somewhere."""
+"""Issue an API key on the server's command line, for example the first one of an installation."""
 
 import datetime as dt
 from typing import Any
@@ -82,7 +82,7 @@ def _clean_name(text: str) -> str:
 
 
 def _parse_expiry(text: str | None) -> dt.datetime | None:
-    """A date means its first moment in UTC; an instant needs a time zone."""
+    """The instant of --expires; a date means its start in UTC. Raises Misuse without a time zone, or for the past."""
     if text is None:
         return None
     try:

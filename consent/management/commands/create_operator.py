@@ -1,4 +1,4 @@
-"""Make an operator from the machine: the first one, or when nobody is left to confirm another."""
+"""Make an operator on the server's command line: the first one, or when no operator is left to approve another."""
 
 from typing import Any
 

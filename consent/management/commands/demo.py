@@ -1,4 +1,4 @@
-"""Something to look at: an empty installation gets organizations, people and two years of real history."""
+"""Fill an empty installation with demo data: organizations, people and two years of history made by the services."""
 
 import secrets
 from collections.abc import Collection
@@ -59,12 +59,12 @@ class Command(ConsentCommand):
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
         ledger.sequence()
-        runner.skip_to_head("notices")  # owners of the demo have no mailboxes
+        runner.skip_to_head("notices")  # no notices by e-mail: the demo's owners have no mailboxes
         runner.catch_up("rollup")
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
     def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:
-        """Hash it once, give it to these; returns address → what they are, of all who are there."""
+        """Set the password, hashed once, for these addresses. Returns address → role for all demo users that exist."""
         there = set(User.objects.filter(email__in=scenario.PEOPLE, is_active=True).values_list("email", flat=True))
         if scenario.OPERATOR[0] not in there:
             raise Failed("There is no demo here. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Erase a person: what names them goes, their opt-out and the proof of it stay."""
+"""Erase a person: remove what identifies them, and keep their opt-out and its events."""
 
 from typing import Any
 

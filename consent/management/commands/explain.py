@@ -1,4 +1,4 @@
-"""Why is this data used, or not: the decision with every layer that led to it."""
+"""Explain why data may be used or not: the decision, with every layer that led to it."""
 
 import datetime as dt
 from typing import Any

@@ -1,4 +1,4 @@
-"""Organizations, members, subscriptions, choices or external ids as a file for other programs."""
+"""Export organizations, members, subscriptions, choices or external ids as CSV or JSON Lines."""
 
 import io
 from typing import Any

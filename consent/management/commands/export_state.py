@@ -1,4 +1,4 @@
-"""Write the whole installation into one file, for another installation to take over."""
+"""Export the whole installation into one file, which `import_state` loads into another installation."""
 
 from typing import Any
 
@@ -37,7 +37,8 @@ class Command(ConsentCommand):
                 with self.progress(None, "rows") as progress:
                     moved = state.write_state(out, progress.reach)
                 self._note_left_out()
-            # Not in the file, which is what was there before; and without it no file is left.
+            # Note the export after the snapshot, so that the file does not contain it; but before the file gets its
+            # name, so that there is no file without a note.
             note_export(Export.STATE, organization=None, actor=Actor.system(), source=Source.COMMAND)
         text = table([*((name, f"{rows:,}") for name, rows in moved.tables.items()), ("sha256", moved.digest)])
         self.result({"rows": moved.rows, "tables": moved.tables, "sha256": moved.digest}, text, options)

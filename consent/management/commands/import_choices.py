@@ -1,4 +1,4 @@
-"""Bring in what organizations and members chose elsewhere, before the portal was there."""
+"""Import choices that organizations and members made elsewhere, before the portal existed."""
 
 from consent.management.import_command import ImportCommand
 from consent.models import ImportTable

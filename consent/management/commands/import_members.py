@@ -1,4 +1,4 @@
-"""Bring people in as members of organizations that are here: with their choices, they come from elsewhere."""
+"""Import people from another system as members of existing organizations."""
 
 from consent.management.import_command import ImportCommand
 from consent.models import ImportTable

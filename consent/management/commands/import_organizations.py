@@ -1,4 +1,4 @@
-"""Bring the provider's organizations in from a file: the accounts exist elsewhere, and with them their opt-outs."""
+"""Import the provider's organizations from a file, with the opt-outs that they made elsewhere."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ class Command(ImportCommand):
         return plan
 
     def outcome(self, job: BulkJob) -> dict[str, int]:
-        """Those known, but not out yet, are counted apart."""
+        """As the base class, but existing organizations that get opted out are not counted as created."""
         found = super().outcome(job)
         opted_out = min(counts(job).get(OPT_OUT, 0), found["created"])
         return {"created": found["created"] - opted_out, "opted_out": opted_out} | {

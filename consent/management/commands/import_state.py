@@ -1,4 +1,4 @@
-"""Take over a whole installation from a file of export_state."""
+"""Load a whole installation from a file of `export_state`."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ class Command(ConsentCommand):
         )
 
     def _load(self, file: state.StateFile, *, without_keys: bool) -> state.Moved:
-        """Each event is read, and then verified."""
+        """Load the file, with progress: each event counts twice, once when it is read and once when it is verified."""
         rows, events = sum(file.counts.values()), file.counts[ConsentEvent._meta.db_table]
         with self.progress(rows + events, "rows read and events verified") as progress:
 

@@ -1,4 +1,4 @@
-"""Bring in what organizations subscribe to: billing knows, and the defaults follow from it."""
+"""Import the subscriptions of organizations from the billing system; training defaults depend on them."""
 
 from consent.management.import_command import ImportCommand
 from consent.models import ImportTable

@@ -1,4 +1,4 @@
-"""Look at bulk jobs, and say what is to become of them."""
+"""List, show and control bulk jobs."""
 
 import json
 from argparse import SUPPRESS
@@ -61,7 +61,7 @@ class Command(JobCommand):
 
     def _add_parser(self, verbs: Any, name: str, words: str) -> CommandParser:
         parser: CommandParser = verbs.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
-        self.add_quiet(parser, default=SUPPRESS)  # or it would undo what was said before the verb
+        self.add_quiet(parser, default=SUPPRESS)  # a default would override a --quiet that stands before the verb
         return parser
 
     def handle(self, *_args: Any, **options: Any) -> None:

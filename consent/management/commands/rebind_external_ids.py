@@ -1,4 +1,4 @@
-"""Give external ids to other organizations or members than they ever meant: the one way to do that."""
+"""Rebind external ids to organizations or members that they never meant before, by a job with a second approver."""
 
 from typing import Any
 

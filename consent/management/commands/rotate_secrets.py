@@ -1,4 +1,4 @@
-"""After a rotation: encrypt anew with the first key, and say what depends on which key."""
+"""After a key rotation: re-encrypt data with the first key, and report what still needs an older key."""
 
 from typing import Any
 

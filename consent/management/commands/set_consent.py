@@ -1,4 +1,4 @@
-"""Make a choice for many organizations at once: contracts and campaigns are settled by the list, not by the click."""
+"""Make a choice for many organizations at once, for example by the list of a contract or a campaign."""
 
 from typing import Any
 
@@ -18,7 +18,8 @@ from consent.models import BulkJob, Choice, JobKind, JobStatus, PrivacySetting, 
 from consent.services import choices
 from consent.surfaces import SURFACES, Scope, Surface
 
-# Option → part of a selection. --choice and --reason are the job's own, so the parts of that name have others.
+# Option → part of a selection. --choice and --reason set the job's own choice and reason, so the parts with these names
+# have other options (--state, --reason-code).
 _PARTS = {
     "plan": "plan", "kind": "kind", "country": "country", "status": "status", "state": "choice",
     "reason_code": "reason", "organization": "organizations", "created_from": "created_from",
@@ -119,7 +120,7 @@ class Command(JobCommand):
         return surface
 
     def _selection(self, surface: Surface, options: dict[str, Any]) -> Selection | None:
-        """None where a file alone says which."""
+        """The selection that the options describe; None if only a file says which organizations. Raises Misuse."""
         for key in options["plan"] or ():
             if (plan := self.plan(key)).product != surface.product:
                 raise Misuse(f"--plan: {plan.name} is not a plan of the product that {surface.key} chooses for.")

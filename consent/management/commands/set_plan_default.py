@@ -1,4 +1,4 @@
-"""Change what a plan's subscribers get who have not chosen."""
+"""Change a plan's training default, which applies to subscribers without a choice."""
 
 from typing import Any
 

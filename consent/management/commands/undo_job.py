@@ -1,4 +1,4 @@
-"""Take back what a bulk job changed, where nobody has chosen or confirmed since."""
+"""Undo the changes of a bulk job, except where somebody has made or confirmed a choice since."""
 
 from typing import Any
 

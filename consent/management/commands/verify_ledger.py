@@ -1,4 +1,4 @@
-"""Prove that the ledger is whole: its guards are there, its order has no gap, every state is what its events say."""
+"""Verify the ledger: its triggers exist, its positions have no gap, and replayed events give the stored states."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Command(ConsentCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         with snapshot(), self.progress(None, "events checked") as progress:
             report = verification.verify(on_progress=progress.reach)
-        # After the snapshot: the one row that it leaves, for the operators' dashboard.
+        # After the read-only snapshot: store the result, for the operators' dashboard.
         Verification.objects.create(at=ledger.clock(), head=report.head, problems=len(report.problems))
         counts = {
             "events": report.events,

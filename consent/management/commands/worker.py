@@ -1,4 +1,4 @@
-"""The work beside requests: bulk jobs, the order of events, webhooks, and e-mail."""
+"""The worker: runs bulk jobs, gives events their positions, and sends webhooks and e-mail."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Command(PortalCommand):
   manage.py worker --once
 """
     done_so_far = "What was done stays; the next worker goes on there."
-    # This process does nothing else.
+    # Whether this command has the process for itself, so that it may end it (not when a test calls it).
     alone = False
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,7 +49,7 @@ class Command(PortalCommand):
                 with Deliverers(stopping.asked):
                     worker.work(stopping.asked, lambda: stopping.wait(_IDLE_SECONDS))
         if stopping.asked() and self.alone:
-            # Python would wait for output that nobody reads, and for threads that wait for somebody.
+            # Exit without clean-up: Python would wait for blocked output and for threads that wait for the network.
             os._exit(0)
 
 
@@ -64,7 +64,10 @@ def _work_once(asked: Callable[[], bool]) -> None:
 
 
 def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
-    """One piece of work after the other, of what is there now: what comes of it, and what others add, is left."""
+    """Do one piece of work after each other, limited to what is there now; work that is added meanwhile stays.
+
+    Without these limits, `--once` might never end.
+    """
     jobs = BulkJob.objects.filter(status__in=UNFINISHED).count()
     files = BulkJob.objects.filter(status=JobStatus.READING).count()
     tests = WebhookAttempt.objects.filter(waiting_for__isnull=False).count()
@@ -81,7 +84,7 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
 
 
 def _while(work: Callable[[], bool], at_most: int | None = None) -> Iterator[None]:
-    """As long as there is something to do, and at most so often."""
+    """Call `work` until it finds nothing to do, but at most `at_most` times; yields after each piece of work."""
     done = 0
     while (at_most is None or done < at_most) and work():
         done += 1
