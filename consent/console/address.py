@@ -1,4 +1,4 @@
-"""One's own address: asked for here, changed by the links that go to the old one and to the new one."""
+"""A person's change of their own e-mail address: requested here, confirmed by links sent to the old and new address."""
 
 from collections.abc import Callable
 from typing import cast
@@ -56,7 +56,7 @@ def change(request: HttpRequest) -> HttpResponse:
 @require_http_methods(_METHODS)
 @login_required
 def confirm(request: HttpRequest, secret: str) -> HttpResponse:
-    """A link of the two; used by a press of a button, for mail programs open links by themselves."""
+    """The page of one of the two links. A button confirms: mail programs open links by themselves."""
     user = cast(User, request.user)
     found = addresses.find(user=user, secret=secret)
     if found is None:

@@ -1,4 +1,4 @@
-"""Data & Account Controls: each person's own choice, for every organization they belong or belonged to."""
+"""Data & Account Controls: a person's own choice for each organization that they belong to or have left."""
 
 import dataclasses
 from typing import Any
@@ -47,7 +47,7 @@ def _own_memberships(actor: Actor) -> list[Member]:
 
 
 def _memberships(actor: Actor) -> list[Membership]:
-    """A card per membership; a fixed number of queries, however many there are."""
+    """A card for each membership; a fixed number of queries."""
     own = _own_memberships(actor)
     found = []
     for member, setting in zip(own, privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
@@ -69,7 +69,7 @@ def data_controls(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @person_page
 def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpResponse:
-    """Save the choice for one of the person's own memberships; anybody else's is not found, operators included."""
+    """Save the choice for one of the person's own memberships. Others are a 404, for operators too."""
     pk = parse_id(member)
     own = next((each for each in _own_memberships(actor) if each.pk == pk), None)
     if own is None:
@@ -80,9 +80,9 @@ def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpRespons
 @require_safe
 @person_page
 def download(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """All that the person ever chose, and what holds now, as a file."""
+    """Download every choice that the person ever made, and what is in effect now, as JSON."""
     if request.method == "GET":
-        # No organization is told: that somebody asks for their choices is theirs, as the choices are.
+        # Noted without an organization: that somebody downloads their choices is as private as the choices (R4).
         note_export(
             Export.OWN_CHOICES, organization=None, actor=actor, source=Source.DATA_CONTROLS, target=request.user.pk
         )
@@ -111,7 +111,7 @@ def _mine(member: Member, setting: privacy_settings.SettingView) -> dict[str, An
 
 
 def _opted_out_text(own: list[Member]) -> str:
-    """What is out now; and by name what is not the person's to decide: whatever else a team does with its data."""
+    """The message after opting out everywhere; it names the data on which a team decides instead of its members."""
     teams = privacy_settings.decided_by_teams(own)
     if not teams:
         return _("Saved. From now on none of your data is used for training.")

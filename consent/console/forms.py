@@ -1,4 +1,4 @@
-"""What people send from the screens: shape is checked here, the rules in the services."""
+"""The console's forms. They check only the form of the input; the rules are in the services."""
 
 import datetime as dt
 from typing import Any
@@ -15,16 +15,16 @@ _DAY = dt.timedelta(days=1)
 
 
 def end_of(day: dt.date) -> dt.datetime:
-    """The first instant after it, in UTC; there is none after the last day that there is."""
+    """The first instant after the day, in UTC; for `date.max`, which has no next day, the start of that day."""
     return dt.datetime.combine(min(day, dt.date.max - _DAY) + _DAY, dt.time(), dt.UTC)
 
 
 class ChoiceForm(forms.Form):
     choice = forms.ChoiceField(choices=[(Choice.OPTED_IN.value, ""), (Choice.OPTED_OUT.value, "")])
-    # The version of the setting that the person saw; a stale opt-in is refused.
+    # The version of the setting that the person saw: an opt-in with an outdated one is refused.
     version = forms.IntegerField(required=False, min_value=0)
     reason = forms.CharField(required=False, strip=True)
-    # Opting in asks once; this says that it was asked.
+    # Opting in needs a confirmation; this says that it was given.
     confirmed = forms.BooleanField(required=False)
 
 
@@ -44,7 +44,7 @@ class HistoryFilter(forms.Form):
     after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
 
     def conditions(self) -> dict[str, Any]:
-        """What events have to be, as a queryset filters them; days are whole, in UTC."""
+        """The filters as keyword arguments of QuerySet.filter; days are whole days in UTC, `until` included."""
         data = self.cleaned_data
         found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
         if data.get("about"):

@@ -1,4 +1,4 @@
-"""The organization's events in words, newest first. Members' own choices are not among them (R4)."""
+"""The organization's events in words, newest first, without members' own choices (R4)."""
 
 import dataclasses
 import datetime as dt
@@ -45,7 +45,7 @@ def history(request: HttpRequest, actor: Actor, organization: Organization) -> H
 
 
 def form_query(request: HttpRequest) -> str:
-    """The filters of the page, for the addresses of the exports."""
+    """The page's filters as a query string, for the URLs of the exports."""
     query = request.GET.copy()
     query.pop("after", None)
     return query.urlencode()
@@ -64,7 +64,7 @@ class Row:
 
 
 def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
-    """The events with everybody's name as it is today; a fixed number of look-ups."""
+    """The events as rows, with today's names of people and things; a fixed number of queries."""
     who = actors.labels(events, viewer)
     about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
     members = {member.pk: str(member.user) for member in about}
@@ -83,7 +83,7 @@ Names = dict[Any, str]
 
 
 def _external_ids(events: Sequence[ConsentEvent]) -> dict[str, str]:
-    """The texts of the external ids that these events name by their keys, as far as they are not erased."""
+    """Binding id → the external id's text, or "erased", for the external ids that these events refer to."""
     told = [event for event in events if event.kind.startswith("external_id.")]
     keys = {int(key) for event in told for key in (event.before, event.after) if key}
     found = Binding.objects.filter(pk__in=keys).values_list("pk", "value") if keys else ()
@@ -91,13 +91,13 @@ def _external_ids(events: Sequence[ConsentEvent]) -> dict[str, str]:
 
 
 def _row(event: ConsentEvent, who: str, reference: str, members: Names, texts: dict[str, str]) -> Row:
-    """`texts`: what the keys of plans and of external ids stand for."""
+    """`texts` maps keys of plans and ids of bindings to what is shown for them."""
     word = _words(event.kind, texts)
     before, after = (word(value) if value else "" for value in (event.before, event.after))
     return Row(
         at=event.recorded_at,
         subject=_subject(event, members),
-        # Where something has only an end, its end is what there is to say.
+        # With only `before` set, as when a subscription ends, it is shown as the value.
         before=before if after else "",
         after=after or before,
         reason=event.reason,
@@ -135,7 +135,7 @@ def _subject(event: ConsentEvent, members: Names) -> str:
 
 
 def _words(kind: str, texts: dict[str, str]) -> Callable[[str], str]:
-    """How the before and after of this kind of event are said."""
+    """A function that translates `before` and `after` of this kind of event; it takes comma-separated values."""
     vocabularies: dict[str, dict[str, Any]] = {
         "choice": dict(Choice.choices),
         "plan": {**texts, **dict(TrainingDefault.choices)},

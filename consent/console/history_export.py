@@ -1,4 +1,4 @@
-"""The organization's history as a file: streamed, with the filters of the page."""
+"""The organization's history as a streamed CSV or JSON Lines file, with the filters of the page."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,9 +41,10 @@ def _export(request: HttpRequest, actor: Actor, organization: Organization, form
     found = events_of(actor, organization).filter(**filters.conditions())
     if request.method == "GET":
         noted = note_export(Export.HISTORY, organization=organization, actor=actor, source=Source.CONSOLE)
+        # The file ends before the event that records its own download.
         found = found.filter(pk__lt=noted.pk)
     out = _Lines()
-    put = WRITERS[form](out, list(COLUMNS))  # here, where the reader's language is known
+    put = WRITERS[form](out, list(COLUMNS))  # here: the stream runs later, when the reader's language is not set
     response = StreamingHttpResponse(_lines(found, actor, out, put), content_type=_FORMS[form])
     name = f"history-{organization.pk}-{timezone.now():%Y-%m-%d}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -51,7 +52,7 @@ def _export(request: HttpRequest, actor: Actor, organization: Organization, form
 
 
 class _Lines(list[str]):
-    """What a writer writes to, taken a batch at a time."""
+    """A text buffer for a writer, emptied after each batch."""
 
     def write(self, text: str, /) -> None:
         self.append(text)
@@ -63,7 +64,7 @@ class _Lines(list[str]):
 
 
 def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
-    """Newest first, in steps by id: what is written meanwhile has a higher one and is not in the file."""
+    """The rows newest first, read by keyset: events written meanwhile have a higher id, so they are not in the file."""
     after: int | None = None
     while True:
         rows = found if after is None else found.filter(pk__lt=after)

@@ -1,4 +1,4 @@
-"""Where each person belongs after signing in."""
+"""The start page after signing in, and the list of a person's organizations."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -14,7 +14,7 @@ from .paging import page_of
 @require_safe
 @person_page
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Operators to their site, an organization's people to its console, everybody else to their own controls."""
+    """Redirects operators to their site, people with a console to it or to the list, others to their own controls."""
     if actor.is_operator:
         return redirect("admin:index")
     consoles = list(own_consoles(actor)[:2])
@@ -26,7 +26,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_safe
 @person_page
 def organizations(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Those whose console the person has by a role of their own, newest first."""
+    """The organizations whose console the person may open by their own role, newest first."""
     keyset = Keyset(request.GET)
     after = keyset.cleaned_data["after"] if keyset.is_valid() else None
     rows = page_of(request, own_consoles(actor).order_by(), after)

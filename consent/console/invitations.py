@@ -1,4 +1,4 @@
-"""Where the link of an invitation leads."""
+"""The page that an invitation's link opens."""
 
 from allauth.account.utils import perform_login
 from django import forms
@@ -35,7 +35,10 @@ class NewAccountForm(forms.Form):
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """One page for all who come: with an account or without, signed in or not, too late or as somebody else."""
+    """Accept an invitation: as somebody signed in, after signing in, or with a new account.
+
+    404 if the invitation is no longer valid; somebody signed in with another address is told so.
+    """
     found = service.find(secret)
     if found is None:
         return render(request, "console/invitation.html", {"ended": True}, status=404)

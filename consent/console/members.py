@@ -1,4 +1,4 @@
-"""The organization's members: who they are, their roles, who is invited."""
+"""The organization's members, their roles, and open invitations."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class InvitationForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @organization_page(Permission.MEMBERS_VIEW)
 def members(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    """The list; each form posts what is to be done with whom."""
+    """The list of members. Its forms post an action (`do`) and the member or invitation that it is for."""
     if request.method != "POST":
         return _page(request, actor, organization)
     do = _VERBS.get(request.POST.get("do", ""))

@@ -1,4 +1,4 @@
-"""The Admin Console: an organization's overview, its two settings, and its members."""
+"""The Admin Console: an organization's overview, and the pages of its two settings."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What every page shares: who looks, the organization they may look at, and the navigation beside."""
+"""Shared by all pages of the console: sign-in, access to an organization, and the navigation."""
 
 import dataclasses
 import functools
@@ -38,14 +38,17 @@ def _htmx(request: HttpRequest) -> bool:
 
 
 def person_page(view: PersonView) -> PersonView:
-    """A page for whoever is signed in, called with their Actor; what they may not see is a 404, may not do a 403."""
+    """Decorate a view for signed-in people: it gets their Actor. NotFound becomes a 404, Forbidden a 403.
+
+    Others are sent to sign in first, and actions that need it ask for the password or second factor again.
+    """
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             unsaved.keep(request)
             if _htmx(request):
-                # The session ended meanwhile: load the sign-in page, don't swap it into a setting.
+                # The session has ended: htmx must load the sign-in page, not swap it into a setting.
                 page_url = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
                 return HttpResponseClientRedirect(redirect_to_login(page_url)["Location"])
             return redirect_to_login(unsaved.page_of(request))
@@ -60,11 +63,11 @@ def person_page(view: PersonView) -> PersonView:
             raise PermissionDenied from None
         except ConfirmationRequired:
             if _htmx(request):
-                # The page that asks must not be swapped into a setting: it leads back here, to be asked once more.
+                # htmx must load the page that asks for the password, not swap it in; then the person chooses again.
                 here = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
                 return HttpResponseClientRedirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': here})}")
             confirm_person(request)
-        # Going back must ask again: a page from a cache could say "used" after an opt-out.
+        # Never cached, not even for the Back button: an old page could say "used" after an opt-out.
         add_never_cache_headers(response)
         return response
 
@@ -72,7 +75,7 @@ def person_page(view: PersonView) -> PersonView:
 
 
 def organization_page(permission: Permission) -> Callable[[OrganizationView], PersonView]:
-    """A page of one organization, for those who have the permission there."""
+    """Decorate a view of one organization, for people with this permission there; it gets Actor and Organization."""
 
     def decorate(view: OrganizationView) -> PersonView:
         @person_page
@@ -86,7 +89,7 @@ def organization_page(permission: Permission) -> Callable[[OrganizationView], Pe
 
 
 def own_consoles(actor: Actor) -> Any:
-    """The organizations whose console the person has by a role there, by name."""
+    """The organizations whose console the person may open by their own role there, ordered by name."""
     mine = Member.objects.active().of_person(actor).filter(role__in=CONSOLE_ROLES)
     return Organization.objects.filter(pk__in=mine.values("organization_id")).order_by("name", "pk")
 
@@ -179,13 +182,13 @@ def page(
     organization: Organization | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """A whole page in the portal's frame."""
+    """Render a whole page with the portal's navigation."""
     nav = _navigation(request, actor, organization)
     return render(request, template, {**context, "organization": organization, "nav": nav}, status=status)
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """A context processor, for the pages of others in the portal's frame: those of an account."""
+    """Context processor that gives allauth's account pages the portal's navigation."""
     user = getattr(request, "user", None)
     if not isinstance(user, User) or not request.path.startswith("/account/"):
         return {}

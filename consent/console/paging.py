@@ -1,4 +1,4 @@
-"""Keyset paging: a page costs the same wherever it is, and nothing is counted."""
+"""Keyset pagination: every page costs the same, and nothing is counted."""
 
 import dataclasses
 from typing import Any

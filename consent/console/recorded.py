@@ -1,9 +1,8 @@
-"""allauth's pages for passwords and second factors, whose changes are written into the access trail.
+"""Records changes made on allauth's pages for passwords and second factors in the access trail.
 
-These views are not ours: no service of ours is called that could write the event. So each change runs in one
-transaction with what it leaves behind: second factors are compared before and after, because allauth's signals about
-them come after the commit; passwords are told of by its signals, which come within. This is the only module of the
-portal that hears signals of others.
+These views are allauth's and call no service of ours that would write an event. So each POST runs in one transaction
+together with its events. Second factors are compared before and after, because allauth sends their signals after the
+commit; its signals about passwords come within the transaction. No other module listens to another package's signals.
 """
 
 import functools
@@ -25,7 +24,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def recorded(view: View) -> View:
-    """The view, whose POST is one transaction: what it changes and the events of that, or neither."""
+    """Decorate a view: its POST is one transaction, so that its changes and their events are stored together or not."""
 
     @functools.wraps(view)
     def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -44,7 +43,7 @@ def recorded(view: View) -> View:
 
 
 def all_recorded(patterns: Iterable[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:
-    """The same addresses and names, each view recorded."""
+    """The same URL patterns, with `recorded` around each view."""
     found: list[URLPattern | URLResolver] = []
     for each in patterns:
         if isinstance(each, URLPattern):
@@ -56,7 +55,7 @@ def all_recorded(patterns: Iterable[URLPattern | URLResolver]) -> list[URLPatter
 
 
 def _note(kind: EventKind, user: User) -> None:
-    # Whoever has the link for a new password is taken for the person, whoever else is signed in there.
+    # The actor is the account's person, even if somebody else is signed in there: the link stands for the person.
     sign_in.note_password(kind, person=user, actor=Actor.from_user(user), source=Source.ACCOUNT)
 
 

@@ -1,4 +1,4 @@
-"""Saving a choice from a screen: one way for every surface, with htmx and without any script."""
+"""Saves a choice from a screen, for every surface, with htmx or without JavaScript."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ WholePage = Callable[[int], HttpResponse]
 
 
 def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage) -> HttpResponse:
-    """Answer the POST of a setting's form; `whole_page(status)` draws the page around it, where there is no script."""
+    """Answer the POST of a setting's form; `whole_page(status)` renders its page for an error without htmx."""
     form = ChoiceForm(request.POST)
     if not form.is_valid():
         return _refuse(request, actor, place, whole_page, Invalid("invalid", _("The form is not complete.")))
@@ -60,7 +60,7 @@ def _ask(
     reason: str = "",
     error: Invalid | None = None,
 ) -> HttpResponse:
-    """The opt-in dialog as a page. It keeps the version that was seen before it, so that nothing slips in between."""
+    """The opt-in dialog as a page. It keeps the version that the person saw, so that a change in between is noticed."""
     card = card_at(place, actor, version=version)
     if card.checked:
         return _saved(request, actor, place)
@@ -85,7 +85,7 @@ def _saved(request: HttpRequest, actor: Actor, place: Place) -> HttpResponse:
 def _refuse(
     request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage, error: ServiceError
 ) -> HttpResponse:
-    """Nothing was saved: say so, why, and what holds now."""
+    """Say that nothing was saved, why, and what is in effect; with the request's id for support."""
     card = card_at(place, actor)
     reference = _("Reference %(id)s.") % {"id": request_id.current()}
     messages.error(request, f"{card.not_saved} {error.detail} {reference}")
@@ -95,6 +95,6 @@ def _refuse(
 
 def _swap(request: HttpRequest, card: Card, status: int) -> HttpResponse:
     response = render(request, "console/setting_swap.html", {"card": card}, status=status)
-    # Tells the page that this answer, whatever its status, is the setting itself.
+    # Lets the page's script swap this answer in, whatever its status: it contains the setting.
     response.headers["X-Setting"] = card.html_id
     return response

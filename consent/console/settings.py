@@ -1,4 +1,4 @@
-"""The organization's settings: its API keys; its webhooks have a page of their own."""
+"""The organization's settings page, with its API keys; webhooks have their own page."""
 
 import datetime as dt
 from typing import Any
@@ -23,7 +23,7 @@ from ..services.credentials import Issued
 from .forms import end_of
 from .pages import organization_page, page
 
-# The one that speaks for members is the provider's alone.
+# Scopes that an organization's key can have; those to act for members are reserved to operators' keys.
 SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope not in INSTALLATION_SCOPES]
 KEYS = 50
 
@@ -39,7 +39,7 @@ class KeyForm(forms.Form):
     )
 
     def clean_expires_on(self) -> dt.datetime | None:
-        """The end of that day, in UTC."""
+        """The end of the day in UTC, or None; a day that is over is refused."""
         day: dt.date | None = self.cleaned_data["expires_on"]
         if day is None:
             return None
@@ -92,7 +92,7 @@ def _key(request: HttpRequest, organization: Organization) -> ApiKey:
 
 
 def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    """Its new text is shown on the page, this once."""
+    """Take over a key; the page shows its new text, this once."""
     key = _key(request, organization)
     try:
         taken = credentials.take_over_key(key=key, actor=actor, source=Source.CONSOLE)

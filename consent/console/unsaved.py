@@ -1,8 +1,8 @@
-"""An opt-out that was pressed after the session had ended: kept, and done once the same person has signed in.
+"""Keeps an opt-out submitted after the session ended, and saves it when the same person signs in again.
 
-Opt-outs alone, and for an hour: what loosens is asked anew, and a later visit is another one. It is kept only from a
-form that this portal made for a person, and that passed the check against forgery; whoever else signs in in that
-browser makes it void.
+Only opt-outs are kept, and for one hour: an opt-in, which loosens, must be confirmed anew. The opt-out has to come from
+a form that the portal rendered for that person (signed) and that passed the CSRF check. If another person signs in in
+that browser, it is discarded.
 """
 
 import copy
@@ -29,12 +29,12 @@ _PLACES = frozenset({"console:le-chat", "console:privacy", "console:data-sharing
 
 
 def sign_person(user: User) -> str:
-    """Whose form it is, for a hidden field: after the session has ended nothing else says so."""
+    """The person's signed id for a hidden field: after the session has ended nothing else tells whose form it was."""
     return _signer().sign(str(user.pk))
 
 
 def keep(request: HttpRequest) -> None:
-    """Say that what was sent was not saved; keep it where it can be done after signing in."""
+    """Tell the person that a POST was not saved; keep an opt-out in the session, to be saved after signing in."""
     if request.method != "POST":
         return
     person = _person(request)
@@ -46,7 +46,7 @@ def keep(request: HttpRequest) -> None:
 
 
 def page_of(request: HttpRequest) -> str:
-    """Where to go on after signing in: the page that the form was on, for what a form is sent to can't be looked at."""
+    """The page to open after signing in: for a POST the page that the form was on, because its target takes no GET."""
     if request.method != "POST":
         return request.get_full_path()
     here = request.headers.get("Referer", "")
@@ -58,7 +58,7 @@ def page_of(request: HttpRequest) -> str:
 
 
 def resume(request: HttpRequest) -> HttpResponse | None:
-    """Do what was kept, if it was this person's; returns what to answer instead of the page asked for, if anything."""
+    """Save the kept opt-out if it is this person's; returns a response to send in place of the page, or None."""
     if request.method != "GET" or _KEY not in request.session:
         return None
     kept: dict[str, Any] | None = request.session.pop(_KEY)
@@ -67,6 +67,7 @@ def resume(request: HttpRequest) -> HttpResponse | None:
     if time.time() - kept.get("at", 0) > _KEPT:  # they may have chosen again since, on another device
         messages.warning(request, _("Nothing was saved: your choice is more than an hour old. Choose again."))
         return None
+    # Calls the view again with a copy of the request that looks like the original POST.
     match = resolve(kept["path"])
     again = copy.copy(request)
     again.method, again.path, again.path_info = "POST", kept["path"], kept["path"]
@@ -78,7 +79,7 @@ def resume(request: HttpRequest) -> HttpResponse | None:
         messages.error(request, _("Your change could not be saved: you no longer have access to that page."))
         return None
     leads_here = urlsplit(response.headers.get("Location", "")).path == request.path
-    return None if leads_here else response  # the page that was asked for says that it is saved
+    return None if leads_here else response  # the requested page itself shows the message that it is saved
 
 
 def _person(request: HttpRequest) -> str | None:

@@ -1,4 +1,4 @@
-"""The console's screens."""
+"""URLs of the console."""
 
 from django.urls import path
 

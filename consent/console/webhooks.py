@@ -1,4 +1,4 @@
-"""The organization's webhooks: where its events are sent to, and what came of it."""
+"""The organization's webhooks: the list with recent delivery attempts, and their actions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ class EndpointForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @organization_page(Permission.WEBHOOKS_MANAGE)
 def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    """The list with a form for another; each button posts what is to be done with which."""
+    """The list, with a form to add one. Each button posts an action (`do`) and the webhook that it is for."""
     if request.method != "POST":
         return _page(request, actor, organization)
     if request.POST.get("do") == "create":
@@ -116,7 +116,7 @@ _VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {
     "resend": _resend,
     "delete": _delete,
 }
-# After these the new signing secret is shown, this once.
+# Actions after which the new signing secret is shown, this once.
 _SECRETS: dict[str, Callable[..., WebhookEndpoint]] = {
     "rotate": service.rotate_secret,
     "take-over": service.take_over,
@@ -132,7 +132,7 @@ def _page(
     shown: WebhookEndpoint | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """`shown`: whose signing secret is shown, this once."""
+    """`shown` is the endpoint whose new signing secret the page shows, this once."""
     rows = [
         {"endpoint": endpoint, "attempts": attempts, "waiting": any(each.waiting for each in attempts)}
         for endpoint in WebhookEndpoint.objects.filter(organization=organization)

@@ -1,7 +1,7 @@
-"""Events on their way to endpoints: in position order, at least once, nothing skipped.
+"""Delivers events to webhook endpoints in position order, at least once, without gaps.
 
-An endpoint is leased by one thread at a time. No transaction is open while the other side is waited for; how far it
-has got is noted every few events, so that whoever takes over after a crash repeats at most those.
+One thread at a time holds the lease of an endpoint. No transaction is open while a receiver is waited for. The position
+is stored every few events, so that the next holder repeats at most those after a crash.
 """
 
 import dataclasses
@@ -40,42 +40,45 @@ from ..webhooks.secrets import signatures
 from .sending import TOTAL, ReceiverResponse, Sender, failed
 
 logger = logging.getLogger(__name__)
-# After so many seconds another attempt, and paused after the last: Standard Webhooks' own schedule, which outlasts a
-# weekend. Jitter makes each wait a little longer, never shorter.
+# Seconds from each failure to the next attempt; after the last one the endpoint is paused. This is the schedule that
+# Standard Webhooks recommends; it outlasts a weekend. Jitter makes each wait a little longer, never shorter.
 BACK_OFF = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.1
 LEASE = Lease(dt.timedelta(seconds=TOTAL * 2))
-# A test's row has no fence: the end of its lease tells one holder from another.
+# An attempt's row has no fence column: the end of its lease tells one holder from another.
 TEST_LEASE = Lease(LEASE.length, fence="leased_until")
 _PAGE = 100  # events read at a time
-_NOTED = 25  # and noted as delivered
-_TURN = 2.0  # seconds until it is another endpoint's turn
+_NOTED = 25  # delivered events after which the position is stored
+_TURN = 2.0  # seconds after which the thread goes on to another endpoint
 _GONE = 410
 
 
 def deliver_next(sender: Sender, should_stop: Callable[[], bool] = lambda: False, head: int | None = None) -> bool:
-    """Deliver to the endpoint that has waited longest, for a while, up to `head`; returns whether there was one."""
+    """Deliver for one turn to the endpoint that has waited longest, up to the position `head`.
+
+    Returns whether there was an endpoint to deliver to, or to suspend.
+    """
     endpoint = _take_endpoint(head)
     if endpoint is None:
         return False
     person = endpoint.created_by
     if person is not None and not credentials.may_answer(person, endpoint):
-        # Lost by whatever way: judged at every use (R18).
+        # The responsible person lost the permission. It is checked at every use, whatever took it away (R18).
         suspended = credentials.suspend_for(person, endpoint.organization, actor=Actor.system())
-        # One that could not be suspended stays leased: nobody comes back to it at once, and for ever.
+        # An endpoint that could not be suspended stays leased, so that threads do not take it again and again.
         return any(each.pk == endpoint.pk for each in suspended.webhooks)
     turn = _Turn(endpoint, sender)
     try:
         turn.run(should_stop, head)
     except LostLease:
-        pass
+        pass  # the endpoint was stopped or deleted meanwhile, or another thread has it
     else:
         _give_back(endpoint)
     return True
 
 
 def _take_endpoint(head: int | None = None) -> WebhookEndpoint | None:
-    """Lease an endpoint that has something to get, up to `head`, and may be tried now."""
+    """Lease an active endpoint that is behind `head` and due for an attempt; None without one."""
     due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=ledger.clock())
     has_events = Q(position__lt=ledger.head() if head is None else head)
     rows = WebhookEndpoint.objects.select_related("organization", "created_by")
@@ -84,7 +87,7 @@ def _take_endpoint(head: int | None = None) -> WebhookEndpoint | None:
 
 
 def _give_back(endpoint: WebhookEndpoint) -> None:
-    # Not None: who has had a turn stands behind those who have not.
+    # The present, not None: endpoints that had a turn are taken after those that are still waiting for theirs.
     LEASE.release(WebhookEndpoint.objects.all(), endpoint, leased_until=ledger.clock())
 
 
@@ -110,7 +113,7 @@ class _Turn:
                 if should_stop() or time.monotonic() - begun >= _TURN:
                     break
             else:
-                if len(events) < _PAGE:  # what lies between the last of them and the head is not for this endpoint
+                if len(events) < _PAGE:  # no event between the last of them and the head is for this endpoint
                     self._position = max(self._position, head)
                     self._note()
                     return
@@ -123,7 +126,7 @@ class _Turn:
         return page
 
     def _deliver(self, event: ConsentEvent) -> bool:
-        """Whether it has arrived, and the next may go. Raises LostLease: once stopped, nothing is sent (R18)."""
+        """Send one event; returns whether it was delivered. Raises LostLease: after a stop nothing is sent (R18)."""
         if not LEASE.held(WebhookEndpoint.objects.all(), self.endpoint).exists():
             raise LostLease
         message_id = _message_id(event)
@@ -140,7 +143,7 @@ class _Turn:
         return True
 
     def _note(self, after_failure: dict[str, Any] | None = None) -> None:
-        """How far it has got, with the attempts, and what is to become of a failure; raises LostLease."""
+        """Store the position, the attempts and the consequences of a failure in one transaction; raises LostLease."""
         changes: dict[str, Any] = {"position": self._position}
         if after_failure is not None:
             changes |= after_failure
@@ -170,19 +173,19 @@ def _after_failure(endpoint: WebhookEndpoint, message_id: str, answer: ReceiverR
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.GONE}
     if failures > len(BACK_OFF):
         return {"failures": failures, "status": EndpointStatus.PAUSED, "paused_because": PausedBecause.FAILING}
-    # Not before the receiver asked for, and not sooner for being asked: that would use up the attempts in minutes.
+    # Retry-After can only lengthen the wait: shorter ones would use up all attempts within minutes.
     seconds = max(BACK_OFF[failures - 1] * _jitter(endpoint, message_id, failures), answer.retry_after)
     return {"failures": failures, "next_attempt_at": ledger.clock() + dt.timedelta(seconds=seconds)}
 
 
 def _jitter(endpoint: WebhookEndpoint, message_id: str, failures: int) -> float:
-    """A factor that spreads load; always the same for the same failure, whatever else draws numbers."""
+    """A factor from 1 to 1 + JITTER that spreads load; deterministic for each failure."""
     chance = random.Random(f"{endpoint.pk}:{message_id}:{failures}")  # noqa: S311  guards nothing
     return chance.uniform(1, 1 + JITTER)
 
 
 def _events_for(endpoint: WebhookEndpoint) -> ConsentEventQuerySet:
-    """Those that the endpoint is told of, in the order of their positions."""
+    """The events that the endpoint may get and has subscribed to, in position order."""
     rows = ConsentEvent.objects.all().placed()
     if endpoint.organization_id is not None:
         rows = rows.filter(placed__organization=endpoint.organization_id).without_member_choices()
@@ -190,7 +193,7 @@ def _events_for(endpoint: WebhookEndpoint) -> ConsentEventQuerySet:
 
 
 def _message_id(event: ConsentEvent) -> str:
-    """The same however often it is sent; without a full stop, which parts it from the rest of what is signed."""
+    """The same id for every attempt. It has no full stop, which separates the parts of the signed text."""
     return f"evt_{event.pk}"
 
 
@@ -220,12 +223,12 @@ def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) 
 
 
 def send_next_test(sender: Sender) -> WebhookAttempt | None:
-    """Send the test, or the message asked for once more, that has waited longest; it is an attempt like any other."""
+    """Send the test or resend that has waited longest; returns its attempt with the outcome, None without one."""
     test = _take_test()
     if test is None:
         return None
     answer = _send_waiting(test, sender)
-    # The webhook may have been deleted meanwhile, and its attempts with it.
+    # Updates no row if the webhook, and so its attempts, was deleted meanwhile.
     TEST_LEASE.release(WebhookAttempt.objects.all(), test, **_outcome(answer), waiting_for=None)
     for name, value in _outcome(answer).items():
         setattr(test, name, value)
@@ -256,7 +259,7 @@ def _send_waiting(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:
 def _send_test(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:
     endpoint = test.endpoint
     message_id = f"test_{test.pk}"
-    # Where the webhook stands already: nobody who remembers the position of what came last forgets anything by it.
+    # The endpoint's present position: a receiver that stores the position of the last message loses nothing by it.
     position = positions.shown_positions([endpoint], _viewer(endpoint))[endpoint.pk]
     body = json.dumps(
         payload(serialize_test_event(message_id, test.at, position, endpoint.organization_id)), ensure_ascii=False
@@ -279,7 +282,7 @@ def _outcome(answer: ReceiverResponse) -> dict[str, Any]:
 
 
 def _viewer(endpoint: WebhookEndpoint) -> Actor:
-    """Whoever reads what is sent there: an organization, or the provider."""
+    """The actor as whom the payload is built: the endpoint's organization, or the provider."""
     if endpoint.organization_id is None:
         return Actor.system()
     return Actor.from_key(ApiKey(organization_id=endpoint.organization_id, scopes=[]))

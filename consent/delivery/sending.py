@@ -1,4 +1,4 @@
-"""One request to somebody else's server: checked when connecting, bounded in time and size, no redirects followed."""
+"""HTTP requests to other people's servers: only to checked addresses, bounded in time and size, without redirects."""
 
 import dataclasses
 import re
@@ -14,9 +14,9 @@ from django.utils.http import parse_http_date_safe
 from ..webhooks.addresses import Refused, resolve
 
 CONNECT, READ, TOTAL = 5.0, 10.0, 15.0  # seconds
-LARGEST = 64 * 1024  # bytes of an answer that are read
-LONGEST_WAIT = 24 * 3600  # seconds that a receiver may ask for
-_KEPT = 200  # characters of it that are kept
+LARGEST = 64 * 1024  # at most so many bytes of an answer are read
+LONGEST_WAIT = 24 * 3600  # at most so many seconds of Retry-After are respected
+_KEPT = 200  # so many characters of an answer, or of an error, are stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ReceiverResponse:
 
 
 class _Deadline:
-    """By when the request at hand has to be over."""
+    """The end of the time for the current request, shared with its connection's streams."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -48,7 +48,7 @@ class _Deadline:
 
 
 class _Stream(httpcore.NetworkStream):
-    """Keeps to the deadline, however slowly the other side drips."""
+    """Enforces the deadline on every read and write, so that a slow sender of single bytes can't exceed it."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -73,7 +73,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Network(httpcore.SyncBackend):
-    """Connects to addresses that were looked at: a name that resolves otherwise a moment later changes nothing."""
+    """Connects to the very addresses that were checked, so that DNS rebinding has no effect."""
 
     def __init__(self, deadline: _Deadline) -> None:
         self._deadline = deadline
@@ -88,7 +88,7 @@ class _Network(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         try:
             addresses = resolve(host, port)
-        except (OSError, ValueError) as error:  # UnicodeError among the latter: a name that can't be asked for
+        except (OSError, ValueError) as error:  # a ValueError is a UnicodeError: the name is not valid in IDNA
             raise httpcore.ConnectError(f"{host} can't be found: {error}") from error
         failure: Exception = httpcore.ConnectError("no address")
         for address in addresses:
@@ -103,7 +103,7 @@ class _Network(httpcore.SyncBackend):
 
 
 class Sender:
-    """Keeps connections open from one request to the next; for one thread."""
+    """An HTTP client with a pool of open connections. Not thread-safe: each thread has its own."""
 
     def __init__(self) -> None:
         self._deadline = _Deadline()
@@ -124,7 +124,7 @@ class Sender:
         self._deadline.at = begun + TOTAL
         try:
             status, start, retry_after = self._exchange(url, headers, body)
-        except Exception as error:  # whatever it is, it is an attempt that failed, and its webhook's page says why
+        except Exception as error:  # any error is a failed attempt, shown on the webhook's page
             return failed(error, _since(begun))
         error_text = "it redirects, and redirects are not followed" if 300 <= status < 400 else ""
         return ReceiverResponse(status, error_text, _since(begun), start, retry_after)
@@ -136,14 +136,14 @@ class Sender:
             read = bytearray()
             for piece in response.iter_stream():
                 read += piece
-                if len(read) >= LARGEST:  # closing in the middle drops the connection
+                if len(read) >= LARGEST:  # leaving the block before the end closes the connection
                     break
         start = _storable(bytes(read[: _KEPT * 4]).decode("utf-8", "replace"))
         return response.status, start, _retry_after(response.headers)
 
 
 def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Seconds, at most LONGEST_WAIT, by either form of Retry-After; 0 where it says neither, or the past."""
+    """Seconds of Retry-After (a number or a date), at most LONGEST_WAIT; 0 if it is missing, malformed or past."""
     for name, value in headers:
         if name.lower() == b"retry-after":
             text = value.decode("latin-1").strip()
@@ -155,7 +155,7 @@ def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 def _ssl_context() -> ssl.SSLContext:
-    """The system's authorities, and WEBHOOK_CA_FILE's beside them."""
+    """A context that trusts the system's certificate authorities and those of WEBHOOK_CA_FILE."""
     context = httpcore.default_ssl_context()
     if settings.WEBHOOK_CA_FILE:
         context.load_verify_locations(settings.WEBHOOK_CA_FILE)
@@ -175,7 +175,7 @@ def failed(error: Exception, latency_ms: int = 0) -> ReceiverResponse:
 
 
 def _storable(text: str) -> str:
-    """Without what no database takes."""
+    """The text as the database can store it, without NUL and lone surrogates, and shortened."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")[:_KEPT]
 
 

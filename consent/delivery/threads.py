@@ -1,7 +1,7 @@
-"""Threads of the worker that deliver, so that no job and no event waits for somebody else's server.
+"""Delivery threads of the worker, so that neither jobs nor positions wait for other people's servers.
 
-A receiver that is slow holds up no other receiver. Tests have a thread of their own: whoever asks for one after the
-other of a silent server holds up no delivery. So has e-mail: a slow mail server delays e-mail alone.
+A slow receiver does not hold up the other ones. Tests and resends have a thread of their own, so that many of them to a
+silent server hold up no delivery. So has e-mail: a slow mail server delays only e-mail.
 """
 
 import logging
@@ -24,12 +24,13 @@ logger = logging.getLogger(__name__)
 _away = Seldom(logger)
 THREADS = 4
 _IDLE_SECONDS = 0.25
-_GRACE = 0.5  # seconds for each to come to its end
+_GRACE = 0.5  # seconds that the threads get to finish, before and after connections to mail servers are cut
 
 
 class Deliverers:
-    """Run while the block does. At its end they finish what they can at once; `left` are those that still wait for
-    somebody. What those have not noted is delivered again.
+    """Context manager that runs the threads. On exit they get a moment to finish; `left` names those that still wait.
+
+    What such a thread delivered but did not store is delivered again.
     """
 
     def __init__(self, should_stop: Callable[[], bool], threads: int = THREADS) -> None:

@@ -15,9 +15,9 @@ from ..models import ActorType, ConsentEvent
 
 
 def labels(events: Iterable[ConsentEvent], viewer: Actor) -> dict[int, str]:
-    """Event id → the name of who acted, as this viewer may know it; two queries whatever the number.
+    """Event id → the actor's name as this viewer may know it; at most two queries.
 
-    Which of the provider's people acted is the provider's affair; that it was the provider is not.
+    Customers learn that the provider acted, but not which of its people.
     """
     events = list(events)
     ids = {event.actor_type: set[Any]() for event in events}

@@ -1,4 +1,4 @@
-"""A setting as a card on the screen: what `shown` says about it, as a control, its words, and what else can be done."""
+"""A setting as a card on the screen: its control, state, texts and possible actions, from its SettingView."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from .sentences import day
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a setting is on the screen: whose it is, where its forms post to, and the page that it stands on."""
+    """Where a setting is shown: its owner, the URL that its forms post to, and the URL of its page."""
 
     surface: Surface
     organization: Organization
@@ -27,12 +27,12 @@ class Place:
 
     @property
     def html_id(self) -> str:
-        """Stable across swaps, so that the keyboard's focus survives them."""
+        """The element's id. It is the same after an htmx swap, so that the keyboard focus stays."""
         return f"setting-{self.member.pk}" if self.member else f"setting-{self.surface.key}"
 
     @property
     def title(self) -> str | Promise:
-        """The page's name in the menu: the last of the path but for a section's."""
+        """The page's name in the menu: the last part of the path, or the one before if the last is a section."""
         return self.surface.path[-1] if self.member else self.surface.path[-2]
 
 
@@ -42,10 +42,10 @@ class Card:
     html_id: str
     url: str
     version: int
-    # Opting in needs more than the setting's own rule where the provider acts for a customer.
+    # An operator who opts a customer in always needs a reason, whatever the setting's own rule.
     needs_reason: bool
     for_operator: bool
-    # Whether opting in will ask once more who is there: then the form is sent without script.
+    # Whether opting in needs reauthentication: then the form is sent without htmx.
     confirms_person: bool
 
     @property
@@ -58,7 +58,7 @@ class Card:
 
     @property
     def is_switch(self) -> bool:
-        """The member's control is a checkbox by name; the organization's are toggles."""
+        """Whether the control is a switch: organizations have switches, members a checkbox."""
         return self.setting.surface.scope is Scope.ORGANIZATION
 
     @property
@@ -67,7 +67,7 @@ class Card:
 
     @property
     def wanted(self) -> str:
-        """What using the control asks for: a value, never a "toggle" (R10)."""
+        """The choice that using the control sends: a value, never "toggle", so that a repetition is harmless (R10)."""
         return Choice.OPTED_OUT.value if self.checked else Choice.OPTED_IN.value
 
     @property
@@ -76,7 +76,7 @@ class Card:
 
     @property
     def asks(self) -> bool:
-        """Whether using the control opens the question; opting out never does (R13)."""
+        """Whether using the control opens the confirmation; opting out never does (R13)."""
         return not self.checked and not self.disabled
 
     @property
@@ -137,7 +137,7 @@ class Card:
 
     @property
     def keep_off(self) -> str:
-        """The words of the button that makes "not used" the reader's own decision; '' where it is so already."""
+        """The label of the button that makes "not used" the reader's own choice; '' if it is already, or can't be."""
         setting = self.setting
         if setting.is_in or not setting.can_opt_out or (setting.choice == Choice.OPTED_OUT and not setting.can_confirm):
             return ""
@@ -147,7 +147,7 @@ class Card:
 
     @property
     def submit(self) -> str:
-        """The button for browsers without script: it says what it will do."""
+        """The label of the button for browsers without JavaScript: it says what it will do."""
         return _("Allow training …") if self.asks else _("Stop using this data for training")
 
     @property
@@ -164,7 +164,7 @@ class Card:
         if setting.since is not None:
             facts.append((_("Used since") if setting.is_in else _("Not used since"), day(setting.since)))
         if setting.choice == Choice.OPTED_IN and not setting.is_in:
-            # What holds now hides what they said; it counts again once the lock is lifted or the plan is back.
+            # The opt-in has no effect now, but will have again once the lock is lifted or the plan is back.
             facts.append((_("Chosen before"), f"{_('Opted in')}, {day(setting.changed_at)}"))
         if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
@@ -200,7 +200,7 @@ class Card:
 
 
 def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | None = None) -> Card:
-    """`version`: the one that the reader saw, where it is not today's."""
+    """The card of a setting; `version` is the one that the reader saw, if it is not the current one."""
     by_operator = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
     return Card(
         setting=setting,
@@ -214,7 +214,7 @@ def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | 
 
 
 def card_at(place: Place, actor: Actor, *, version: int | None = None) -> Card:
-    """The setting as it is now."""
+    """The card of the setting as it is now."""
     if place.member is not None:
         setting = privacy_settings.member_setting(place.member, place.surface, actor)
     else:

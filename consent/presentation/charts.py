@@ -1,7 +1,7 @@
-"""What the operators' dashboard draws, from the sums per day: shares over time, changes a day, how settings stand.
+"""The charts of the operators' dashboard, from daily totals: shares over time, changes per day, states of settings.
 
-Pictures are numbers here, and plain SVG in the templates, because every charting library met writes inline styles or
-scripts, which the pages' policy forbids. All coordinates are per cent of the picture's width and height.
+This module computes numbers and the templates draw plain SVG: the charting libraries that were tried write inline
+styles or scripts, which the Content Security Policy forbids. Coordinates are per cent of the chart's size.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _STEPS = 104  # points of a line
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """A changed default of a plan."""
+    """A marker on a line, on the day when the plan's default changed."""
 
     x: float
     day: dt.date
@@ -35,7 +35,7 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """The share that is opted out, over time."""
+    """The share that is opted out, over time: SVG paths, the value now, and one value for each month (per cent)."""
 
     title: str
     path: str
@@ -56,7 +56,7 @@ class Segment:
 
     @property
     def top(self) -> float:
-        """Where it begins, from above, in a bar that stands on the ground."""
+        """The distance from the chart's top, for a vertical bar that starts at the bottom."""
         return 100 - self.start - self.size
 
 
@@ -79,7 +79,7 @@ class Shares:
 
 
 def shares(today: dt.date) -> Shares:
-    """A line for every plan, and one for members, up to two years back."""
+    """A line for each plan and one for members, over at most two years."""
     first = DailyStanding.objects.order_by("day").values_list("day", flat=True).first() or today
     since = max(first, today - YEARS)
     days = max(1, (today - since).days)
@@ -102,7 +102,7 @@ Level = dict[dt.date, tuple[int, int]]  # day → how many were used and not use
 
 
 def _levels(since: dt.date) -> defaultdict[tuple[str, str], Level]:
-    """(surface, plan) → its levels on the days when they changed; the day before `since` has what was before."""
+    """(surface, plan) → its levels on the days when they changed; the day before `since` sums up all earlier days."""
     changes: dict[tuple[str, str], dict[dt.date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     rows = DailyStanding.objects.values_list("surface", "plan", "allowed").annotate(total=Sum("change")).order_by()
     for surface, plan, allowed, total in rows.filter(day__lt=since):
@@ -131,7 +131,7 @@ def _line(title: str, values: Values, monthly: Values, marks: tuple[Mark, ...]) 
 
 
 def _at(level: Level, days: Iterable[dt.date]) -> Values:
-    """The share in per cent and the number at the end of each day; None where there was nobody."""
+    """For the end of each day the share opted out in per cent (None if the total is 0), and the total."""
     changed = sorted(level)
     found: Values = []
     position, used, unused = 0, 0, 0
@@ -156,7 +156,7 @@ def _marks(since: dt.date, days: int) -> dict[str, tuple[Mark, ...]]:
 
 
 def _months(since: dt.date, until: dt.date) -> tuple[dt.date, ...]:
-    """The last day of each month, and today."""
+    """The last day of each month that has ended, and `until`."""
     found: list[dt.date] = []
     day = since.replace(day=1)
     while True:
@@ -171,7 +171,7 @@ def _months(since: dt.date, until: dt.date) -> tuple[dt.date, ...]:
 
 
 def changes(today: dt.date) -> tuple[list[Bar], list[str]]:
-    """A bar for each of the last thirty days, its parts by where choices were made; and the names of the parts."""
+    """A bar for each of the last thirty days, with a segment for each source of choices; and the segments' names."""
     since = today - RECENT
     counts: dict[dt.date, dict[str, int]] = defaultdict(dict)
     for day, source, number in DailyChanges.objects.filter(day__gte=since).values_list("day", "source", "choices"):
@@ -197,7 +197,7 @@ _KINDS: dict[str, frozenset[Reason]] = {
 
 
 def standings() -> list[Bar]:
-    """A bar for each of the organizations' surfaces: how many follow a default, chose, are carried over or locked."""
+    """A bar for each organization surface: how many follow a default, chose, are carried over, locked or have none."""
     names = {
         "default": _("Default of the plan"),
         "chosen": _("Chosen"),

@@ -1,7 +1,8 @@
-"""The catalogue of events: for each kind what its payload says, with an example of what a webhook sends.
+"""The catalogue of events: what the payload of each kind contains, with an example of what a webhook sends.
 
-The one table that the API (`event-kinds/`) and docs/events.md are made of. Payloads of all kinds have the same fields:
-those of `feed.told`, with `type` and `timestamp`. What `before`, `after` and `target` hold depends on the kind.
+The API (`event-kinds/`) and docs/events.md are generated from this table. Payloads of all kinds have the same fields:
+those of `events.serialize_event`, plus `type` and `timestamp`. What `before`, `after` and `target` hold depends on the
+kind.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from ..models import TOLD_TO_ORGANIZATIONS, EventKind
 
 Words = str | Promise
 
-TEST = "test"  # the kind of a message that is no event
+TEST = "test"  # the `kind` of a webhook's test message, which is no event
 _ORGANIZATION, _MEMBER, _PERSON, _OTHER = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b", "8c"))
 _AT = "2026-11-20T09:30:00Z"
 _PROVIDER = {"type": "user", "id": None, "label": "The provider"}
@@ -24,7 +25,7 @@ _SYSTEM = {"actor": _PROVIDER | {"type": "system"}, "source": "command", "reques
 
 
 class Held(NamedTuple):
-    """What a field of the payload holds, in words, and one such value."""
+    """What a field of the payload holds: a description, and an example value."""
 
     words: Words
     value: str
@@ -48,12 +49,12 @@ _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One kind; `before`, `after` and `target` are None where the payload's are null."""
+    """One kind of event; `before`, `after` and `target` are None if they are null in its payload."""
 
     before: Held | None = None
     after: Held | None = None
     target: Held | None = None
-    differs: dict[str, Any] = dataclasses.field(default_factory=dict)  # from the usual example
+    differs: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields that differ from the usual example
 
 
 def _organization(before: Held | None, after: Held | None, **differs: Any) -> Entry:
@@ -150,7 +151,7 @@ ENTRIES: dict[EventKind, Entry] = {
 
 
 def example(kind: EventKind) -> dict[str, Any]:
-    """What a webhook sends of such an event; every kind has the same fields."""
+    """An example of the payload that a webhook sends for this kind; every kind has the same fields."""
     entry = ENTRIES[kind]
     usual: dict[str, Any] = {
         "type": str(kind), "timestamp": _AT, "id": "42", "position": 41, "recorded_at": _AT, "kind": str(kind),
@@ -164,8 +165,10 @@ def example(kind: EventKind) -> dict[str, Any]:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every kind, in the order of `EventKind`: `kind`, `label`, `before`, `after`, `target` (words or None),
-    `operators_only` (no organization is told) and `example`.
+    """All kinds of events, in the order of ENTRIES.
+
+    Each has `kind`, `label`, `before`, `after`, `target` (a description or None), `operators_only` (organizations are
+    not told of it) and `example`.
     """
     return [
         {

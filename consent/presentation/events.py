@@ -1,4 +1,4 @@
-"""An event as others are told of it: by the API, in streams, and by webhooks."""
+"""Events as JSON for the API, its stream, and webhooks."""
 
 import datetime as dt
 from typing import Any
@@ -12,13 +12,13 @@ from .event_catalogue import TEST
 
 
 def payload(serialized: dict[str, Any]) -> dict[str, Any]:
-    """The body of a webhook: the event, its kind and instant also by the names that Standard Webhooks gives them."""
+    """The body of a webhook: the event, with its kind and instant repeated under the names of Standard Webhooks."""
     return {"type": serialized["kind"], "timestamp": serialized["recorded_at"], **serialized}
 
 
 def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> dict[str, Any]:
-    """A placed event as JSON; `label` names who acted. `allowed` is null where no layer was touched."""
-    # Which of the provider's people or keys it was is not for organizations to follow from tenant to tenant.
+    """An event that has a position, as JSON. `label` is the actor's name; `allowed` is null if it is about no layer."""
+    # Hidden, so that organizations can't trace a single operator or key of the provider across tenants.
     hidden = event.by_operator and not for_operator
     return {
         "id": str(event.pk),
@@ -41,7 +41,7 @@ def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> d
 
 
 def serialize_test_event(ident: str, at: dt.datetime, position: int, organization: object) -> dict[str, Any]:
-    """A message that is no event, in the shape of one: whoever reads events can read it, and knows it by its kind."""
+    """A test message with the fields of an event, so that receivers can parse it; its `kind` is "test"."""
     nothing = ("member", "product", "surface", "before", "after", "target", "allowed")
     return {
         "id": ident,

@@ -1,6 +1,6 @@
-"""A setting as every face shows it: effective state, source, who and when, what it covers, what can be done.
+"""Settings as console, admin and API show them: effective state, reason, who chose when, and what this actor may do.
 
-Console, admin and API read settings here, so that all say the same, and the same as `decisions.decide` answers.
+All three read settings here, so that they say the same, and the same as `decisions.decide` answers.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from . import actors, sentences
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """Somebody's choice, as it is told: who made it, when, and where. `by_reader`: the reader did, for themselves."""
+    """Who made a choice, when and where, as the reader may know it. `by_reader`: the reader chose for themselves."""
 
     at: dt.datetime
     by: str
@@ -37,10 +37,11 @@ class Word:
 
 @dataclasses.dataclass(frozen=True)
 class SettingView:
-    """`effective` is what a decision asked now would say for new data; `choice` is this layer's own.
+    """A setting as one reader sees it. `effective` is what a decision now says of new data; `choice` is its layer's.
 
-    In a personal organization (`personal`) the one person reads and makes one choice in both layers (R17): `choice` is
-    that one, and `version` counts both. Whoever else looks is shown one layer's, under what both make of the data.
+    In a personal organization (`personal`) the one person sees and makes one choice for both layers (R17): `choice` is
+    that one, and `version` counts changes of both. Other readers see the choice of one layer, but the `effective`
+    state of both.
     """
 
     surface: Surface
@@ -65,15 +66,15 @@ class SettingView:
     decided_by_organization: bool
     can_opt_out: bool
     can_opt_in: bool
-    can_confirm: bool  # an operator chose, and this actor is one of those whose choice it is
+    can_confirm: bool  # an operator chose, and this actor may confirm it as their own choice
     opt_in_needs_reason: bool
     carried_from_name: str = ""
-    word: Word | None = None  # the choice that explains the state, whosever layer it stands in
+    word: Word | None = None  # the choice that explains the state, in whichever layer it was made
     personal: bool = False
 
     @property
     def of_member(self) -> bool:
-        """A member's of a team, beside which the organization has a choice of its own."""
+        """Whether it is the setting of a team's member, where the organization has a choice of its own."""
         return self.member is not None and not self.personal
 
     @property
@@ -86,7 +87,7 @@ class SettingView:
 
     @property
     def checked(self) -> bool:
-        """The control's position: a member's own choice first, else what the organization's state makes of it."""
+        """Whether the control is on: by the member's own choice, or without one by the effective state."""
         return self.choice == Choice.OPTED_IN if self.of_member and self.choice != Choice.DEFAULT else self.is_in
 
     @property
@@ -95,14 +96,14 @@ class SettingView:
 
 
 def organization_settings(organization: Organization, actor: Actor) -> list[SettingView]:
-    """One per organization surface, in the catalogue's order."""
+    """One for each organization surface, in the order of the catalogue."""
     return settings_of([organization], actor)[organization.pk]
 
 
 def settings_of(
     organizations: Sequence[Organization], actor: Actor, surfaces: Sequence[Surface] = ORGANIZATION_SURFACES
 ) -> dict[uuid.UUID, list[SettingView]]:
-    """One per surface, of each of these organizations; a fixed number of queries."""
+    """Organization id → one setting for each surface; a fixed number of queries."""
     found = _Rows(organizations)
     roles = roles_of(actor, organizations)
     held = {each.pk: permissions_by_role(actor, each, roles.get(each.pk)) for each in organizations}
@@ -123,7 +124,7 @@ def settings_of(
 
 
 class _Rows:
-    """The settings of organizations, and the layers of the one person of each personal one among them."""
+    """The stored settings of organizations, and those of the one person in each personal organization."""
 
     def __init__(self, organizations: Sequence[Organization]) -> None:
         self._organizations = organizations
@@ -140,9 +141,10 @@ class _Rows:
         return self._own.get((owner.pk, surface.product))
 
     def counts(self, held: dict[uuid.UUID, frozenset[Permission]]) -> dict[tuple[uuid.UUID, str], int]:
-        """How many members are opted out, where that may be told: who has left counts too.
+        """(organization id, product) → the number of members opted out, those who left included.
 
-        For the provider alone: with accounts of its own, one reads any count.
+        Only where the actor may view members' choices, that is for the provider: by adding accounts of its own, an
+        organization could find out a single member's choice from the count.
         """
         told = [each for each in self._organizations if Permission.MEMBER_CONSENT_VIEW in held[each.pk]]
         if not told:
@@ -156,7 +158,7 @@ class _Rows:
 
 
 def decided_by_teams(own: Iterable[Member]) -> list[tuple[str, str]]:
-    """(product, team) where the person's data is the team's to decide: products on which members have no say."""
+    """(product, team) pairs where only the team decides on the person's data: products without members' choices."""
     teams = [m.organization_id for m in own if m.organization.kind != Organization.Kind.PERSONAL]
     settings = PrivacySetting.objects.of_organizations().filter(organization__in=teams, subscribed=True)
     rows = settings.exclude(product__in=WITH_MEMBERS).order_by("organization__name", "product")
@@ -164,7 +166,7 @@ def decided_by_teams(own: Iterable[Member]) -> list[tuple[str, str]]:
 
 
 class _Reader:
-    """Who reads, what they may do, and what the choices in `rows` are called to them."""
+    """The reading actor, their permissions, and the names that they see for the actors of the choices in `rows`."""
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class _Reader:
         self.names = actors.labels([row.choice_event for row in rows if row.choice_event], actor)
 
     def word(self, row: PrivacySetting | None, owner: Member | None = None) -> Word | None:
-        """`owner`: of a personal organization."""
+        """The choice of the row, None without one; `owner` is the member of a personal organization."""
         event = row.choice_event if row else None
         if event is None:
             return None
@@ -195,7 +197,7 @@ def member_setting(member: Member, surface: Surface, actor: Actor) -> SettingVie
 
 
 def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -> list[SettingView]:
-    """A member's surface for each member (their `organization` selected); a fixed number of queries."""
+    """The setting of each member, in their order; a fixed number of queries if their `organization` is selected."""
     members = list(members)
     organizations = {member.organization_id for member in members}
     rows = PrivacySetting.objects.filter(product=surface.product, organization_id__in=organizations).with_events()
@@ -244,7 +246,7 @@ def _build_organization(
 
 
 def _resolve(member: Member, above: State, own: State) -> Decision:
-    """What a decision asked now, about new data, would say to whoever is told: the member and the provider."""
+    """A decision now, about new data, as the member and the provider may know it."""
     return rules.resolve(
         rules.Layers(
             now=timezone.now(),
@@ -287,7 +289,7 @@ def _build_member(
 def _build_one_person(
     owner: Member, surface: Surface, *, above: PrivacySetting | None, own: PrivacySetting | None, reader: _Reader
 ) -> SettingView:
-    """A personal organization's setting: what its two layers come to, on either surface (R17)."""
+    """The setting of a personal organization on either surface: the result of its two layers (R17)."""
     organization, state = _current(owner.organization, above), own.state if own else MEMBER_START
     decision = _resolve(owner, organization, state)
     on_member = surface.scope is Scope.MEMBER
@@ -320,7 +322,7 @@ def _build_one_person(
 
 
 def _telling(above: PrivacySetting | None, own: PrivacySetting | None, owner: Member) -> PrivacySetting | None:
-    """Of both layers, the one whose choice is the person's: an "out" before an "in", their own word before others'."""
+    """The layer whose choice is shown as the person's: an opt-out before an opt-in, their own before another's."""
     chosen = [row for row in (above, own) if row is not None and row.choice != Choice.DEFAULT]
     return min(
         chosen,
@@ -336,7 +338,7 @@ def _common(
     above_row: PrivacySetting | None,
     reader: _Reader,
 ) -> dict[str, object]:
-    """What both kinds of setting say: the choice from its own row; plan, lock and carry from the organization's."""
+    """Fields of every setting: the choice is from its own row; plan, lock and carry are from the organization's row."""
     chosen: ConsentEvent | None = row.choice_event if row else None
     lock: ConsentEvent | None = above_row.lock_event if above_row and above.locked else None
     carried = above.carry if above.reason_code == Reason.CARRIED_OVER else ""

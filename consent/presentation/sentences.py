@@ -1,4 +1,4 @@
-"""The state of a setting in words, the same on every face: what holds, why, and who said so when."""
+"""The state of a setting as one sentence, the same on all screens: what is in effect, why, and who chose it when."""
 
 import datetime as dt
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ def sentence(shown: "SettingView") -> str:
 
 
 def _of_organization(shown: "SettingView") -> str:
-    """Of an organization; of a personal one the same wherever its person reads it (R17)."""
+    """The sentence of an organization's setting; a personal one has the same on both of its surfaces (R17)."""
     match shown.reason_code:
         case Reason.ORGANIZATION_CLOSED:
             if shown.personal:
@@ -52,7 +52,7 @@ def _of_organization(shown: "SettingView") -> str:
 
 
 def _default(shown: "SettingView") -> str:
-    # The one person of a personal account can have said "yes" to what the plan keeps out, or lets in, anyway.
+    # The person of a personal organization may have opted in as a member, and yet the plan's default decides.
     nobody = shown.word is None
     if shown.is_in:
         if nobody:
@@ -77,7 +77,7 @@ def _chosen(shown: "SettingView") -> str:
 
 
 def _own_word(source: str, *, is_in: bool) -> str:
-    """What the reader said, and where."""
+    """The sentence for a choice that the reader made themselves, with the place where they made it."""
     if source in (Source.IOS, Source.ANDROID):
         if is_in:
             return _("Used for training. You turned data sharing on on your phone on %(date)s.")
@@ -96,7 +96,7 @@ def _own_word(source: str, *, is_in: bool) -> str:
 
 
 def _of_member(shown: "SettingView") -> str:
-    """Of a member of a team: their own word first, then what their organization's state makes of their data."""
+    """The sentence of a team member's setting: their own choice if it decides, else the organization's state."""
     if shown.choice == Choice.OPTED_OUT:
         if shown.set_by_operator:
             return _("Your data is not used for training. Set by %(provider)s on %(date)s.")
@@ -111,7 +111,7 @@ def _of_member(shown: "SettingView") -> str:
 
 
 def _decided_by_organization(shown: "SettingView") -> str:
-    """Why a team keeps its members' data out, and who did it, the provider included."""
+    """The sentence for a member whose data is not used because of the team's state; it says why, and by whom."""
     match shown.reason_code:
         case Reason.ORGANIZATION_CLOSED:
             return _("Not used for training. The account of %(organization)s is closed.")
@@ -129,5 +129,5 @@ def _decided_by_organization(shown: "SettingView") -> str:
 
 
 def day(instant: dt.datetime | None) -> str:
-    """A day in the reader's language, '' without one."""
+    """The instant's day in the reader's language; '' for None."""
     return formats.date_format(timezone.localtime(instant), "DATE_FORMAT") if instant else ""

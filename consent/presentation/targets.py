@@ -1,4 +1,4 @@
-"""Names for what access events are about, looked up when shown: the ledger holds ids only (R14)."""
+"""Names for the targets of access events, looked up when shown: the ledger holds ids only (R14)."""
 
 import dataclasses
 import uuid
@@ -44,12 +44,12 @@ _WORDS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What this viewer may be told; ids of anybody else stay nameless."""
+    """Id → name for what this viewer may know; other ids get no name of their own."""
 
     things: Mapping[uuid.UUID, str]
 
     def target(self, event: ConsentEvent) -> str:
-        """What the event is about; '' where there is no more to say of it than its kind does."""
+        """The name of the event's target; '' without a target, or if the viewer may not know it."""
         pk = parse_id(event.target)
         return self.things.get(pk, "") if pk else ""
 
@@ -62,7 +62,7 @@ class Names:
 
 
 def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
-    """A fixed number of look-ups, none where no event is about access."""
+    """The names for these events; a fixed number of queries, none without access events."""
     texts = [
         text
         for event in events
@@ -75,7 +75,7 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     things: dict[uuid.UUID, str] = {
         key.pk: _("“%(name)s”") % {"name": key} for key in ApiKey.objects.visible_to(viewer).filter(pk__in=ids)
     }
-    # The host alone: an address may hold a secret of the receiver's.
+    # Only the host: the rest of the URL may contain a secret of the receiver.
     hooks = WebhookEndpoint.objects.filter(pk__in=ids)
     if not viewer.is_operator:
         hooks = hooks.filter(organization_id__in={event.organization_id for event in events})

@@ -1,4 +1,4 @@
-"""Sums per day, kept up to date event by event, so that pictures of years cost no more than one of a week."""
+"""Daily totals, updated with each event, so that a chart of years costs hardly more than one of a week."""
 
 import datetime as dt
 from collections import Counter
@@ -13,13 +13,13 @@ from ..rules import Reason
 from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 
 _SURFACES = {surface.product.value: surface.key for surface in ORGANIZATION_SURFACES}
-# Surface, plan, reason code, and whether data is used.
+# The state that is counted: surface, plan, reason code, and whether data is used.
 Standing = tuple[str, str, str, bool]
 _UNDECIDED: Standing = (LE_CHAT_MOBILE.key, "", Reason.DEFAULT.value, True)
 
 
 def add_up(events: Sequence[ConsentEvent]) -> None:
-    """Add a batch to the sums of its days."""
+    """Add a batch of events to the totals of their days."""
     before = _before(events)
     standings: Counter[tuple[dt.date, Standing]] = Counter()
     choices: Counter[tuple[dt.date, str]] = Counter()
@@ -34,7 +34,7 @@ def add_up(events: Sequence[ConsentEvent]) -> None:
         if event.member_id is not None and event.kind != EventKind.MEMBER_JOINED:
             earlier = earlier or _UNDECIDED
         elif event.kind == EventKind.MEMBER_JOINED and earlier is not None:
-            continue  # joins again, and stands as they stood
+            continue  # somebody who joins again is counted already
         if earlier is not None:
             standings[day, earlier] -= 1
         standings[day, now] += 1
@@ -43,7 +43,7 @@ def add_up(events: Sequence[ConsentEvent]) -> None:
 
 
 def _standing(event: ConsentEvent) -> Standing | None:
-    """How the layer stands after this event; None where the event is of no layer that is counted."""
+    """The layer's state after this event; None if the event belongs to no layer that is counted."""
     if event.member_id is not None:
         if event.kind == EventKind.MEMBER_JOINED:
             return _UNDECIDED
@@ -56,7 +56,7 @@ def _standing(event: ConsentEvent) -> Standing | None:
 
 
 def _before(events: Sequence[ConsentEvent]) -> dict[int, Standing]:
-    """How the layer of each event stood before it, by the layer's event before: one look-up each in an index."""
+    """Event id → the state of its layer before it, from the layer's previous event (an indexed look-up for each)."""
     found: dict[int, Standing] = {}
     layers = [event for event in events if event.member_id is None and event.product in _SURFACES]
     for pk, product, plan, reason, allowed in _rows(_OF_ORGANIZATION, [event.pk for event in layers]):
@@ -80,7 +80,9 @@ def _rows(statement: str, ids: list[int]) -> Iterable[tuple[Any, ...]]:
             yield from cursor.fetchall()
 
 
+# In each statement `e` is the event at hand, `p` the event of the same layer whose state it follows.
 _COLUMNS = "e.id, p.product, p.plan, p.reason_code, p.allowed"
+# The organization's latest event about the product before `e`.
 _OF_ORGANIZATION = f"""
 SELECT {_COLUMNS} FROM consent_consentevent AS e
 JOIN consent_consentevent AS p ON p.organization_id = e.organization_id AND p.product = e.product
@@ -89,6 +91,7 @@ JOIN consent_consentevent AS p ON p.organization_id = e.organization_id AND p.pr
    WHERE q.organization_id = e.organization_id AND q.product = e.product AND q.member_id IS NULL
      AND q.recorded_at < e.recorded_at)
 WHERE e.id IN ({{ids}})"""  # noqa: S608  names of ours
+# The member's latest choice before `e`.
 _OF_MEMBER = f"""
 SELECT {_COLUMNS} FROM consent_consentevent AS e
 JOIN consent_consentevent AS p ON p.member_id = e.member_id AND p.product = e.product AND p.recorded_at = (
@@ -96,6 +99,7 @@ JOIN consent_consentevent AS p ON p.member_id = e.member_id AND p.product = e.pr
    WHERE q.member_id = e.member_id AND q.product = e.product AND q.recorded_at < e.recorded_at
      AND q.kind LIKE 'choice.%%')
 WHERE e.id IN ({{ids}})"""  # noqa: S608
+# The member's first event before `e`: there is one only if they join again.
 _JOINED_BEFORE = f"""
 SELECT {_COLUMNS} FROM consent_consentevent AS e
 JOIN consent_consentevent AS p ON p.member_id = e.member_id AND p.product = e.product AND p.recorded_at = (

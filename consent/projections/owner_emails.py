@@ -1,4 +1,4 @@
-"""An e-mail to an organization's owners whenever its data came to be used for training, whoever did it."""
+"""E-mails to an organization's owners whenever its data begins to be used for training, whoever caused it."""
 
 import uuid
 from collections import defaultdict
@@ -20,7 +20,7 @@ from ..models import ConsentEvent, EventKind
 from ..presentation import actors
 from ..surfaces import WITH_MEMBERS
 
-# By which use can begin after it had not been so.
+# Kinds of events that can loosen: after them data may be used that was not used before.
 _KINDS = frozenset(
     {
         EventKind.CHOICE_OPTED_IN,
@@ -32,17 +32,17 @@ _KINDS = frozenset(
         EventKind.SUBSCRIPTION_STARTED,
     }
 )
-# Who reads an e-mail is none of the provider's people: those have no names there.
+# The recipient is not an operator, so the e-mail does not name the provider's people.
 _READER = Actor(ActorType.USER, "")
 
 
 def loosened(event: ConsentEvent) -> bool:
-    """Whether a layer came to allow by this very event: `since` says so (R6)."""
+    """Whether this event loosened its layer: `since` is then the event's own instant (R6)."""
     return event.allowed and event.since == event.recorded_at and EventKind(event.kind) in _KINDS
 
 
 def notify_owners(events: Sequence[ConsentEvent]) -> None:
-    """One message per event and owner, in the outbox, in this transaction."""
+    """Put one message for each event and owner into the outbox, in the current transaction."""
     found = _in_use(_without_first([event for event in events if loosened(event)]))
     if not found:
         return
@@ -69,7 +69,7 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
 
 
 def _in_use(events: list[ConsentEvent]) -> list[ConsentEvent]:
-    """Those by which an organization's data came to be used: a personal one's by what both of its layers say (R17)."""
+    """The events after which the organization's data is used; in a personal one both layers have to allow it (R17)."""
     ids = {event.organization_id for event in events}
     people = Member.objects.filter(organization__in=ids, organization__kind=OrganizationKind.PERSONAL)
     owners = dict(people.values_list("organization_id", "pk"))
@@ -77,9 +77,10 @@ def _in_use(events: list[ConsentEvent]) -> list[ConsentEvent]:
 
 
 def _decided(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
-    """Whether by this event, and not by another of the same act. `owner`: a personal organization's.
+    """Whether this event, and not another one of the same action, made the data used.
 
-    What a member of a team chose is told to nobody (R4).
+    `owner` is the member of a personal organization, None for a team. A team member's choice never counts: nobody is
+    told of it (R4).
     """
     layers = ConsentEvent.objects.filter(product=event.product)
     if event.member_id is None:
@@ -94,7 +95,7 @@ def _decided(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
 
 
 def _without_first(events: list[ConsentEvent]) -> list[ConsentEvent]:
-    """A first subscription is the start of the account, not a change of it; one after a gap is a change."""
+    """The events without first subscriptions, which start an account; one after a gap is a change, and stays."""
     started: set[Any] = {event.organization_id for event in events if event.kind == EventKind.SUBSCRIPTION_STARTED}
     ended = Subscription.objects.filter(organization_id__in=started, ended_at__isnull=False)
     rows = ended.values_list("organization_id", "product").annotate(Min("ended_at")) if started else []

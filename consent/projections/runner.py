@@ -1,6 +1,7 @@
-"""Followers read along the ledger, in position order, and derive something from each event exactly once.
+"""Followers read the ledger in position order and process each event exactly once (projections).
 
-A batch and the cursor behind it are one transaction: after a crash the next worker goes on where the last committed.
+A batch and the new position of the cursor are stored in one transaction: after a crash the next worker continues where
+the last commit ended.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ FOLLOWERS: dict[str, Follower] = {"notices": notify_owners, "rollup": add_up}
 
 
 def follow_all(head: int | None = None) -> bool:
-    """Let each follower deal with a batch, of events up to `head`; returns whether there was anything to deal with."""
+    """Let each follower process one batch, up to the position `head`; returns whether any of them had events."""
     last = ledger.head() if head is None else head
     return sum(follow(name, last) for name in FOLLOWERS) > 0  # not any(): each has its turn
 
@@ -28,7 +29,7 @@ def follow(name: str, head: int) -> bool:
     cursor, _made = FollowerCursor.objects.get_or_create(name=name)
     if cursor.position >= head:
         return False
-    # One worker at a time; another one finds the cursor moved.
+    # The lock lets one worker process the batch; another one that waited here reads the moved cursor.
     cursor = FollowerCursor.objects.select_for_update().get(name=name)
     beyond = ConsentEvent.objects.all().placed().filter(placed__position__gt=cursor.position)
     events = list(beyond.filter(placed__position__lte=head)[:BATCH])
@@ -41,17 +42,17 @@ def follow(name: str, head: int) -> bool:
 
 
 def catch_up(name: str) -> None:
-    """Deal with all there is, now."""
+    """Let the follower process all events up to the head, in this call."""
     while follow(name, ledger.head()):
         pass
 
 
 def skip_to_head(name: str) -> None:
-    """What was so far is not this follower's: after a demo or a move from another database."""
+    """Skip all events so far, as after loading a demo or moving from another database."""
     FollowerCursor.objects.update_or_create(name=name, defaults={"position": ledger.head()})
 
 
 def lag(name: str) -> int:
-    """How many events the follower is behind."""
+    """How many positions the follower is behind the head."""
     position = FollowerCursor.objects.filter(name=name).values_list("position", flat=True).first() or 0
     return max(0, ledger.head() - position)

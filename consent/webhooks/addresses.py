@@ -1,4 +1,4 @@
-"""Which addresses may be called: nothing of our own network, in whatever spelling, and however a name resolves."""
+"""Which addresses webhooks may call: no internal network, however it is spelled or resolved (protection from SSRF)."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ from ..errors import Invalid
 
 LENGTH = 500
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Beside what `ipaddress` knows as not global: ways to reach an IPv4 address by IPv6, and the clouds' own services.
+# In addition to what `ipaddress` knows as not global: IPv6 ranges that embed IPv4 addresses, and services of clouds.
 _REFUSED = [
     ipaddress.ip_network(each)
     for each in (
@@ -23,18 +23,18 @@ _REFUSED = [
     )
 ]  # fmt: skip
 _LONGEST_NAME = 253
-# As the hosts of certificates are spelled (RFC 1123): a shorter rule than what this or that library takes.
+# A label of a host name (RFC 1123), as in certificates: stricter than what some libraries accept.
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-# What makes a host a number to some readers, in whatever base, and never a name.
+# A last label that some parsers read as a number, decimal, octal or hexadecimal, and so the host as an IPv4 address.
 _NUMBER = re.compile(r"\d+|0[Xx][0-9A-Fa-f]*")
 
 
 class Refused(Exception):
-    """An address that is not called; the message says which."""
+    """The address is not allowed; the message says which."""
 
 
 def is_allowed(address: _Address) -> bool:
-    """Whether it is out in the world, or in a network of WEBHOOK_ALLOWED_NETWORKS."""
+    """Whether the address is public, or in a network of WEBHOOK_ALLOWED_NETWORKS."""
     if any(address in network for network in _allowed_networks() if network.version == address.version):
         return True
     if any(address in network for network in _REFUSED if network.version == address.version):
@@ -48,9 +48,9 @@ def _allowed_networks() -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Networ
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses to connect to, all of them allowed. Raises Refused; OSError where the name has none.
+    """The addresses to connect to, all of them allowed. Raises Refused; OSError if the name can't be resolved.
 
-    One that is not allowed refuses the name as a whole: whoever answers so is not to be trusted with the next answer.
+    One address that is not allowed refuses the whole name: DNS that names an internal address can't be trusted.
     """
     found = [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for text in found:
@@ -60,7 +60,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def checked_url(text: str) -> str:
-    """An address as it is kept. Raises Invalid; what a name resolves to is checked when connecting."""
+    """The URL as it is stored. Raises Invalid; what its host resolves to is checked at each connection."""
     url = text.strip(" ")
     if not url or len(url) > LENGTH or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise Invalid(
@@ -85,7 +85,7 @@ def checked_url(text: str) -> str:
 
 
 def _literal(host: str) -> _Address | None:
-    """The IP address that a host is, in its one plain spelling; None for anything else."""
+    """The IP address that the host is, in standard notation; None for anything else."""
     try:
         if host.startswith("[") and host.endswith("]"):
             return ipaddress.IPv6Address(host[1:-1]) if "%" not in host else None
@@ -95,7 +95,7 @@ def _literal(host: str) -> _Address | None:
 
 
 def is_name(host: str) -> bool:
-    """Whether every library takes it as a name: no number (127.1, 0x7f000001), and each label as IDNA has it."""
+    """Whether all libraries read the host as a name: no number (127.1, 0x7f000001), and valid labels, IDNA included."""
     labels = host.split(".")
     if len(host) > _LONGEST_NAME or _NUMBER.fullmatch(labels[-1]):
         return False
@@ -103,7 +103,7 @@ def is_name(host: str) -> bool:
 
 
 def _is_idna(label: str) -> bool:
-    """Whether a label that says it is one of another script can be read, and is spelled as it would be written."""
+    """Whether a label that begins with "xn--" decodes as IDNA; True for any other label."""
     if not label.lower().startswith("xn--"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Where a webhook stands, as its organization is told: by the events that it sees, never by anybody else's (R4)."""
+"""Positions of webhooks as their organization may know them: only those of events that it sees (R4)."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ..models import ConsentEvent, WebhookEndpoint
 
 
 def _seen(organization: Any) -> QuerySet[ConsentEvent]:
-    """The organization's events that it sees, the last first."""
+    """The events that the organization sees, newest first."""
     return (
         ConsentEvent.objects.filter(placed__organization=organization)
         .without_member_choices()
@@ -24,14 +24,14 @@ def _seen(organization: Any) -> QuerySet[ConsentEvent]:
 
 
 def head(organization: Organization | None, actor: Actor) -> int:
-    """The last position that there is for this actor and endpoints of this organization; 0 before the first event."""
+    """The ledger's last position as this actor may know it, for endpoints of the organization; 0 without events."""
     if organization is None or actor.is_operator:
         return ledger.head()
     return _seen(organization).values_list("placed__position", flat=True).first() or 0
 
 
 def shown_positions(endpoints: Sequence[WebhookEndpoint], actor: Actor) -> dict[uuid.UUID, int]:
-    """Endpoint → its position as the actor is told it; one query whatever the number."""
+    """Endpoint id → its position as this actor may know it; at most one query."""
     if actor.is_operator:
         return {endpoint.pk: endpoint.position for endpoint in endpoints}
     last = _seen(OuterRef("organization")).filter(placed__position__lte=OuterRef("position"))

@@ -1,7 +1,7 @@
-"""Signing secrets: derived, never stored, so that no copy of the database has them; each rotation makes another.
+"""Signing secrets: derived, never stored, so that no copy of the database contains them.
 
-Each is derived from a key of WEBHOOK_KEYS and the webhook's id and generation. Which key it is, the webhook says: so
-those that receivers have stay as they are until somebody rotates, whatever stands in the settings by then.
+A secret is derived from a key of WEBHOOK_KEYS and the webhook's id and generation; a rotation increases the generation.
+The webhook stores which key it is, so a new key in the settings does not change a secret until somebody rotates it.
 """
 
 import base64
@@ -17,9 +17,9 @@ from accounts.fields import from_micros, to_micros
 
 from ..models import WebhookEndpoint
 
-# For how long the secret before a rotation signs too.
+# How long the previous secret also signs after a rotation.
 BOTH = dt.timedelta(hours=24)
-# Webhooks of before there were WEBHOOK_KEYS: derived from SECRET_KEY in a way of their own.
+# Stands for SECRET_KEY: the secrets of webhooks from before WEBHOOK_KEYS existed are derived from it.
 FROM_SECRET_KEY = ""
 
 
@@ -29,7 +29,7 @@ def current_key() -> str:
 
 
 def secret_of(endpoint: WebhookEndpoint) -> str:
-    """`whsec_…`, as Standard Webhooks spells it. Raises UnknownKey where its key is not among WEBHOOK_KEYS."""
+    """The secret, `whsec_…` as in Standard Webhooks. Raises UnknownKey if its key is not in WEBHOOK_KEYS."""
     return _derived(endpoint, endpoint.key_id, endpoint.generation)
 
 
@@ -43,7 +43,10 @@ def _derived(endpoint: WebhookEndpoint, key_id: str, generation: int) -> str:
 
 
 def rotated(endpoint: WebhookEndpoint, at: dt.datetime, *, overlap: bool = True) -> dict[str, Any]:
-    """What to change for another secret of the current key; without `overlap` no earlier one signs any more."""
+    """Field values to store for a new secret, from the current key; without `overlap` earlier ones stop signing.
+
+    `previous` lists earlier secrets: [key id, generation, end of validity in microseconds].
+    """
     previous = _signing(endpoint, at) if overlap else []
     if overlap:
         previous.insert(0, [endpoint.key_id, endpoint.generation, to_micros(at + BOTH)])
@@ -51,7 +54,7 @@ def rotated(endpoint: WebhookEndpoint, at: dt.datetime, *, overlap: bool = True)
 
 
 def previous_until(endpoint: WebhookEndpoint) -> dt.datetime | None:
-    """Until when an earlier secret signs too."""
+    """The end of the time in which an earlier secret also signs; None without one."""
     ends = [until for _key, _generation, until in endpoint.previous]
     return from_micros(max(ends)) if ends else None
 
@@ -61,9 +64,9 @@ def _signing(endpoint: WebhookEndpoint, at: dt.datetime) -> list[list[Any]]:
 
 
 def signatures(endpoint: WebhookEndpoint, message_id: str, at: dt.datetime, body: str) -> str:
-    """The value of `webhook-signature`: with those of earlier secrets after it, as long as they are valid.
+    """The value of `webhook-signature`: the current secret's signature, then those of earlier ones still valid.
 
-    Raises UnknownKey where the current one can't be derived; an earlier one that can't is left out.
+    Raises UnknownKey if the current secret can't be derived; an earlier one that can't is left out.
     """
     secrets = [secret_of(endpoint)]
     for key_id, generation, _until in _signing(endpoint, at):
