@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, and that their owner alone can read."""
+"""Files that are written completely or not at all, readable only by their owner; and reading files, gzipped or not."""
 
 import contextlib
 import gzip
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# Packed by gzip, and not whole.
+# For a file packed by gzip that ends early, or whose contents are damaged.
 DAMAGED = gettext_lazy("The file is packed by gzip, and damaged or cut off. Pack it again, or give it unpacked.")
 
 
@@ -26,9 +26,9 @@ class BadFile(Exception):
 
 @contextlib.contextmanager
 def new_file(path: str, *, force: bool = False) -> Iterator[BinaryIO]:
-    """What is written appears under `path` once it is complete, mode 0600; packed where the name ends in .gz.
+    """A new file that appears at `path`, mode 0600, once it is complete; gzipped if the name ends in .gz.
 
-    Raises BadFile where there is a file already, unless `force`, and where none can be made.
+    Raises BadFile if the file exists, unless `force`, and if it can't be created.
     """
     target = Path(path)
     if target.exists() and not force:
@@ -59,7 +59,7 @@ def _packed(raw: BinaryIO, target: Path) -> Iterator[BinaryIO]:
     if target.suffix != ".gz":
         yield raw
         return
-    # Neither name nor time in it: the same state gives the same file.
+    # Without name and time in the header, so that the same contents give the same bytes.
     with (
         gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
         io.BufferedWriter(cast(io.RawIOBase, packed), 1 << 16) as out,
@@ -68,7 +68,7 @@ def _packed(raw: BinaryIO, target: Path) -> Iterator[BinaryIO]:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a packed file unpacks to, as far as it may: a thousand times its size, if it was made for that."""
+    """The unpacked contents, up to UNPACKED_MB: a file made for that unpacks to a thousand times its size."""
 
     def __init__(self, packed: gzip.GzipFile) -> None:
         self._packed, self._left = packed, settings.UNPACKED_MB << 20
@@ -88,7 +88,7 @@ class _Unpacked(io.RawIOBase):
 
 @contextlib.contextmanager
 def open_file(path: str) -> Iterator[BinaryIO]:
-    """To read, unpacked where it is packed, whatever its name. Raises BadFile where it can't be opened."""
+    """Open a file for reading; gzip is told from its first bytes and unpacked. Raises BadFile if it can't be opened."""
     try:
         raw = Path(path).open("rb")  # noqa: SIM115  closed below
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which encoding a file is in, told from its bytes, read once from beginning to end, a piece at a time."""
+"""Detects the encoding of a file from its bytes, which are read from beginning to end, a piece at a time."""
 
 import codecs
 import io
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .atomic import BadFile, open_file
 
-# What can be chosen on a screen; by command it is any that Python knows.
+# The encodings that a screen offers; a command accepts any that Python knows.
 CHOICES = {
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
@@ -30,7 +30,7 @@ CHOICES = {
     "cp949": "EUC-KR",
     "mac_roman": "Mac Roman",
 }
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes
 _START = 4096
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "utf-32",
@@ -40,14 +40,14 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 _NO_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"SQLite format 3")
-# Those who name these mean what Windows writes by that name, which has more characters and the same ones else.
+# Supersets that Windows writes under these names: the same, with more characters.
 _WIDER = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
 _LEADS = [bytes([lead]) for lead in range(0xC2, 0xF5)]
 _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]+")
 
 
 class Encoding(str):
-    """Its name, as Python knows it; `doubtful`: its bytes fit others as well."""
+    """The name of an encoding, as Python knows it; `doubtful`: the file's bytes fit others as well."""
 
     doubtful: bool
 
@@ -62,7 +62,7 @@ class Encoding(str):
 
 
 def find_encoding(path: str, named: str | None) -> Encoding:
-    """The encoding named, or the one that the bytes look like; raises BadFile where the file is not text in it."""
+    """The encoding `named`, else the likely one. Raises BadFile if the file can't be decoded by it, or is no text."""
     start = next(_pieces(path), b"")[:_START]
     if start.startswith(_NO_TEXT):
         raise BadFile("This is no text but a program's own file. Save its table as CSV in UTF-8.")
@@ -90,7 +90,7 @@ def _pieces(path: str) -> Iterator[bytes]:
 
 
 def _whole_characters(path: str) -> Iterator[bytes]:
-    """The file in pieces, none of which ends within a character of UTF-8; a line may have any length."""
+    """The file in pieces, cut between characters of UTF-8. Not by lines, because a line may have any length."""
     rest = b""
     for data in _pieces(path):
         piece = rest + data
@@ -102,7 +102,7 @@ def _whole_characters(path: str) -> Iterator[bytes]:
 
 
 def _length(lead: int) -> int:
-    """Bytes of the character that this one begins."""
+    """Number of bytes of the UTF-8 character that this byte begins."""
     return 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
 
 
@@ -125,7 +125,7 @@ def _guess(path: str, start: bytes) -> Encoding:
         before += piece.count(b"\n")
     if not foreign:
         return Encoding("utf-8")
-    # Mostly UTF-8: then it is that, with a fault, and reading it otherwise would garble all the rest.
+    # Mostly valid UTF-8: then it is UTF-8 with a fault, and another encoding would garble all the rest.
     if sequences > foreign:
         raise BadFile(
             f"The file is UTF-8 but for line {bad_line}, where there is a byte {bad_byte:#04x}. "
@@ -135,9 +135,9 @@ def _guess(path: str, start: bytes) -> Encoding:
 
 
 def _wide(start: bytes) -> Encoding | None:
-    """UTF-16 without a mark: of each pair of bytes it is the same one that is often zero; None where it is not that.
+    """UTF-16 without a byte order mark: the same byte of each pair is often zero. None if it isn't UTF-16.
 
-    Of letters other than Latin ones that is only so of line ends, separators and digits.
+    In text that is not Latin, only line ends, separators and digits have such a zero; then the letters decide.
     """
     zeros = (start[::2].count(0), start[1::2].count(0))
     high = 0 if zeros[0] > zeros[1] else 1
@@ -153,7 +153,7 @@ def _wide(start: bytes) -> Encoding | None:
 
 
 def _like_utf8(start: bytes) -> bool:
-    """Whether it is text in UTF-8, perhaps with some NUL characters in it."""
+    """Whether it is text in UTF-8, even if it has some NUL characters."""
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
@@ -162,7 +162,10 @@ def _like_utf8(start: bytes) -> bool:
 
 
 def _known(named: str) -> str:
-    """UTF-8 may begin with a mark that is no part of the first column's name."""
+    """The codec for an encoding that somebody named. Raises BadFile if there is none.
+
+    UTF-8 becomes utf-8-sig, so that a byte order mark is not read as part of the first column's name.
+    """
     try:
         info = codecs.lookup(named)
         io.TextIOWrapper(io.BytesIO(), named)  # refuses what is no encoding of text

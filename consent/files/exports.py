@@ -19,7 +19,7 @@ from accounts.models import Binding, Member, Organization, Subscription
 from ..models import PrivacySetting
 from .formulas import guarded
 
-# CSV is for spreadsheets; PLAIN is the same for programs, without the mark and always with commas.
+# CSV is for spreadsheets; PLAIN is CSV for programs: without byte order mark, always with commas.
 CSV, PLAIN, JSON_LINES = "csv", "plain", "jsonl"
 _MARK = "\ufeff"
 _BATCH = 2_000
@@ -30,9 +30,9 @@ def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-# Whose a personal organization is; a team may have several owners, and its members are a table of their own.
+# The owner of a personal organization. A team may have several; they are in the table of members.
 _OWNER = Member.objects.filter(organization=OuterRef("pk"), organization__kind="personal", role="owner").order_by("pk")
-# What can be exported → the table, and column → where its value is.
+# What can be exported → the model, and its columns: name → field or expression.
 TABLES: dict[str, tuple[type[models.Model], Mapping[str, Any]]] = {
     "organizations": (
         Organization,
@@ -51,7 +51,7 @@ TABLES: dict[str, tuple[type[models.Model], Mapping[str, Any]]] = {
         | _same("started_at", "ended_at")
         | {"organization_status": "organization__status"},
     ),
-    # An organization's settings, and among them those that members made for themselves.
+    # The settings of organizations and of members.
     "choices": (
         PrivacySetting,
         {**_OF_ORGANIZATION, "member": "member_id", "member_external_id": "member__external_id"}
@@ -59,7 +59,7 @@ TABLES: dict[str, tuple[type[models.Model], Mapping[str, Any]]] = {
         | {"locked": "locked", "closed": "closed", "allowed": "allowed", "reason": "reason_code"}
         | _same("since", "version", "changed_at"),
     ),
-    # All that ids of organizations and of members have meant, those withdrawn too; an erased one is ''.
+    # All bindings of external ids, of organizations and of members, also withdrawn ones; an erased id is ''.
     "external_ids": (
         Binding,
         {"external_id": "value", "organization": "organization_id", "member": "member_id"}
@@ -73,7 +73,10 @@ class Out(Protocol):
 
 
 def write(what: str, out: Out, form: str, on_rows: Callable[[int], None] | None = None) -> int:
-    """All rows of one of TABLES in order of id; returns how many. The caller's transaction makes them one moment's."""
+    """Write all rows of one of TABLES in order of id; returns how many. Call it in a `snapshot`, for one state of all.
+
+    `form` is a key of WRITERS; `on_rows` is called now and then with the number of rows so far.
+    """
     model, columns = TABLES[what]
     write_row = WRITERS[form](out, list(columns))
     done = 0
@@ -98,7 +101,7 @@ Put = Callable[[Sequence[Any]], None]
 
 
 def csv_writer(out: Out, columns: list[str], separator: str = ",", mark: str = "") -> Put:
-    """Writes the header; the function returned writes a row, with nothing in it that a spreadsheet would run."""
+    """Write the header, and return a function that writes a row, guarded against formulas of spreadsheets."""
     header = io.StringIO(newline="")
     csv.writer(header, delimiter=separator).writerow(columns)
     out.write(mark + header.getvalue())
@@ -113,15 +116,15 @@ def _cell(value: Any) -> str:
 
 
 def spreadsheet_writer(out: Out, columns: list[str]) -> Put:
-    """Like `csv_writer`, as a spreadsheet in the reader's language opens it by a double click.
+    """Like `csv_writer`, but so that a spreadsheet in the reader's language opens it by a double click.
 
-    A mark says that it is UTF-8; where the comma is that of decimals, semicolons separate.
+    It has a byte order mark, which says UTF-8, and semicolons in languages with decimal commas.
     """
     return csv_writer(out, columns, ";" if get_format("DECIMAL_SEPARATOR") == "," else ",", _MARK)
 
 
 def json_writer(out: Out, columns: list[str]) -> Put:
-    """The function returned writes a row, as an object a line."""
+    """Return a function that writes a row as one JSON object on a line."""
 
     def write_row(values: Sequence[Any]) -> None:
         out.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")

@@ -1,14 +1,14 @@
-"""The guard that keeps a spreadsheet from running what the portal writes, and takes itself off again when read.
+"""A guard against CSV injection: it keeps a spreadsheet from running what the portal writes, and is removed on reading.
 
-Before what a spreadsheet might run as a formula, and before what begins with an apostrophe, the writer of CSV puts one.
-So whoever reads it knows which is the guard's: one that stands before such a rest. JSON Lines has none.
+The writer of CSV puts an apostrophe before a text that a spreadsheet might run as a formula, and before a text that
+begins with an apostrophe. So a reader can tell a guard: it is an apostrophe before such a text. JSON Lines needs none.
 """
 
 import unicodedata
 
-# What a spreadsheet would run as a formula instead of showing it.
+# First characters of what a spreadsheet runs as a formula.
 _FORMULA = frozenset("=+-@")
-# Categories of Unicode that nobody sees, and letters that are none: a spreadsheet looks past some of them.
+# Invisible categories of Unicode, and invisible letters and symbols: a spreadsheet may skip them at the beginning.
 _INVISIBLE, _FILLERS = (
     frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"}),
     "\u115f\u1160\u2800\u3164\uffa0",
@@ -20,7 +20,7 @@ def guarded(text: str) -> str:
 
 
 def unguarded(cell: str) -> str:
-    """The text of which `guarded` made this. What others wrote without a guard comes back as it is."""
+    """The inverse of `guarded`. A text that was written without a guard stays as it is."""
     return cell[1:] if cell.startswith("'") and _needs_guard(cell[1:]) else cell
 
 
@@ -29,7 +29,7 @@ def _needs_guard(text: str) -> bool:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet might run it: by its first visible character, in whatever width it is written."""
+    """Whether a spreadsheet might run the text: decided by its first visible character, full-width forms included."""
     if not text or (text[0].isascii() and text[0].isalnum()):
         return False
     if text[0] in "\t\r":

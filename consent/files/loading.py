@@ -1,4 +1,4 @@
-"""Many rows into one table at the database's own speed: COPY on PostgreSQL, one prepared statement on SQLite."""
+"""Loads many rows into a table by the fastest means: COPY on PostgreSQL, executemany on SQLite."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ _PAGE = 5_000  # held in memory at a time, on SQLite
 
 @transaction.atomic
 def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> int:
-    """Insert `rows`, whose values stand in the order of `columns`; all of them or none. Returns how many.
+    """Insert all of `rows` or none; their values are in the order of `columns`. Returns how many.
 
-    `rows` is taken one at a time, and must not itself ask the database: that is busy taking them.
+    `rows` is consumed while the connection is busy with COPY, so it must not query the database itself.
     """
     quoted = connection.ops.quote_name
     into = f"{quoted(table)} ({', '.join(map(quoted, columns))})"

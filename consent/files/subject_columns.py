@@ -1,7 +1,7 @@
-"""Names of columns that say whom a row is about: such a column is read, or left out on purpose, never passed over.
+"""Recognizes columns that say whom a row is about: they must be read, or left out on purpose, but never ignored.
 
-A choice in a file with a column `member_email` that nobody reads would be filed with the organization, and reported as
-done, while the member's data stays in use.
+If a file of choices had a column `member_email` that is ignored, a member's opt-out would be stored as the
+organization's and reported as done, while the member's data stays in use.
 """
 
 import re
@@ -17,11 +17,11 @@ _PEOPLE = {
     "member", "user", "subject", "person", "individual", "owner", "employee", "colleague", "collaborator",
     "membre", "utilisateur", "sujet", "personne", "proprietaire", "employe", "salarie", "collaborateur",
 }  # fmt: skip
-# What else a row can be about: of these each table knows its own.
+# What else a row can be about; each table reads those that concern it.
 _OTHERS = {"product", "surface", "produit"}
 _ADDRESSES = {"email", "mail", "courriel", "login", "username", "upn"}
 _IDS = {"id", "uid", "uuid", "guid", "identifier", "identifiant"}
-# Groups that a name is of only with an id beside it: a company is mostly the name of one.
+# Groups: they name a subject only together with an id, because a column `company` mostly has just a name.
 _GROUPS = {"company", "team", "workspace", "group", "entreprise", "equipe"}
 _MARKS = {"external", "externe", "e", "address", "adresse", "key", "code", "number", "no", "num", "nr", "name", "nom"}
 _FILLING = {"the", "of", "de", "du", "l", "d", "s"}
@@ -33,25 +33,25 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def names_subject(column: str) -> bool:
-    """Whether the column is called like one that says whom, or what, a row is about: `memberId`, `User e-mail`."""
+    """Whether the column's name says that it holds the subject of a row, like `memberId` or `User e-mail`."""
     plain = unicodedata.normalize("NFKD", _HUMP.sub(" ", column))
     words = set(_WORD.findall("".join(each for each in plain if not unicodedata.combining(each)).lower()))
     if not words <= _ALL or not words & _ALONE:
         return False
-    # What an organization is called says nothing that its id has not said.
+    # A name of an organization may be ignored: its id is read.
     return not words & _NAMES or bool(words & (_PEOPLE | _ADDRESSES | _IDS))
 
 
 def unread_subject(columns: Sequence[str], read: Collection[str], known: Collection[str] = ()) -> str:
-    """The first column that is called so and not among those that are `read`; '' where there is none.
+    """The first column for which `names_subject` is true and that is not in `read`; '' if there is none.
 
-    `known` are those that the portal's own files have beside what is read.
+    `known` are columns of the portal's own files, which may be ignored.
     """
     return next((each for each in columns if each not in read and each not in known and names_subject(each)), "")
 
 
 def refuse_unread_subject(columns: Sequence[str], read: Collection[str], known: Collection[str] = ()) -> None:
-    """Raise BadFile for such a column of a list, whose columns have fixed names."""
+    """Raise BadFile if a list, whose columns have fixed names, has an `unread_subject`."""
     if subject := unread_subject(columns, read, known):
         text = _(
             "The column “%(column)s” says whom a row is about, and is not read: the row would be taken for somebody"

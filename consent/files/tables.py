@@ -1,4 +1,4 @@
-"""Tables as people have them, read as a stream: CSV of any usual encoding, separator and line end, or JSON Lines."""
+"""Reads tables as a stream: CSV in any usual encoding, with any usual separator and line end, or JSON Lines."""
 
 import csv
 import dataclasses
@@ -24,18 +24,17 @@ from .formulas import unguarded
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _EXCEL_HINT = re.compile(r'\ufeff?("?)[sS][eE][pP]=(.)\1[,;\t|]*\s*')
 _JSON_ARRAY = re.compile(r'\[\s*[\[{"\]]')
-# Rows that are looked at to tell the separator.
-_SAMPLE = 20
+_SAMPLE = 20  # rows from which the separator is guessed
 _NO_TEXT = "It is no text. Write a text, a whole number, true or false."
 
 
 class MissingColumn(BadFile):
-    """A column that was asked for is not in the file."""
+    """The file lacks a column that is needed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileRow:
-    """`row` is the line of the file where it starts, a header's being 1; `problem` says why it has no values.
+    """A row. `row` is the line of the file where it starts, from 1; `problem` says why it has no values, '' if it has.
 
     `faults`: column → why just that value can't be read.
     """
@@ -46,12 +45,12 @@ class FileRow:
     faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def problem_with(self, *columns: str) -> str:
-        """Why the row can't be read, as far as these columns are asked for; '' where it can."""
+        """Why these columns of the row can't be read; '' if they can."""
         return self.problem or next((f"“{name}”: {self.faults[name]}" for name in columns if name in self.faults), "")
 
 
 def column_name(text: str) -> str:
-    """What a column is called: as it looks, for files come with marks that nobody sees in their first line."""
+    """A column's name without invisible characters, which files often have in their first line; trimmed, NFC."""
     if text.isascii() and text.isprintable():
         return text.strip()
     seen = "".join(" " if each.isspace() else "" if is_unseen(each) else each for each in text)
@@ -59,7 +58,7 @@ def column_name(text: str) -> str:
 
 
 class TableFile:
-    """A file read record by record, as often as wanted, values trimmed. Raises BadFile."""
+    """A file that is read record by record, as often as wanted; values are trimmed. Raises BadFile."""
 
     columns: list[str]
     separator = ""
@@ -84,9 +83,9 @@ class TableFile:
 
 
 class _Lines:
-    """The lines of a file, of which no row takes more than ROW_KB, whatever it is made of: it would fill the memory.
+    """The lines of a file. A row may have ROW_KB × 1024 characters at most, so that no missing quote fills the memory.
 
-    `row` is the line that the present row starts at, and `taken` what has been read of it.
+    `row` is the line where the current row starts, `taken` are the lines of it that have been read.
     """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
@@ -103,7 +102,7 @@ class _Lines:
         raise StopIteration
 
     def readline(self) -> str:
-        """'' at the end. Raises BadFile."""
+        """The next line, '' at the end of the file. Raises BadFile if the row becomes too long."""
         line = self._text.readline(self._limit - self._size + 1)
         self._number += 1
         self._size += len(line)
@@ -114,13 +113,13 @@ class _Lines:
         return line
 
     def next_row(self) -> None:
-        """What follows belongs to another row."""
+        """Start a new row at the next line."""
         self.row, self._size = self._number + 1, 0
         self.taken.clear()
 
 
 class Reading(NamedTuple):
-    """How a file is to be read, as somebody said; '' is told from the file."""
+    """How to read a file; '' means that it is guessed from the file."""
 
     encoding: str = ""
     separator: str = ""
@@ -130,7 +129,7 @@ _AS_IT_SAYS = Reading()
 
 
 def open_table(path: str, how: Reading = _AS_IT_SAYS, *, wanted: Collection[str] = ()) -> TableFile:
-    """JSON Lines where the file begins with an object, else CSV; `wanted` columns help to tell how. Raises BadFile."""
+    """Open JSON Lines if the file begins with an object, else CSV; `wanted`: as for `CsvFile`. Raises BadFile."""
     separator = how.separator
     found = find_encoding(path, how.encoding or None)
     with open_file(path) as data, io.TextIOWrapper(data, found) as text:
@@ -143,7 +142,7 @@ def open_table(path: str, how: Reading = _AS_IT_SAYS, *, wanted: Collection[str]
 
 
 def parse_separator(text: str) -> str:
-    """The character that a name or a spelling of it means, '' for ''. Raises BadFile."""
+    """The separator for its name, like `tab`, or for the character itself; '' for ''. Raises BadFile."""
     named = {name: separator for separator, name in SEPARATORS.items()} | {"\\t": "\t", "": ""}
     separator = named.get(text.lower(), text)
     if separator and (len(separator) != 1 or separator in '"\r\n' or (is_unseen(separator) and separator != "\t")):
@@ -155,7 +154,7 @@ class CsvFile(TableFile):
     def __init__(
         self, path: str, *, wanted: Collection[str] = (), encoding: str | None = None, separator: str = ""
     ) -> None:
-        """`wanted` are columns that the file should have: they tell which separator it uses."""
+        """`wanted` are columns that the file should have, which help to guess the separator."""
         super().__init__(path, encoding)
         with self._open() as lines:
             hint = _EXCEL_HINT.fullmatch(lines.readline())
@@ -182,7 +181,7 @@ class CsvFile(TableFile):
         return FileRow(row, dict(zip(self.columns, values, strict=False)))
 
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """Each row with the line that it starts at, the header's first."""
+        """The line where each row starts, and its cells; the header comes first."""
         with self._open() as lines:
             for _line in range(self._lines_before_header):
                 lines.readline()
@@ -203,7 +202,7 @@ class CsvFile(TableFile):
                 yield row, cells
 
     def _guess_separator(self, wanted: Collection[str]) -> str:
-        """By the wanted columns; then by whether the rows have as many values as the header, and by how many."""
+        """The separator with most wanted columns; then most rows that fit the header; then most columns."""
         samples: dict[str, list[list[str]]] = {}
         failure: BadFile | None = None
         for separator in SEPARATORS:
@@ -221,7 +220,7 @@ class CsvFile(TableFile):
         return max(several, key=lambda separator: _fitness(samples[separator], wanted))
 
     def _sample(self, separator: str) -> list[list[str]]:
-        """The first rows after the header; an empty one stands for what can't be read so."""
+        """The first rows after the header; an empty list stands for the rest if it can't be read by this separator."""
         found: list[list[str]] = []
         try:
             for _row, cells in islice(self._rows(separator), 1, _SAMPLE + 1):
@@ -242,7 +241,7 @@ class CsvFile(TableFile):
 def _columns(cells: Sequence[str]) -> list[str]:
     columns = [column_name(cell) for cell in cells]
     while columns and not columns[-1]:
-        columns.pop()  # a separator at the end of every line makes no column
+        columns.pop()  # a separator at the end of the line doesn't start another column
     return columns
 
 
@@ -254,9 +253,10 @@ def _fitness(sample: Sequence[Sequence[str]], wanted: Collection[str]) -> tuple[
 
 
 def _told_by_rows(samples: Mapping[str, Sequence[Sequence[str]]]) -> str:
-    """The header has one column, whatever the separator.
+    """Guess the separator from the rows, if the header has a single column with every separator.
 
-    If rows agree on several values, it is a bad header, and each row is to be a bad one; else one that they don't have.
+    If all rows have the same number of several values, the header is wrong: take that separator, so that each row is
+    reported. Otherwise take one that doesn't occur in the rows.
     """
     widths = {separator: {len(row) for row in sample[1:]} for separator, sample in samples.items()}
     several = [each for each, found in widths.items() if len(found) == 1 and max(found) > 1]
@@ -265,7 +265,7 @@ def _told_by_rows(samples: Mapping[str, Sequence[Sequence[str]]]) -> str:
 
 
 def _spaced_quotes(lines: _Lines, separator: str) -> list[str] | None:
-    """The row that the reader of Python could not read, with space around its quoted values; None if it isn't that."""
+    """The cells of a row that Python's reader refused because of space around quoted values; None if that's not why."""
     space = r"[^\S\r\n]" if separator != "\t" else r"[^\S\r\n\t]"
     end = rf"(?={re.escape(separator)}|\r?\n?\Z|\r\Z)"
     quoted = re.compile(rf'{space}*"([^"]*(?:""[^"]*)*)"{space}*{end}')
@@ -283,7 +283,7 @@ def _spaced_quotes(lines: _Lines, separator: str) -> list[str] | None:
 
 
 class JsonLinesFile(TableFile):
-    """An object a line; its columns are the names in the first one, and a name left out is an empty value."""
+    """One JSON object per line. The names of the first are the columns; a name left out later is an empty value."""
 
     def __init__(self, path: str, *, encoding: str | None = None) -> None:
         super().__init__(path, encoding)
@@ -312,7 +312,7 @@ class JsonLinesFile(TableFile):
                 yield self._record(row, named)
 
     def _name(self, name: str) -> str:
-        """As the column is called; nearly all rows have the same names."""
+        """`column_name`, cached: nearly all rows have the same names."""
         if name not in self._names and len(self._names) < 1_000:
             self._names[name] = column_name(name)
         return self._names.get(name) or column_name(name)
@@ -330,13 +330,13 @@ class JsonLinesFile(TableFile):
         return FileRow(row, values, faults=faults)
 
     def _objects(self) -> Iterator[tuple[int, object, str]]:
-        """Row, what its line says, and why that is no JSON where it is none."""
+        """Line number, the parsed value, and why it could not be parsed, '' if it could."""
         with self._open() as lines:
             for row, line in enumerate(lines, start=1):
                 lines.next_row()
                 if text := line.strip(" \t\r\n\ufeff"):
                     try:
-                        with translation.override("en"):  # as all else that is said of rows, whoever looks
+                        with translation.override("en"):  # like all other messages about rows, whoever reads them
                             found = strict_json.loads(text, number=_number)
                     except ValueError as error:
                         yield row, None, f"is no JSON: {error}"
@@ -346,7 +346,7 @@ class JsonLinesFile(TableFile):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Number:
-    """A number that is no whole one, as it is written: it has no one spelling that an id could have."""
+    """A number that is not whole, as written: it can't be an id, because it can be written in several ways."""
 
     text: str
 

@@ -18,7 +18,7 @@ CHANGE, SAME = "change", "same"
 # The outcome of rows that are skipped: by a change that loosens, if they changed since the preview; by an undo, if
 # somebody chose, confirmed or moved since; by a plan's default, if they left the plan.
 CHANGED_SINCE = "changed_since"
-# Any two instants, one before the other; and placeholders, by which an answer shows where its carry comes from.
+# Any two instants, one before the other; and placeholders, by which an outcome shows where its carry comes from.
 _BEFORE, _AT = dt.datetime(2001, 1, 1, tzinfo=dt.UTC), dt.datetime(2002, 1, 1, tzinfo=dt.UTC)
 _PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
 
@@ -42,7 +42,7 @@ class StateGroup(NamedTuple):
 
 
 class GroupOutcome(NamedTuple):
-    """What becomes of the rows of a shape. `to_carry`: where the carry comes from; `flips`: whether `allowed` changes.
+    """What becomes of the rows of a group. `to_carry`: where the carry comes from; `flips`: whether `allowed` changes.
 
     `loosens` ignores locks, closed accounts and ended subscriptions, which may be gone when the job runs, or later.
     """
@@ -88,7 +88,7 @@ _OPERATIONS = {
 
 
 def answer(kind: JobKind, shape: StateGroup, obstacle: str = "") -> GroupOutcome:
-    """Apply the rules to a shape. `obstacle`: why this job may not loosen anything any more; '' if it may.
+    """Apply the rules to a group of rows. `obstacle`: why this job may not loosen anything any more; '' if it may.
 
     A change that loosens needs a row that is as it was previewed; a change that tightens always applies (R13).
     """
@@ -146,7 +146,7 @@ COLUMNS = StateGroup._fields + GroupOutcome._fields
 
 
 def values(answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
-    """`VALUES (…), (…)` with shapes and their answers, for a common table expression `t(COLUMNS)`."""
+    """`VALUES (…), (…)` with groups and their outcomes, for a common table expression `t(COLUMNS)`."""
     return "VALUES " + ", ".join(f"({', '.join(map(literal, shape + found))})" for shape, found in answers)
 
 

@@ -1,7 +1,7 @@
-"""The rows of a job that rebinds external ids: read and frozen, previewed, and worked through a chunk at a time (R16).
+"""The rows of a job that rebinds external ids (R16): frozen by the preview, and applied chunk by chunk.
 
-A row is an id and whom it is to mean. It is done only where the id still means, or meant last, whom it did when it was
-previewed; each row is looked at anew under locks. What the job made is undone by a job of the same kind.
+A row is an external id and its new subject. It is applied only if the id still means, or last meant, the subject that
+it did at the preview; this is checked again under locks. Such a job is undone by another one of the same kind.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ LEFT = rules.Reason.MEMBER_LEFT.value
 
 
 def freeze(job: BulkJob, wishes: Iterable[Rebinding | ListError]) -> None:
-    """The rows of the job, in order of the file. Raises BadList where any can't be meant, or an id is to mean two."""
+    """Store the rows of the job, in order of the file. Raises BadList if one is invalid, or an id gets two subjects."""
     faults, made, known = Faults(), 0, dict[_Key, tuple[object, object]]()
     for page in batched(wishes, _PAGE):
         rows: list[RebindRow] = []
@@ -62,14 +62,17 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | ListError]) -> None:
 
 
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
-    """Back to whom each id meant before; to nobody where that was nobody. Dated, like any rebinding, from then."""
+    """Store rows that give each id back to its former subject, or withdraw it if it had none just before the job.
+
+    Like every rebinding it is dated from when it runs.
+    """
     made = 0
     done = undone.rebind_rows.filter(outcome=CHANGE).exclude(external_id="")  # '' is an id that was erased since
     done = done.select_related("seen", "made").order_by("number")
     for row in done.iterator(_PAGE):
         made += 1
         before = row.seen
-        # It meant somebody until the job came.
+        # Whether the id was live until the job moved it; if it was withdrawn before that, it meant nobody.
         back = before is not None and (row.made is None or before.withdrawn_at == row.made.recorded_at)
         subject = before if back and before else row
         RebindRow.objects.create(
@@ -101,12 +104,12 @@ _Key = tuple[uuid.UUID | None, str]
 
 
 def _key(row: RebindRow) -> _Key:
-    """The scope of an id, and the id."""
+    """The scope of an id (for a member's the organization, else None), and the id."""
     return (row.organization_id if row.of_member else None, row.external_id)
 
 
 def last_meanings(rows: Iterable[RebindRow]) -> dict[_Key, int]:
-    """The last binding of each id, erased ones included."""
+    """Scope and id → pk of its last binding. Finds erased bindings too, by their hash."""
     found: dict[_Key, tuple[int, int]] = {}
     hashes = {erased_hash(row.external_id, _key(row)[0]): _key(row) for row in rows}
     values = {row.external_id for row in rows}
@@ -119,7 +122,7 @@ def last_meanings(rows: Iterable[RebindRow]) -> dict[_Key, int]:
 
 
 def _looked_up(job: BulkJob, page: Sequence[Rebinding | ListError], faults: Faults) -> Iterator[tuple[int, RebindRow]]:
-    """Its line, and a row, for each that can be meant."""
+    """Line and row of each valid rebinding; the others are added to `faults`."""
     wishes = [each for each in page if isinstance(each, Rebinding)]
     for each in page:
         if isinstance(each, ListError):
@@ -156,12 +159,12 @@ def _organizations(idents: set[str]) -> dict[str, Organization]:
 
 
 def preview(job: BulkJob) -> Counter[str]:
-    """What a run would make of the rows now: outcome → how many."""
+    """What a run would do now: outcome → number of rows."""
     return Counter(outcome for page in _pages(job) for _row, outcome in _judged(page))
 
 
 def digest(job: BulkJob) -> str:
-    """What the rows say, and what the ids mean: other once any of them got another meaning."""
+    """Hash of the rows and of the last binding of each id: it changes once any of the ids gets another meaning."""
     seen = hashlib.sha256(f"{job.kind}|{job.reason}|{job.undoes_id or ''}".encode())
     for page in _pages(job):
         last = last_meanings(page)
@@ -182,7 +185,7 @@ def _pages(job: BulkJob, first: int = 0, last: int | None = None) -> Iterator[li
 
 
 def _judged(page: Sequence[RebindRow]) -> Iterator[tuple[RebindRow, str]]:
-    """What is to become of each row as things stand: change, same, or why not."""
+    """What would become of each row now: change, same, or the reason why it is skipped."""
     last = last_meanings(page)
     live = set(Binding.objects.live().filter(pk__in=last.values()).values_list("pk", flat=True))
     for row in page:
@@ -190,8 +193,8 @@ def _judged(page: Sequence[RebindRow]) -> Iterator[tuple[RebindRow, str]]:
         if row.outcome:
             yield row, row.outcome
         elif not row.external_id or last.get(_key(row)) != row.seen_id:
-            yield row, CHANGED_SINCE  # an id that was erased too
-        elif row.withdraws:  # to mean nobody is right for somebody who has left, too
+            yield row, CHANGED_SINCE  # '': the id was erased since
+        elif row.withdraws:  # before the check for members who left: their ids may be withdrawn
             yield row, CHANGE if row.seen_id in live else SAME
         elif row.member is not None and row.member.has_left:
             yield row, LEFT
@@ -206,7 +209,7 @@ def _means(row: RebindRow, binding: Binding) -> bool:
 
 
 class Listed(NamedTuple):
-    """A row: whom its id is to mean, what comes of it, and whom it means before and after that, in words."""
+    """A row: the id, its new subject, the outcome, and the subjects before and after, in words."""
 
     number: int
     external_id: str
@@ -218,7 +221,7 @@ class Listed(NamedTuple):
 
 
 def listed(job: BulkJob, after: int = 0) -> Iterator[Listed]:
-    """The rows in order, those after a number."""
+    """The rows with numbers above `after`, in order."""
     for page in _pages(job, after):
         for row, outcome in _judged(page):
             yield _listed(row, outcome)
@@ -253,7 +256,7 @@ def _named(organization: Organization, member: Member | None) -> str:
 
 
 def apply(job: BulkJob, last: int) -> Counter[str]:
-    """Rows after the job's mark up to `last`; returns outcome → number. Expects the chunk's transaction."""
+    """Apply the rows after the job's cursor up to `last`; returns outcome → number. Expects the chunk's transaction."""
     if job.approver_id is None:
         raise RuntimeError("this would loosen, and nobody has approved it")
     origin, outcomes = origin_of(job), Counter[str]()
@@ -273,7 +276,10 @@ _Subjects = dict[tuple[uuid.UUID | None, uuid.UUID | None], Subject]
 
 
 def _locked(page: Sequence[RebindRow]) -> _Subjects:
-    """Whom the ids mean and are to mean, organizations first, each kind in order of id; and the rows anew after it."""
+    """Lock the old and new subjects of the ids, and refresh the rows' members.
+
+    Organizations come first, then members, each in order of id: the same order everywhere, so there is no deadlock.
+    """
     pairs = {(each.organization_id, each.member_id) for row in page for each in (row, row.seen) if each}
     organizations = Organization.objects.filter(pk__in={organization for organization, _member in pairs})
     found = {each.pk: each for each in organizations.select_for_update(no_key=True).order_by("pk")}
@@ -289,9 +295,10 @@ def _locked(page: Sequence[RebindRow]) -> _Subjects:
 
 
 def _changed(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> bool:
-    """Whether it could be done: an id that meant nobody may be given to somebody at this very moment.
+    """Apply a row. Returns False if another transaction has just given the id, which meant nobody, to somebody.
 
-    One that means somebody can't be: whom it means is locked. So nothing else has been done of the row by then.
+    An id that means somebody can't be taken like that, because its subject is locked. So nothing of the row has been
+    written when this fails.
     """
     try:
         with transaction.atomic():
@@ -316,7 +323,10 @@ def _change(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> None:
 
 
 def _keep_opt_outs(subject: Subject, value: str, origin: ledger.Origin) -> None:
-    """An id that was two's before there was one spelling takes along the opt-outs of both."""
+    """Give the new subject the opt-outs of both former ones, if the id is contested.
+
+    Two subjects had such an id, before ids that differ only in spelling became the same.
+    """
     meanings = [each for each in Binding.objects.ever(value, subject.scope) if not subject.has(each)]
     if not any(each.contested for each in meanings):
         return

@@ -1,4 +1,4 @@
-"""What a job did, or would do, row by row and in numbers: for every face, and for people's spreadsheets."""
+"""What a job did, or would do, row by row and as numbers: for every interface, and as files."""
 
 import functools
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _REFUSED_COLUMNS = 5
 
 
 class Numbers(NamedTuple):
-    """Rows; `refused` by reason. Until the job runs they are the preview's."""
+    """Numbers of rows; `refused`: reason → number. Until the job runs they are those of the preview."""
 
     changed: int
     unchanged: int
@@ -31,7 +31,7 @@ def numbers(job: BulkJob) -> Numbers:
 
 
 class ListedRow(NamedTuple):
-    """A row; what it is now and would be (`plan` and all after it) is there until the job runs."""
+    """A row of a report. For choices and plans' defaults, `plan` and all after it are empty once the job runs."""
 
     row: int
     organization: str
@@ -50,7 +50,7 @@ class ListedRow(NamedTuple):
 
 
 class SampleRow(NamedTuple):
-    """A row of a preview, for a face to show."""
+    """A row of a preview, to be shown."""
 
     organization: str
     external_id: str
@@ -64,7 +64,7 @@ class SampleRow(NamedTuple):
 
 
 def sample(job: BulkJob, size: int = 10) -> list[SampleRow]:
-    """Some rows: of an import those that loosen first, of all else those that would change."""
+    """Some rows: of an import those that change, loosening ones first; of other jobs those that change first."""
     if job.kind == JobKind.REBIND:
         return [
             SampleRow(
@@ -92,9 +92,9 @@ def sample(job: BulkJob, size: int = 10) -> list[SampleRow]:
 
 
 def listed_rows(job: BulkJob, *, refused: bool, after: int = 0, limit: int | None = None) -> Iterator[ListedRow]:
-    """The job's rows in order, all of them or the refused ones, those after a number and so many at most.
+    """The job's rows in order, all or only the refused ones: those with numbers above `after`, `limit` at most.
 
-    Until the job runs each says what it is now and would be; afterwards refusals are known of those that were reached.
+    Until the job runs, each has its current and new values; after that, rows not reached yet have no result.
     """
     if job.kind == JobKind.IMPORT:
         found = _of_import(job, refused, after)
@@ -130,7 +130,7 @@ def _previewed(job: BulkJob, after: int) -> Iterator[ListedRow]:
 
 
 def _of_import(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
-    """In the file's order, those that could be meant; of the others the problems tell."""
+    """The valid rows, in the file's order; the others are in the job's problems."""
     found = rows_with_setting(job).filter(number__gt=after).order_by("number")
     if refused:
         found = found.exclude(outcome="")
@@ -138,7 +138,7 @@ def _of_import(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
 
 
 def _import_row(job: BulkJob, row: Any) -> ListedRow:
-    """Of a row of `rows_with_setting`. New organizations are named by the file, all others by what they are called."""
+    """From a row of `rows_with_setting`. Existing organizations are shown by their own name and id, not the file's."""
     told = {name: getattr(row, name) for name in ("plan", "choice", "role", "now_plan", "now_choice")}
     plan, now, then = before_and_after(job, told | {"of_member": row.member is not None})
     return ListedRow(
@@ -159,7 +159,7 @@ def _import_row(job: BulkJob, row: Any) -> ListedRow:
 
 
 def _rebound(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
-    """The ids that are rebound, and whom they mean now and then; a CSV of them goes into such a job again."""
+    """The ids, with their subjects before and after; a CSV of these rows is a valid file for another rebinding."""
     for row in rebinding.listed(job, after):
         passed_over = "" if row.outcome in (cases.CHANGE, cases.SAME) else row.outcome
         if passed_over or not refused:
@@ -171,7 +171,10 @@ def _rebound(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
 
 
 def write_rows(job: BulkJob, out: Out, form: str, *, refused: bool) -> None:
-    """As CSV or JSON Lines; the CSV goes back into a list of organizations. Of refused rows only what, and why."""
+    """Write the rows in a form of `WRITERS`; as CSV they are a valid list of organizations.
+
+    Refused rows have only the first columns: which row, and why.
+    """
     columns = list(ListedRow._fields[: _REFUSED_COLUMNS if refused else None])
     put = WRITERS[form](out, columns)
     for row in listed_rows(job, refused=refused):

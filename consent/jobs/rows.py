@@ -1,4 +1,4 @@
-"""The rows of a job: frozen when it is previewed, in order of organization; counts, sample and digest of them."""
+"""The rows of a job: frozen by the preview, in order of organization; their counts, sample and digest."""
 
 import copy
 import dataclasses
@@ -28,12 +28,12 @@ from .sql import NOTE_VERSIONS, count_listed, count_shapes, select_listed, selec
 
 _BATCH = 5_000
 _LAST = 2**63 - 1
-PRODUCTS = "products"  # in an undo's selection: product and the last of its rows, in order
+PRODUCTS = "products"  # key in an undo's selection: pairs of product and number of its last row, in order
 
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """What a run would do now: `outcomes` (change, same, or why refused) → rows, and whether anything would loosen."""
+    """What a run would do now; `outcomes`: change, same, or reason of refusal → number of rows."""
 
     outcomes: Mapping[str, int]
     loosens: bool
@@ -41,7 +41,7 @@ class Preview:
 
 
 def freeze_selection(job: BulkJob, selection: Selection) -> None:
-    """The rows, by one INSERT … SELECT."""
+    """Store the rows, by one INSERT … SELECT."""
     freeze_query(job, selection.organizations_for(job.product))
 
 
@@ -52,10 +52,11 @@ def freeze_query(job: BulkJob, organizations: QuerySet[Organization]) -> None:
 
 
 def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
-    """A row for each choice of the job to be undone: the choice and the carry from before it.
+    """Store a row for each choice that `undone` made, with the choice and the carry before it.
 
-    An import is of several products, perhaps: then each has its part of the rows. Its members' choices stay theirs.
+    An import may have several products: then each has its own range of rows. Members' choices are not undone.
     """
+    # `e.before` is the choice before; the carry before is that of the layer's event before `e`.
     sql = """
         SELECT %s, ROW_NUMBER() OVER (ORDER BY e.product, e.organization_id), e.organization_id, e.before, COALESCE((
             SELECT x.carry FROM consent_consentevent AS x
@@ -70,7 +71,10 @@ def freeze_undo(job: BulkJob, undone: BulkJob) -> None:
 
 
 def _divide(job: BulkJob, written: list[Any]) -> None:
-    """Say which rows are of which product, and how many choices of members are left alone."""
+    """Store the range of rows of each product, and the number of members' choices, which count as refused.
+
+    Raises Refused if there are no other choices.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.product, MAX(r.number) FROM consent_bulkjobrow AS r JOIN consent_consentevent AS e"
@@ -96,7 +100,10 @@ def _divide(job: BulkJob, written: list[Any]) -> None:
 
 
 def parts_of(job: BulkJob, first: int, last: int) -> Iterator[tuple[BulkJob, int, int]]:
-    """The rows after `first` up to `last`, product by product: the job as one of that product, and its rows' ends."""
+    """Split the rows after `first` up to `last` by product.
+
+    Yields a copy of the job with that product, and its range of rows: start (exclusive) and end (inclusive).
+    """
     begin = 0
     for product, end in job.selection.get(PRODUCTS) or [(job.product, job.matched)]:
         if begin < last and end > first:
@@ -117,7 +124,7 @@ def _insert(job: BulkJob, select: str, parameters: list[Any], *, event: bool = F
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Rows of one shape, what the rules say to them, and an instant that is later than all that happened to them."""
+    """Rows of one group of states, their outcome, their number, and the latest instant of a change of any of them."""
 
     shape: StateGroup
     answer: GroupOutcome
@@ -126,20 +133,23 @@ class Group:
 
 
 def note_versions(job: BulkJob) -> None:
-    """Keep of each row what its setting is now: what loosens runs only on that. Before anything of it is shown."""
+    """Store the current version of each row's setting: a change that loosens applies only to this version.
+
+    Call it before the preview is computed, so that no later version counts as previewed.
+    """
     with connection.cursor() as cursor:
         for of, first, last in parts_of(job, 0, job.matched):
             cursor.execute(NOTE_VERSIONS, [of.product, raw_id(job.pk), first, last])
 
 
 def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[Group]:
-    """The rows after `first` up to `last`, all of one product, by shape; `obstacle` as in `shapes.answer`."""
+    """Group the rows after `first` up to `last`, all of one product, by state; `obstacle` as in `cases.answer`."""
     with connection.cursor() as cursor:
         cursor.execute(count_shapes(job), [job.wanted, job.product, raw_id(job.pk), first, last])
         found = cursor.fetchall()
     kind, size, groups = JobKind(job.kind), len(StateGroup._fields), []
     for row in found:
-        # SQLite has numbers for booleans.
+        # SQLite returns 0 and 1 for booleans.
         parts = dict(zip(StateGroup._fields, row, strict=False))
         flags = {name: bool(parts[name]) for name, made in StateGroup.__annotations__.items() if made is bool}
         shape = StateGroup(**(parts | flags))
@@ -151,7 +161,7 @@ def shapes_of(job: BulkJob, first: int, last: int, obstacle: str = "") -> list[G
 
 
 def preview(job: BulkJob) -> Preview:
-    """Counted by the database; the rules are asked once about each kind of state that occurs."""
+    """Preview the job: the database counts, and the rules are asked once for each group of states."""
     if job.kind == JobKind.REBIND:
         found = rebinding.preview(job)
         same = {"plan": "", "before": "", "after": "", "used_before": None, "used_after": None}
@@ -169,7 +179,7 @@ def preview(job: BulkJob) -> Preview:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A row as it is now and as it would be; `used`: whether the organization's side lets its data be used."""
+    """A row with its current and new values; `used_…`: whether the organization's layer allows use."""
 
     number: int
     organization: Organization
@@ -183,7 +193,7 @@ class Sample:
 
 
 def sample(job: BulkJob, size: int = 10) -> list[Sample]:
-    """Some of the rows that would change, then some that would not."""
+    """At most `size` rows: some that would change, then some that would not."""
     found: list[Sample] = []
     for of, first, last in parts_of(job, 0, job.matched):
         groups = shapes_of(of, first, last)
@@ -216,7 +226,7 @@ def _listed(
 
 
 def _summary(job: BulkJob, groups: list[Group], first: int, last: int) -> list[dict[str, Any]]:
-    """The rows counted by plan, by what they are and what they would be: what an approver looks at first."""
+    """The rows counted by plan, current and new values, and outcome: what an approver reads first."""
     if not groups:
         return []
     answers = [(group.shape, group.answer) for group in groups]
@@ -231,7 +241,10 @@ def _summary(job: BulkJob, groups: list[Group], first: int, last: int) -> list[d
 
 
 def digest(job: BulkJob, selection: Selection | None) -> str:
-    """What the rows, and the settings they meet, are now: other once any of the selection came, went or changed."""
+    """Hash of the rows and the versions of their settings, to detect drift.
+
+    It changes once an organization enters or leaves the selection, or its setting changes.
+    """
     if job.kind == JobKind.REBIND:
         return rebinding.digest(job)
     seen = hashlib.sha256(f"{job.kind}|{job.product}|{job.plan}|{job.wanted}|{job.reason}".encode())

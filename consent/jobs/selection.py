@@ -1,4 +1,4 @@
-"""Which organizations a bulk change is about: one form of words for command, API and screen."""
+"""Which organizations a bulk change is about: selections, in one form for commands, API and screens, and lists."""
 
 import dataclasses
 import datetime as dt
@@ -25,13 +25,13 @@ _IDENT_COLUMNS = ("organization", _EXTERNAL_ID)
 _CHOICE_COLUMN = "choice"
 _PRODUCT_COLUMN = "product"
 _MEMBER_COLUMNS = ("member", "member_external_id")
-# What the portal's own files have besides: exports, and rows of a job.
+# Other columns of the portal's own exports: known, so they don't count as unread subjects.
 _OURS = (*TABLES["organizations"][1], *TABLES["choices"][1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Selection:
-    """All given parts must hold; of each part any value. Nothing given: nothing selected, unless `everything`."""
+    """Organizations that match all given parts, each by any of its values. Without any part `everything` is needed."""
 
     everything: bool = False
     plan: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """From what a caller sent, or a job remembers. Raises Invalid, naming the part."""
+        """From a request, or a stored job. Raises Invalid, naming the part at fault."""
         if not isinstance(data, Mapping):
             raise Invalid("invalid", _("A selection is an object."), "select")
         names = {field.name for field in dataclasses.fields(cls)}
@@ -83,10 +83,11 @@ class Selection:
         return self.narrow(Organization.objects.order_by("pk"), product)
 
     def narrow(self, chosen: QuerySet[Organization], product: str | None) -> QuerySet[Organization]:
-        """Those among them; `product` is what plan, choice and reason are about."""
+        """Those of `chosen` that match; plan, choice and reason are those for `product`."""
         setting = PrivacySetting.objects.filter(organization=OuterRef("pk"), member=None, product=product)
         if self.plan:
             chosen = chosen.filter(Exists(setting.filter(subscribed=True, plan__in=self.plan)))
+        # An organization without a setting has made no choice, and has no subscription.
         if self.choice:
             rows = Exists(setting.filter(choice__in=self.choice))
             chosen = chosen.filter(rows | ~Exists(setting) if Choice.DEFAULT in self.choice else rows)
@@ -144,14 +145,14 @@ def _instant(value: object, name: str) -> dt.datetime:
 
 
 def unknown_idents(idents: Iterable[str]) -> Iterator[str]:
-    """Those that no organization has."""
+    """The ids that no organization has."""
     for page in batched(idents, _PAGE):
         found = _find(page)
         yield from (ident for ident in page if ident not in found)
 
 
 class ListedChoice(NamedTuple):
-    """An organization by id or external:ID, and its choice; '' where the job has one for all."""
+    """A row of a list: an organization, by id or external:ID, and its choice; '' if the job has one choice for all."""
 
     line: int
     ident: str
@@ -159,17 +160,18 @@ class ListedChoice(NamedTuple):
 
 
 class ListError(NamedTuple):
-    """What keeps a row from being meant, and what to do about it."""
+    """An invalid row: what is wrong with it, and what to do about it."""
 
     line: int
     text: str
 
 
 class ListFile:
-    """A file with a column `organization` or `external_id`, or with one column; and perhaps with one `choice`.
+    """A file with a column `organization` or `external_id`, or with a single column; optionally also with `choice`.
 
-    Read as a stream. `left_out` is how many of its rows the last preview left out, where they were not selected.
-    Raises BadFile, also where a column says whom rows are about and is not read; MissingColumn where none has ids.
+    It is read as a stream. `left_out`: how many rows the last preview left out because they were not selected.
+    Raises BadFile, also if the name of an unread column says that it holds the rows' subjects; MissingColumn if no
+    column has ids.
     """
 
     left_out = 0
@@ -190,9 +192,9 @@ class ListFile:
         self.has_choices = _CHOICE_COLUMN in columns
 
     def wishes(self, product: str) -> Iterator[ListedChoice | ListError]:
-        """Row by row; the choices are '' where the file has none.
+        """The rows, one by one; `choice` is '' if the file has no such column.
 
-        What is said of a member, or of another product, is a fault: an export of choices has such rows too.
+        A row about a member, or about another product, is a fault: an export of choices contains such rows.
         """
         for record in self.table:
             yield self._elsewhere(record, product) or self._wish(record)

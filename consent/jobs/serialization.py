@@ -1,4 +1,4 @@
-"""A job as JSON, for programs: the commands print what the API answers (a test holds the two together)."""
+"""A job as JSON: the commands print the same as the API returns (a test compares the two)."""
 
 import uuid
 from typing import Any
@@ -9,12 +9,12 @@ from accounts.models import User
 from ..models import BulkJob, JobStatus
 from . import engine, reports
 
-# Until it runs, what a job would do is told: to who wrote it, and to who is asked to approve it.
+# In these states a job is shown with its preview, to its author and to those who may approve it.
 _SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 
 
 def described(job: BulkJob) -> dict[str, Any]:
-    """Counts are the preview's until the job runs; `rate` is rows a second while it ran, `eta` seconds to go."""
+    """Counts are the preview's until the job runs; `rate` is rows per second of work, `eta` the seconds left."""
     numbers, progress = reports.numbers(job), engine.progress(job)
     return {
         "id": str(job.pk),
@@ -47,7 +47,7 @@ def described(job: BulkJob) -> dict[str, Any]:
 
 
 def described_with_preview(job: BulkJob) -> dict[str, Any]:
-    """As long as it may not run yet, with what it would do, counted, and some of its rows."""
+    """The job; while it may not run yet, also the counts of its preview and some of its rows."""
     return described(job) | (preview(job) if job.status in _SEEN_FIRST else {})
 
 

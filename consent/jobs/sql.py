@@ -1,4 +1,4 @@
-"""The statements of the engine: rows `r`, their settings `s`, and the rules' answers `t`, joined."""
+"""The statements of the engine: they join rows `r`, their settings `s`, and the table `t` of the rules' outcomes."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -11,18 +11,19 @@ from ..ledger import Sql
 from ..models import STATE_FIELDS, BulkJob, EventKind, JobKind
 from .cases import CHANGE, COLUMNS, SAME, GroupOutcome, StateGroup, literal, values
 
-# Parameters: job, from (exclusive), to (inclusive); product; what the job wants of all.
+# Parameters of OF_CHUNK, below called "chunk": job, from (exclusive), to (inclusive); of SETTING: product. "wanted" is
+# the job's value for rows that have none of their own.
 ROWS = "consent_bulkjobrow AS r"
 OF_CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s"
 SETTING = "s.organization_id = r.organization_id AND s.product = %s AND s.member_id IS NULL"
 
-# Whether somebody has chosen, confirmed or moved after the event that an undo takes back. To move away and come back is
-# to have moved: on the way an opt-in is dropped, or an "out" carried over.
+# Whether somebody chose, confirmed or moved to another plan after the event that an undo takes back. Moving away and
+# back counts: on the way an opt-in may be dropped, or an opt-out carried over.
 _CHANGED_SINCE = """COALESCE(s.last_event_id, 0) <> r.event_id AND EXISTS (
     SELECT 1 FROM consent_consentevent AS e JOIN consent_consentevent AS x ON x.organization_id = e.organization_id
     WHERE e.id = r.event_id AND x.id > e.id AND x.product = e.product AND x.member_id IS NULL
       AND (x.kind LIKE 'choice.%%' OR x.plan <> e.plan OR x.applied_default <> e.applied_default))"""
-# Where there is no setting yet, it is what a new one would be.
+# The fields of a StateGroup as SQL. A missing setting counts as a new one.
 _SHAPE = {
     "subscribed": "COALESCE(s.subscribed, FALSE)",
     "applied_default": "COALESCE(s.applied_default, '')",
@@ -42,20 +43,21 @@ _EVENT_KIND = {
     JobKind.UNDO: f"'{EventKind.CHOICE_RESTORED}'",
 }
 
-# Parameters: chunk, product.
+# Rows whose organization has no setting yet. Parameters: chunk, product.
 WITHOUT_SETTING = f"""
 FROM {ROWS} WHERE {OF_CHUNK} AND NOT EXISTS (
     SELECT 1 FROM consent_privacysetting AS s
     WHERE s.organization_id = r.organization_id AND s.product = %s AND s.member_id IS NULL)
 ORDER BY r.number"""
 
-# Parameters: product, job, from (exclusive), to (inclusive).
+# Store the version of each row's setting. Parameters: product, job, from (exclusive), to (inclusive).
 NOTE_VERSIONS = """
 UPDATE consent_bulkjobrow SET version = COALESCE((
     SELECT s.version FROM consent_privacysetting AS s
     WHERE s.organization_id = consent_bulkjobrow.organization_id AND s.product = %s AND s.member_id IS NULL), 0)
 WHERE job_id = %s AND number > %s AND number <= %s"""
 
+# Lock the settings of a chunk in order of id; COUNT, so that no rows are sent. Parameters: product, chunk.
 LOCK = f"""
 SELECT COUNT(*) FROM (
     SELECT 1 FROM {ROWS} JOIN consent_privacysetting AS s ON {SETTING} WHERE {OF_CHUNK}
@@ -63,7 +65,7 @@ SELECT COUNT(*) FROM (
 
 
 def _columns(job: BulkJob) -> dict[str, str]:
-    """The parts of a shape; `stale` is whatever keeps a row from being what the job is about."""
+    """The fields of a StateGroup as SQL; `stale` is true if the row is no longer one that the job may change."""
     if job.kind == JobKind.UNDO:
         stale = _CHANGED_SINCE
     elif job.kind == JobKind.PLAN_DEFAULT:  # moved to another plan since the rows were frozen
@@ -77,7 +79,7 @@ def _columns(job: BulkJob) -> dict[str, str]:
 
 
 def count_shapes(job: BulkJob) -> str:
-    """Shape by shape: how many, and the latest instants that an event of now has to come after.
+    """For each group of states the number of rows, and the latest instants that a new event has to come after.
 
     Parameters: wanted, product, chunk.
     """
@@ -100,15 +102,15 @@ def _answers(answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
 
 
 def before_and_after(kind: JobKind) -> tuple[str, str]:
-    """The value that a job changes, in the setting and in the answer."""
+    """The columns of the value that a job changes: in the setting, and in the outcome."""
     return ("s.applied_default", "t.to_default") if kind == JobKind.PLAN_DEFAULT else ("s.choice", "t.to_choice")
 
 
 def event_values(job: BulkJob, at: dt.datetime) -> dict[str, Any]:
-    """What the event of each changed row says, by parameter of `ledger.insert_select`."""
+    """The contents of each changed row's event, as keyword arguments of `ledger.insert_select`."""
     kind = JobKind(job.kind)
     before, after = before_and_after(kind)
-    state = {name: f"s.{name}" for name in STATE_FIELDS}  # as it is, besides what the rules answer
+    state = {name: f"s.{name}" for name in STATE_FIELDS}  # the rest of the state stays
     state |= {"applied_default": "t.to_default", "choice": "t.to_choice", "carry": _CARRY}
     state |= {"allowed": "t.to_allowed", "reason_code": "t.to_reason"}
     since = Sql("CASE WHEN t.flips OR s.since IS NULL THEN %s ELSE s.since END", [to_micros(at)])
@@ -122,7 +124,7 @@ def event_values(job: BulkJob, at: dt.datetime) -> dict[str, Any]:
 
 
 def changed_rows(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> tuple[str, str]:
-    """The rules' answers, and the rows that change by them. Parameters of these: product, wanted, chunk."""
+    """The rules' outcomes (`WITH …`), and the rows that they change (`FROM …`; parameters: product, wanted, chunk)."""
     return (
         _answers(answers),
         f"""
@@ -131,16 +133,16 @@ WHERE t.outcome = '{CHANGE}' AND {OF_CHUNK}""",
     )
 
 
-# Parameters: the last id before the chunk's, its own last, job, product, stamp. By one end of the ids alone PostgreSQL
-# would take a third of the ledger to be meant, and read all of it, as long as nobody has analyzed the table.
+# Parameters: the last id before the chunk's events, the last id of them, job, product, stamp. Both ends are needed: for
+# one alone PostgreSQL assumes a third of the ledger, and reads all of it, until the table is analyzed.
 UPDATE_SETTINGS = f"""{ledger.PROJECT}
     e.id > %s AND e.id <= %s AND e.job_id = %s AND e.product = %s AND e.recorded_at = %s AND {ledger.OF_ORGANIZATION}"""
 
 
 def by_event(statement: str) -> str:
-    """For SQLite: it expects many events above an id, and would read every setting there is to find theirs.
+    """The statement for SQLite, whose planner expects many events above an id, and would begin with all settings.
 
-    Without their indexes it can but begin at the id.
+    NOT INDEXED leaves it only the search by id.
     """
     return statement.replace("consent_consentevent AS e", "consent_consentevent AS e NOT INDEXED")
 
@@ -155,7 +157,7 @@ UPDATE consent_bulkjobrow SET refusal = x.outcome FROM (
 WHERE x.id = consent_bulkjobrow.id"""
 
 
-# What a row is now, and what it would be: plan, choice or default, and whether its data is used.
+# Current and new values of a row: plan, choice or default, whether use is allowed; and the outcome.
 _NOW_AND_THEN = (
     "COALESCE(s.plan, ''), COALESCE({before}, 'default'), {after}, COALESCE(s.allowed, FALSE), t.to_allowed, t.outcome"
 )

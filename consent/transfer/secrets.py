@@ -1,4 +1,4 @@
-"""Whether an installation that was moved here can use its secrets: those that need a key of the settings."""
+"""Checks whether an installation that was moved here can use its secrets, which depend on keys in the settings."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,17 +8,17 @@ from accounts.models import ApiKey
 from ..models import WebhookEndpoint
 from ..webhooks.secrets import FROM_SECRET_KEY
 
-# Settings of one secret each, that rows depend on without saying so: a file names them by an id that is no secret.
+# Settings with a single secret, on which rows depend without naming it. A file has a fingerprint of each.
 _SINGLE = ("SECRET_KEY", "API_KEY_PEPPER")
 
 
 def describe() -> dict[str, str]:
-    """What a file says of the settings that its rows depend on."""
+    """For the file's header: setting → fingerprint of its value, for the settings that rows depend on."""
     return {name: keys.fingerprint(name) for name in _SINGLE}
 
 
 def lost(described: Mapping[str, str]) -> list[str]:
-    """What of the rows that are here now can't be used, a sentence each; `described` comes from their file."""
+    """A sentence for each kind of secret that can't be used here; `described` is from the file's header."""
     other = {name for name in _SINGLE if described.get(name) != keys.fingerprint(name)}
     return [*_unreadable(), *_unsigned("SECRET_KEY" in other), *_dead_keys("API_KEY_PEPPER" in other)]
 

@@ -1,4 +1,4 @@
-"""Reading much from one moment, while others write."""
+"""Transactions that read much, all of one moment, while others write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """All reads see one moment, and nobody's write waits for them."""
+    """All reads inside see the state of one moment, and block no writes."""
     if connection.in_atomic_block:  # the caller's transaction is the snapshot
         yield
     elif connection.vendor == "postgresql":
@@ -23,7 +23,7 @@ def snapshot() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """A transaction that takes no write lock before it writes; SQLite's take it at once (see the settings)."""
+    """A transaction that takes no write lock until it writes; normally SQLite takes it at once (see the settings)."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic():
             yield

@@ -1,8 +1,8 @@
-"""A whole installation as one file, and back: every row of every table of ours, ids and the ledger's order included.
+"""A whole installation as one file, and back: every row of the portal's tables, with ids and the ledger's order.
 
-The file is JSON Lines. Its first line names the format, the tables and, of each, columns and number of rows; then comes
-a line for each row, in order of table and key; the last line has the SHA-256 of all that stands before it. The values
-are spelled alike whichever database they come from, so the same state always gives the same file.
+The file is JSON Lines. The first line names the format and the tables, with columns and number of rows of each; then
+comes a line for each row, in order of table and key; the last line has the SHA-256 of everything before it. Values are
+written the same way from both databases, so the same state always gives the same file.
 """
 
 import base64
@@ -30,7 +30,7 @@ from ..models import ConsentEvent, PendingEvent
 from . import secrets
 
 FORMAT, VERSION = "training-consent-portal-state", 1
-# The second factors of sign-in too; sessions end with the move.
+# `mfa` has the second factors of sign-in. Sessions are left out: people sign in again after the move.
 _APPS = ("accounts", "mfa", "consent")
 _ROWS = 2_000  # fetched, or inserted, at a time
 _LONGEST = 64 << 20  # bytes in one line
@@ -39,11 +39,11 @@ OnRows = Callable[[int], None]
 
 
 class NotEmpty(Exception):
-    """There is something in this installation already."""
+    """The installation is not empty."""
 
 
 class NotVerified(Exception):
-    """What was read is not whole: `problems` says why."""
+    """The loaded state failed verification: `problems` says why."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(problems[0])
@@ -51,7 +51,7 @@ class NotVerified(Exception):
 
 
 class KeysMissing(Exception):
-    """Secrets of the file need keys that this installation has not: `problems` says which."""
+    """Secrets in the file need keys that this installation doesn't have: `problems` says which."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(problems[0])
@@ -60,11 +60,11 @@ class KeysMissing(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """`tables`: table → rows."""
+    """What was written or loaded. `tables`: table → number of rows; `digest`: SHA-256 of the file's contents."""
 
     tables: Mapping[str, int]
     digest: str
-    # What can't be used here for want of a key.
+    # What can't be used here because a key is missing.
     lost: Sequence[str] = ()
 
     @property
@@ -73,7 +73,7 @@ class Moved:
 
 
 def tables() -> list[Model]:
-    """Ours, in the order in which they stand in the file."""
+    """The models whose tables are moved, in the order of the file."""
     return [model for name in _APPS for model in apps.get_app_config(name).get_models()]
 
 
@@ -93,7 +93,7 @@ def _count(model: Model) -> int:
 
 
 def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
-    """All rows of all tables; the caller's transaction makes them those of one moment."""
+    """Write all rows of all tables; call it in a `snapshot`. `on_rows` gets the number of rows so far."""
     counts = {model._meta.db_table: _count(model) for model in tables()}
     described = {
         model._meta.db_table: {"rows": counts[model._meta.db_table], "columns": _columns(model)} for model in tables()
@@ -124,7 +124,7 @@ def _serialize(value: object) -> bytes:
 
 
 def _read(model: Model) -> Iterator[list[list[Any]]]:
-    """The rows in order of key, some at a time, as the file has them."""
+    """The rows in order of primary key, in batches, with values as the file has them."""
     columns = ", ".join(connection.ops.quote_name(column) for column in _columns(model))
     spellings = [_serializer_of(field) for field in model._meta.local_concrete_fields]
     key = connection.ops.quote_name(str(model._meta.pk.column))
@@ -141,13 +141,13 @@ def _read(model: Model) -> Iterator[list[list[Any]]]:
 
 
 def _key_order(model: Model, key: str) -> str:
-    """Text in order of its bytes, as SQLite has it, whatever the database's collation."""
+    """ORDER BY of a primary key; text by its bytes, as on SQLite, whatever collation PostgreSQL has."""
     text = isinstance(model._meta.pk, models.CharField) and connection.vendor == "postgresql"
     return f'{key} COLLATE "C"' if text else key
 
 
 def _kind(field: "models.Field[Any, Any]") -> str:
-    """What a column holds, a reference being what it refers to."""
+    """The type of a column; for a foreign key, that of the column it refers to."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     return target.get_internal_type()
 
@@ -174,11 +174,11 @@ def _serialize_instant(value: dt.datetime | str) -> str:
 
 
 class StateFile:
-    """A file of `write_state`, read to its end once to see that it is whole. Raises BadFile, which names it."""
+    """A file of `write_state`; it is read once to its end, to check that it is complete. Raises BadFile."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        # Setting → an id of the value that it had, of those that rows depend on.
+        # Setting → fingerprint of its value: see `secrets.describe`.
         self.keys: dict[str, str] = {}
         with open_file(path) as file:
             self.counts = self._header(self._line(file, 1))
@@ -187,7 +187,10 @@ class StateFile:
             pass
 
     def batches(self) -> Iterator[tuple[Model, list[tuple[int, Any]]]]:
-        """(table, its next rows as (line, values)); BadFile at the end if it was not what it says it is."""
+        """Yield each model with its next rows, as (line, values).
+
+        Raises BadFile for a line that is wrong; at the end, too, if number of rows or digest are.
+        """
         seen, number = hashlib.sha256(), 1
         with open_file(self.path) as file:
             first = self._line(file, number)
@@ -279,19 +282,19 @@ class StateFile:
 def load_state(
     file: StateFile, on_rows: OnRows | None = None, *, on_verified: OnRows | None = None, without_keys: bool = False
 ) -> Moved:
-    """Fill this empty installation; `on_verified` is told how many of its events are verified.
+    """Fill this empty installation, and verify it; `on_verified` gets the number of events verified so far.
 
-    Raises NotEmpty, BadFile, NotVerified, and KeysMissing unless `without_keys`, having changed nothing.
+    Raises NotEmpty, BadFile, NotVerified, and KeysMissing unless `without_keys`; then nothing is changed.
     """
     _hold()
     _refuse_filled()
-    Plan.objects.all().delete()  # those of the file take their place
+    Plan.objects.all().delete()  # the migrations' plans, which the file's replace
     done, current = 0, tables()[0]
     for model, batch in file.batches():
         if current is ConsentEvent and model is not ConsentEvent:
             _forget_pending()
         current = model
-        # The ledger's guards see each of these as any other insert.
+        # Plain inserts: the triggers of the ledger fire for these as for any others.
         load(model._meta.db_table, _columns(model), _prepared(file, model, batch))
         done += len(batch)
         if on_rows:
@@ -317,7 +320,7 @@ def load_state(
 
 
 def _hold() -> None:
-    """Nobody else writes until we are done; SQLite's transaction sees to that by itself."""
+    """Keep others from writing until the transaction ends; on SQLite every transaction does that."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {', '.join(map(_table, tables()))} IN SHARE ROW EXCLUSIVE MODE")
@@ -330,7 +333,7 @@ def _refuse_filled() -> None:
 
 
 def _forget_pending() -> None:
-    """The trigger took all events for new ones; which of them wait for a position the file says."""
+    """Delete what the trigger noted: it took all loaded events as new. The file has the real pending ones."""
     PendingEvent.objects.all().delete()
 
 
@@ -347,7 +350,7 @@ def _prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> It
 
 
 def _reading(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
-    """From what the file has to what the database wants."""
+    """The function that turns a value of the file into one for the database; None if it stays as it is."""
     readings: dict[str, Callable[[Any], Any]] = {
         "UUIDField": uuid.UUID,
         "BooleanField": _read_flag,
@@ -366,7 +369,7 @@ def _read_flag(value: object) -> bool:
 
 
 def _reset_sequences() -> None:
-    """The next ids come after those of the file; SQLite sees to that by itself. And the planner knows what is there."""
+    """Let new ids start after the loaded ones, and update the planner's statistics. SQLite needs neither."""
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), tables()):
             cursor.execute(statement)
