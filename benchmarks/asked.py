@@ -1,4 +1,4 @@
-"""What `benchmarks.questions` asks: python -m benchmarks.asked N, with DATABASE_URL naming a loaded database."""
+"""Makes the requests of `benchmarks.questions`: python -m benchmarks.asked N; DATABASE_URL is a loaded database."""
 
 import json
 import random
@@ -21,7 +21,7 @@ BATCH = 1_000
 
 
 def main(count: int) -> None:
-    """Questions about members spread over the whole table, a key to ask by, and the statement of a batch."""
+    """Print as JSON: `count` decision requests about random members, an API key, and the SQL of a batch."""
     dice = random.Random(7)  # noqa: S311  chance, no secret
     ids = list(Member.objects.values_list("organization_id", "pk")[: 20 * count])
     chosen = [dice.choice(ids) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Load for a server on this machine: a few connections that ask, one question after the other, for some seconds."""
+"""HTTP load generator: a few connections that each send one request after the other, for some seconds."""
 
 import selectors
 import socket
@@ -10,13 +10,13 @@ CONNECTIONS = 4
 
 
 class Answered(NamedTuple):
-    rate: float  # answers a second
-    p50: float  # seconds
+    rate: float  # responses a second
+    p50: float  # latency in seconds, as p99
     p99: float
 
 
 class _Connection:
-    """Keeps the connection as long as the server does; opens another where it does not."""
+    """A keep-alive connection; opens a new one when the server closes it."""
 
     def __init__(self, port: int, selector: selectors.DefaultSelector) -> None:
         self.port, self.selector = port, selector
@@ -32,7 +32,7 @@ class _Connection:
         self.socket.sendall(request)
 
     def read(self) -> bool:
-        """Whether the answer is there, all of it. Raises RuntimeError where it is not a 200."""
+        """Whether the complete response has arrived. Raises RuntimeError if its status is not 200."""
         piece = self.socket.recv(1 << 20)
         self.received += piece
         head, end, body = self.received.partition(b"\r\n\r\n")
@@ -53,7 +53,7 @@ class _Connection:
 
 
 def ask(port: int, requests: Sequence[bytes], seconds: float, connections: int = CONNECTIONS) -> Answered:
-    """Ask these over and over; raises RuntimeError for any answer but a 200."""
+    """Send these requests in a loop for `seconds`. Raises RuntimeError for any status but 200."""
     with selectors.DefaultSelector() as selector:
         asking = [_Connection(port, selector) for _ in range(connections)]
         taken: list[float] = []

@@ -1,8 +1,9 @@
-"""Opting out many organizations: the job against the bare SQL for the same rows, tables, indexes and triggers.
+"""Opting out many organizations: a bulk job compared with bare SQL on the same rows, tables, indexes and triggers.
 
     python -m benchmarks.bulk [--rows 1000000] [--pairs 3]
 
-Both sides start from copies of one database, in pairs: A B, B A, A B …; what counts is the median of the pairs' ratios.
+Both sides start from copies of one database and alternate (A B, B A, A B …). The result is the median of the ratios of
+the pairs.
 """
 
 import statistics
@@ -12,13 +13,13 @@ from . import databases
 from .databases import Place
 from .tables import Line, run, show
 
-GOALS = {"PostgreSQL": 2.0, "SQLite": 2.5}
+GOALS = {"PostgreSQL": 2.0, "SQLite": 2.5}  # the job may take so many times as long as the bare SQL
 MEMORY_GOAL = 300  # MiB
 PREPARED = "prepared"
 
 
 def measure(where: Place, rows: int, pairs: int, *, verify: bool = False) -> list[Line]:
-    """The lines of the table. Raises RuntimeError where a side fails, or, with `verify`, its ledger."""
+    """The lines of the table. Raises RuntimeError if a side fails, or, with `verify`, if its ledger does not verify."""
     try:
         prepared = databases.step(where.fresh(PREPARED), "sides", "prepare", str(rows))
         taken = []

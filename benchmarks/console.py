@@ -1,4 +1,4 @@
-"""A person at the console, over HTTP: signs in and flips switches, as the page's script sends it."""
+"""A simulated user of the console, over HTTP: signs in and flips switches with the requests that the page sends."""
 
 import contextlib
 import http.client
@@ -18,12 +18,12 @@ _SECONDS_TO_START = 60
 
 @contextlib.contextmanager
 def server(url: str) -> Iterator[int]:
-    """The server that `make run` starts, on a free port of this machine; yields the port."""
+    """Run the development server, as `make run` does, on a free local port; yields the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     command = ("manage.py", "runserver", "--noreload", f"127.0.0.1:{port}")
-    # Static files without having collected them first; request lines would be in the way.
+    # DEBUG serves static files without collectstatic; LOG_LEVEL hides the log line of each request.
     process = databases.start(url, *command, DEBUG="true", LOG_LEVEL="ERROR", DJANGO_RUNSERVER_HIDE_WARNING="true")
     try:
         _wait_for(process, port)
@@ -43,7 +43,7 @@ def _wait_for(process: subprocess.Popen[str], port: int) -> None:
 
 
 class Person:
-    """Signed in, with one connection; every answer that is not as it should be raises RuntimeError."""
+    """A signed-in user with one connection. Every unexpected response raises RuntimeError."""
 
     def __init__(self, port: int, email: str, password: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -52,11 +52,14 @@ class Person:
         self._ask("POST", "/sign-in/", form | {"login": email, "password": password}, expected=302)
 
     def look(self, path: str) -> dict[str, str]:
-        """What the switch on this page would send."""
+        """Load the page; returns the form fields that its switch would send."""
         return self._fields(self._ask("GET", path, expected=200)[1])
 
     def flip(self, path: str, switch: dict[str, str]) -> tuple[float, dict[str, str] | None]:
-        """Seconds until the answer, and the switch that it shows; None where somebody was quicker (412)."""
+        """Flip the switch; returns the seconds until the response, and the new form fields.
+
+        The fields are None if the setting had been changed in between (412).
+        """
         begun = time.perf_counter()
         status, page = self._ask("POST", path, switch | {"confirmed": "yes"}, htmx=True)
         seconds = time.perf_counter() - begun
@@ -83,7 +86,7 @@ class Person:
 
     @staticmethod
     def _fields(page: str) -> dict[str, str]:
-        """Of the first form that has them: the switch stands before the dialog."""
+        """The form fields of a page; the first of each name counts, because the switch comes before the dialog."""
         found: dict[str, str] = {}
         for name, value in _FIELD.findall(page):
             found.setdefault(name, value)

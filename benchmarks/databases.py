@@ -1,4 +1,4 @@
-"""Databases for one measurement each: made empty, copied from a prepared one, deleted again. Knows no Django."""
+"""Databases for one measurement each: created empty or copied from a prepared one, then deleted. Needs no Django."""
 
 import contextlib
 import json
@@ -17,12 +17,12 @@ import psycopg
 from psycopg import sql
 
 ROOT = Path(__file__).resolve().parents[1]
-# The same for all processes of one run; guards nothing but what that run made.
+# Shared by all processes of one run. They protect only the data of that run.
 _SECRETS = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
 
 
 class Place(Protocol):
-    """Where databases are made; each method that names one returns its DATABASE_URL."""
+    """A database server or directory. `fresh` and `copy` create a database and return its DATABASE_URL."""
 
     label: str
 
@@ -51,7 +51,7 @@ class Sqlite:
         if self._path(source).with_name(f"{source}.sqlite3-wal").exists():
             raise RuntimeError(f"somebody is still connected to {source}")
         shutil.copyfile(self._path(source), self._path(name))
-        os.sync()  # or the measurement pays for the copy
+        os.sync()  # else the measurement would include writing the copy to disk
         return url
 
     def drop(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Postgresql:
 
 @contextlib.contextmanager
 def place(url: str) -> Iterator[Place]:
-    """On the PostgreSQL server of `url`; without one, SQLite files in a temporary directory."""
+    """The PostgreSQL server of `url`; for an empty `url`, a temporary directory for SQLite files."""
     if url:
         yield Postgresql(url)
         return
@@ -100,7 +100,7 @@ def place(url: str) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def existing(where: Place, name: str, source: str = "") -> Iterator[str]:
-    """A database for the length of a block: empty, or a copy."""
+    """Context manager: a database that exists during the block, empty or a copy of `source`; yields its URL."""
     try:
         yield where.copy(source, name) if source else where.fresh(name)
     finally:
@@ -108,16 +108,16 @@ def existing(where: Place, name: str, source: str = "") -> Iterator[str]:
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    """For processes that work on a database of ours: nothing of a developer's own settings."""
+    """The environment of processes that use a benchmark's database, without a developer's own settings."""
     settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull, "DEBUG": "false", "HTTPS": "false", "LOG_LEVEL": "WARNING"}
-    settings |= {"EMAIL_URL": "dummymail://"}  # nobody reads it
+    settings |= {"EMAIL_URL": "dummymail://"}  # the benchmarks send no e-mail
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **settings, **_SECRETS, **more}
 
 
 def start(
     url: str, *arguments: str, piped: bool = True, errors: int | None = None, **more: str
 ) -> subprocess.Popen[str]:
-    """A Python process beside this one, whose output can be read where it is `piped`; `more` are settings."""
+    """Start a Python process. Its stdout can be read if `piped`; `more` are additional settings."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -129,7 +129,7 @@ def start(
 
 
 def step(url: str, module: str, *arguments: str) -> dict[str, Any]:
-    """Run a module of ours to its end; returns what its last line says, as JSON. Raises RuntimeError if it fails."""
+    """Run a module of this package; returns the parsed JSON of its last line. Raises RuntimeError if it fails."""
     process = start(url, "-m", f"benchmarks.{module}", *arguments)
     out, _ = process.communicate()
     if process.returncode:

@@ -1,8 +1,9 @@
-"""Kills workers at random moments, again and again, and proves that nothing is lost and nothing done twice.
+"""Crash test: kills workers at random moments, and checks that no change is lost and none is made twice.
 
     python -m benchmarks.drill [--kills 100] [--rows 20000] [--seed N]
 
-On SQLite, and where DATABASE_URL is a PostgreSQL's on that too, the kills shared out; exit code 1 on any problem.
+Runs on SQLite, and also on PostgreSQL if DATABASE_URL names one; the kills are divided between them. Exit code 1 on
+any problem.
 """
 
 import argparse
@@ -17,7 +18,7 @@ NAME = "drill"
 
 
 def drill(where: Place, kills: int, rows: int, seed: int) -> int:
-    """An exit code; what happens is told on the way."""
+    """Run the drill on one database, and print its progress. Returns an exit code."""
     print(f"== {where.label}: {kills} kills, jobs of {rows:,} organizations, --seed {seed}", flush=True)
     with databases.existing(where, NAME) as url:
         databases.step(url, "sides", "loaded", str(rows))

@@ -1,4 +1,4 @@
-"""The drill on one database: python -m benchmarks.drilling KILLS SEED, with DATABASE_URL naming a loaded one."""
+"""The crash test on one database: python -m benchmarks.drilling KILLS SEED; DATABASE_URL is a loaded database."""
 
 import datetime as dt
 import itertools
@@ -29,13 +29,16 @@ from . import databases  # noqa: E402
 from .load import OPERATORS, PLAN  # noqa: E402
 
 CHOICES = ("opted_out", "opted_in")
-LONGEST_LIFE = 0.15  # seconds from where a worker begins a job to its end by kill -9
-BETWEEN_CLICKS = 0.02
-PATIENCE = 120  # seconds that a worker may take to begin
+LONGEST_LIFE = 0.15  # the most seconds between a worker's start of a job and kill -9
+BETWEEN_CLICKS = 0.02  # seconds between the choices of `Others`
+PATIENCE = 120  # seconds in which a worker that is not killed must finish the job
 
 
 class Others(threading.Thread):
-    """Somebody who keeps choosing for single organizations; `touched` are theirs, `failure` what went wrong."""
+    """Makes choices for single organizations all the time, concurrently with the jobs.
+
+    `touched`: the organizations that it chose for; `failure`: the exception that ended it, if any.
+    """
 
     def __init__(self, actor: Actor, ids: list[object], seed: int) -> None:
         super().__init__(daemon=True)
@@ -76,7 +79,7 @@ class Drill:
         self.hits: Counter[str] = Counter()
 
     def run(self) -> list[str]:
-        """Job after job until the kills are used up, all under the eyes of others who write; what is wrong."""
+        """Run jobs until all kills are used up, while `Others` writes too. Returns the problems found."""
         self.others.start()
         try:
             for job in self._jobs():
@@ -94,7 +97,7 @@ class Drill:
         return self.problems
 
     def _jobs(self) -> Iterator[BulkJob]:
-        """One of each kind, over and over."""
+        """Jobs of each kind in turn, without end."""
         for n in itertools.count():
             all_out = self._queued(self._choice("opted_out", selection=Selection(everything=True)))
             yield all_out
@@ -118,12 +121,12 @@ class Drill:
         return actions.preview_choice(choice=choice, **wish, **what)  # type: ignore[arg-type]
 
     def _queued(self, job: BulkJob) -> BulkJob:
-        # Others write all the time, so the selection has always drifted.
+        # `Others` writes all the time, so the selection has always drifted from its preview.
         job = actions.submit(job=job, actor=self.author, digest=job.digest, accept_drift=True)
         return actions.approve(job=job, actor=self.second) if job.status == JobStatus.AWAITING_APPROVAL else job
 
     def _work(self, job: BulkJob) -> None:
-        """Start workers on the job and kill them, until it is done; the last one may live."""
+        """Start workers for the job and kill them, until it is done. Once all kills are used up, a worker may finish it."""
         hits = []
         while job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             worker = _worker()
@@ -140,13 +143,13 @@ class Drill:
             if job.status == JobStatus.RUNNING:
                 self.left -= 1
                 hits.append(job.cursor)
-                # Nobody waits ten seconds a hundred times: the lease runs out as time passing would let it.
+                # Let the lease expire now, instead of waiting 10 seconds for it after each kill.
                 BulkJob.objects.filter(pk=job.pk).update(leased_until=ledger.clock() - dt.timedelta(seconds=1))
         self.hits[job.kind] += len(hits)
         print(f"{job.get_kind_display():22} killed at {', '.join(f'{hit:,}' for hit in hits) or '–'}", flush=True)
 
     def _check(self, job: BulkJob) -> None:
-        """Done, its numbers those of its rows and events, each change once, and nothing left out."""
+        """Check that the job is done, its counts agree with its rows and events, and each change was made once."""
         subjects = list(ConsentEvent.objects.filter(job=job).values_list("organization_id", flat=True))
         refused = job.rows.exclude(refusal="").count()
         facts = {
@@ -161,7 +164,7 @@ class Drill:
         self.problems += [f"{job}: {problem}" for problem, holds in facts.items() if not holds]
 
     def _left_out(self, job: BulkJob) -> list[object]:
-        """Organizations that the job was to change, nobody else has touched, and that are not as it wanted them."""
+        """Organizations that do not have the choice the job should have made, though `Others` has not touched them."""
         wanted = dict(job.rows.filter(refusal="").values_list("organization_id", "wanted"))
         settings = PrivacySetting.objects.of_organizations().filter(product=job.product)
         found = settings.values_list("organization_id", "choice")
@@ -173,14 +176,14 @@ class Drill:
 
 
 def _worker() -> subprocess.Popen[str]:
-    """As an installation runs one; its log says when it begins."""
+    """Start a worker as an installation does, with the log level that reports when a job begins."""
     return databases.start(
         os.environ["DATABASE_URL"], "manage.py", "worker", LOG_LEVEL="INFO", errors=subprocess.STDOUT
     )
 
 
 def _begun(worker: subprocess.Popen[str]) -> None:
-    """Read until it runs the job. Raises RuntimeError where it ends instead."""
+    """Read the worker's log until it runs the job. Raises RuntimeError if the worker ends before."""
     for line in worker.stdout or ():
         if "running from row" in line:
             return

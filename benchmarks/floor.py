@@ -1,4 +1,4 @@
-"""The settings of the floor: the same views, no middleware at all."""
+"""Settings of the baseline (floor): the views of benchmarks.naive, without any middleware."""
 
 from .naive import *  # noqa: F403
 

@@ -1,9 +1,9 @@
-"""Importing organizations from a CSV file, by the command, against COPY of the same rows into the same tables.
+"""Importing organizations from a CSV file with the command, compared with COPY of the same rows into the same tables.
 
     python -m benchmarks.imports [--rows 1000000] [--pairs 1]
 
-Both sides fill empty, migrated databases, in pairs; COPY gets what an import wrote, in the database's own form: it
-neither reads a CSV nor validates, and knows all ids and events beforehand. On PostgreSQL alone: SQLite has no COPY.
+Both sides fill empty, migrated databases. COPY reads the rows that an import wrote, in PostgreSQL's own format: it
+parses no CSV, validates nothing, and has all ids and events already. On PostgreSQL only, because SQLite has no COPY.
 """
 
 import resource
@@ -35,7 +35,7 @@ OPTIONS = ("--map", "name=Company", "--map", "external_id=Account", "--map", "co
 
 
 def measure(where: Place, rows: int, pairs: int) -> list[Line]:
-    """The lines of the table. Raises RuntimeError where a side fails."""
+    """The lines of the table. Raises RuntimeError if a side fails."""
     if where.label != "PostgreSQL":
         raise RuntimeError("this wants a PostgreSQL: DATABASE_URL=postgresql://…")
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as name:
@@ -55,7 +55,7 @@ def measure(where: Place, rows: int, pairs: int) -> list[Line]:
 
 
 def write_file(path: Path, rows: int) -> None:
-    """Accounts, every tenth of them opted out."""
+    """Write a CSV of accounts; every tenth of them is opted out."""
     with path.open("w") as out:
         out.write("Company,Account,Country,Training\n")
         for n in range(rows):
@@ -63,13 +63,13 @@ def write_file(path: Path, rows: int) -> None:
 
 
 def _pair(where: Place, folder: Path, n: int, rows: int) -> tuple[float, float, float]:
-    """Seconds of the command and of COPY, and the command's peak memory in MiB; in turns the one or the other first."""
+    """Seconds of the command, seconds of COPY, and the command's peak memory in MiB. The order alternates with `n`."""
     with databases.existing(where, "imported") as url, databases.existing(where, "copied") as other:
         for each in (url, other):
             databases.step(each, "sides", "empty")
         if n % 2 == 0:
             ours, peak = _import(url, folder / "accounts.csv")
-        else:  # what is copied has to be there before
+        else:  # COPY goes first, so another import has to write its rows before
             with databases.existing(where, "before") as before:
                 databases.step(before, "sides", "empty")
                 _import(before, folder / "accounts.csv")
@@ -95,7 +95,7 @@ def _import(url: str, path: Path) -> tuple[float, float]:
     process.communicate()
     if process.returncode:
         raise RuntimeError(f"the import ended with {process.returncode}")
-    # The largest child so far: others of this program are smaller.
+    # ru_maxrss is the peak of all child processes so far; the import is the largest of them.
     return time.perf_counter() - begun, max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 

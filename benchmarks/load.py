@@ -1,7 +1,8 @@
-"""Loads many organizations, with the events that tell of them, into an empty database: python -m benchmarks.load N
+"""Loads many organizations with their events into an empty database: python -m benchmarks.load N
 
-Past the services, in sets, because they would take hours; what it leaves verifies like any other ledger. Each has Le
-Chat Free, whose default is opted in. `--members 2` gives each that many; `--verify` proves the result.
+It writes whole tables by SQL instead of calling the services, which would take hours; the ledger still verifies. Each
+organization has Le Chat Free, whose default is opted in. `--members 2` gives each two members; `--verify` verifies the
+ledger.
 """
 
 import argparse
@@ -19,7 +20,7 @@ _ORGANIZATION = ("id", "external_id", "name", "kind", "country", "status", "crea
 _USER = ("id", "password", "is_superuser", "email", "name", "is_active", "is_staff", "created_at")
 _COUNTRIES = ("FR", "DE", "ES", "IT", "PL", "")
 
-# What all events of this loading share.
+# The columns from actor_type to request_id, the same for all events; the parameter is the operator's id.
 _ORIGIN = "'user', %s, TRUE, 'import', '', '', '', ''"
 _EVENTS = """
 INSERT INTO consent_consentevent (kind, recorded_at, organization_id, member_id, product, plan, subscribed,
@@ -48,11 +49,9 @@ FROM consent_consentevent WHERE kind = 'subscription.started' ORDER BY organizat
 
 
 def load(count: int, members: int = 0, *, place: bool = True) -> None:
-    """`count` organizations of `members` each, the first of them the owner; with operators, and all events placed.
+    """Load `count` organizations with `members` members each, the first of them the owner, and the operators.
 
-    `place=False` leaves the events pending.
-
-    Raises RuntimeError where organizations are there already.
+    The events get their positions, unless `place` is False. Raises RuntimeError if there are organizations already.
     """
     from django.db import connection, transaction
 
@@ -82,7 +81,7 @@ def load(count: int, members: int = 0, *, place: bool = True) -> None:
 
 
 def operators() -> str:
-    """They have no password; the first one's id, as events keep it."""
+    """Create the operators, without a password. Returns the id of the first one, as text."""
     from accounts.models import User
 
     made = [User.objects.create_user(email, is_staff=True) for email in OPERATORS]
@@ -102,7 +101,7 @@ def _load_members(organizations: list[tuple[uuid.UUID, int]], members: int) -> N
 
     from accounts.fields import new_id
 
-    # As the database writes an instant of Django's.
+    # A DateTimeField's value in the form of this database, because the rows bypass the ORM.
     now = str(connection.ops.adapt_datetimefield_value(timezone.now()))
     people = [(new_id(), organization, at, n) for organization, at in organizations for n in range(members)]
     _load(

@@ -1,4 +1,4 @@
-"""One side of `benchmarks.pages`: python -m benchmarks.looking rollup|pages. Prints one line of JSON."""
+"""The steps of `benchmarks.pages`: python -m benchmarks.looking rollup|pages. Prints one line of JSON."""
 
 import json
 import os
@@ -26,14 +26,14 @@ def rollup() -> dict[str, Any]:
 
 
 def pages() -> dict[str, Any]:
-    """Page → milliseconds (median, after a first look) and queries."""
+    """Page → milliseconds (median of TIMES requests after a first one) and number of queries."""
     from django.test import Client
 
     from accounts.models import Member, Organization, User
 
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.REQUIRE_MFA = False
-    # Somebody from the middle.
+    # An organization from the middle of the table, neither the first nor the last in any index.
     middle = f"account-{Organization.objects.count() // 2}"
     owner = Member.objects.filter(role="owner", organization__external_id=middle).select_related("user").get()
     found = {}
@@ -93,7 +93,7 @@ def _owners(owner: Any) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    os.environ["DEBUG"] = "true"  # static files without having collected them first
+    os.environ["DEBUG"] = "true"  # only while settings load: static files without collectstatic
     django.setup()
     settings.DEBUG = False
     print(json.dumps({"rollup": rollup, "pages": pages}[sys.argv[1]]()))

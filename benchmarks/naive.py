@@ -1,13 +1,13 @@
-"""What decisions are measured against: a view that does nothing, and one as a framework's tutorial would have it.
+"""Settings of the comparison side of decisions: a constant view, and a view in the style of the framework's tutorial.
 
-Settings and URLs in one module: DJANGO_SETTINGS_MODULE=benchmarks.naive, or benchmarks.floor without any middleware.
+Use DJANGO_SETTINGS_MODULE=benchmarks.naive, or benchmarks.floor for no middleware. The views: benchmarks.naive_urls.
 """
 
 from config.settings import *  # noqa: F403
 
 ROOT_URLCONF = "benchmarks.naive_urls"
 WSGI_APPLICATION = None
-# As `startproject` writes them.
+# The middleware of a project that `startproject` creates.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -18,6 +18,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# Neither side signs anybody in: allauth wants its own middleware, and the operators' site wants allauth.
+# Nobody signs in here, so leave out allauth, which needs its own middleware, and the admin site, which needs allauth.
 _NOT = ("allauth", "config.admin")
 INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith(_NOT)]  # noqa: F405

@@ -1,4 +1,4 @@
-"""The views that decisions are measured against; see benchmarks.naive."""
+"""The views to which decisions are compared; see benchmarks.naive."""
 
 import hashlib
 import hmac
@@ -21,7 +21,7 @@ from consent.models import PrivacySetting
 
 
 def constant(_request: HttpRequest) -> JsonResponse:
-    """The floor: what the framework and the server cost at least."""
+    """The baseline (floor): the least that the framework and the server cost."""
     response = JsonResponse({"allowed": False})
     response.headers["Content-Length"] = str(len(response.content))
     return response
@@ -61,7 +61,7 @@ class Decision(APIView):
 
 
 def decide(asked: dict[str, Any]) -> dict[str, Any]:
-    """One decision by the ORM, a row at a time."""
+    """One decision by the ORM, with a query for each row it needs."""
     try:
         organization = Organization.objects.get(pk=asked["organization"])
         member = organization.members.get(pk=asked["member"])
@@ -85,7 +85,7 @@ def decide(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 class Batch(APIView):
-    """A thousand, one after the other."""
+    """A batch of decisions, one after the other."""
 
     authentication_classes = [KeyAuthentication]
 

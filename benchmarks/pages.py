@@ -1,6 +1,6 @@
-"""Every list and dashboard page with a million organizations and two million members, against ten thousand of them.
+"""Every list and dashboard page with a million organizations and two million members, compared with ten thousand.
 
-The same pages, as the same people, from both databases in turn; what is told is the median of each page's ratio.
+Requests the same pages, as the same users, on both databases in turn. The result is the median ratio of each page.
 """
 
 import statistics

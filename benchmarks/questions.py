@@ -1,13 +1,14 @@
-"""Decisions over HTTP against what the framework and the database can do at all.
+"""Decisions over HTTP, compared with the least that the framework and the database need.
 
     python -m benchmarks.questions [--rows 10000] [--large 1000000] [--seconds 3] [--pairs 3]
 
-Without a PostgreSQL: single questions on SQLite, with connections that are kept and with one opened for each.
+One worker runs on one core, the load generator on another. Each round measures every side in turn: a view that returns
+a constant without middleware (floor), a view in the style of a tutorial (naive), and the portal (ours). The result is
+the median of the rounds' ratios. Batches of 1,000 are compared with their SQL statement alone, by psycopg, and with a
+loop over the ORM. `--large 0` skips the second size of the database.
 
-On one core, one worker; the load comes from another. In each round every side is asked in turn: a view that returns a
-constant without middleware (the floor), a view as a tutorial would have it (naive), ours; what counts is the median of
-the rounds' ratios. Batches of 1,000 are measured against the statement alone, by psycopg, and a loop over the ORM.
-`--large 0` leaves the second size out.
+Without a PostgreSQL it measures single decisions on SQLite: with persistent database connections, and with a new one
+for each request.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ FLOOR, NAIVE = (("benchmarks.wsgi:application", f"benchmarks.{name}") for name i
 
 
 class Asked(NamedTuple):
-    """What there is to ask of one database."""
+    """The requests for one database, ready to send, for each side; and the SQL statement of a batch."""
 
     url: str
     ones: list[bytes]
@@ -45,7 +46,7 @@ class Asked(NamedTuple):
 
 
 def measure(where: Place, rows: int, large: int, seconds: int, pairs: int) -> list[Line]:
-    """The lines of the table. Raises RuntimeError for a wrong answer."""
+    """The lines of the table. Raises RuntimeError for any status but 200."""
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if where.label == "SQLite":
@@ -106,7 +107,7 @@ def _singles(where: Place, asked: Asked, kind: str, seconds: int, pairs: int) ->
 
 
 def _kept(where: Place, asked: Asked, seconds: int, pairs: int) -> list[Line]:
-    """What it is worth to keep connections."""
+    """What persistent database connections gain on SQLite."""
     with contextlib.ExitStack() as stack:
         kept, opened = (stack.enter_context(serving.server(asked.url, *OURS, CONN_MAX_AGE=age)) for age in ("600", "0"))
         floor = stack.enter_context(serving.server(asked.url, *FLOOR))
@@ -151,7 +152,7 @@ def _batches(where: Place, asked: Asked, seconds: int, pairs: int) -> list[Line]
 
 
 def _bare(asked: Asked, seconds: float) -> Answered:
-    """The statement of a batch, prepared, its rows fetched and nothing made of them."""
+    """Run the statement of a batch alone, prepared, and only fetch its rows."""
     with psycopg.connect(asked.url, autocommit=True) as connection:
         taken, begun = [], time.perf_counter()
         while (now := time.perf_counter()) - begun < seconds:

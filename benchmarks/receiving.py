@@ -1,4 +1,4 @@
-"""The receiver of `benchmarks.webhooks`, and what makes the events: python -m benchmarks.receiving backlog|lag …"""
+"""The receiver of `benchmarks.webhooks`, and the maker of its events: python -m benchmarks.receiving backlog|lag …"""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from . import webhooks as bench  # noqa: E402
 from .load import OPERATORS  # noqa: E402
 
 PATIENCE = 300  # seconds
-arrivals: list[tuple[float, int]] = []  # when, and the event's id
+arrivals: list[tuple[float, int]] = []  # time of arrival (seconds since 1970), event id
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +38,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def receive() -> int:
-    """In a thread; returns the port."""
+    """Start the receiver in a thread; returns its port."""
     loop, ready, port = asyncio.new_event_loop(), threading.Event(), [0]
 
     async def serve() -> None:
@@ -71,7 +71,7 @@ def _now() -> Any:
 
 
 def backlog(endpoints: str) -> dict[str, Any]:
-    """All events there are, to so many webhooks."""
+    """Deliver all existing events to so many webhooks; returns the number of deliveries, and their seconds."""
     from consent import ledger
 
     expected = ledger.head() * int(endpoints)
@@ -89,7 +89,7 @@ def backlog(endpoints: str) -> dict[str, Any]:
 
 
 def lag(seconds: str, changes: str) -> dict[str, Any]:
-    """Changes by the services at this rate; how long after its commit each event arrives."""
+    """Make `changes` changes a second for `seconds`; measures the time from each commit to the event's arrival."""
     from consent import ledger
     from consent.models import ConsentEvent
 
@@ -97,7 +97,7 @@ def lag(seconds: str, changes: str) -> dict[str, Any]:
     _endpoints(1, ledger.head())
     worker = bench.worker(os.environ["DATABASE_URL"])
     try:
-        time.sleep(3)  # until it is there
+        time.sleep(3)  # for the worker to start
         actor = Actor.from_user(User.objects.get(email=OPERATORS[0]), confirmed=True)
         there = list(Organization.objects.all()[:50])
         committed: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""A server with one worker, on one core: ours as `make serve` starts it, or another way or application in its place."""
+"""A server with one worker on one core: the portal as `make serve` starts it, or another server or application."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ class Served:
         self.port, self._process = port, process
 
     def memory(self) -> float:
-        """MiB of its largest process: the worker."""
+        """Resident memory in MiB of the server's largest process, the worker."""
         pids = [str(self._process.pid)]
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ def _resident(pid: str) -> float:
 
 
 def _command(kind: str, port: int, application: str) -> list[str]:
-    """`granian` serves the portal as `make serve` does; `granian-wsgi` anything, with one thread and no buffers."""
+    """The command. `granian` serves the portal as `make serve` does; `granian-wsgi` uses WSGI with one thread."""
     if kind == "granian" and application == PORTAL:
         return server_command(port, 1)
     if kind == "gunicorn":
@@ -53,7 +53,7 @@ def _command(kind: str, port: int, application: str) -> list[str]:
 
 @contextlib.contextmanager
 def server(url: str, application: str, settings: str, kind: str = "granian", **more: str) -> Iterator[Served]:
-    """Running, until the block ends; `more` are settings."""
+    """Context manager: runs a server during the block; `more` are additional settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -61,7 +61,7 @@ def server(url: str, application: str, settings: str, kind: str = "granian", **m
     environment = databases.environment(url, DJANGO_SETTINGS_MODULE=settings, **more)
     process = subprocess.Popen(command, cwd=databases.ROOT, env=environment)
     try:
-        with contextlib.suppress(AttributeError, OSError):  # where the system can do that
+        with contextlib.suppress(AttributeError, OSError):  # not every system supports it
             os.sched_setaffinity(process.pid, {0})
         _await(port, process)
         yield Served(port, process)

@@ -1,4 +1,4 @@
-"""The steps of `benchmarks.bulk`, each in a process of its own: python -m benchmarks.sides prepare|ours|bare|verify"""
+"""Steps that benchmarks run, each in its own process: python -m benchmarks.sides STEP …; prints one line of JSON."""
 
 import json
 import resource
@@ -10,9 +10,9 @@ import django
 
 from .load import OPERATORS, PRODUCT, load
 
-PAUSES = 3  # the slowest chunks that are told
+PAUSES = 3  # how many of the slowest chunks are reported
 
-# What somebody would write by hand for this one change, with all that its events and settings have to say.
+# The SQL that one would write by hand for this one change; its events and settings are complete.
 BARE_EVENTS = """
 INSERT INTO consent_consentevent (recorded_at, organization_id, plan, subscribed, applied_default, choice, carry,
     locked, closed, allowed, reason_code, since, kind, before, after, by_operator, reference, wording,
@@ -35,7 +35,7 @@ def peak() -> float:
 
 
 def loaded(rows: str, members: str = "0") -> dict[str, Any]:
-    """A migrated database with this many organizations, of so many members each."""
+    """Make a migrated database with `rows` organizations of `members` members each."""
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
@@ -44,7 +44,7 @@ def loaded(rows: str, members: str = "0") -> dict[str, Any]:
 
 
 def empty() -> dict[str, Any]:
-    """A migrated database with the operators alone."""
+    """Make a migrated database with only the operators."""
     from django.core.management import call_command
 
     from .load import operators
@@ -61,7 +61,7 @@ def count() -> dict[str, Any]:
 
 
 def prepare(rows: str) -> dict[str, Any]:
-    """The same with the job frozen and queued in it: both sides begin there."""
+    """As `loaded`, with the bulk job previewed and queued: both sides start from this database."""
     from accounts.access import Actor
     from accounts.models import User
     from consent.jobs import actions
@@ -85,7 +85,7 @@ def prepare(rows: str) -> dict[str, Any]:
 
 
 def ours() -> dict[str, Any]:
-    """The queued job, as a worker runs it: chunk by chunk, and after each its events get their place in the order."""
+    """Run the queued job as a worker does: in chunks, and after each chunk its events get their positions."""
     from consent import ledger
     from consent.jobs import engine
     from consent.models import BulkJob, JobStatus
@@ -114,7 +114,7 @@ def ours() -> dict[str, Any]:
 
 
 def bare() -> dict[str, Any]:
-    """The same by one INSERT and one UPDATE in one transaction, which holds every row until it ends."""
+    """Make the same change by one INSERT and one UPDATE, in one transaction that locks all rows until its end."""
     from django.db import connection, transaction
 
     from accounts.fields import to_micros
@@ -139,7 +139,7 @@ def bare() -> dict[str, Any]:
 
 
 def pending(events: str) -> dict[str, Any]:
-    """A migrated database with so many events that wait for a position: two an organization."""
+    """Make a migrated database with so many events without a position, two for each organization."""
     from django.core.management import call_command
 
     from consent import ledger
@@ -159,7 +159,7 @@ def verify() -> dict[str, Any]:
 
 
 def done() -> dict[str, Any]:
-    """Whether the job is, with every row changed, or found as it was to be."""
+    """Check that the job is done, and that each row was changed or already had the wanted value."""
     from consent.models import BulkJob, JobStatus
 
     job = BulkJob.objects.get()

@@ -1,9 +1,10 @@
-"""Decisions while strangers send slowly: python -m benchmarks.slow [--rows 10000] [--bodies 64] [--heads 64]
+"""Decisions during a slow-client attack: python -m benchmarks.slow [--rows 10000] [--bodies 64] [--heads 64]
 
-One worker on one core, as `make serve` starts it; the load comes from another. In each round it is asked alone, then
-while so many connections are sending a body, and so many a head, a byte at a time, for ever; those that it closes are
-opened again. What counts is the median of the rounds' ratios, and the slowest answer of /healthz meanwhile. Beside it
-stands the same application on granian's own WSGI side, one thread, which reads bodies on the thread that answers.
+One worker runs on one core, as `make serve` starts it; the load generator runs on another. Each round measures
+decisions first alone, then while many connections send a request body or headers byte by byte; those that the server
+closes are opened again. The results are the median of the rounds' ratios, and the slowest response of /healthz
+meanwhile. For comparison: the same application under granian's WSGI interface with one thread, which reads bodies on
+that thread.
 """
 
 import contextlib
@@ -23,11 +24,11 @@ from .tables import Line, run, show
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 HEAD = b"POST /api/v1/decisions/ HTTP/1.1\r\nHost: localhost\r\n"
 BODY = HEAD + b"Content-Type: application/json\r\nContent-Length: 10000\r\n\r\n{"
-GIVEN_UP = 3.0  # seconds that /healthz is waited for
+GIVEN_UP = 3.0  # timeout of a request to /healthz, in seconds
 
 
 class Slow:
-    """Connections that send a byte every half second, from a thread of their own."""
+    """Slow clients: connections that each send a byte every half second, from one separate thread."""
 
     def __init__(self, port: int, bodies: int, heads: int) -> None:
         self.port, self._stop = port, threading.Event()
@@ -45,9 +46,9 @@ class Slow:
             for n, each in enumerate(self._sockets):
                 try:
                     each.sendall(b" ")
-                    each.recv(1, socket.MSG_DONTWAIT)  # an answer, or the end: it has had enough
+                    each.recv(1, socket.MSG_DONTWAIT)  # the server responded or closed the connection: open a new one
                 except BlockingIOError:
-                    continue  # it still waits for us
+                    continue  # nothing to read: the server still waits for the rest
                 except OSError:
                     pass
                 each.close()
@@ -66,7 +67,10 @@ class Slow:
 
 @contextlib.contextmanager
 def _watched(port: int, taken: list[float]) -> Iterator[None]:
-    """Ask /healthz all the while, on new connections; `taken` gets the seconds, infinity for no answer."""
+    """Request /healthz every 50 ms during the block, on new connections; appends each duration to `taken`.
+
+    Durations are in seconds; infinity stands for no response.
+    """
     stop = threading.Event()
 
     def watch() -> None:

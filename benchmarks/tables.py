@@ -1,4 +1,4 @@
-"""What measurements print: one line each, with its goal where it has one."""
+"""The table of results that measurements print: one line each, with its goal if it has one."""
 
 import argparse
 import dataclasses
@@ -23,12 +23,12 @@ class Line:
 
 
 def show(text: str) -> None:
-    """What happens meanwhile, beside the table."""
+    """Print progress to stderr; stdout has only the table."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(lines: Sequence[Line]) -> str:
-    """As Markdown, in columns."""
+    """The lines as a Markdown table with aligned columns."""
     rows = [("Database", "Work", "Found", "Goal", ""), *(line.cells() for line in lines)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     rows.insert(1, tuple("-" * width for width in widths))
@@ -39,7 +39,10 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def run(about: str | None, measure: Callable[..., list[Line]], **numbers: int) -> None:
-    """The main program of one measurement: on the PostgreSQL of DATABASE_URL, else on SQLite; `numbers` are options."""
+    """The main program of a measurement: on the PostgreSQL of DATABASE_URL, else on SQLite.
+
+    `numbers` are its options with their defaults, which are passed to `measure`.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value:,}")

@@ -1,9 +1,9 @@
-"""How long a click on a console's switch takes, alone and while a job changes many organizations.
+"""How long a click on a switch in the console takes, alone and while a job changes many organizations.
 
-    python -m benchmarks.toggles [--rows 1000000] [--clicks 300]
+    python -m benchmarks.toggles [--rows 1000000] [--clicks 500]
 
-A server, a worker, and one person who owns some of the organizations that the job changes, spread over all of it; the
-click is the request that the page sends, until it is answered.
+Runs a server, a worker, and one user who owns some of the organizations that the job changes, spread over the whole
+job. A click is the request that the page sends, measured until its response.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from .databases import Place
 from .load import OPERATORS
 from .tables import Line, run, show
 
-GOAL = 0.5  # seconds, for 99 of 100
+GOAL = 0.5  # seconds, for the 99th percentile
 OWNED = 40
 EMAIL, PASSWORD = "owner@bench.example", "flips switches all day long"
 NAME = "toggles"
@@ -31,7 +31,7 @@ NAME = "toggles"
 @dataclasses.dataclass(frozen=True)
 class Click:
     seconds: float
-    stale: bool  # somebody had been quicker, and nothing was saved
+    stale: bool  # the setting had been changed in between, so nothing was saved
 
 
 def measure(where: Place, rows: int, clicks: int) -> list[Line]:
@@ -42,7 +42,7 @@ def measure(where: Place, rows: int, clicks: int) -> list[Line]:
         paths = databases.step(url, "toggles", "people")["paths"]
         with console.server(url) as port:
             clicking = _clicks(console.Person(port, EMAIL, PASSWORD), paths)
-            next(clicking)  # the first pays for what is loaded once
+            next(clicking)  # leave out the first one, which includes work that is done once
             alone = list(itertools.islice(clicking, clicks))
             beside = _beside_job(url, clicking)
         if problems := databases.step(url, "sides", "done")["problems"]:
@@ -55,7 +55,7 @@ def measure(where: Place, rows: int, clicks: int) -> list[Line]:
 
 
 def _clicks(person: console.Person, paths: list[str]) -> Iterator[Click]:
-    """One after the other; where a switch was stale the page is loaded anew, as its answer asks."""
+    """Click on the switches in turn, without end. After a stale click the page is loaded again, as a browser does."""
     switches = {path: person.look(path) for path in paths}
     for path in itertools.cycle(paths):
         seconds, shown = person.flip(path, switches[path])
@@ -64,7 +64,7 @@ def _clicks(person: console.Person, paths: list[str]) -> Iterator[Click]:
 
 
 def _beside_job(url: str, clicking: Iterator[Click]) -> list[Click]:
-    """Those that began while the worker was at the job; at least one."""
+    """The clicks that began while the worker ran the job; at least one."""
     worker = databases.start(url, "manage.py", "worker", "--once", piped=False)
     try:
         found = [next(clicking)]
@@ -90,7 +90,7 @@ def _line(where: Place, rows: int, when: str, clicks: list[Click], *, goal: bool
 
 
 def people() -> dict[str, Any]:
-    """Makes the person, who owns some organizations all over; where the switches are."""
+    """Create the user, owner of OWNED organizations spread over the table. Returns the paths of their switches."""
     from django.urls import reverse
 
     from accounts.access import Actor

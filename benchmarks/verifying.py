@@ -1,4 +1,4 @@
-"""How long the ledger's proof takes while many events wait for their position, as after an import or a move.
+"""How long `verify_ledger` takes while many events wait for their position, as after an import or `import_state`.
 
 python -m benchmarks.verifying [--pending 500000]
 """
@@ -12,7 +12,7 @@ NAME = "verifying"
 
 
 def measure(where: Place, pending: int) -> list[Line]:
-    """The lines of the table. Raises RuntimeError where the ledger does not verify."""
+    """The lines of the table. Raises RuntimeError if the ledger does not verify."""
     try:
         url = where.fresh(NAME)
         made = databases.step(url, "sides", "pending", str(pending))["pending"]

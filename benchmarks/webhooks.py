@@ -2,8 +2,9 @@
 
     python -m benchmarks.webhooks [--events 10000] [--seconds 20] [--changes 100]
 
-A receiver and a worker, each a process on this machine: first a backlog of events, to one webhook and to four; then so
-many changes a second by the services, for so many seconds, each timed from its commit to its arrival.
+A receiver and a worker run as processes on this machine. First the worker delivers a backlog of events to one webhook,
+then to four. Then services make `--changes` changes a second for `--seconds` seconds; the lag of each is the time from
+its commit to its event's arrival.
 """
 
 import json
@@ -15,12 +16,12 @@ from . import databases
 from .databases import Place
 from .tables import Line, run, show
 
-GOAL_RATE, GOAL_LAG = 500, 2.0
+GOAL_RATE, GOAL_LAG = 500, 2.0  # events a second, seconds
 LOCAL = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DEBUG": "true"}
 
 
 def measure(where: Place, events: int, seconds: int, changes: int) -> list[Line]:
-    """The lines of the table. Raises RuntimeError where an event does not arrive."""
+    """The lines of the table. Raises RuntimeError if an event does not arrive."""
     lines = []
     for endpoints in (1, 4):
         with databases.existing(where, "webhooks") as url:
