@@ -241,7 +241,7 @@ def test_literal__not_a_word_of_ours__is_refused(value: str) -> None:
         cases.literal(value)
 
 
-@pytest.mark.parametrize("statement", [sql.count_shapes, lambda job: sql.insert_events(job, [])])
+@pytest.mark.parametrize("statement", [sql.count_shapes, lambda job: "".join(sql.changed_rows(job, []))])
 def test_statements__every_kind__name_the_plan_of_a_default_only(statement: Callable[[BulkJob], str]) -> None:
     for kind in SHAPED:
         job = BulkJob(kind=kind, plan="le_chat_pro" if kind == JobKind.PLAN_DEFAULT else "")
