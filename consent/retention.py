@@ -20,6 +20,7 @@ from accounts.models import Invitation, RateCount
 
 from . import ledger
 from .models import (
+    ENDED,
     BulkJob,
     BulkJobRow,
     IdempotencyKey,
@@ -36,7 +37,6 @@ _PAGE = 5_000  # rows in one transaction
 _PARTS = 20  # of files in one transaction; they are larger than rows
 _AT_A_TIME = 20  # transactions in one call, then the worker looks for other work
 _UNRUN = (JobStatus.PREVIEWED, JobStatus.READING)
-_OVER = (JobStatus.DONE, JobStatus.CANCELLED)  # failed and paused jobs can be resumed
 # Replaces a job's digest. It marks the job for deletion, so that an interrupted deletion is continued.
 _DISCARDED = "discarded"
 _FILES_KEPT = dt.timedelta(days=1)
@@ -49,7 +49,7 @@ def tidy_up(should_stop: Callable[[], bool] = lambda: False) -> bool:
 
 def tidy(job: BulkJob) -> None:
     """Delete the rows that an import has read, if it is over; the problems of its file stay, as its report."""
-    if job.status in _OVER:
+    if job.status in ENDED:
         for _batch in _delete(ImportRow.objects.filter(job=job)):
             pass
 
@@ -63,7 +63,7 @@ def _all() -> Iterator[None]:
         job.delete()
         yield
     read = Exists(ImportRow.objects.filter(job=OuterRef("pk")))
-    for job in BulkJob.objects.filter(read, status__in=_OVER):
+    for job in BulkJob.objects.filter(read, status__in=ENDED):
         yield from _delete(ImportRow.objects.filter(job=job))
     yield from _old_files()
     attempts = WebhookAttempt.objects.filter(at__lt=ledger.clock() - dt.timedelta(days=settings.ATTEMPT_DAYS))

@@ -24,8 +24,9 @@ from ..imports.error_report import write_problems
 from ..imports.judging import BAD, OPT_OUT
 from ..imports.reading import UNREAD
 from ..imports.staging import DUPLICATE
-from ..jobs import actions, approval, cases, engine, reports
-from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
+from ..jobs import actions, approval, cases, engine, reports, states
+from ..jobs.states import Verb
+from ..models import BulkJob, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
@@ -34,14 +35,6 @@ from .bulk import CHOICE_LABELS, part_label
 
 _SHOWN = 50  # at most so many problems and lines of the summary on the page; the download has all
 _MOVING = (JobStatus.READING, JobStatus.QUEUED, JobStatus.RUNNING)
-# Button → the statuses in which it is shown; in display order.
-_BUTTONS: dict[str, tuple[JobStatus, ...]] = {
-    "run": (JobStatus.PREVIEWED,),
-    "approve": (JobStatus.AWAITING_APPROVAL,),
-    "pause": (JobStatus.QUEUED, JobStatus.RUNNING),
-    "resume": (JobStatus.PAUSED, JobStatus.FAILED),
-    "cancel": tuple(status for status in JobStatus if status not in (JobStatus.DONE, JobStatus.CANCELLED)),
-}
 _VERBS: dict[str, Callable[..., BulkJob]] = {
     "approve": actions.approve,
     "pause": actions.pause,
@@ -55,8 +48,6 @@ _SAID = {
     "cancel": _("The job is stopped. What is done stays."),
 }
 _PEOPLE = ("author", "author_key", "submitter", "approver")
-# In these statuses the page shows what the job would do: to its author, and to the operator who may approve it.
-_SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_LINES)}
 
 
@@ -102,6 +93,9 @@ class BulkJobAdmin(OperatorAdmin):
 
     def _told(self, request: HttpRequest, job: BulkJob) -> dict[str, Any]:
         progress, found = engine.progress(job), reports.numbers(job)
+        possible = states.possible(job, actor_of(request))
+        if not found.changed and not job.plan:  # a run would do nothing; a plan's default is set for nobody, too
+            possible = [verb for verb in possible if verb is not Verb.RUN]
         refused = {name: count for name, count in found.refused.items() if name not in (BAD, DUPLICATE)}
         return {
             "job": job,
@@ -115,22 +109,15 @@ class BulkJobAdmin(OperatorAdmin):
             "progress": progress,
             "left": _time(progress.eta),
             "selection": [(part_label(part), ", ".join(map(str, _listed(value)))) for part, value in _scope(job)],
-            "summary": _summary(job) if job.status in _SEEN_FIRST else (),
-            "sample": _sample(job) if job.status in _SEEN_FIRST else (),
+            "summary": _summary(job) if job.status in states.SHOWS_PREVIEW else (),
+            "sample": _sample(job) if job.status in states.SHOWS_PREVIEW else (),
             "approval_refused": _approval_refused(request, job),
             "unread": ", ".join(map(str, _listed(job.selection.get(UNREAD, ())))),
             "problems": job.problems.all()[:_SHOWN],
             "problem_count": job.problems.count() if job.kind == JobKind.IMPORT else 0,
-            "buttons": [name for name in _BUTTONS if self._may(request, job, name)],
-            "undoable": _undoable(job),
+            "buttons": [verb for verb in possible if verb is not Verb.UNDO],
+            "undoable": Verb.UNDO in possible,
         }
-
-    @staticmethod
-    def _may(request: HttpRequest, job: BulkJob, button: str) -> bool:
-        # A preview without changes has nothing to run; only a plan's new default is a change even without any rows.
-        if button == "run" and not (found := reports.numbers(job)).changed and not job.plan:
-            return bool(found.changed)
-        return job.status in _BUTTONS[button] and not (button == "approve" and _approval_refused(request, job))
 
     # --- What is sent from it ---
 
@@ -281,11 +268,6 @@ def _listed(value: Any) -> list[Any]:
     listed = list(value) if isinstance(value, list | tuple) else [value]
     more = len(listed) - 20
     return [*listed[:20], gettext("and %(n)s more") % {"n": more}] if more > 0 else listed
-
-
-def _undoable(job: BulkJob) -> bool:
-    creates = job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES
-    return job.is_over and job.changed > 0 and job.kind != JobKind.PLAN_DEFAULT and not creates
 
 
 def _time(seconds: float | None) -> str:

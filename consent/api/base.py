@@ -24,12 +24,12 @@ from accounts.authentication import ApiKeyAuthentication
 from accounts.limits import TooMany
 from accounts.reauthentication import session_actor
 from config.problems import Problem, body_pointer, error_item, invalid
-from consent.api.paging import CursorPagination
 
 from ..errors import ConfirmationRequired, ServiceError
 from . import etags
 from .body import JSONParser, check_type
 from .fields import Input, ListOf
+from .paging import CursorPagination
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from rest_framework.response import Response
 from accounts.access import NotFound, Permission, require
 from accounts.fields import parse_id
 from config.problems import body_pointer, error_item, invalid
-from consent.api.paging import CursorPagination
 
 from ..jobs import actions, approval, reports
 from ..jobs.cases import CHANGE, SAME
 from ..jobs.list_errors import BadList
 from ..jobs.rebind_files import Rebinding
 from ..jobs.selection import Selection
+from ..jobs.states import SHOWS_PREVIEW
 from ..models import BulkJob, JobKind, JobStatus, Source
 from ..surfaces import SURFACES
 from .base import ApiView
@@ -32,6 +32,7 @@ from .bulk_serializers import (
     SampleOutput,
 )
 from .idempotency import idempotent
+from .paging import CursorPagination
 from .serializers import ReasonInput
 
 _PREVIEWED = ("surface", "choice", "reason", "select")
@@ -53,7 +54,7 @@ class JobView(ApiView):
     def serialize_job(self, job: BulkJob) -> dict[str, Any]:
         """The job as the API shows it; one that has not started also has its preview's summary and a sample of rows."""
         data: dict[str, Any] = dict(BulkJobOutput(job).data)
-        if job.status in (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL):
+        if job.status in SHOWS_PREVIEW:
             data |= {"summary": job.summary, "sample": SampleOutput(reports.sample(job), many=True).data}
         return data
 

@@ -8,12 +8,12 @@ from rest_framework.response import Response
 
 from accounts.catalogue import Product
 from accounts.models import Plan
-from consent.api.paging import WholeList
 
 from ..presentation import event_catalogue
 from ..surfaces import SURFACES
 from .base import ApiView
 from .event_serializers import EventKindOutput
+from .paging import WholeList
 from .serializers import PlanOutput, ProductOutput, SurfaceOutput
 
 

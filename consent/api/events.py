@@ -7,13 +7,13 @@ from rest_framework.response import Response
 
 from accounts.access import Permission, get_organization, require
 from accounts.models import Member
-from consent.api.paging import PositionPagination
 
 from .. import ledger
 from ..models import ConsentEvent
 from ..presentation import actors
 from .base import ApiView
 from .event_serializers import EventOutput, EventQuery
+from .paging import PositionPagination
 
 
 class EventsView(ApiView):

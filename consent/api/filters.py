@@ -13,7 +13,6 @@ from accounts.catalogue import Product
 from accounts.external_ids import LENGTH
 from accounts.models import Organization, OrganizationKind, OrganizationStatus, Subscription
 from config.problems import error_item, invalid
-from consent.api.paging import MAX_LIMIT
 
 from ..errors import Invalid
 from ..jobs.selection import Selection
@@ -21,6 +20,7 @@ from ..models import Choice, PrivacySetting, ReasonCode
 from ..services.organizations import clean_country
 from ..surfaces import ORGANIZATION_SURFACES
 from .fields import Ident, Input, Instant, ListOf, OneOf, Sought, Text
+from .paging import MAX_LIMIT
 from .serializers import NAME, PLAN_KEY
 
 _FEW = 500  # up to so many changed organizations are filtered by a list of their ids

@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
 from accounts.fields import parse_id
 from accounts.models import ApiKey, ApiKeyQuerySet, KeyScope, Member, Organization
-from consent.api.paging import CursorPagination
 
 from ..models import ActorType, Source
 from ..services import credentials
@@ -21,6 +20,7 @@ from ..services.credentials import Issued
 from .base import ApiView
 from .bulk_serializers import NothingInput
 from .fields import IDENT, Ident, Input, Instant, ListOf, OneOf, Output, Text
+from .paging import CursorPagination
 from .serializers import length_of
 from .vocabularies import KEY_STATUSES
 

@@ -14,13 +14,13 @@ from accounts.access import NotFound, Permission, acts_as_operator, get_member, 
 from accounts.fields import parse_id
 from accounts.models import Invitation, Member, MemberQuerySet
 from config.problems import error_item, invalid
-from consent.api.paging import CursorPagination
 
 from ..models import Source
 from ..services import invitations, layers
 from ..services.members import add_member, remove_member, update_member
 from .base import ApiView
 from .idempotency import idempotent
+from .paging import CursorPagination
 from .serializers import InvitationOutput, MemberChange, MemberFound, MemberInput, MemberOutput, MemberQuery
 
 

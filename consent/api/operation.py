@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.views import APIView
 
 from config import media_types
-from consent.api.paging import MAX_LIMIT
 
 from ..services.layers import REASON_LENGTH
 from .examples import EXAMPLES
 from .fields import Output
+from .paging import MAX_LIMIT
 
 PEOPLE = "none"  # in place of a scope: no key is accepted, only somebody who is signed in
 PROBLEM, LINES = media_types.PROBLEM, media_types.JSON_LINES

@@ -13,7 +13,6 @@ from accounts.access import Permission, get_organization, require
 from accounts.catalogue import Product
 from accounts.models import Organization, Plan, Subscription
 from config.problems import body_pointer, error_item, invalid
-from consent.api.paging import CursorPagination
 
 from ..errors import Invalid
 from ..models import Source
@@ -29,6 +28,7 @@ from ..services.plans import end_subscription, get_plan, subscribe
 from . import filters
 from .base import ApiView
 from .idempotency import idempotent
+from .paging import CursorPagination
 from .serializers import (
     OrganizationChange,
     OrganizationInput,

@@ -17,7 +17,6 @@ from accounts.access import (
     permissions,
 )
 from accounts.models import Member, Organization
-from consent.api.paging import CursorPagination, WholeList
 
 from ..models import Source
 from ..presentation import privacy_settings
@@ -27,6 +26,7 @@ from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organiza
 from . import etags, filters
 from .base import ApiView
 from .organizations import known_product
+from .paging import CursorPagination, WholeList
 from .serializers import ChoiceInput, LiftInput, LockInput, MemberChoiceInput, SettingOutput, SettingsOfOrganization
 
 # Permissions that let somebody other than the member read or write a member's settings; any one is enough.

@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from accounts.access import Forbidden, NotFound, Permission, get_organization, organizations_with
 from accounts.fields import parse_id
 from accounts.models import Organization
-from consent.api.paging import CursorPagination
 
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from ..services import webhooks
@@ -21,6 +20,7 @@ from . import etags
 from .base import ApiView, Renderer
 from .bulk_serializers import NothingInput
 from .fields import IDENT, Input, Instant, ListOf, OneOf, OneOfOrNull, Output, Text
+from .paging import CursorPagination
 from .serializers import length_of
 
 

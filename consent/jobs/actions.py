@@ -25,6 +25,7 @@ from . import cases, lists, rebinding, rows
 from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
 from .selection import ListedChoice, ListError, ListFile, Selection, unknown_idents
+from .states import Verb, require_state
 
 _NAMED = 5  # unknown organizations that an error names
 
@@ -126,12 +127,7 @@ def preview_undo(*, job: BulkJob, actor: Actor, source: str, reason: str = "") -
     Raises Forbidden; Refused if the job can't be undone; Invalid without a reason where one is needed.
     """
     require(actor, Permission.CONSENT_CHOOSE, None)
-    if job.kind == JobKind.PLAN_DEFAULT:
-        raise Refused("plan_default", _("A plan's default is changed back by another change of it."))
-    if job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES:
-        raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
-    if not job.is_over or not job.changed:
-        raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
+    require_state(job, Verb.UNDO)
     reason = layers.clean_text(reason, "reason", required=job.kind == JobKind.REBIND)
     undo = BulkJob(
         # The undo of a rebinding is another rebinding, dated from when it runs.
@@ -212,7 +208,7 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     `accept_drift` (then the rows run as previewed); ConfirmationRequired if an import makes owners or admins.
     """
     submitter = answering_person(actor)
-    job = _locked(job, JobStatus.PREVIEWED)
+    job = _locked(job, Verb.RUN)
     if digest != job.digest:
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
     if not accept_drift and _has_drifted(job):
@@ -248,7 +244,7 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
     or got a new way to sign in, afterwards; Invalid for another digest; ConfirmationRequired.
     """
     answering_person(actor)
-    job = _locked(job, JobStatus.AWAITING_APPROVAL)
+    job = _locked(job, Verb.APPROVE)
     if digest and digest != job.digest:
         raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
     approver = require_approver(job, actor)
@@ -260,34 +256,32 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
 
 def pause(*, job: BulkJob, actor: Actor) -> BulkJob:
     """Stop after the current chunk; `resume` continues."""
-    return _move(job, actor, JobStatus.PAUSED, JobStatus.QUEUED, JobStatus.RUNNING)
+    return _move(job, actor, Verb.PAUSE, JobStatus.PAUSED)
 
 
 def resume(*, job: BulkJob, actor: Actor) -> BulkJob:
     """Continue a paused or failed job at its cursor."""
-    return _move(job, actor, JobStatus.QUEUED, JobStatus.PAUSED, JobStatus.FAILED)
+    return _move(job, actor, Verb.RESUME, JobStatus.QUEUED)
 
 
 def cancel(*, job: BulkJob, actor: Actor) -> BulkJob:
     """End the job after the current chunk; rows that are done stay changed, and can be undone."""
-    states = [status for status in JobStatus if status not in (JobStatus.DONE, JobStatus.CANCELLED)]
-    return _move(job, actor, JobStatus.CANCELLED, *states)
+    return _move(job, actor, Verb.CANCEL, JobStatus.CANCELLED)
 
 
 @transaction.atomic
-def _move(job: BulkJob, actor: Actor, status: JobStatus, *allowed: JobStatus) -> BulkJob:
+def _move(job: BulkJob, actor: Actor, verb: Verb, status: JobStatus) -> BulkJob:
     require(actor, Permission.CONSENT_CHOOSE, None)
-    job = _locked(job, *allowed)
+    job = _locked(job, verb)
     job.status = status
     job.finished_at = ledger.clock() if status == JobStatus.CANCELLED else None
     job.save(update_fields=["status", "finished_at"])
     return job
 
 
-def _locked(job: BulkJob, *allowed: JobStatus) -> BulkJob:
+def _locked(job: BulkJob, verb: Verb) -> BulkJob:
     job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
-    if job.status not in allowed:
-        raise Refused("status", _("That can't be done with a job in this state: %s.") % job.get_status_display())
+    require_state(job, verb)
     return job
 
 

@@ -6,11 +6,10 @@ from typing import Any
 from accounts.fields import rfc3339
 from accounts.models import User
 
-from ..models import BulkJob, JobStatus
+from ..models import BulkJob
 from . import engine, reports
+from .states import SHOWS_PREVIEW
 
-# In these states a job is shown with its preview, to its author and to those who may approve it.
-_SEEN_FIRST = (JobStatus.PREVIEWED, JobStatus.AWAITING_APPROVAL)
 
 
 def described(job: BulkJob) -> dict[str, Any]:
@@ -48,8 +47,7 @@ def described(job: BulkJob) -> dict[str, Any]:
 
 def described_with_preview(job: BulkJob) -> dict[str, Any]:
     """The job; while it may not run yet, also the counts of its preview and some of its rows."""
-    return described(job) | (preview(job) if job.status in _SEEN_FIRST else {})
-
+    return described(job) | (preview(job) if job.status in 
 
 def preview(job: BulkJob) -> dict[str, Any]:
     sample = []

@@ -3,7 +3,7 @@
 from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
 from .idempotency import IdempotencyKey
 from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, ImportTable, ProblemKind
-from .jobs import UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
+from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
 from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
 from .ledger import ConsentEvent, EventPosition, PendingEvent
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
@@ -16,6 +16,8 @@ __all__ = [
     "ABOUT",
     "ACCESS",
     "ACCESS_KINDS",
+    "ENDED",
+    "OVER",
     "STATE_FIELDS",
     "TOLD_TO_ORGANIZATIONS",
     "UNFINISHED",

@@ -32,6 +32,9 @@ class JobStatus(models.TextChoices):
 
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+# Nothing moves any more; a failed one can go on, the others have ended for good.
+OVER = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
+ENDED = (JobStatus.DONE, JobStatus.CANCELLED)
 
 
 class BulkJob(models.Model):
@@ -138,7 +141,7 @@ class BulkJob(models.Model):
 
     @property
     def is_over(self) -> bool:
-        return self.status in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
+        return self.status in OVER
 
 
 class BulkJobRow(models.Model):

@@ -31,6 +31,7 @@ from accounts.models import (
 
 from ..errors import Invalid, Refused
 from ..models import (
+    OVER,
     BulkJob,
     ConsentEvent,
     EventKind,
@@ -38,7 +39,6 @@ from ..models import (
     ImportFile,
     ImportProblem,
     ImportRow,
-    JobStatus,
     OperatorRequest,
     RebindRow,
     Source,
@@ -49,7 +49,6 @@ from ..surfaces import LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from . import choices, credentials, external_ids, layers, members, organizations, trail
 
 REASON = "Erased."
-_OVER = (JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _personal(own: Iterable[Member]) -> list[uuid.UUID]:
 
 def _refuse_imports(words: _Words, ids: frozenset[str]) -> None:
     named = words.within("email", "name") | Q(external_id__in=ids)
-    rows = ImportRow.objects.exclude(job__status__in=_OVER).filter(named)
+    rows = ImportRow.objects.exclude(job__status__in=OVER).filter(named)
     if ImportFile.objects.exists() or rows.exists():
         raise Refused(
             "importing",

@@ -1,0 +1,66 @@
+"""What can be done with a job in which state, and by whom: actions ask here, and every face that offers them."""
+
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor, Forbidden
+
+from ..errors import Refused
+from ..models import ENDED, OVER, UNFINISHED, BulkJob, ImportTable, JobKind, JobStatus
+from . import approval
+
+
+class Verb(StrEnum):
+    RUN = "run"
+    APPROVE = "approve"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    UNDO = "undo"
+
+
+_STATES: dict[Verb, tuple[JobStatus, ...]] = {
+    Verb.RUN: (JobStatus.PREVIEWED,),
+    Verb.APPROVE: (JobStatus.AWAITING_APPROVAL,),
+    Verb.PAUSE: UNFINISHED,
+    Verb.RESUME: (JobStatus.PAUSED, JobStatus.FAILED),
+    Verb.CANCEL: tuple(status for status in JobStatus if status not in ENDED),
+    Verb.UNDO: OVER,
+}
+# Until it runs, every face shows what a job would do: to who wrote it, and to who is asked to approve it.
+SHOWS_PREVIEW = (*_STATES[Verb.RUN], *_STATES[Verb.APPROVE])
+
+
+def require_state(job: BulkJob, verb: Verb) -> None:
+    """Raises Refused where that can't be done with the job as it is, whoever asks."""
+    if verb is Verb.UNDO:
+        _require_undoable(job)
+    elif job.status not in _STATES[verb]:
+        raise Refused("status", _("That can't be done with a job in this state: %s.") % job.get_status_display())
+
+
+def _require_undoable(job: BulkJob) -> None:
+    if job.kind == JobKind.PLAN_DEFAULT:
+        raise Refused("plan_default", _("A plan's default is changed back by another change of it."))
+    if job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES:
+        raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
+    if job.status not in _STATES[Verb.UNDO] or not job.changed:
+        raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
+
+
+def possible(job: BulkJob, actor: Actor) -> list[Verb]:
+    """What this actor can do with the job as it is, but for drift, and for confirming who they are."""
+    try:
+        approval.answering_person(actor)
+    except Forbidden:
+        return []
+    return [verb for verb in Verb if _is_possible(job, actor, verb)]
+
+
+def _is_possible(job: BulkJob, actor: Actor, verb: Verb) -> bool:
+    try:
+        require_state(job, verb)
+    except Refused:
+        return False
+    return verb is not Verb.APPROVE or not approval.refusal(job, actor)
