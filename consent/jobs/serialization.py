@@ -11,7 +11,6 @@ from . import engine, reports
 from .states import SHOWS_PREVIEW
 
 
-
 def described(job: BulkJob) -> dict[str, Any]:
     """Counts are the preview's until the job runs; `rate` is rows per second of work, `eta` the seconds left."""
     numbers, progress = reports.numbers(job), engine.progress(job)
@@ -47,7 +46,8 @@ def described(job: BulkJob) -> dict[str, Any]:
 
 def described_with_preview(job: BulkJob) -> dict[str, Any]:
     """The job; while it may not run yet, also the counts of its preview and some of its rows."""
-    return described(job) | (preview(job) if job.status in 
+    return described(job) | (preview(job) if job.status in SHOWS_PREVIEW else {})
+
 
 def preview(job: BulkJob) -> dict[str, Any]:
     sample = []
