@@ -202,7 +202,7 @@ def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:
 
 
 def send(endpoint: WebhookEndpoint, sender: Sender, body: str, message_id: str) -> ReceiverResponse:
-    """One attempt, signed; none where there is no key to sign with."""
+    """Make one signed attempt; without the key to sign with, return a failed response and send nothing."""
     at = dt.datetime.now(dt.UTC)
     try:
         signed = signatures(endpoint, message_id, at, body)

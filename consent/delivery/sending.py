@@ -21,7 +21,10 @@ _KEPT = 200  # so many characters of an answer, or of an error, are stored
 
 @dataclasses.dataclass(frozen=True)
 class ReceiverResponse:
-    """`status` None: there was no answer, and `error` says why. `retry_after`: seconds that were asked for, or 0."""
+    """A receiver's response. `status` None: there was none, `error` says why. `start`: the beginning of its body.
+
+    `retry_after` is in seconds, 0 without the header.
+    """
 
     status: int | None
     error: str
@@ -119,7 +122,7 @@ class Sender:
         self._pool.close()
 
     def post(self, url: str, headers: dict[str, str], body: bytes) -> ReceiverResponse:
-        """The answer, whatever it is; never raises for what the other side does."""
+        """The response, or a failed one for any error: never raises, whatever the receiver does."""
         begun = time.monotonic()
         self._deadline.at = begun + TOTAL
         try:
@@ -163,7 +166,7 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 def failed(error: Exception, latency_ms: int = 0) -> ReceiverResponse:
-    """There was no answer, and this is why."""
+    """The ReceiverResponse of an attempt that got none, with the error's text."""
     match error:
         case Refused():
             text = str(error)

@@ -1,4 +1,4 @@
-// Progressive enhancement only: a form that takes its time says so, and is not sent twice.
+// Progressive enhancement only: a slow form (data-busy) says that it is being sent, and is not sent twice.
 document.addEventListener("submit", (event) => {
   const words = event.target.dataset.busy;
   const button = words && event.target.querySelector("button[type=submit]");
@@ -10,7 +10,7 @@ document.addEventListener("submit", (event) => {
   event.target.setAttribute("aria-busy", "true");
   button.textContent = words;
 });
-// Back from the page that followed: the form is as it was.
+// The Back button may restore this page as it was left, with its busy form: load it afresh.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) window.location.reload();
 });

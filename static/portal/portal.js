@@ -7,7 +7,7 @@
   const settingOf = (node) => node.closest("[data-setting]");
   const busy = (setting) => setting?.getAttribute("aria-busy") === "true";
 
-  // The switch never moves by itself: it asks, and the answer of the server draws it anew.
+  // A click never moves the switch: it sends the form or opens the dialog, and the server's answer renders the new state.
   document.addEventListener("click", (event) => {
     const control = event.target.closest("[data-switch]");
     if (!control) return;
@@ -15,7 +15,8 @@
     if (!busy(settingOf(control))) ask(control.form);
   });
 
-  // Enter on the switch, or its button: the same way.
+  // The form may also be submitted by Enter or by its button: a form that must ask opens its dialog instead.
+  // In the capture phase, before htmx would send it.
   document.addEventListener(
     "submit",
     (event) => {
@@ -39,6 +40,7 @@
     return form.dataset.asks ? document.getElementById(form.dataset.asks) : null;
   }
 
+  // Closes the dialog by its "keep off" button, and open menus by a click elsewhere.
   document.addEventListener("click", (event) => {
     event.target.closest("[data-keep-off]")?.closest("dialog")?.close();
     for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -53,7 +55,7 @@
     menu.querySelector("summary").focus();
   });
 
-  // --- While the server is asked, and when it does not answer as it should ---
+  // --- While a request runs, and when it fails ---
 
   const region = (id) => document.getElementById(id);
 
@@ -71,7 +73,7 @@
       event.preventDefault();
       return;
     }
-    // Closing first gives the focus back to the switch, where it stays.
+    // Closing the dialog before the swap returns the focus to the switch, where it then stays.
     event.target.closest("dialog")?.close();
     setting.setAttribute("aria-busy", "true");
     region("status")?.replaceChildren();
@@ -82,6 +84,7 @@
     settingOf(event.detail.elt)?.removeAttribute("aria-busy");
   });
 
+  // Says that nothing was saved, in the setting's own words, with the request's id to quote to support.
   function failed(event) {
     const reference = event.detail.xhr?.getResponseHeader("X-Request-ID");
     const words = settingOf(event.detail.elt)?.dataset ?? root.dataset;
@@ -89,7 +92,7 @@
   }
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, failed);
 
-  // A refusal that brings the setting as it is now is shown like any other answer; every other error page is not.
+  // A refusal that contains the setting as it is now (X-Setting) is swapped in like a success; other error pages are not.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr } = event.detail;
     if (xhr.status < 400 || !xhr.getResponseHeader("X-Setting")) return;
@@ -97,7 +100,7 @@
     event.detail.isError = false;
   });
 
-  // A button that is gone after the swap leaves the focus nowhere: give it to the setting's control or else its words.
+  // If the focused button is gone after the swap, the focus goes to the setting's switch, or else to its state.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (document.activeElement && document.activeElement !== document.body) return;
     const setting = event.target.matches?.("[data-setting]")
@@ -106,6 +109,7 @@
     (setting?.querySelector("[data-switch]:not(:disabled)") ?? setting?.querySelector("[data-said]"))?.focus();
   });
 
+  // On a phone the navigation scrolls sideways: bring the current page's link into view.
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   });
