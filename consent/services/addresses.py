@@ -1,4 +1,4 @@
-"""A person's own address (R19): only they change it, by a link at the old one and another at the new one."""
+"""A person changes their own address (R19) by two links: one mailed to the old address, one to the new."""
 
 import datetime as dt
 import hashlib
@@ -29,8 +29,9 @@ GOOD_FOR = dt.timedelta(days=1)
 def ask(*, user: User, email: str, link: Callable[[str], str]) -> AddressChange:
     """Mail a link to each of the two addresses, in place of earlier ones; nothing is changed yet.
 
-    `link`: the address of the page for a secret. Whether somebody has the new address already is not told before
-    whoever asks has shown that it is theirs. Raises Invalid, and Refused for too many, or an address given lately.
+    `link` makes the URL of the page for a secret. Whether the new address has an account is checked only in `confirm`:
+    before that, nobody has shown that it is theirs. Raises Invalid; Refused for too many requests, and soon after
+    operators changed the address.
     """
     address = members.clean_email(email)
     if address == user.email:
@@ -62,7 +63,7 @@ def ask(*, user: User, email: str, link: Callable[[str], str]) -> AddressChange:
 
 
 def find(*, user: User, secret: str) -> AddressChange | None:
-    """The person's own change that this secret is of, as long as it can be confirmed."""
+    """The person's change with this secret in one of its links; None if there is none, or it has expired."""
     digest = _digest(secret)
     own = AddressChange.objects.filter(user=user, expires_at__gt=ledger.clock())
     return own.filter(Q(old_hash=digest) | Q(new_hash=digest)).first()
@@ -70,9 +71,9 @@ def find(*, user: User, secret: str) -> AddressChange | None:
 
 @transaction.atomic
 def confirm(*, user: User, secret: str) -> bool:
-    """This link was used by the person it is for; whether both were, and the address is changed now.
+    """Confirm one of the two addresses by its link; returns whether both are confirmed, and the address is changed.
 
-    Raises Refused where it has ended, or somebody else signs in with the address.
+    Raises Refused if the link has expired, or somebody else has the new address.
     """
     user = User.objects.select_for_update().get(pk=user.pk)
     change = find(user=user, secret=secret)

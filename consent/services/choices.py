@@ -1,6 +1,6 @@
-"""What somebody chooses on a surface: the organization for itself, a member for their own data.
+"""Choices on a surface: an organization's for itself, and a member's for their own data.
 
-A personal organization has one person, whose word is said in both layers at once (R17); see `one_person`.
+In a personal organization the one person's choice is written to both layers at once (R17); see `one_person`.
 """
 
 import dataclasses
@@ -59,12 +59,13 @@ def choose(
 ) -> PrivacySetting:
     """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
 
-    The same choice again writes nothing, but where an operator made it the organization's or member's own "yes, so"
-    makes it theirs. The one person of a personal organization chooses in both of its layers, under the conditions of
-    both and with their versions added up (R17); anybody else in one. Where the write would loosen, `expected_version`
-    must be the setting's, or hold it among others; a command, where nobody has looked at a setting, says that there is
-    none (`version_required=False`). Raises Forbidden, Invalid, Refused, VersionRequired, VersionMismatch or
-    ConfirmationRequired, having changed nothing.
+    The same choice again writes nothing, unless an operator made it: then the organization, or the member, makes it
+    their own by an event. The one person of a personal organization chooses in both of its layers, under the conditions
+    of both and with the sum of their versions (R17); everybody else in one.
+
+    If the write would loosen, `expected_version` must be, or contain, the setting's version. A command has shown no
+    setting to anybody, so it needs none (`version_required=False`). Raises Forbidden, Invalid, Refused,
+    VersionRequired, VersionMismatch or ConfirmationRequired; then nothing is changed.
     """
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
@@ -91,9 +92,9 @@ def choose(
 
 @transaction.atomic
 def opt_out_everywhere(*, actor: Actor, source: str) -> None:
-    """Opt the person out of all that is theirs to decide: on every membership, and all of a personal organization.
+    """Opt the person out of all that they decide: in each membership, and all products of a personal organization.
 
-    Raises Forbidden for whoever is nobody's member.
+    Does nothing for an actor who has no membership.
     """
     own = Member.objects.of_person(actor).select_related("organization", "user").order_by("organization_id")
     opt_out = functools.partial(choose, choice=Choice.OPTED_OUT, actor=actor, source=source)
@@ -126,7 +127,7 @@ def _organization_origin(wish: ChoiceRequest, organization: Organization) -> led
 def _choose_for_organization(
     wish: ChoiceRequest, organization: Organization, owner: Member | None, origin: ledger.Origin
 ) -> PrivacySetting:
-    """`owner`: of a personal organization, for whom somebody else chooses here."""
+    """`owner`: that of a personal organization, if somebody else chooses here for it; else None."""
     setting = layers.lock_setting(organization, wish.surface.product)
     before = setting.state
     if _is_repeated(setting, wish, origin):
@@ -158,7 +159,7 @@ def _check_person(wish: ChoiceRequest, before: State, origin: ledger.Origin) -> 
 
 
 def _choose_in_both(wish: ChoiceRequest, owner: Member, origin: ledger.Origin) -> one_person.Layers:
-    """What the one person says, in both layers: one act, one instant, an event for each layer that it changes."""
+    """The one person's choice in both layers, at one instant; an event for each layer that does not say so already."""
     both = one_person.lock_layers(owner, wish.surface.product)
     unsaid = [setting for setting in both if not one_person.said(setting, wish.choice, owner)]
     if not unsaid:
@@ -196,10 +197,10 @@ def _organization_state(organization: Organization, product: str) -> State:
 
 
 def _member_origin(wish: ChoiceRequest, member: Member) -> ledger.Origin:
-    """Only the member opts in, here or through the app's backend; others with the right to write only out (R4)."""
+    """Only the member may opt in, here or through the app's backend; others with the right to write only out (R4)."""
     actor, sources = wish.actor, wish.surface.sources
     held = permissions(actor, member.organization)
-    # On the operators' site it is the provider who acts, whoever else that person is.
+    # On the operators' site a person always acts for the provider, even about their own membership.
     themselves = actor.is_user(member.user_id) and wish.source != Source.ADMIN
     speaks = themselves or Permission.MEMBER_CONSENT_SPEAK in held
     tightens = Permission.MEMBER_CONSENT_TIGHTEN in held and wish.choice == Choice.OPTED_OUT
@@ -218,7 +219,7 @@ def _check_opt_in(organization_state: State) -> None:
 
 
 def _is_repeated(setting: PrivacySetting, wish: ChoiceRequest, origin: ledger.Origin) -> bool:
-    """The same choice again, with nothing to add: a choice that an operator made can still be made one's own (R10)."""
+    """Whether this repeats a choice and writes nothing. One that an operator made can still be made one's own (R10)."""
     if setting.choice != wish.choice:
         return False
     theirs = setting.choice_event is not None and setting.choice_event.by_operator
@@ -244,11 +245,11 @@ def _store(setting: PrivacySetting, wish: ChoiceRequest, origin: ledger.Origin, 
     return setting
 
 
-# --- Writing them, one or many ----------------------------------------------------------------------------------------
+# --- Writing choices, one or many -------------------------------------------------------------------------------------
 
 
 class Chosen(NamedTuple):
-    """A setting and what is chosen there; `since`: a start to be attested, where nothing of `denied` is contrary."""
+    """A setting and its new choice; `since`: an earlier start to be attested, which no span of `denied` contradicts."""
 
     setting: PrivacySetting
     choice: str
@@ -260,8 +261,8 @@ class Chosen(NamedTuple):
 def choose_many(chosen: Sequence[Chosen], origin: ledger.Origin, at: dt.datetime, *, reference: str = "") -> None:
     """Store these choices, all of one instant, by a fixed number of statements; each is an event.
 
-    The caller has locked the settings and asked whether each may be chosen: where an opt-in may not, the rules raise
-    ValueError. An attested start is an event of its own, a microsecond later; `reference` answers for it.
+    The caller must have locked the settings and checked whether each choice is allowed: for an opt-in that is not, the
+    rules raise ValueError. An attested start is a separate event, one microsecond later, which has the `reference`.
     """
     changes = [
         Change(
@@ -286,7 +287,7 @@ def _kind(chosen: Chosen) -> EventKind:
 
 
 def transition(setting: PrivacySetting, choice: str, at: dt.datetime) -> State:
-    """What the rules make of a choice in this layer, an organization's or a member's own."""
+    """The state of this layer, an organization's or a member's, after the choice."""
     of_member = setting.member_id is not None
     if choice == Choice.OPTED_IN:
         return (rules.member_opt_in if of_member else rules.opt_in)(setting.state, at)
@@ -297,7 +298,7 @@ SPREAD = "Opted out before this became a personal account: one person, one choic
 
 
 def spread_opt_out(both: one_person.Layers, origin: ledger.Origin, at: dt.datetime) -> None:
-    """An opt-out of either layer of what becomes personal stands in both from now on (R17)."""
+    """When an organization becomes personal, an opt-out in one of its two layers is written to the other too (R17)."""
     others = [setting for setting in both if setting.choice != Choice.OPTED_OUT]
     if len(others) == 1:
         [other] = others

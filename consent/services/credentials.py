@@ -1,4 +1,4 @@
-"""API keys: made, revoked, suspended with whoever answers for them, taken over by somebody else (R18)."""
+"""API keys: issuing, revoking, taking over; and suspending the keys and webhooks of a person who loses rights (R18)."""
 
 import dataclasses
 import datetime as dt
@@ -27,7 +27,7 @@ NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
 
 @dataclasses.dataclass(frozen=True)
 class Issued:
-    """`text` is shown this once; None for a key that waits for a second operator."""
+    """A key, and its text, which is shown only now; None for a key that waits for a second operator."""
 
     key: ApiKey
     text: str | None
@@ -43,10 +43,11 @@ def issue_key(
     organization: Organization | None = None,
     expires_at: dt.datetime | None = None,
 ) -> Issued:
-    """Make a key: an organization's, or without one the operator's; the actor answers for it from now on.
+    """Issue a key of an organization, or, without one, an operator's; the actor becomes responsible for it.
 
-    One with a scope of INSTALLATION_SCOPES outlives its maker, so on a screen it is made by two operators: it waits,
-    suspended, until another one takes it over. Raises Forbidden (a key makes no keys), Invalid, ConfirmationRequired.
+    A key with a scope in INSTALLATION_SCOPES stays valid when its issuer loses their rights, so on a screen it takes
+    two operators: it is suspended until another one takes it over. Raises Forbidden (also for API keys), Invalid,
+    ConfirmationRequired.
     """
     _require_manager(layers.hold_rights(actor, organization), organization)
     granted = _checked_scopes(scopes, organization)
@@ -74,7 +75,7 @@ def issue_key(
 
 @transaction.atomic
 def revoke_key(*, key: ApiKey, actor: Actor, source: str) -> bool:
-    """End a key for good, at once; whether it was not revoked before. Raises Forbidden."""
+    """End a key for good, at once; returns False if it was revoked before. Raises Forbidden."""
     _require_manager(actor, key.organization)
     ended = bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()))
     if ended:
@@ -84,10 +85,10 @@ def revoke_key(*, key: ApiKey, actor: Actor, source: str) -> bool:
 
 @transaction.atomic
 def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
-    """Answer for a key from now on: it works again, with a secret of its own and the old one worth nothing.
+    """Become responsible for a key: it works again, with a new secret; the old secret is invalid.
 
-    One of the installation takes two people: who made it and, as it waits, who takes it over. Raises Forbidden,
-    ConfirmationRequired, and Refused where the key has ended, or is the installation's and this is not that.
+    A key with INSTALLATION_SCOPES takes two people: its issuer and, while it is suspended, the one who takes it over.
+    Raises Forbidden, ConfirmationRequired; Refused if the key has ended, or is such a key and the case is another.
     """
     _require_manager(layers.hold_rights(actor, key.organization), key.organization)
     held = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
@@ -95,7 +96,7 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
         raise Refused("ended", _("This key has ended. Make another one."))
     outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
     if outlives and actor.type == ActorType.USER and actor.user is not None:
-        # One that works waits for nobody's yes: whoever took it over would have its text alone.
+        # A key that is in use must not be taken over: one person alone would then have its new text.
         if held.suspended_at is None or actor.user.pk == held.issued_by_id:
             text = _("A key of the installation itself needs two operators: ask another one.")
             raise Refused("second_operator", text)
@@ -114,7 +115,7 @@ def _note(kind: EventKind, key: ApiKey, actor: Actor, source: str, *, after: str
 
 
 def _require_manager(actor: Actor, organization: Organization | None) -> None:
-    """People who manage keys there, and whoever runs a command on the machine, who could write them all the same."""
+    """Raise Forbidden, except for people who manage keys there, and for commands, which have the database anyway."""
     if actor.type == ActorType.COMMAND:
         return
     if actor.type != ActorType.USER:
@@ -148,11 +149,11 @@ class Suspended:
 def suspend_for(
     user: User, organization: Organization | None = None, *, actor: Actor, source: str = Source.COMMAND
 ) -> Suspended:
-    """Suspend what this person answers for and may not any more, on one organization or everywhere.
+    """Suspend the keys and webhooks that this person is responsible for but may not have any more.
 
-    To be called in the transaction that takes a right away, after it: whoever leaves, gets a lesser role, is
-    deactivated or is no operator any longer; `actor` did it. What is suspended stays so also if the person comes back.
-    The owners, without one the operators, are told by e-mail.
+    In one organization, or everywhere. Call it in the transaction that takes rights away, after the change: a member
+    leaves or gets a lesser role, a person is deactivated or stops being an operator. `actor` made that change.
+    They stay suspended even if the person comes back. The owners, or else the operators, are told by e-mail.
     """
     of: dict[str, object] = {} if organization is None else {"organization": organization}
     keys = ApiKey.objects.filter(issued_by=user, installation=False, suspended_at=None, revoked_at=None, **of)
@@ -164,7 +165,7 @@ def suspend_for(
         key.save(update_fields=["suspended_at"])
         _note(EventKind.ACCESS_KEY_SUSPENDED, key, actor, source)
     for hook in lost_hooks:
-        # Whoever delivers to it just now loses the lease, so that its position is what has arrived.
+        # A worker that is delivering now loses its lease, so that the position stays what has been delivered.
         hook.paused_before = hook.paused_because
         hook.status, hook.paused_because = EndpointStatus.PAUSED, PausedBecause.SUSPENDED
         withdraw(hook)
@@ -177,13 +178,13 @@ def suspend_for(
 
 
 def may_answer(user: User, credential: ApiKey | WebhookEndpoint) -> bool:
-    """Whether this person may have such a credential now, on its organization or as an operator."""
+    """Whether this person may now have such a credential, in its organization or as an operator."""
     needed = Permission.KEYS_MANAGE if isinstance(credential, ApiKey) else Permission.WEBHOOKS_MANAGE
     return needed in Responsible.now(user, credential.organization_id).permissions
 
 
 def _tell(suspended: Suspended, former: User) -> None:
-    """One message per organization and reader; None: the operator's own."""
+    """Send one message per organization and recipient; credentials without organization go to operators."""
     lost: dict[object, list[str]] = defaultdict(list)
     for key in suspended.keys:
         lost[key.organization_id].append(
@@ -202,7 +203,7 @@ def _tell(suspended: Suspended, former: User) -> None:
 
 
 def readers(organization: Organization | None, former: User | None = None) -> list[str]:
-    """The addresses of the owners, without one of the operators; not that of `former`."""
+    """The addresses of the organization's owners, or, if it has none, of the operators; without that of `former`."""
     people = User.objects.filter(is_active=True).order_by("pk")
     if former is not None:
         people = people.exclude(pk=former.pk)

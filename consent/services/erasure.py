@@ -1,4 +1,4 @@
-"""Erasing a person: names, addresses and sessions go; the opt-out and the proof stay, by ids that name nobody (R14)."""
+"""Erasing a person: names, addresses and sessions go; opt-outs and ledger stay, with ids that name nobody (R14)."""
 
 import dataclasses
 import json
@@ -53,7 +53,7 @@ REASON = "Erased."
 
 @dataclasses.dataclass(frozen=True)
 class Erased:
-    """What was done; `left` counts events whose reason or reference names the person: those can't be changed."""
+    """What was done, in numbers; `left`: events whose reason or reference names the person, which can't be changed."""
 
     memberships: int
     sessions: int
@@ -62,7 +62,7 @@ class Erased:
 
 
 def find_person(email: str) -> User:
-    """Raises Invalid where nobody has this address."""
+    """The person with this address. Raises Invalid if there is none."""
     user: User | None = User.objects.filter(email=email).first()
     if user is None:
         raise Invalid("unknown_person", _("Nobody here has the address “%(value)s”.") % {"value": email}, "email")
@@ -71,10 +71,10 @@ def find_person(email: str) -> User:
 
 @transaction.atomic
 def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) -> Erased:
-    """Opt the person out everywhere, let them leave, and remove what names them; for good.
+    """Opt the person out everywhere, end their memberships, and remove what names them; this can't be undone.
 
-    Raises Forbidden; Refused where they are a team's last owner, where a file that may name them is being imported,
-    or where they erase themselves.
+    Raises Forbidden; Refused if they are the last owner of a team, if a file that may name them is being imported, or
+    if they are the actor.
     """
     require(actor, Permission.MEMBERS_MANAGE, None)
     if not actor.is_operator:
@@ -93,7 +93,7 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
     _forget(person, words)
     _forget_ids(own, ids, words)
     trail.note(EventKind.ACCESS_ACCOUNT_ERASED, organization=None, actor=actor, source=source, target=person.pk)
-    # What is left of the provider's own; an organization's went with the membership.
+    # Credentials of the provider; those of organizations were suspended with the memberships.
     credentials.suspend_for(person, actor=actor, source=source)
     keys = ApiKey.objects.filter(issued_by=person, revoked_at=None, installation=False).count()
     return Erased(len(own), sessions, keys, ConsentEvent.objects.filter(words.within("reason", "reference")).count())
@@ -101,7 +101,7 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
 
 @dataclasses.dataclass(frozen=True)
 class _Words:
-    """What names the person, in any text."""
+    """The texts that name the person, and searches for them."""
 
     email: str
     name: str
@@ -119,19 +119,19 @@ class _Words:
         return found
 
     def are_named_in(self, text: str) -> bool:
-        """As `within`, in Python."""
+        """The same test as `within`, in Python."""
         told = text.casefold()
         return self.email.casefold() in told or (len(self.name) > 2 and self.name.casefold() in told)
 
     def are_in(self, text: str | None) -> bool:
-        """Whether an external id is made of the address or the name; one that is not, names nobody."""
+        """Whether an external id contains a part of the address or of the name; otherwise it names nobody."""
         told = (text or "").casefold()
         parts = [self.email.partition("@")[0], *self.name.split()]
         return bool(told) and any(len(part) > 2 and part.casefold() in told for part in parts)
 
 
 def _ids_of(own: Iterable[Member], words: _Words) -> frozenset[str]:
-    """The external ids that will be erased, as they are kept and as they had been spelled."""
+    """The external ids that will be erased, as stored and in their original spelling."""
     bindings = Binding.objects.filter(Q(member__in=own) | Q(member=None, organization__in=_personal(own)))
     texts = {text for pair in bindings.values_list("value", "spelled") for text in pair}
     return frozenset(text for text in texts if words.are_in(text))
@@ -152,9 +152,10 @@ def _refuse_imports(words: _Words, ids: frozenset[str]) -> None:
 
 
 def _refuse_last_owner(own: Iterable[Member]) -> None:
-    """In teams that are open. A closed account is left as it is, its last owner a member without a name.
+    """Raise Refused if the person is the last owner of an open team.
 
-    Nobody can join it to be the next owner: to refuse there would keep the person's name for as long as it is closed.
+    A closed account doesn't count: nobody can join it to become an owner, so refusing would keep the person's name for
+    as long as it is closed. It keeps its last owner, as a member without a name.
     """
     for member in own:
         organization = member.organization
@@ -166,7 +167,7 @@ def _refuse_last_owner(own: Iterable[Member]) -> None:
 
 
 def _leave(member: Member, words: _Words, actor: Actor, source: str) -> None:
-    """Out, in the ledger; then the ids by which the provider named them, if those do name them."""
+    """Opt out and end the membership, in the ledger; then erase the external ids, if they name the person."""
     organization = member.organization
     chosen: dict[str, Any] = {"choice": Choice.OPTED_OUT, "actor": actor, "source": source, "reason": REASON}
     choices.choose(surface=LE_CHAT_MOBILE, organization=organization, member=member, **chosen)
@@ -190,7 +191,7 @@ def _erase_ids(organization: Organization, member: Member | None, words: _Words,
 
 
 def _forget_messages(words: _Words) -> None:
-    """Bodies are encrypted: they are looked through one by one. One that can't be read may name the person."""
+    """Delete mail that names the person. Bodies are encrypted, so each is read by itself; unreadable ones go too."""
     OutgoingMessage.objects.filter(words.within("subject")).delete()
     for pk in list(OutgoingMessage.objects.values_list("pk", flat=True)):
         try:
@@ -202,7 +203,7 @@ def _forget_messages(words: _Words) -> None:
 
 
 def _forget_answers(texts: Iterable[str]) -> None:
-    """Stored answers of the API with any of these in them: as it is, or as JSON spells what is not ASCII."""
+    """Delete stored responses of the API that contain one of these texts, as it is or escaped as in JSON."""
     found = Q(pk=None)
     for text in texts:
         if len(text) > 2:
@@ -211,9 +212,9 @@ def _forget_answers(texts: Iterable[str]) -> None:
 
 
 def _forget_ids(own: Sequence[Member], ids: frozenset[str], words: _Words) -> None:
-    """The erased ids wherever else they stand, and what jobs that rebind were told of this person.
+    """Remove the erased ids from all other tables, and from rebinding jobs about this person.
 
-    Of a row without its id nothing is done any more: it is refused where it was still to be run.
+    A row without its id is not applied any more: it is refused when its job runs.
     """
     rows = Q(member__in=own) | Q(seen__member__in=own) | words.within("external_id") | Q(external_id__in=ids)
     rows |= Q(organization__in=_personal(own)) | Q(seen__organization__in=_personal(own))
@@ -230,7 +231,7 @@ def _forget_ids(own: Sequence[Member], ids: frozenset[str], words: _Words) -> No
 
 
 def _forget_selections(ids: frozenset[str]) -> None:
-    """A selection that named an organization by such an id names it by its own id from now on."""
+    """Replace these external ids in the selections of jobs by the organizations' own ids."""
     meant = dict(Binding.objects.of_organizations().filter(value__in=ids).values_list("value", "organization_id"))
     for job in BulkJob.objects.filter(selection__has_key="organizations"):
         named = job.selection["organizations"]
@@ -240,7 +241,7 @@ def _forget_selections(ids: frozenset[str]) -> None:
 
 
 def _forget(person: User, words: _Words) -> None:
-    """Everything outside the ledger that holds the address or the name."""
+    """Remove the address and the name from everything outside the ledger."""
     EmailAddress.objects.filter(user=person).delete()
     AddressChange.objects.filter(Q(user=person) | Q(email=words.email)).delete()
     asked = OperatorRequest.objects.filter(Q(subject=person) | Q(details__email=words.email))

@@ -1,4 +1,4 @@
-"""Data that leaves as a file: whoever takes it out is noted before they have it."""
+"""Exports of data as files: each is noted in the access trail before the file is handed out."""
 
 from enum import StrEnum
 
@@ -28,10 +28,10 @@ class Export(StrEnum):
 def note_export(
     what: Export | str, *, organization: Organization | None, actor: Actor, source: str, target: object = ""
 ) -> ConsentEvent:
-    """To be called before the file is given away; where it can't be noted, no file is.
+    """Note an export. Call it before the file is handed out: if it fails, there must be no file.
 
-    `organization` is told of it. What people take of their own data, and the provider of everybody's, is for operators
-    to know. Raises ValueError for what is no export.
+    `organization` sees the event. Exports of a person's own data, and the provider's of all data, have None: only
+    operators see those. Raises ValueError for an unknown export.
     """
     return trail.note(
         EventKind.ACCESS_DATA_EXPORTED,

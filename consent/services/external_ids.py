@@ -1,7 +1,7 @@
 """External ids: an id means one subject for good, an organization or a member of one (R16).
 
-Giving an id that ever meant another is refused here, whoever asks; `rebind` is for the approved job alone. Whoever
-calls with a subject has locked it.
+An id that ever meant another subject is refused here, whoever gives it; only an approved job may call `rebind`. Callers
+must have locked the subjects that they pass.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ _OTHERWISE = (".", "..")  # clients resolve them: withdrawing such a member's id
 
 
 class Subject(NamedTuple):
-    """Whom an id means: an organization, or a member of it."""
+    """What an external id means: an organization, or a member of it."""
 
     organization: Organization
     member: Member | None = None
 
     @property
     def scope(self) -> uuid.UUID | None:
-        """Within which an id is unique: the organization of a member's; None for an organization's own."""
+        """Where its ids are unique: within the organization, for a member; everywhere (None), for an organization."""
         return self.organization.pk if self.member else None
 
     @property
@@ -53,7 +53,7 @@ class Subject(NamedTuple):
 
 
 def clean_external_id(external_id: str | None) -> str | None:
-    """Its one spelling, None for empty; raises Invalid naming what can't be seen, or can't stand in an address."""
+    """The normalized id, None if empty. Raises Invalid for invisible characters, and what can't be part of a URL."""
     if not external_id or not external_id.strip():
         return None
     try:
@@ -75,7 +75,7 @@ def clean_external_id(external_id: str | None) -> str | None:
 
 
 def taken(value: str) -> Refused:
-    """What is said to whoever gives an id that means or meant another."""
+    """The error for an id that means or meant another subject."""
     told = _(
         "The external id “%(value)s” is taken: it means or has meant another. An id means one subject for good;"
         " only a bulk job of the kind “rebind”, which a second operator approves, gives it to another."
@@ -85,7 +85,7 @@ def taken(value: str) -> Refused:
 
 @contextlib.contextmanager
 def taken_meanwhile() -> Iterator[None]:
-    """What was free when it was looked up may have been given by the time it is written."""
+    """Turn the IntegrityError into Refused if an id that was free at the look-up was given before the write."""
     try:
         with transaction.atomic():
             yield
@@ -96,7 +96,7 @@ def taken_meanwhile() -> Iterator[None]:
 
 
 def refuse_taken(values: Sequence[str]) -> None:
-    """For organizations that are still to be made: raises Invalid for one id twice, Refused for one ever given."""
+    """Check the ids of new organizations: raises Invalid if one occurs twice, Refused if one was ever given."""
     if len(set(values)) != len(values):
         raise Invalid("duplicate", _("Two of the new organizations have the same external id."), FIELD)
     hashes = {external_ids.erased_hash(value): value for value in values}
@@ -106,7 +106,10 @@ def refuse_taken(values: Sequence[str]) -> None:
 
 
 def start(subjects: Sequence[tuple[Subject, str | None, dt.datetime]], at: dt.datetime) -> None:
-    """New subjects have these ids, each from its own start on, by the event that made them at this instant."""
+    """Store the ids of new subjects: (subject, id, since when it means it). `at` is the instant of their creation.
+
+    Writes no event of its own: the event of the creation at the same instant accounts for them.
+    """
     given = [
         Binding(
             organization=each.organization,
@@ -124,9 +127,9 @@ def start(subjects: Sequence[tuple[Subject, str | None, dt.datetime]], at: dt.da
 
 
 def give(subject: Subject, value: str | None, origin: ledger.Origin) -> None:
-    """The subject has this id from now on, and shows it; those it had it keeps. None withdraws the one shown.
+    """Give the subject this id and show it; earlier ids stay valid. None withdraws the id that is shown.
 
-    The same again writes nothing. Raises Forbidden, and Refused for an id that ever meant another.
+    The id that is shown already writes nothing. Raises Forbidden; Refused for an id that ever meant another subject.
     """
     if value == subject.shown:
         return
@@ -150,7 +153,7 @@ def _live(subject: Subject, value: str | None) -> Binding | None:
 
 
 def _bind(subject: Subject, value: str, meanings: Sequence[Binding], at: dt.datetime) -> Binding:
-    """Dated from now, a later meaning too: what was asked by the id before stays denied."""
+    """Store a binding that starts now, even if the id meant the subject before: earlier data stays denied."""
     number = max((each.number for each in meanings), default=0) + 1
     with taken_meanwhile():
         return Binding.objects.create(
@@ -165,7 +168,7 @@ def _bind(subject: Subject, value: str, meanings: Sequence[Binding], at: dt.date
 
 
 def _folded(subject: Subject, value: str) -> str:
-    """Similar ids are looked for among those of organizations."""
+    """The form by which similar ids are found; only organizations' ids are compared like that."""
     return "" if subject.member else external_ids.folded(value)
 
 
@@ -182,7 +185,7 @@ def withdraw_external_id(
     source: str,
     reason: str,
 ) -> None:
-    """The id means nobody from now on; withdrawn already: nothing is written.
+    """Withdraw an id: it means nobody from now on. Writes nothing if it is withdrawn already.
 
     Raises Forbidden, Invalid without a reason, NotFound for an id that this subject never had.
     """
@@ -198,7 +201,7 @@ def withdraw_external_id(
 
 
 def locked(organization: Organization, member: Member | None = None) -> Subject:
-    """The subject as it is now, locked until the end of the transaction."""
+    """The subject as stored now, locked until the end of the transaction."""
     found = layers.lock_organization(organization)
     return Subject(found, layers.lock_member(member) if member else None)
 
@@ -211,7 +214,7 @@ def _withdraw(subject: Subject, binding: Binding, origin: ledger.Origin, at: dt.
 
 
 def erase(subject: Subject, names_somebody: Callable[[str], bool], origin: ledger.Origin) -> None:
-    """Withdraw those ids that name somebody, and leave of each a keyed hash, which goes on refusing it to others."""
+    """Withdraw the ids that name somebody; of each a keyed hash is kept, so that no other subject can get it."""
     for binding in Binding.objects.of_subject(*subject).exclude(value="").order_by("pk"):
         if not names_somebody(binding.value) and not names_somebody(binding.spelled):
             continue
@@ -227,9 +230,9 @@ def erase(subject: Subject, names_somebody: Callable[[str], bool], origin: ledge
 def rebind(
     subject: Subject, value: str, last: Binding | None, before: Subject | None, origin: ledger.Origin
 ) -> Binding:
-    """For an approved job: the id means this subject from now on, whomever it meant until now.
+    """For an approved job: move the id to this subject, whatever it meant until now.
 
-    `last` is the last that it meant, `before` its subject, locked as well where it is still meant.
+    `last` is its last binding; `before` is that binding's subject if it is live, locked too, else None.
     """
     at = max(_instant(subject), _instant(before) if before else _instant(subject))
     if last is not None and before is not None:
@@ -242,7 +245,7 @@ def rebind(
 
 
 def withdraw(subject: Subject, binding: Binding, origin: ledger.Origin) -> None:
-    """For an approved job: the id means nobody from now on."""
+    """For an approved job: withdraw the id, so that it means nobody."""
     _withdraw(subject, binding, origin)
 
 
@@ -250,7 +253,7 @@ def withdraw(subject: Subject, binding: Binding, origin: ledger.Origin) -> None:
 
 
 def _instant(subject: Subject) -> dt.datetime:
-    """After everything that happened to the subject."""
+    """Now, and later than everything that happened to the subject."""
     if subject.member is not None:
         return ledger.clock(subject.member.changed_at)
     return ledger.clock(subject.organization.changed_at)
@@ -266,7 +269,7 @@ def _record(
     after: str,
     shown: str | None,
 ) -> None:
-    """The event, naming bindings by key and never by text (R14), and the id that is shown from now on."""
+    """Write the event, which names bindings by primary key, never by text (R14), and the id shown from now on."""
     organization, member = subject
     holder = member or organization
     holder.external_id, holder.changed_at = shown, at

@@ -1,4 +1,4 @@
-"""Invitations: a link, sent by e-mail, by which a person joins an organization with a password of their own."""
+"""Invitations: links, sent by e-mail, with which people join an organization and set their own password."""
 
 import datetime as dt
 import hashlib
@@ -24,7 +24,7 @@ from ..errors import Invalid, Refused
 from ..models import EventKind, Source
 from . import layers, members, sign_in, trail
 
-# Invitations that one organization sends within an hour; more would be mail to strangers.
+# Invitations that one organization may send in an hour; more would look like spam.
 PER_HOUR = 100
 
 
@@ -32,10 +32,10 @@ PER_HOUR = 100
 def invite(
     *, organization: Organization, email: str, role: str, actor: Actor, source: str, link: Callable[[str], str]
 ) -> Invitation:
-    """Send an invitation, in place of an earlier one to this address. `link`: the address of the page for a secret.
+    """Send an invitation, in place of an earlier one to this address. `link` makes the URL of the page for a secret.
 
-    Whether anybody has an account with this address makes no difference here: nothing of it is looked up. A key invites
-    in the name of whoever is responsible for it. Raises Forbidden, Invalid, ConfirmationRequired, Refused (a member
+    Whether the address has an account is not looked up, so nothing about it can be learned here. An API key invites in
+    the name of the person responsible for it. Raises Forbidden, Invalid, ConfirmationRequired, Refused (a member
     already, personal organization, closed account, too many).
     """
     require(actor, Permission.MEMBERS_MANAGE, organization)
@@ -71,22 +71,23 @@ def invite(
 
 @transaction.atomic
 def withdraw(*, invitation: Invitation, actor: Actor, source: str) -> None:
-    """The link leads nowhere from now on. Raises Forbidden."""
+    """Delete the invitation, so that its link is invalid. Raises Forbidden."""
     require(actor, Permission.MEMBERS_MANAGE, invitation.organization)
     _note(EventKind.ACCESS_INVITATION_WITHDRAWN, invitation, actor, source)
     invitation.delete()
 
 
 def find(secret: str) -> Invitation | None:
-    """The invitation that this secret is of, if it can still be accepted."""
+    """The invitation with this secret, if it can still be accepted; else None."""
     live = Invitation.objects.live().select_related("organization", "invited_by")
     return live.filter(hash=_digest(secret)).first()
 
 
 def account_of(invitation: Invitation) -> User | None:
-    """Who signs in with this address already; None where accepting makes the account (or gives it a first password).
+    """The person who has to sign in to accept; None if accepting creates the account, or sets its first password.
 
-    The link gives no password to an operator, nor by an address that operators gave somebody lately (R19).
+    Operators, and people whose address operators changed recently, must sign in too: a link sets no password for them
+    (R19).
     """
     user: User | None = User.objects.filter(email=invitation.email).first()
     if user is None:
@@ -98,10 +99,10 @@ def account_of(invitation: Invitation) -> User | None:
 
 @transaction.atomic
 def accept(*, invitation: Invitation, user: User | None = None, name: str = "", password: str = "") -> Member:
-    """Join: as `user`, who is signed in; else with a new account, whose name and password these are.
+    """Join as `user`, who is signed in, or else with a new account with this name and password.
 
-    The invitation is used up. It is worth what whoever invited may do now, so that one who may not any more has invited
-    nobody. Raises Invalid (password), Refused (ended, another's, the organization's rules).
+    The invitation is used up. It counts only if the inviter still has the right to invite. Raises Invalid (password),
+    Refused (expired, for another person, or the organization can't be joined).
     """
     locked = Invitation.objects.select_for_update().filter(pk=invitation.pk, hash=invitation.hash).first()
     if locked is None or locked.expires_at <= timezone.now():
@@ -130,10 +131,7 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
 
 
 def _inviter(invitation: Invitation) -> Actor:
-    """Whoever invited, as they may act now: a person, or a key, which is worth nothing once it has ended (R18).
-
-    Raises Forbidden.
-    """
+    """The inviter with their current rights: a person, or an API key. Raises Forbidden if the key has ended (R18)."""
     key = invitation.invited_by_key
     if key is not None and key.is_live(timezone.now()):
         return Actor.from_key(key)

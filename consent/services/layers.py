@@ -1,4 +1,4 @@
-"""What every service starts with: a transaction, the subject's row locked and read after the lock, and the origin."""
+"""What services have in common: cleaning input, checking rights, locking rows before reading them, writing layers."""
 
 import dataclasses
 import datetime as dt
@@ -28,9 +28,9 @@ NAME_LENGTH = Organization._meta.get_field("name").max_length or 0
 
 
 def clean_text(value: str, field: str, *, required: bool = False, length: int = REASON_LENGTH) -> str:
-    """A text of one line without surrounding space.
+    """The text without surrounding space.
 
-    Raises Invalid where it is too long, empty though required, or holds what can't be seen.
+    Raises Invalid if it is longer than `length`, empty though required, or has line breaks or invisible characters.
     """
     try:
         text = characters.tidy(value.strip()).strip()
@@ -52,7 +52,7 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
 
 
 def clean_name(name: str, *, required: bool = False) -> str:
-    """What somebody or something is called. Raises Invalid like `clean_text`, and where there is nothing to see."""
+    """A name of somebody or something. Raises Invalid like `clean_text`, and if it has no visible character."""
     text = clean_text(name, "name", required=required, length=NAME_LENGTH)
     try:
         characters.refuse_hidden_in_name(text)
@@ -72,11 +72,11 @@ def origin(
     reason: str = "",
     reference: str = "",
 ) -> ledger.Origin:
-    """Who acts, from where, why; raises Forbidden without the permission, Invalid for an unknown source."""
+    """The origin of a change. Raises Forbidden if the actor lacks the permission, Invalid for an unknown source."""
     require(actor, permission, organization)
     if source not in Source.values:
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
-    # On the operators' site and by command it is always the provider who acts, whatever else that person is.
+    # On the operators' site and by command people always act for the provider, even if they are members.
     always = organization is None or source in (Source.ADMIN, Source.COMMAND)
     by_operator = (actor.is_operator and always) or (
         organization is not None and speaks_for_provider(actor, permission, organization)
@@ -85,17 +85,17 @@ def origin(
 
 
 def require_confirmed(actor: Actor, act: Act | None) -> None:
-    """Raise ConfirmationRequired for a signed-in person who has not shown lately who they are; None asks nobody."""
+    """Raise ConfirmationRequired if a signed-in person has not confirmed who they are recently; not for `act` None."""
     if act is not None and actor.needs_confirmation:
         raise ConfirmationRequired(act)
 
 
 def hold_rights(actor: Actor, organization: Organization | None) -> Actor:
-    """The actor as stored now, with what their rights come from held until the end of the transaction.
+    """The actor as stored now; the rows that their rights come from stay locked until the end of the transaction.
 
-    For what makes a credential, or gives one to somebody: else it could be made just after those of somebody who
-    leaves were looked through. What is locked here, in this order, is what those who take rights away lock too.
-    Raises Forbidden for a key that has ended.
+    For services that create a credential or give one to somebody. Without the locks it could be created just after
+    `suspend_for` has looked for credentials of a person who loses rights. Services that take rights away lock the same
+    rows in the same order. Raises Forbidden for a key that has ended.
     """
     if organization is not None:
         lock_organization(organization)
@@ -112,12 +112,12 @@ def hold_rights(actor: Actor, organization: Organization | None) -> Actor:
 
 
 def lock_organization(organization: Organization) -> Organization:
-    """The organization as it is now, its row locked until the end of the transaction."""
+    """The organization as stored now, locked until the end of the transaction."""
     return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 
 def hold_plan(plan: Plan) -> Plan:
-    """The plan as it is now, its default held as it is until the end of the transaction; subscribers share the hold."""
+    """The plan as stored now, locked FOR SHARE until the end of the transaction, so that its default can't change."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM accounts_plan WHERE key = %s FOR SHARE", [plan.key])
@@ -125,7 +125,7 @@ def hold_plan(plan: Plan) -> Plan:
 
 
 def hold_plans() -> None:
-    """All of them, as `hold_plan` does."""
+    """Lock all plans as `hold_plan` does."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM accounts_plan ORDER BY key FOR SHARE")
@@ -140,14 +140,17 @@ def lock_member(member: Member) -> Member:
 
 
 def membership_state(joined_at: dt.datetime, *, left: bool = False) -> State:
-    """What an event says of the membership: `since` is the last joining."""
+    """The state in events about a membership: `since` is the start of the current, or last, membership."""
     return State(allowed=not left, reason_code=Reason.MEMBER_LEFT if left else Reason.DEFAULT, since=joined_at)
 
 
 def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> list[PrivacySetting]:
-    """The rows of these organizations and products are there, whoever makes them first; returns each as it is new."""
+    """Create the missing settings of these (organization, product); safe under concurrent creation.
+
+    Returns an object for each as a new one, also for those that existed: read them again if that matters.
+    """
     return PrivacySetting.objects.bulk_create(
-        # In one order, so that two who make the same rows wait for each other, and not both for both.
+        # Always in the same order, so that two transactions that create the same rows can't deadlock.
         [
             PrivacySetting(organization=organization, product=product)
             for organization, product in sorted(subjects, key=lambda subject: (subject[0].pk, subject[1]))
@@ -157,21 +160,21 @@ def ensure_settings(subjects: Iterable[tuple[Organization, str]]) -> list[Privac
 
 
 def lock_all_settings(organization: Organization) -> list[PrivacySetting]:
-    """The organization's settings for every product there is, made if need be, and locked."""
+    """The organization's settings for all products, created if missing, and locked."""
     ensure_settings((organization, product) for product in Product.values)
     rows = PrivacySetting.objects.of_organizations().filter(organization=organization)
     return list(rows.select_for_update(no_key=True).order_by("pk"))
 
 
 def lock_setting(organization: Organization, product: str) -> PrivacySetting:
-    """The organization's setting for a product, made if need be, locked, and read after the lock."""
+    """The organization's setting for a product, created if missing, locked, and read after the lock."""
     return lock_settings([(organization, product)])[organization.pk, product]
 
 
 def lock_settings(subjects: Iterable[tuple[Organization, str]]) -> dict[tuple[uuid.UUID, str], PrivacySetting]:
-    """The settings of these organizations and products, made if need be, locked, and read after the lock.
+    """The settings of these organizations and products, created if missing, locked, and read after the lock.
 
-    Without joins: a row that was waited for is read anew, but what is joined to it is not.
+    Without joins: after waiting for a lock PostgreSQL reads the locked row again, but not the rows joined to it.
     """
     wanted = {(organization.pk, product): organization for organization, product in subjects}
     found = _locked_settings(wanted)
@@ -194,12 +197,12 @@ def _locked_settings(keys: Collection[tuple[uuid.UUID, str]]) -> dict[tuple[uuid
 
 
 def lock_member_setting(member: Member, product: str) -> PrivacySetting:
-    """A member's own setting; the caller has locked the member."""
+    """A member's own setting for a product, created if missing, and locked; the caller must have locked the member."""
     return lock_member_settings([member], product)[member.pk]
 
 
 def lock_member_settings(members: Iterable[Member], product: str) -> dict[uuid.UUID, PrivacySetting]:
-    """Members' own settings for a product, made if need be, locked, and read after it; the members are locked."""
+    """Members' own settings for a product, created if missing, and locked; the caller must have locked the members."""
     wanted = {member.pk: member for member in members}
     found = _locked_of_members(wanted, product)
     if missing := sorted(wanted.keys() - found.keys()):
@@ -223,7 +226,7 @@ def _blank_of_member(member: Member, product: str) -> PrivacySetting:
 
 
 class Change(NamedTuple):
-    """What happens to a setting, and what that makes of it."""
+    """An event about a setting, and the setting's state after it."""
 
     setting: PrivacySetting
     kind: EventKind
@@ -244,16 +247,16 @@ def write(
     before: str = "",
     after: str = "",
 ) -> PrivacySetting:
-    """One event about one locked setting, and the setting as it is afterwards."""
+    """Write one event about one locked setting; returns the setting as stored afterwards."""
     write_many([Change(setting, kind, state, before, after, surface)], origin, at)
     setting.refresh_from_db()
     return setting
 
 
 def write_many(changes: Sequence[Change], origin: ledger.Origin, at: dt.datetime) -> None:
-    """An event about each of these locked settings, all of one instant; their objects have the new states.
+    """Write an event about each of these locked settings, all of one instant; the objects get the new states.
 
-    Where they are used further, by version or event, they are to be read again.
+    Their versions and ids of events are not updated: read the settings again before using those.
     """
     ledger.record(
         [
@@ -277,7 +280,7 @@ def write_many(changes: Sequence[Change], origin: ledger.Origin, at: dt.datetime
 
 
 class Attested(NamedTuple):
-    """From when on the layer of a setting was allowed already; `denied`: all spans in which it is known to deny."""
+    """An earlier start of what a setting allows; `denied`: all spans in which its layer denied, by the ledger."""
 
     setting: PrivacySetting
     since: dt.datetime
@@ -285,7 +288,7 @@ class Attested(NamedTuple):
 
 
 def attest_many(starts: Iterable[Attested], origin: ledger.Origin, at: dt.datetime) -> None:
-    """Earlier starts, which `origin.reference` answers for, an event each; of what is not allowed nothing is said."""
+    """Write an event for each earlier start, with `origin.reference`; settings that don't allow use are skipped."""
     kind = EventKind.SINCE_ATTESTED
     allowed = [each for each in starts if each.setting.allowed]
     states = [rules.attest(each.setting.state, each.since, each.denied) for each in allowed]

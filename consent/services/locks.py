@@ -16,7 +16,7 @@ from . import layers
 def place_lock(
     *, organization: Organization, product: str, reason: str, reference: str, actor: Actor, source: str
 ) -> PrivacySetting:
-    """Lock; the same again writes nothing. Raises Forbidden, Invalid, or Refused under another lock."""
+    """Place a lock; the same lock again writes nothing. Raises Forbidden, Invalid; Refused under another lock."""
     reason = layers.clean_text(reason, "reason", required=True)
     reference = layers.clean_text(reference, "reference", required=True, length=layers.REFERENCE_LENGTH)
     origin = layers.origin(actor, source, Permission.LOCKS_MANAGE, organization, reason=reason, reference=reference)
