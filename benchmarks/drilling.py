@@ -126,7 +126,7 @@ class Drill:
         return actions.approve(job=job, actor=self.second) if job.status == JobStatus.AWAITING_APPROVAL else job
 
     def _work(self, job: BulkJob) -> None:
-        """Start workers for the job and kill them, until it is done. Once all kills are used up, a worker may finish it."""
+        """Start workers for the job and kill them, until it is done. With no kills left, a worker may finish it."""
         hits = []
         while job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             worker = _worker()

@@ -12,7 +12,17 @@ from consent.models import EventKind
 pytestmark = pytest.mark.django_db
 LIMITS = {"maxLength", "format", "pattern", "enum", "const"}
 # What is never to be read by strangers: names of ours, in docstrings that were meant for us.
-INTERNAL = ("Raises ", "`shown.", "`reports.", "SettingView", "Serializer", "prefetched", " self.", "rules.", "None")
+INTERNAL = (
+    "Raises ",
+    "`presentation.",
+    "`reports.",
+    "SettingView",
+    "Serializer",
+    "prefetched",
+    " self.",
+    "rules.",
+    "None",
+)
 
 
 @pytest.fixture(scope="module")
