@@ -270,6 +270,7 @@ def permissions_by_role(
         if of_organization and (organization is None or organization.pk != actor.key.organization_id):
             return frozenset()
         return key_permissions(actor)
+    # Staff may be members of an organization too: then both sets of permissions add up.
     held = OPERATOR_PERMISSIONS if actor.is_operator else frozenset()
     return held | ROLE_PERMISSIONS[role] if role else held
 
@@ -300,6 +301,7 @@ def organizations_with(actor: Actor, permission: Permission) -> frozenset[uuid.U
     Decision requests use it: about any other organization they answer "unknown" (R15). Raises Forbidden where the
     actor holds the permission nowhere. Needs no query for API keys.
     """
+    # Keys first: their permissions need no query.
     if actor.key is not None:
         if permission not in key_permissions(actor):
             raise Forbidden(permission)
@@ -331,6 +333,7 @@ def speaks_for_provider(actor: Actor, permission: Permission, organization: Orga
     Otherwise an operator could issue a key for an organization, and act through it in the organization's name.
     """
     key, answering = actor.key, actor.responsible
+    # A person, a command or an operator key acts in its own name.
     if key is None or key.organization_id is None:
         return acts_as_operator(actor, permission, organization)
     own = answering.role is not None and permission in ROLE_PERMISSIONS[answering.role]

@@ -86,6 +86,7 @@ def forget(email: str) -> None:
         limits.forget(f"{kind.name}:{_target(email)}")
 
 
+# The source of an attempt, from the most trusted to the least: known device, session of the same user, IP address.
 def _who(request: HttpRequest, user: User | None) -> str:
     if user is not None:
         if device := devices.known(request, user):
@@ -112,6 +113,7 @@ def _target(email: str) -> str:
     return _digest(_plain(email))
 
 
+# Keyed with SECRET_KEY, so that addresses can't be guessed from the table of counts.
 def _digest(text: str) -> str:
     digest: str = salted_hmac("accounts.attempts", text, algorithm="sha256").hexdigest()[:32]
     return digest

@@ -87,6 +87,7 @@ _ROLE = f"""(SELECT km.role FROM {Member._meta.db_table} AS km
 
 
 def _actor(row: Sequence[Any]) -> Actor:
+    # Build the ApiKey from the raw row as the ORM does: convert values, then `from_db`.
     names, converters = _reading(connection.vendor)
     *values, is_operator, role = row
     for n, convert in converters:
@@ -122,6 +123,7 @@ def _note_use(key: ApiKey, now: dt.datetime) -> None:
     if key.last_used_at is not None and key.last_used_at > stale:
         return
     try:
+        # The condition on last_used_at again: of many concurrent requests only the first one writes.
         with _without_waiting():
             ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
     except DatabaseError as error:  # a read-only standby fails here every time

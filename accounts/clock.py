@@ -17,6 +17,7 @@ def database_now() -> dt.datetime:
     if connection.vendor == "sqlite":
         return dt.datetime.now(dt.UTC)
     with connection.cursor() as cursor:
+        # Not now(), which stays at the start of the transaction.
         cursor.execute("SELECT clock_timestamp()")
         (instant,) = cursor.fetchone()
     return instant.astimezone(dt.UTC)  # type: ignore[no-any-return]

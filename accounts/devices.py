@@ -67,10 +67,12 @@ def _revoked(user: User, issued: int) -> bool:
     return any(issued <= each.at.timestamp() for each in DeviceRevocation.objects.filter(user=user))
 
 
+# Changes with the password, and so ends all devices that were known before.
 def _mark(user: User) -> str:
     return salted_hmac(_SALT, user.password, algorithm="sha256").hexdigest()[:32]
 
 
+# The entries of the cookie; none if it is missing, forged, too old or malformed.
 def _entries(request: HttpRequest) -> list[_Entry]:
     text = request.COOKIES.get(settings.DEVICE_COOKIE_NAME, "")
     try:
@@ -78,4 +80,5 @@ def _entries(request: HttpRequest) -> list[_Entry]:
         entries = [_Entry(*each) for each in loaded]
     except (signing.BadSignature, TypeError, ValueError):
         return []
+    # The signature dates the cookie as a whole, which is renewed by each user's sign-in; each entry has its own age.
     return [entry for entry in entries if time.time() - entry.at < _AGE]

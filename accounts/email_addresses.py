@@ -24,6 +24,7 @@ def normalize(text: str) -> str:
         return text
     text = text.strip()
     refuse_unseen(text)
+    # `localhost` has no dot, which `globally_deliverable` would require.
     named = not text.lower().endswith("@localhost")
     try:
         found = email_validator.validate_email(

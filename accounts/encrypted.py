@@ -52,6 +52,7 @@ def map_secrets(data: dict[str, Any], change: Callable[[str], str]) -> dict[str,
     return changed
 
 
+# Collects through `map_secrets`, so that only one function knows where the secrets are.
 def _secrets_of(authenticator: Authenticator) -> list[str]:
     found: list[str] = []
 
@@ -75,6 +76,7 @@ def _replace_body(message: Any, change: Callable[[str], str]) -> None:
 
 def _replace_session(session: Session, change: Callable[[str], str]) -> None:
     data = change(session.session_data)
+    # Only if the data is unchanged: a request may have saved the session in the meantime, with the first key.
     Session.objects.filter(pk=session.pk, session_data=session.session_data).update(session_data=data)
 
 
@@ -111,6 +113,7 @@ def unreadable() -> list[Done]:
 def _go_through(kind: Kind, *, write: bool, clear_is_unreadable: bool = False) -> Done:
     done, first = Done(kind.noun), keys.ring(keys.ENCRYPTION)[0].id
     left = kind.rows()
+    # Keyset pagination by primary key: each chunk is locked and committed on its own.
     while True:
         with transaction.atomic():
             rows = list(left.order_by("pk").select_for_update()[:_CHUNK])

@@ -16,6 +16,7 @@ from django.conf import settings
 from .characters import Unusable, refuse_unseen
 
 LENGTH = 200
+# Opening quotation mark → its possible closing marks, in several languages.
 _QUOTES = {
     '"': '"',
     "'": "'",
@@ -32,6 +33,7 @@ _QUOTES = {
 _SPACE = " \t\r\n\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 # Word processors put these in place of a hyphen.
 _HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+# For `folded`: every hyphen becomes "-", every quotation mark and apostrophe disappears.
 _UNLIKE = _HYPHENS | dict.fromkeys(map(ord, {*_QUOTES, *"".join(_QUOTES.values()), *"´ʹʻʼʽˈ′‛"}))
 # Fast path: lower-case letters, digits and signs other than quotes. There is nothing to fold.
 _FOLDED = re.compile(r"[a-z1-9!#-&(-/:-@\[-_{-~](?:[a-z0-9 !#-&(-/:-@\[-_{-~])*")

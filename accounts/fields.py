@@ -144,6 +144,7 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
     def to_python(self, value: Any) -> Any:
         if value is None or isinstance(value, dt.datetime):
             return value
+        # A text of digits means microseconds; any other text is an ISO instant.
         if isinstance(value, str) and not value.lstrip("-").isdigit():
             try:
                 return dt.datetime.fromisoformat(value)

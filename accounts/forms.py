@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from . import attempts, email_addresses, limits
 
 
+# Counts each code that is tried; both forms below check codes in `clean_code`.
 class _Counted(BaseAuthenticateForm):  # type: ignore[misc]  # allauth has no types
     def clean_code(self) -> str:
         try:

@@ -7,6 +7,7 @@ import secrets
 
 from django.conf import settings
 
+# Without 0, O, 1, I and l, which look alike.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 

@@ -74,6 +74,7 @@ def fingerprint(setting: str) -> str:
 
 def encrypt(text: str) -> str:
     """AES-256-GCM with the first key, as `v1.<key id>.<nonce and ciphertext>`."""
+    # The version is authenticated as associated data, so that it can't be changed without detection.
     key, nonce = ring(ENCRYPTION)[0], os.urandom(_NONCE)
     sealed = nonce + AESGCM(key.material).encrypt(nonce, text.encode(), _VERSION.encode())
     return f"{_VERSION}.{key.id}.{base64.urlsafe_b64encode(sealed).decode()}"

@@ -53,6 +53,7 @@ class Lease:
         for pk in waiting.values_list("pk", flat=True)[:_TRIED]:
             with transaction.atomic():  # so that nobody can take it over before its fence is read
                 grown = {} if self.fence == self.until else {self.fence: F(self.fence) + 1}
+                # The UPDATE repeats the conditions of `waiting`: of two processes it changes the row for one only.
                 if waiting.filter(pk=pk).update(**changes, **grown, **{self.until: self.end()}):
                     return rows.get(pk=pk)
         return None

@@ -51,8 +51,8 @@ class TooMany(Exception):
 
 @dataclasses.dataclass
 class _Bucket:
-    left: float
-    at: float
+    left: float  # tokens
+    at: float  # monotonic seconds of the last refill
 
 
 _buckets: dict[str, _Bucket] = {}
@@ -124,6 +124,7 @@ def _count(subject: str, seconds: int) -> tuple[int, int]:
     """The current window, and the count in it, this one included."""
     now = int(time.time())
     window = now - now % seconds
+    # UPDATE first: the row exists, except for the first count in a window.
     rows = RateCount.objects.filter(subject=subject, window=window)
     if not rows.update(count=F("count") + 1):
         try:

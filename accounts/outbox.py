@@ -86,7 +86,7 @@ def send_next() -> bool:
     except OutgoingMessage.DoesNotExist:  # deleted meanwhile, because its recipient was erased
         return True
     except (keys.UnknownKey, keys.NotEncrypted) as error:
-        # Keep the message, and do not count the attempt: it can be sent once the missing key is in ENCRYPTION_KEYS.
+        # Keep the message and do not count the attempt: it can be sent once the missing key is in ENCRYPTION_KEYS.
         logger.error("message %s can't be read, trying again later: %s", message.pk, error)
         later = timezone.now() + dt.timedelta(minutes=BACK_OFF[-1])
         LEASE.release(OutgoingMessage.objects.all(), message, next_attempt_at=later, attempts=F("attempts") - 1)

@@ -14,6 +14,7 @@ class Seldom:
         self._logger, self._lock = logger, threading.Lock()
         self._next, self._kept_back = 0.0, 0
 
+    # Logs outside of the lock, so that slow log output does not block other threads.
     def warning(self, message: str, *args: object) -> None:
         now = time.monotonic()
         with self._lock:

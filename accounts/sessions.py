@@ -65,6 +65,7 @@ class SessionLimits:
         return self.get_response(request)
 
 
+# Whether the session is within its limits; stores the activity if the stored time is old.
 def _go_on(request: HttpRequest, user: User) -> bool:
     now = int(time.time())
     # A session from before these limits has no start: count from now.

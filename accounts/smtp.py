@@ -50,6 +50,7 @@ class _Conversation:
                 each.shutdown(socket.SHUT_RDWR)
 
 
+# Registers each new socket with its conversation, which can then close it.
 class _Smtp(smtplib.SMTP):
     conversation: _Conversation
 
@@ -66,6 +67,7 @@ class _SmtpSsl(smtplib.SMTP_SSL, _Smtp):
 class LimitedBackend(EmailBackend):
     @property
     def connection_class(self) -> type[Any]:
+        # Django creates the connection from this class, so the conversation has to be an attribute of the class.
         kind = _SmtpSsl if self.use_ssl else _Smtp
         return type("Connection", (kind,), {"conversation": self._conversation})
 

@@ -30,6 +30,7 @@ _PIECE = 64 * 1024  # bytes of a long response that are sent at a time; the clie
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
+    # Raising tells the server that lifespan events and websockets are not supported.
     if scope["type"] != "http":
         raise NotImplementedError(f"{scope['type']} is not served")
     environ, loop = make_environ(scope), asyncio.get_running_loop()
@@ -37,10 +38,12 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     try:
         body = await read_body(receive, environ)
     except Refusal as refusal:
+        # Pass the request on without a body: RefusalMiddleware answers it.
         environ |= {REFUSAL: refusal, "CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO()}
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         body = None
     else:
+        # A chunked body has arrived completely, so now its length is known.
         if environ.pop("HTTP_TRANSFER_ENCODING", None):
             environ["CONTENT_LENGTH"] = str(body.size)
         environ["wsgi.input"] = body.file
@@ -75,6 +78,7 @@ def make_environ(scope: Message) -> Environ:
     }
     for raw_name, raw_value in scope["headers"]:
         name, value = _environ_name(raw_name), raw_value.decode("latin-1")
+        # Join repeated headers into one line: cookies with ";", all others with ",".
         if name in environ:
             value = environ[name] + (";" if name == "HTTP_COOKIE" else ",") + value
         environ[name] = value
@@ -161,6 +165,7 @@ def _respond(
         start, pieces = bytearray(), iter(response)
         for piece in pieces:
             start += piece
+            # Too long for memory: the event loop starts to send, and this thread writes the rest to the spool.
             if len(start) > MEMORY and getattr(response, "streaming", False):
                 spool = Spool(loop)
                 sending = asyncio.run_coroutine_threadsafe(transmit(head, spool, send), loop)
@@ -224,6 +229,7 @@ class Spool:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The response in pieces of at most _PIECE bytes. Raises ConnectionAbortedError if `fill` stopped early."""
         while True:
+            # Clear before reading: what is written after the read sets it again, so no wake-up is lost.
             self._more.clear()
             with self._lock:
                 self._body.file.seek(self._read)

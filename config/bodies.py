@@ -95,6 +95,7 @@ class Body:
 
 async def read_body(receive: Receive, headers: MutableMapping[str, Any]) -> Body:
     """The whole body, its file at position 0. Raises Refusal."""
+    # With a Transfer-Encoding the length is unknown; without one, a missing Content-Length means no body.
     coding = headers.get("HTTP_TRANSFER_ENCODING")
     length = None if coding else int(headers.get("CONTENT_LENGTH") or 0)
     body = Body(length)
@@ -104,6 +105,7 @@ async def read_body(receive: Receive, headers: MutableMapping[str, Any]) -> Body
         if coding and coding.strip().lower() != "chunked":
             raise Refusal(*UNKNOWN_CODING)
         limit = _limit(headers.get("CONTENT_TYPE", ""))
+        # Refuse by the announced length, before anything is stored.
         if length is not None and length > limit:
             await _discard(receive)
             raise Refusal(*TOO_LARGE)
@@ -161,6 +163,7 @@ async def _fill(body: Body, receive: Receive, limit: int) -> None:
     except asyncio.CancelledError:
         if _deadlines.remove(task, task.get_loop().time()):  # not the deadline's doing: the server is shutting down
             raise
+        # Our own deadline cancelled the task: withdraw the cancellation, so that the task can send a response.
         while task.uncancel():
             pass
         raise Refusal(*TOO_SLOW) from None

@@ -35,6 +35,7 @@ class KeyedGZipMiddleware(GZipMiddleware):
         if not _by_key(request) or response.get("Content-Type", "").partition(";")[0] not in (*_JSON, ""):
             return response  # type: ignore[no-any-return]
         tag = response.get("ETag", "")
+        # A 304 repeats the ETag that the client sent, with the suffix if it had one.
         if response.status_code == 304:
             if "portal.packed" in request.META:
                 response.headers["ETag"] = _packed(tag)

@@ -39,6 +39,7 @@ class FastPathMiddleware:
         view = _views().get(request.path)
         if view is None:
             return self.get_response(request)
+        # What the skipped middleware would do, as far as this request needs it:
         request.get_host()  # raises DisallowedHost
         translation.deactivate()  # the thread may still have the language of its previous request
         response = view(request)

@@ -94,6 +94,7 @@ def as_problem(exc: Exception) -> Problem | None:
             return Problem(404, "not_found", _("There is nothing here."))
         case PermissionDenied():
             return Problem(403, "forbidden", _("This is not allowed."))
+        # 503, not 500: the same request may succeed in a moment.
         case _ if database_failed(exc):
             logger.error("the database failed", exc_info=exc)
             return Problem(503, "unavailable", _("The database did not answer."), headers={"Retry-After": "1"})

@@ -3,6 +3,7 @@
 import logging
 import re
 
+# Paths whose next part is the secret of an invitation or of a password reset.
 _SECRET_PATH = re.compile(r"(/invitations/|/account/reset/)[^/\s?\"']+")
 
 

@@ -62,6 +62,7 @@ def _where(error: json.JSONDecodeError, text: str) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # A dict keeps the last value of a repeated name, so fewer entries than pairs show a repetition.
     found = dict(pairs)
     if len(found) != len(pairs):
         ((name, _times),) = Counter(name for name, _value in pairs).most_common(1)

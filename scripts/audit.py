@@ -13,6 +13,7 @@ from typing import Any
 
 PROGRAM = [str(Path(sys.executable).parent / "pip-audit")]
 SERVICES = ("pypi", "osv")
+# Parts of pip-audit's messages that mean that a service could not be reached.
 _AWAY = re.compile("Connection|Timeout|timed out|Max retries|ProxyError|SSLError|HTTPError|ServiceError")
 
 
@@ -44,6 +45,7 @@ def audit(path: str) -> list[str] | None:
             continue
         known = [each for each in found if "skip_reason" not in each]
         unknown = sorted(each["name"] for each in found if "skip_reason" in each)
+        # A package mirror may answer for the advisory service without knowing any vulnerability: that is no audit.
         if not known:
             print(f"{path}: {service} knows none of {len(unknown)} packages; a mirror may answer in its place")
             continue

@@ -21,6 +21,7 @@ from pathlib import Path
 from generated_python import INTEROP, make_calls
 from own_portal import ROOT, Portal, own_portal
 
+# JavaScript for node: exit code 1 unless the message verifies and its altered copy is refused.
 VERIFIER = """
 const { Webhook } = require("standardwebhooks");
 const { secret, body, headers } = JSON.parse(require("fs").readFileSync(0, "utf8"));

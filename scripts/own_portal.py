@@ -53,6 +53,7 @@ def own_portal() -> Iterator[Portal]:
         _manage(environment, "demo")
         key = _manage(environment, "create_api_key", "own", "--actor", "operator@demo.example", "--scope", *SCOPES)
         _manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
+        # Another process could take the port before the server does; that is rare enough for a test.
         port = _free_port()
         process = subprocess.Popen(server_command(port, 1), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:

@@ -81,6 +81,7 @@ def main() -> None:
         told = subprocess.run(
             [*manage, "demo", "--format=json"], check=True, env=environment, capture_output=True, text=True
         )
+        # No picture of a demo whose ledger does not verify.
         subprocess.run([*manage, "verify_ledger"], check=True, env=environment, stdout=subprocess.DEVNULL)
         port = free_port()
         server = subprocess.Popen([*manage, "runserver", "--noreload", f"127.0.0.1:{port}"], env=environment)

@@ -52,6 +52,7 @@ def chosen_port() -> int:
 def check_port() -> None:
     port = chosen_port()
     with socket.socket() as listener:
+        # As the server does: a port in TIME_WAIT after a restart counts as free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
@@ -179,6 +180,7 @@ def serve_as_in_production() -> None:
     print(f"Serving on http://localhost:{port}, {workers} processes. Run the worker too: manage.py worker", flush=True)
     raise_file_limit()
     command = server_command(port, workers, settings.REQUEST_SECONDS)
+    # Replace this process, so that signals of a service manager reach the server itself.
     os.execv(command[0], command)
 
 
@@ -229,6 +231,7 @@ def run_together(*commands: list[str]) -> int:
         if process.poll() is None:
             process.terminate()
     for process in running:
+        # The worker finishes its current step first; kill whatever takes longer.
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:

@@ -59,7 +59,9 @@ class PortalCommand(ProgramCommand):
     done_so_far = "Nothing was changed."
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        # Turn every expected exception into one line with an exit code; a traceback means a defect.
         try:
+            # Arguments that are not valid UTF-8 contain lone surrogates: `encode` raises for those.
             for value in options.values():
                 if isinstance(value, str) and not os.path.lexists(value):  # file names may be any bytes
                     value.encode()

@@ -78,6 +78,7 @@ def as_json(data: object) -> str:
     return escape(json.dumps(data, indent=2, ensure_ascii=False))
 
 
+# argparse calls these methods to format the help text.
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Keeps the line breaks of examples, and hides Django's own options: the epilog names them, without details."""
 
@@ -120,6 +121,7 @@ class ProgramCommand(BaseCommand):
     # --- From the command line to the exit code ---
 
     def run_from_argv(self, argv: list[str]) -> None:
+        # A terminal whose encoding lacks a character must not make a command fail.
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -160,6 +162,7 @@ class ProgramCommand(BaseCommand):
 
     def _parse(self, argv: Sequence[str]) -> Namespace:
         """The parsed options. Raises SystemExit after printing --help or --version, and Misuse for invalid usage."""
+        # argparse prints and exits by itself: capture both, so that errors have the same form as all others.
         parser = self.create_parser(argv[0], argv[1])
         out, said = io.StringIO(), io.StringIO()
         try:

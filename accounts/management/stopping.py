@@ -61,6 +61,7 @@ class Stopping:
         if self._insisting and not self._over.is_set():
             raise Stopped
 
+    # Runs in the listener thread; an empty read means that the block has ended.
     def _listen(self) -> None:
         if not self._hears.recv(1):
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
 
 
+# Every `visible_to` of a non-operator filters by this; an empty list or queryset matches nothing.
 def _own_organizations(actor: "Actor") -> Any:
     """Ids of the organizations that a non-operator belongs to."""
     if actor.key is not None:
@@ -30,6 +31,7 @@ def _own_organizations(actor: "Actor") -> Any:
     return actor.user.memberships.active().values("organization_id")
 
 
+# A queryset of subjects that have external ids.
 class IdentifiedQuerySet(models.QuerySet[_Model_co]):
     _named = "member"
 

@@ -33,6 +33,7 @@ class UserQuerySet(models.QuerySet["User"]):
         return super().update(**changes)
 
     def bulk_create(self, objs: Iterable["User"], *args: Any, **options: Any) -> list["User"]:
+        # bulk_create does not call `save`, so the instants are set here.
         people = list(objs)
         for person in people:
             person.stamp((*_CREDENTIALS, *_STANDING))

@@ -53,6 +53,7 @@ _silence = _Silence()
 
 class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        # psycopg waits here for every response of the server, so this is the place for the client's own limit.
         seconds = current().statement
         if not seconds or timeout is not None:
             return super().wait(gen, interval, timeout)
@@ -68,6 +69,7 @@ class Connection(psycopg.Connection[Any]):
 
     @classmethod
     def connect(cls, *args: Any, **kwargs: Any) -> Self:
+        # Commands and the worker have no limit: they wait, whatever the breaker says.
         if not current().statement:
             return super().connect(*args, **kwargs)
         _silence.refuse_or_ask()
@@ -84,6 +86,7 @@ class Connection(psycopg.Connection[Any]):
         attempt = super()._connect_gen(conninfo)
         if not seconds:
             return (yield from attempt)
+        # Drive psycopg's generator by hand, to check the deadline between its steps.
         ends = time.monotonic() + seconds + _GRACE
         step = next(attempt)
         while True:
@@ -138,6 +141,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.apply_limits()
         return super().create_cursor(name)
 
+    # Django calls this at the start and end of each outermost `atomic` block.
     def _set_autocommit(self, autocommit: bool) -> None:
         self._lifted = False
         if not autocommit and self.connection.autocommit:

@@ -121,6 +121,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.in_atomic_block:
             return False
         with self.cursor() as cursor:
+            # Do not wait for another writer: a locked database is writable.
             cursor.execute("PRAGMA busy_timeout = 0")
             self._told = None
             try:
