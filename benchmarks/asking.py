@@ -45,6 +45,7 @@ class _Connection:
         lower = head.lower()
         if len(body) < int(lower.partition(b"content-length:")[2].partition(b"\r\n")[0]):
             return False
+        # Reconnecting is part of the cost of a server that closes after each response.
         if b"connection: close" in lower:
             self.selector.unregister(self.socket)
             self.socket.close()
@@ -57,6 +58,7 @@ def ask(port: int, requests: Sequence[bytes], seconds: float, connections: int =
     with selectors.DefaultSelector() as selector:
         asking = [_Connection(port, selector) for _ in range(connections)]
         taken: list[float] = []
+        # Closed loop: each connection sends its next request only after the response to the one before.
         for n, each in enumerate(asking):
             each.ask(requests[n % len(requests)])
         sent, begun = len(asking), time.perf_counter()

@@ -24,6 +24,7 @@ def measure(where: Place, rows: int, pairs: int, *, verify: bool = False) -> lis
         prepared = databases.step(where.fresh(PREPARED), "sides", "prepare", str(rows))
         taken = []
         for n in range(pairs):
+            # Alternate which side goes first, so that drift of the machine's speed favours neither.
             order = ("ours", "bare") if n % 2 == 0 else ("bare", "ours")
             taken.append({side: _side(where, side, verify=verify) for side in order})
             job, bare = (taken[-1][side]["run"] for side in ("ours", "bare"))

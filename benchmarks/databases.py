@@ -33,6 +33,7 @@ class Place(Protocol):
     def drop(self, name: str) -> None: ...
 
 
+# Databases as files of one directory.
 class Sqlite:
     label = "SQLite"
 
@@ -48,6 +49,7 @@ class Sqlite:
 
     def copy(self, source: str, name: str) -> str:
         url = self.fresh(name)
+        # A -wal file would hold changes that a copy of the database file alone misses.
         if self._path(source).with_name(f"{source}.sqlite3-wal").exists():
             raise RuntimeError(f"somebody is still connected to {source}")
         shutil.copyfile(self._path(source), self._path(name))
@@ -59,6 +61,7 @@ class Sqlite:
             each.unlink()
 
 
+# Databases of one server; the process id in their names keeps concurrent runs apart.
 class Postgresql:
     label = "PostgreSQL"
 
@@ -77,6 +80,7 @@ class Postgresql:
 
     def copy(self, source: str, name: str) -> str:
         names = {"name": f"{self.prefix}_{name}", "source": f"{self.prefix}_{source}"}
+        # The checkpoint and the sync write the copy to disk now, not during the measurement.
         self._execute("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy", "CHECKPOINT", **names)
         os.sync()
         return self._url(name)

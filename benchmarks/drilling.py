@@ -140,6 +140,7 @@ class Drill:
                 worker.kill()
                 worker.communicate()
             job = BulkJob.objects.get(pk=job.pk)
+            # Still running: the kill came in the middle of the job. A job that was done before is no hit.
             if job.status == JobStatus.RUNNING:
                 self.left -= 1
                 hits.append(job.cursor)

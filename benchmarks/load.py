@@ -22,24 +22,31 @@ _COUNTRIES = ("FR", "DE", "ES", "IT", "PL", "")
 
 # The columns from actor_type to request_id, the same for all events; the parameter is the operator's id.
 _ORIGIN = "'user', %s, TRUE, 'import', '', '', '', ''"
+# The common start of the three statements that write events; each adds its SELECT.
 _EVENTS = """
 INSERT INTO consent_consentevent (kind, recorded_at, organization_id, member_id, product, plan, subscribed,
     applied_default, choice, carry, locked, closed, allowed, reason_code, since, before, after,
     actor_type, actor_id, by_operator, source, reason, reference, wording, request_id, surface)
 SELECT """
+# One event per organization: it exists, nothing is allowed yet.
 _CREATED = f"""{_EVENTS} 'organization.created', created_at, id, NULL, '', '', FALSE, '', 'default', '', FALSE, FALSE,
     FALSE, '', NULL, '', '', {_ORIGIN}, '' FROM accounts_organization ORDER BY id"""
+# One event per subscription: the plan's default, opted in, allows from here on.
 _STARTED = f"""{_EVENTS} 'subscription.started', started_at, organization_id, NULL, product, plan_id, TRUE, 'opted_in',
     'default', '', FALSE, FALSE, TRUE, 'plan_default', started_at, '', '', {_ORIGIN}, ''
     FROM accounts_subscription ORDER BY organization_id"""
+# One event per member, with the role in the column "after".
 _JOINED = f"""{_EVENTS} 'member.joined', joined_at, organization_id, id, '', '', FALSE, '', 'default', '', FALSE, FALSE,
     TRUE, 'default', joined_at, '', role, {_ORIGIN}, '' FROM accounts_member ORDER BY id"""
+# A subscription starts one microsecond after its organization, because a subject's instants strictly increase.
 _SUBSCRIPTIONS = f"""
 INSERT INTO accounts_subscription (organization_id, product, plan_id, started_at)
 SELECT id, '{PRODUCT}', '{PLAN}', created_at + 1 FROM accounts_organization ORDER BY id"""
+# The first meaning of each external id.
 _BINDINGS = """
 INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled)
 SELECT id, external_id, '', 1, created_at, created_at, FALSE, '' FROM accounts_organization ORDER BY id"""
+# The stored state of each setting: that of its last event, which started the subscription.
 _SETTINGS = """
 INSERT INTO consent_privacysetting (organization_id, product, plan, subscribed, applied_default, choice, carry, locked,
     closed, allowed, reason_code, since, version, changed_at, last_event_id)
@@ -76,6 +83,7 @@ def load(count: int, members: int = 0, *, place: bool = True) -> None:
         cursor.execute(_SETTINGS)
     if place:
         ledger.sequence()
+    # The planner needs statistics, else the first queries that are measured get wrong plans.
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 

@@ -27,6 +27,7 @@ def constant(_request: HttpRequest) -> JsonResponse:
     return response
 
 
+# Looks the key up with the ORM and creates objects for user and key, as a tutorial would.
 class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Any]:
         _scheme, _, text = request.headers.get("Authorization", "").partition(" ")

@@ -47,6 +47,7 @@ class Asked(NamedTuple):
 
 def measure(where: Place, rows: int, large: int, seconds: int, pairs: int) -> list[Line]:
     """The lines of the table. Raises RuntimeError for any status but 200."""
+    # The load generator takes the last core; the server is pinned to core 0 (serving.server).
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if where.label == "SQLite":

@@ -78,6 +78,7 @@ def backlog(endpoints: str) -> dict[str, Any]:
     _endpoints(int(endpoints), 0)
     worker = bench.worker(os.environ["DATABASE_URL"])
     try:
+        # Measure from the first arrival, so that the worker's start does not count.
         _await(1)
         begun, first = time.time(), len(arrivals)
         _await(expected)
@@ -107,6 +108,7 @@ def lag(seconds: str, changes: str) -> dict[str, Any]:
                 organization=there[n % len(there)], name=f"Name {n}", actor=actor, source="admin"
             )
             committed[ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[0]] = time.time()
+            # Wait until the next change is due by the clock, so that slow changes do not lower the rate.
             time.sleep(max(0.0, begun + (n + 1) / int(changes) - time.time()))
         rate = len(committed) / (time.time() - begun)
         _await(len(committed))

@@ -26,6 +26,7 @@ class Served:
 
     def memory(self) -> float:
         """Resident memory in MiB of the server's largest process, the worker."""
+        # The server and its direct children: the fields after the last ")" in stat are state, parent's pid, …
         pids = [str(self._process.pid)]
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -75,6 +76,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < limit and process.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz")
+        # An error status counts as well: not every application that is served here has /healthz.
         except urllib.error.HTTPError:
             return
         except OSError:

@@ -21,6 +21,7 @@ SELECT %s, organization_id, plan, subscribed, applied_default, 'opted_out', '', 
     'organization_opted_out', %s, 'choice.opted_out', choice, 'opted_out', TRUE, '', '',
     %s, product, 'le_chat_console', 'command', %s, 'command', 'benchmark', ''
 FROM consent_privacysetting WHERE product = %s AND member_id IS NULL ORDER BY organization_id"""
+# Copies the events that BARE_EVENTS has just written (id above the parameter) into the stored settings.
 BARE_SETTINGS = """
 UPDATE consent_privacysetting AS s SET choice = 'opted_out', allowed = FALSE, reason_code = 'organization_opted_out',
     since = e.recorded_at, version = s.version + 1, changed_at = e.recorded_at, last_event_id = e.id,
@@ -106,6 +107,7 @@ def ours() -> dict[str, Any]:
     if job is None:
         raise RuntimeError("there is no job to run")
     job = engine.run(job, after_chunk)
+    # Giving positions is reported apart, because bare SQL has nothing like it.
     seconds = time.perf_counter() - begun
     if (job.status, job.changed) != (JobStatus.DONE, job.matched):
         raise RuntimeError(f"the job is {job.status}: {job.changed} of {job.matched} changed")

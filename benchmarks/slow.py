@@ -104,6 +104,7 @@ def _questions(url: str, rows: int) -> list[bytes]:
 
 def measure(where: Place, rows: int, bodies: int, heads: int, seconds: int, pairs: int) -> list[Line]:
     """The lines of the table."""
+    # The load generator takes the last core; the server is pinned to core 0 (serving.server).
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with databases.existing(where, "slow") as url, contextlib.ExitStack() as stack:

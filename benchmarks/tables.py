@@ -10,6 +10,7 @@ from . import databases
 
 
 @dataclasses.dataclass(frozen=True)
+# One result: which database, what was measured, the value, the goal and whether it was met (None: no goal).
 class Line:
     where: str
     what: str

@@ -45,6 +45,7 @@ class SyntheticOrganization:
 def synthetic_organizations() -> list[SyntheticOrganization]:
     """All background organizations, the one created first in front."""
     chance = random.Random(SEED)  # noqa: S311  nothing is secret here
+    # The order of the calls decides what each gets from the generator, so do not change it.
     made = [_team(chance, number) for number in range(60)] + [_person(chance, name) for name in _PEOPLE]
     return sorted(made, key=lambda one: -one.days_ago)
 

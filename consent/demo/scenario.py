@@ -34,6 +34,7 @@ PEOPLE = {
     "mira@okafor.example": "owner of her personal organization",
 }
 _STEP = dt.timedelta(minutes=11)
+# The scenario's days are stretched by this factor, so that they cover the two years of the background.
 _PACE = 4
 _Role = Member.Role
 

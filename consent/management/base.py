@@ -14,6 +14,7 @@ YES_NO = {True: "yes", False: "no"}
 
 
 class ConsentCommand(PortalCommand):
+    # Refusals of services become one-line errors (see PortalCommand.execute).
     refusals: ClassVar[tuple[type[Exception], ...]] = (ServiceError,)
 
     def say(self, refusal: Exception) -> str:

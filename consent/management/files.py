@@ -40,6 +40,7 @@ def as_file(name: str) -> Iterator[str]:
     if name != "-":
         yield name
         return
+    # NamedTemporaryFile has mode 0600, and is deleted at the end of the block.
     with tempfile.NamedTemporaryFile() as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.flush()

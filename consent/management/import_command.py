@@ -72,6 +72,7 @@ class ImportCommand(JobCommand):
         actor = self.actor(options["actor"])
         with files.as_file(options["file"]) as path:
             job = self._read(path, actor, options)
+        # All or nothing: one bad row stops the import, unless --skip-bad was given.
         bad = job.preview.get(BAD, 0)
         stopped = bool(bad) and not options["skip_bad"]
         try:
@@ -116,10 +117,12 @@ class ImportCommand(JobCommand):
             )
         except Invalid as error:
             raise Misuse(f"--{error.field}: {error}") from error
+        # Take the job before reading, so that no worker reads the same file.
         reading.take(job)
         try:
             with self.progress(None, "rows read", tell_end=False) as progress:
                 return reading.read(job, path, progress.reach)
+        # Also on Ctrl-C: a half-read import must not stay.
         except BaseException as error:
             reading.discard(job)
             if isinstance(error, BadFile):

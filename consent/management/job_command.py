@@ -140,6 +140,7 @@ class JobCommand(ConsentCommand):
         self.done_so_far = f"{job.cursor:,} of {job.matched:,} rows are done and stay so."
 
     def _pause(self, job: BulkJob) -> None:
+        # In the author's name, because `job run` has no --actor.
         try:
             actions.pause(job=job, actor=Actor.from_command(job.author))
         except (Refused, Forbidden):

@@ -39,6 +39,7 @@ class Command(ConsentCommand):
         actor = self.actor(options["actor"])
         organization = self.organization(options["organization"], actor, Permission.SUBSCRIPTIONS_MANAGE)
         origin = {"actor": actor, "source": Source.COMMAND, "reason": options["reason"]}
+        # One transaction, so that the state shown as "before" is the one that the service changes.
         with transaction.atomic():
             before = _locked_state(organization, product)
             if plan:

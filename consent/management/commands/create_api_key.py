@@ -63,6 +63,7 @@ class Command(ConsentCommand):
             )
         except Invalid as error:
             raise Misuse(str(error)) from error
+        # The key alone goes to stdout, so that a script can capture it; the rest goes to stderr.
         key = issued.key
         data = {"id": str(key.pk), "key": issued.text, "prefix": key.prefix, "name": key.name, "scopes": key.scopes}
         data |= {"organization": str(organization.pk) if organization else None, "expires_at": rfc3339(expires_at)}

@@ -58,6 +58,7 @@ class Command(ConsentCommand):
         except RuntimeError as error:
             raise Failed(f"{str(error).capitalize()}. Nothing was changed.") from error
         self.done_so_far = "The demo is there; --new-password makes its password."
+        # Do the worker's part now, so that the demo's pages are complete at once.
         ledger.sequence()
         runner.skip_to_head("notices")  # no notices by e-mail: the demo's owners have no mailboxes
         runner.catch_up("rollup")

@@ -40,6 +40,7 @@ class Command(ConsentCommand):
         parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        # Note the export in the ledger before any data is written out.
         note_export(options["what"], organization=None, actor=Actor.system(), source=Source.COMMAND)
         with snapshot(), self.progress(None, options["what"]) as progress:
             if options["file"] == "-":

@@ -44,6 +44,7 @@ class Command(ConsentCommand):
         self.result({"rows": moved.rows, "tables": moved.tables, "sha256": moved.digest}, text, options)
 
     def _note_left_out(self) -> None:
+        # Django's groups and permissions are not exported, because the portal does not use them.
         marked = User.objects.filter(groups__isnull=False) | User.objects.filter(user_permissions__isnull=False)
         if number := marked.distinct().count():
             self.note(f"Groups and permissions of {number:,} users are not in the file: the portal asks for none.")

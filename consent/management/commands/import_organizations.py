@@ -50,6 +50,7 @@ class Command(ImportCommand):
         plans = tuple(self.plan(key).key for key in dict.fromkeys(options["plan"]))
         choice, similar = options["default_choice"] or "", options["allow_similar"]
         plan = ImportPlan(self.table, columns, plans, options["kind"], choice, similar)
+        # A personal organization is one person's, so each row needs the address of its owner.
         if not plan.has_owners():
             raise Misuse("--map owner_email=COLUMN goes with --kind personal, and is needed there.")
         return plan

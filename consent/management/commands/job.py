@@ -123,6 +123,7 @@ class Command(JobCommand):
             form = CSV if self.for_spreadsheets(options) else PLAIN
             write_rows(job, self.stdout, form, refused=options["refused"])
             return
+        # Write the JSON array row by row: a job may have millions of rows.
         between = "["
         for row in listed_rows(job, refused=options["refused"]):
             self.stdout.write(f"{between}\n  {json.dumps(row._asdict())}", ending="")

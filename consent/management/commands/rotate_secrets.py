@@ -34,6 +34,7 @@ class Command(ConsentCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         dry_run = options["dry_run"]
+        # Each step may be repeated: rows that already use the first key are only counted.
         found = encrypted.survey() if dry_run else encrypted.rewrite()
         rotated = [] if dry_run or not options["webhooks"] else webhooks.rotate_keys()
         behind = WebhookEndpoint.objects.exclude(key_id=current_key()).count()
@@ -62,5 +63,6 @@ class Command(ConsentCommand):
         if behind:
             self.note(f"{counted(behind, 'webhook')} still signed with an older key; keep it, or use --webhooks.")
         missing = sorted({key for each in found for key in each.unreadable})
+        # A failure, so that nobody removes the old key before these rows can be read.
         if missing:
             raise Failed(f"Some rows can't be read. Missing from {keys.ENCRYPTION}: {', '.join(missing)}. They stay.")

@@ -84,6 +84,7 @@ class Command(JobCommand):
         selection = self._selection(surface, options)
         actor = self.actor(options["actor"])
         self._check_organizations(options)
+        # Opting in one organization needs no second operator, so it needs no job either.
         if options["choice"] == Choice.OPTED_IN and self._is_one(options):
             self._opt_in(surface, actor, options)
             return
@@ -93,6 +94,7 @@ class Command(JobCommand):
     # --- What is asked for ---
 
     def _kept(self, options: dict[str, Any]) -> BulkJob:
+        # The digest identifies a complete preview: refuse options that could contradict it.
         others = ("surface", "choice", "reason", "from_file", "encoding", "separator", "dry_run", *_PARTS)
         if given := [name for name in others if options[name]]:
             raise Misuse(f"--{given[0].replace('_', '-')} goes not with --digest: the preview has all of it.")
@@ -156,6 +158,7 @@ class Command(JobCommand):
             with files.as_file(options["from_file"]) as path:
                 file = ListFile(path, files.reading(options))
                 files.tell_encoding(self, file.table)
+                # Exactly one of the two may say the choice.
                 if file.has_choices == bool(options["choice"]):
                     raise Misuse("--choice, or a column choice in the file: one of the two.")
                 job = actions.preview_choice(wishes=file, **wish)

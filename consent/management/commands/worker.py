@@ -68,6 +68,7 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
 
     Without these limits, `--once` might never end.
     """
+    # Count first: these are the limits for the loops below.
     jobs = BulkJob.objects.filter(status__in=UNFINISHED).count()
     files = BulkJob.objects.filter(status=JobStatus.READING).count()
     tests = WebhookAttempt.objects.filter(waiting_for__isnull=False).count()
