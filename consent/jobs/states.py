@@ -28,12 +28,12 @@ _STATES: dict[Verb, tuple[JobStatus, ...]] = {
     Verb.CANCEL: tuple(status for status in JobStatus if status not in ENDED),
     Verb.UNDO: OVER,
 }
-# Until it runs, every face shows what a job would do: to who wrote it, and to who is asked to approve it.
+# In these states every interface shows a job's preview, to its author and to those who may approve it.
 SHOWS_PREVIEW = (*_STATES[Verb.RUN], *_STATES[Verb.APPROVE])
 
 
 def require_state(job: BulkJob, verb: Verb) -> None:
-    """Raises Refused where that can't be done with the job as it is, whoever asks."""
+    """Raise Refused if the job's state doesn't allow this, whoever the actor is."""
     if verb is Verb.UNDO:
         _require_undoable(job)
     elif job.status not in _STATES[verb]:

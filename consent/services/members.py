@@ -1,6 +1,7 @@
-"""Members: joining, changing, leaving. One row per user and organization, reused, choice and all (R5, R14).
+"""Members: joining, changing, leaving. One row per user and organization, reused with its choice (R5, R14).
 
-Membership is a subject of its own (R7): an instant moved by what the member chose would tell of it (R4).
+For R7 a membership is a separate subject: if its instants depended on the member's choices, they would reveal that the
+member chose something (R4).
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ from .external_ids import Subject, clean_external_id, give, start, taken, taken_
 
 
 def clean_email(email: str) -> str:
-    """Its one spelling; raises Invalid naming what can't be seen."""
+    """The normalized address. Raises Invalid, also for invisible characters."""
     try:
         return email_addresses.normalize(email)
     except Unusable as error:
@@ -55,11 +56,11 @@ def add_member(
     actor: Actor,
     source: str,
 ) -> Member:
-    """Let a person join, known or new to the portal; who has left joins again, with the choice they had.
+    """Add a person, who may be new to the portal; one who left joins again, with the choice they had.
 
-    Only the provider adds people (R19): an organization invites them, and they join themselves. An existing user's name
-    is left alone. Raises Forbidden, Invalid, ConfirmationRequired, Refused (is a member already, personal organization,
-    closed account, an external id that ever meant another).
+    Only the provider adds people (R19); organizations send invitations. An existing user's name stays as it is. Raises
+    Forbidden, Invalid, ConfirmationRequired, Refused (is a member already, personal organization, closed account, an
+    external id that ever meant another subject).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, organization)
     if not (actor.is_operator and origin.by_operator):
@@ -77,7 +78,7 @@ def add_member(
 def join_invited(
     *, organization: Organization, email: str, name: str, role: str, inviter: Actor, source: str
 ) -> Member:
-    """Let somebody join who accepted an invitation: their own act (R19), by the right that the inviter has now.
+    """Add a person who accepted an invitation. They are the actor (R19); the inviter must still have the right.
 
     Raises like `add_member`.
     """
@@ -106,7 +107,7 @@ def _let_in(
 
 
 def refuse_joining(organization: Organization) -> None:
-    """Raises Refused where nobody can join: a closed account, a personal organization."""
+    """Raise Refused if nobody can join: the account is closed, or the organization is personal."""
     personal = organization.kind == Organization.Kind.PERSONAL
     for obstacle in rules.join_obstacles(closed=organization.is_closed, personal=personal):
         raise Refused(obstacle, _JOIN_OBSTACLES[obstacle])
@@ -119,24 +120,24 @@ _JOIN_OBSTACLES = {
 
 
 def get_or_create_user(address: str, name: str) -> User:
-    """The user with this address; a new one has a name and no password yet."""
+    """The user with this address, created if missing, with this name and without a password."""
     return get_or_create_users({address: name})[address]
 
 
 def get_or_create_users(names: Mapping[str, str]) -> dict[str, User]:
-    """Users by address, of addresses and names; who is new has that name and no password yet."""
+    """Address → user, for address → name; missing ones are created with that name and without a password."""
     found = {user.email: user for user in User.objects.filter(email__in=names)}
     if new := names.keys() - found.keys():
         User.objects.bulk_create(
             [User(email=email, name=names[email], password=make_password(None)) for email in sorted(new)],
-            ignore_conflicts=True,  # somebody else may make them at the same time
+            ignore_conflicts=True,  # another transaction may create them at the same time
         )
         found |= {user.email: user for user in User.objects.filter(email__in=new)}
     return found
 
 
 class Newcomer(NamedTuple):
-    """Who joins which organization, and as what; `since`: a start to be attested."""
+    """Who joins which organization, in which role; `since`: an earlier start to be attested."""
 
     organization: Organization
     user: User
@@ -146,11 +147,11 @@ class Newcomer(NamedTuple):
 
 
 def join_many(newcomers: Sequence[Newcomer], origin: ledger.Origin, *, reference: str = "") -> list[Member]:
-    """First joinings, by a fixed number of statements; each is an event. Returns the members, in the same order.
+    """Create members by a fixed number of statements; each is an event. Returns them in the same order.
 
-    The caller has locked or just made the organizations, and asked whether each may join. An attested start is an
-    event of its own, a microsecond later; `reference` answers for it. Raises Refused for an external id that somebody
-    has been given meanwhile.
+    The caller must have locked, or just created, the organizations, and checked that each person may join and never
+    did before. An attested start is a separate event, one microsecond later, which has the `reference`. Raises Refused
+    for an external id that was given to somebody else meanwhile.
     """
     if not newcomers:
         return []
@@ -180,14 +181,14 @@ def join_many(newcomers: Sequence[Newcomer], origin: ledger.Origin, *, reference
 
 
 def _attested_start(at: dt.datetime, since: dt.datetime | None) -> dt.datetime:
-    """Before a first joining the ledger says nothing about the membership, so an earlier start can be attested."""
+    """The start of the membership. An earlier one can always be attested, for no event contradicts it."""
     return rules.attest(layers.membership_state(at), since, ()).since or at if since else at
 
 
 def note_others(organizations: Iterable[uuid.UUID]) -> None:
-    """Remember for good which of these had a second person (R17); the caller has just written members there.
+    """Set `had_others`, for good, where a second person became a member (R17). Call it after writing members.
 
-    A personal organization is not among them: the database refuses.
+    For a personal organization the database refuses it.
     """
     several = Organization.objects.filter(pk__in=list(organizations), had_others=False)
     several = several.annotate(people=Count("members")).filter(people__gt=1)
@@ -215,11 +216,11 @@ class MemberChanges(TypedDict, total=False):
 
 @transaction.atomic
 def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpack[MemberChanges]) -> Member:
-    """Change role or external id; what is the same already writes nothing.
+    """Change role or external id; a value that is the same already writes nothing.
 
-    With a lesser role the person's keys and webhooks there are suspended (R18). None withdraws the external id shown.
-    Raises Forbidden, Invalid, ConfirmationRequired, Refused (has left, last owner, personal organization, an external
-    id that ever meant another).
+    With a lesser role the person's keys and webhooks there are suspended (R18). An external id of None withdraws the
+    one shown. Raises Forbidden, Invalid, ConfirmationRequired, Refused (has left, last owner, personal organization, an
+    external id that ever meant another subject).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
     organization = layers.lock_organization(member.organization)
@@ -243,7 +244,8 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
 
 @transaction.atomic
 def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
-    """The member leaves; who has left already stays so. Their keys and webhooks there are suspended (R18).
+    """End a membership; if it has ended already, nothing is written. The person's keys and webhooks there are suspended
+    (R18).
 
     Raises Forbidden, Refused (last owner).
     """
@@ -277,7 +279,7 @@ def _event(
     before: str = "",
     after: str = "",
 ) -> ConsentEvent:
-    """`since`: where the membership began as this event leaves it, if that is not what the member says."""
+    """`since`: the start of the membership in this event's state, if it differs from the member's `joined_at`."""
     return ledger.event(
         kind,
         organization=member.organization,

@@ -1,7 +1,7 @@
-"""The two layers of a personal organization for a product with a member's surface: one person's one choice (R17).
+"""The two layers of a personal organization, for products with a surface for members: one person, one choice (R17).
 
-What that person says is said in both. Others (operators, jobs, the organization's key) write one layer alone. Locks are
-taken in the order organization, its setting, member, its setting.
+The person's choice is written to both. Others (operators, jobs, the organization's API key) write only one layer. Locks
+are taken in this order: organization, its setting, member, the member's setting.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ _COUNTED_FROM = 500_000_000  # more than any setting changes; nine digits, as an
 
 @dataclasses.dataclass
 class Layers:
-    """Both settings, locked."""
+    """The settings of both layers, locked."""
 
     organization: Organization
     of_organization: PrivacySetting
@@ -37,22 +37,23 @@ class Layers:
         return version_of(self)
 
     def clock(self) -> dt.datetime:
-        """One instant for an event in either layer."""
+        """An instant for events in both layers, later than their last changes."""
         return ledger.clock(self.organization.created_at, *(setting.changed_at for setting in self))
 
 
 def version_of(settings: Iterable[PrivacySetting]) -> int:
-    """Grows with every change of either layer: what the person decided on is both.
+    """A version of both layers together, which grows with every change of either: the person saw both.
 
-    No version of a team's setting is one of these: what was seen before the kind changed is not what is there now.
+    It can't equal the version of a team's setting, so a version seen before the organization became personal is stale.
     """
     return _COUNTED_FROM + sum(setting.version for setting in settings)
 
 
 def lock(organization: Organization, product: str) -> Member | None:
-    """The one person of a personal organization, which is locked; None elsewhere, and where members have no say.
+    """Lock a personal organization, and return its one person; None for teams, and products without members' choices.
 
-    What had others never becomes personal, so that big teams are not locked as a whole for one member's choice.
+    An organization that ever had a second member can't become personal, so it is not locked here: a choice of one
+    member must not block a big team.
     """
     if organization.had_others or product not in WITH_MEMBERS:
         return None
@@ -64,18 +65,18 @@ def lock(organization: Organization, product: str) -> Member | None:
 
 
 def lock_layers(owner: Member, product: str) -> Layers:
-    """The caller has locked the organization."""
+    """Lock the settings of both layers; the caller must have locked the organization."""
     of_organization = layers.lock_setting(owner.organization, product)
     return Layers(owner.organization, of_organization, layers.lock_member_setting(layers.lock_member(owner), product))
 
 
 def speaks(owner: Member, origin: ledger.Origin) -> bool:
-    """Whether it is that very person who chooses for the organization: signed in, and not for the provider."""
+    """Whether the actor is the owner in person: signed in, and not acting for the provider."""
     return not origin.by_operator and origin.actor.is_user(owner.user_id)
 
 
 def is_own_word(event: ConsentEvent | None, owner: Member) -> bool:
-    """Whether that person said it: signed in here, or in an app, for which only the app's own backend speaks."""
+    """Whether the event is the owner's own choice: signed in here, or passed on by the backend of a mobile app."""
     if event is None or event.by_operator:
         return False
     in_app = event.actor_type == ActorType.API_KEY and event.source in _APPS
@@ -83,18 +84,18 @@ def is_own_word(event: ConsentEvent | None, owner: Member) -> bool:
 
 
 def said(setting: PrivacySetting, choice: str, owner: Member) -> bool:
-    """Whether the person has said this in this layer already."""
+    """Whether the owner has made this choice in this layer already."""
     return setting.choice == choice and is_own_word(setting.choice_event, owner)
 
 
 def is_out(owner: Member, of_organization: PrivacySetting) -> bool:
-    """Whether the person's word is "out": in their own layer whoever wrote it, in the other one if it was them."""
+    """Whether the owner is opted out: in their own layer by anybody, or in the organization's layer by themselves."""
     own = PrivacySetting.objects.of_members().filter(member=owner, product=of_organization.product).first()
     return (own is not None and own.choice == Choice.OPTED_OUT) or said(of_organization, Choice.OPTED_OUT, owner)
 
 
 def lock_opted_out(organization: Organization) -> list[Layers]:
-    """The layers of a team with one person, which is locked, where one at least is opted out."""
+    """For a locked team with a single person: the locked layers of each product where at least one is opted out."""
     owner = organization.members.select_related("organization", "user").get()
     out = PrivacySetting.objects.filter(organization=organization, choice=Choice.OPTED_OUT, product__in=WITH_MEMBERS)
     products = set(out.values_list("product", flat=True))

@@ -1,4 +1,4 @@
-"""What no operator gives alone (R19): asked by one, confirmed by another who is not its subject, done once."""
+"""Acts that take two operators (R19): one asks, another who is not the subject confirms, and it is done once."""
 
 import dataclasses
 import datetime as dt
@@ -34,10 +34,10 @@ def ask(
     name: str = "",
     source: str = Source.ADMIN,
 ) -> OperatorRequest:
-    """Ask another operator to confirm; nothing is changed yet.
+    """Make a request that another operator has to confirm; nothing else is changed yet.
 
-    `email` is a new operator's, or the subject's new address. Raises Forbidden for who is no operator in person,
-    Invalid, ConfirmationRequired, and Refused for what can't be asked of this subject.
+    `email` is that of a new operator, or the subject's new address. Raises Forbidden unless the actor is an operator in
+    person; Invalid, ConfirmationRequired; Refused for what can't be done to this subject.
     """
     asker = people.in_person(actor)
     if kind not in RequestKind.values:
@@ -47,7 +47,7 @@ def ask(
     layers.require_confirmed(actor, Act.OPERATOR_MAKE)
     now = ledger.clock()
     with transaction.atomic():
-        # One at a time about the same: a second one would be confirmed after the first has been.
+        # One request at a time about the same: a second one could still be confirmed after the first.
         waiting = OperatorRequest.objects.filter(kind=kind, status=RequestStatus.WAITING, expires_at__gt=now)
         same = waiting.filter(subject=subject) if subject else waiting.filter(details=details)
         if same.exists():
@@ -69,10 +69,11 @@ def ask(
 def confirm(
     *, request: OperatorRequest, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN
 ) -> OperatorRequest:
-    """Another operator's yes: it is done now.
+    """Confirm a request as another operator, and do what it asks for.
 
-    Raises Forbidden for the asker, the subject, who is no operator, or got their mark or a way in after it was asked;
-    Refused where it is decided, ended, or its asker may no longer.
+    Raises Forbidden for the asker, the subject, for people who are no operators, and for those who became operators, or
+    got a new way to sign in, after the request; Refused if it is decided or has expired, or its asker is no longer an
+    operator; ConfirmationRequired.
     """
     request = _locked(request)
     person = _check_confirmer(request, actor)
@@ -88,7 +89,7 @@ def confirm(
 
 @transaction.atomic
 def decline(*, request: OperatorRequest, actor: Actor, source: str = Source.ADMIN) -> OperatorRequest:
-    """Withdraw it, as who asked, or refuse it, as any other operator. Raises Forbidden, and Refused where decided."""
+    """Withdraw the request, as its asker, or refuse it, as another operator. Raises Forbidden; Refused if decided."""
     person = people.in_person(actor)
     request = _locked(request)
     if request.status != RequestStatus.WAITING:
@@ -111,7 +112,7 @@ def has_ended(request: OperatorRequest) -> bool:
 
 
 def why_not(request: OperatorRequest, actor: Actor) -> str:
-    """Why the actor can't confirm it, if it waits for that; '' if they can."""
+    """Why the actor can't confirm the request; '' if they can, or if it is decided."""
     if request.status != RequestStatus.WAITING:
         return ""
     try:
@@ -124,7 +125,7 @@ def why_not(request: OperatorRequest, actor: Actor) -> str:
 
 
 def possible(request: OperatorRequest, actor: Actor) -> list[str]:
-    """What the actor can do with it: confirm, decline."""
+    """What can be done with the request: confirm, if the actor may, and decline."""
     if request.status != RequestStatus.WAITING:
         return []
     return [*([] if why_not(request, actor) else ["confirm"]), "decline"]
@@ -207,7 +208,7 @@ _ACTS: dict[RequestKind, Callable[[_Confirmed], None]] = {
 
 
 def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> tuple[User | None, dict[str, Any]]:
-    """The subject as stored now, and what is kept of the wish. Raises Invalid and Refused."""
+    """The subject as stored now, and the details to store. Raises Invalid and Refused."""
     subject = User.objects.filter(pk=subject.pk).first() if subject else None
     if kind == RequestKind.OPERATOR and subject is None:
         address = members.clean_email(email)
@@ -239,7 +240,7 @@ def _check_confirmer(request: OperatorRequest, actor: Actor) -> User:
 
 
 def _still_open(request: OperatorRequest) -> None:
-    """Raises Refused where it is decided, ended, or who asked is no longer the operator who asked."""
+    """Raise Refused if it is decided or has expired, or its asker has not been an operator all along."""
     if request.status != RequestStatus.WAITING:
         raise Refused("decided", _("This is decided already: %s.") % request.get_status_display())
     if request.expires_at <= ledger.clock():

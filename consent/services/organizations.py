@@ -30,7 +30,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OrganizationDraft:
-    """What a new organization is to be: `owner` (e-mail, name) for a personal one, `choices` product → choice."""
+    """The data of a new organization; `owner`: (e-mail, name) of a personal one; `choices`: product → choice."""
 
     name: str
     kind: str = OrganizationKind.TEAM
@@ -55,7 +55,7 @@ def clean_country(country: str) -> str:
 
 
 def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
-    """The draft with tidy values; raises Invalid, naming the field."""
+    """The draft with normalized values. Raises Invalid, naming the field."""
     if draft.kind not in OrganizationKind.values:
         raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": draft.kind}, "kind")
     if (draft.kind == OrganizationKind.PERSONAL) != (draft.owner is not None):
@@ -84,15 +84,16 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
 
 
 def create_organization(*, draft: OrganizationDraft, actor: Actor, source: str) -> Organization:
-    """Create one; raises Forbidden, Invalid, Refused where the external id is taken, ConfirmationRequired."""
+    """Create one. Raises Forbidden, Invalid, Refused if the external id is taken, ConfirmationRequired."""
     return create_organizations([draft], actor=actor, source=source)[0]
 
 
 @transaction.atomic
 def create_organizations(drafts: Sequence[OrganizationDraft], *, actor: Actor, source: str) -> list[Organization]:
-    """Create all or none, with owners, opt-outs and subscriptions, in that order: no window opens in between.
+    """Create all or none, with owners, opt-outs and subscriptions: in that order, so that use is never allowed between.
 
-    A fixed number of statements for any number of organizations. Naming an owner gives authority: it asks who is there.
+    The number of statements doesn't depend on the number of organizations. Raises Forbidden, Invalid, Refused if an
+    external id is taken; ConfirmationRequired if a draft names an owner, which gives authority.
     """
     origin = layers.origin(actor, source, Permission.ORGANIZATION_CREATE, None)
     drafts = [clean_draft(draft) for draft in drafts]
@@ -143,7 +144,7 @@ def _let_owners_in(pairs: _Pairs, origin: ledger.Origin) -> None:
 
 
 def _start_layers(pairs: _Pairs, origin: ledger.Origin, created_at: dt.datetime) -> None:
-    """The opt-outs first, then the subscriptions, each an event of its own instant."""
+    """Write the opt-outs first, then the subscriptions a microsecond later."""
     made = layers.ensure_settings(
         (organization, product)
         for organization, draft in pairs
@@ -175,7 +176,7 @@ class OrganizationChanges(TypedDict, total=False):
 def update_organization(
     *, organization: Organization, actor: Actor, source: str, reason: str = "", **changes: Unpack[OrganizationChanges]
 ) -> Organization:
-    """Change details; what is the same already writes nothing. None as external id withdraws the one shown.
+    """Change details; a value that is the same already writes nothing. An external id of None withdraws the one shown.
 
     Raises Forbidden, Invalid, Refused.
     """
@@ -202,7 +203,7 @@ def update_organization(
 
 
 def _change_kind(organization: Organization, after: str, origin: ledger.Origin) -> None:
-    """Becoming personal, an opt-out of either layer stands in both, from the same instant (R17)."""
+    """Change the kind. If it becomes personal, an opt-out in one layer is copied to the other, at one instant (R17)."""
     personal = after == OrganizationKind.PERSONAL
     every = one_person.lock_opted_out(organization) if personal else []
     at = ledger.clock(organization.changed_at, *(each.changed_at for both in every for each in both))
@@ -246,14 +247,14 @@ def _save(
 
 
 def close_organization(*, organization: Organization, actor: Actor, source: str, reason: str) -> Organization:
-    """Close the account: nothing of it is used from now on. Closed already: nothing is written."""
+    """Close the account: none of its data may be used from now on. If it is closed already, nothing is written."""
     reason = layers.clean_text(reason, "reason", required=True)
     origin = layers.origin(actor, source, Permission.ORGANIZATION_STATUS, organization, reason=reason)
     return _set_status(organization, OrganizationStatus.CLOSED, origin)
 
 
 def reopen_organization(*, organization: Organization, actor: Actor, source: str, reason: str) -> Organization:
-    """Reopen the account, with its choices as they were. Open already: nothing is written."""
+    """Reopen the account, with its choices as they were. If it is open already, nothing is written."""
     reason = layers.clean_text(reason, "reason", required=True)
     origin = layers.origin(actor, source, Permission.ORGANIZATION_STATUS, organization, reason=reason)
     return _set_status(organization, OrganizationStatus.ACTIVE, origin)
@@ -267,7 +268,7 @@ def _set_status(organization: Organization, status: OrganizationStatus, origin: 
     closes = status == OrganizationStatus.CLOSED
     kind = EventKind.ORGANIZATION_CLOSED if closes else EventKind.ORGANIZATION_REOPENED
     transition = rules.close if closes else rules.reopen
-    # One event a product, all of one instant: no product is ahead of the other (R7).
+    # One event per product, all of one instant: so at no instant are some products closed and others not (R7).
     settings = layers.lock_all_settings(organization)
     at = ledger.clock(organization.changed_at, *(setting.changed_at for setting in settings))
     before, organization.status, organization.changed_at = organization.status, status, at

@@ -1,6 +1,7 @@
-"""People and operators: what one operator does alone, and what the machine does (R19).
+"""People and operators: what one operator may do alone, and what a command on the server does (R19).
 
-To take authority away one is enough; to give an operator any, or a way in, it takes two: see `operator_requests`.
+One operator may take authority away. Giving authority, or an operator a way to sign in, takes two operators: see
+`operator_requests`.
 """
 
 import datetime as dt
@@ -23,15 +24,15 @@ from ..errors import Refused
 from ..models import EventKind, Source
 from . import credentials, layers, members, sign_in, trail
 
-# Makes the address of the page that sets a password, for this person, as things are now.
+# Makes the URL of the page where this person sets a password; its token is bound to the account as it is now.
 PasswordLink = Callable[[User], str]
-# An address that operators gave somebody gets no link for so long: its true owner has time to object.
+# How long no link is mailed to an address that operators gave somebody: the person at the old one has time to object.
 NO_LINKS = dt.timedelta(days=7)
 NEEDS_SECOND = gettext_lazy("For an operator this needs a second operator: ask for it, and another one confirms it.")
 
 
 def in_person(actor: Actor) -> User:
-    """The operator who acts, signed in or by name on the machine. Raises Forbidden for keys and everybody else."""
+    """The operator who acts, signed in or named by a command. Raises Forbidden for API keys and everybody else."""
     if actor.key is not None or actor.user is None or not actor.is_operator:
         raise Forbidden(Permission.OPERATORS_MANAGE)
     return actor.user
@@ -39,7 +40,7 @@ def in_person(actor: Actor) -> User:
 
 @transaction.atomic
 def rename(*, person: User, name: str, actor: Actor) -> User:
-    """Raises Forbidden and Invalid."""
+    """Change a person's name. Raises Forbidden and Invalid."""
     in_person(actor)
     person = User.objects.select_for_update().get(pk=person.pk)
     if name != person.name:
@@ -50,7 +51,7 @@ def rename(*, person: User, name: str, actor: Actor) -> User:
 
 @transaction.atomic
 def end_operator(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
-    """No operator from now on. Raises Forbidden, and Refused for oneself."""
+    """End a person's role as operator, and their sessions. Raises Forbidden; Refused for oneself."""
     person = _lock_other(person, actor)
     if person.is_staff:
         person.is_staff = person.is_superuser = False
@@ -63,7 +64,7 @@ def end_operator(*, person: User, actor: Actor, source: str = Source.ADMIN) -> U
 
 @transaction.atomic
 def deactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
-    """End sign-in, sessions and keys at once. Raises Forbidden, and Refused for oneself."""
+    """Deactivate a person: sign-in, sessions and keys end at once. Raises Forbidden; Refused for oneself."""
     person = _lock_other(person, actor)
     if person.is_active:
         person.is_active = False
@@ -78,7 +79,7 @@ def deactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> Use
 
 @transaction.atomic
 def reactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> User:
-    """Let a person sign in again. Raises Forbidden, and Refused for an operator: that takes a second operator."""
+    """Let a person sign in again. Raises Forbidden, ConfirmationRequired; Refused for operators: that takes two."""
     in_person(actor)
     person = User.objects.select_for_update().get(pk=person.pk)
     if person.is_staff:
@@ -97,7 +98,7 @@ def reactivate(*, person: User, actor: Actor, source: str = Source.ADMIN) -> Use
 def create_person(
     *, email: str, name: str, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN
 ) -> User:
-    """A person who is no operator; a link to set a password is mailed. Raises Forbidden, Invalid, Refused."""
+    """Create a person, no operator, and mail them a link to set a password. Raises Forbidden, Invalid, Refused."""
     in_person(actor)
     address = free_address(email)
     person = User.objects.create_user(address, None, name=layers.clean_name(name))
@@ -110,7 +111,7 @@ def create_person(
 def mail_link(*, person: User, actor: Actor, password_link: PasswordLink, source: str = Source.ADMIN) -> None:
     """Mail a person a link to set a password.
 
-    Raises Forbidden, ConfirmationRequired; Refused for operators, and for an address too new.
+    Raises Forbidden, ConfirmationRequired; Refused for operators, and soon after operators changed the address.
     """
     in_person(actor)
     person = User.objects.select_for_update().get(pk=person.pk)
@@ -124,7 +125,7 @@ def mail_link(*, person: User, actor: Actor, password_link: PasswordLink, source
 
 @transaction.atomic
 def remove_second_factors(*, person: User, actor: Actor, source: str = Source.ADMIN) -> None:
-    """For somebody who has lost them. Raises Forbidden, and Refused for operators."""
+    """For somebody who has lost their second factors. Raises Forbidden, ConfirmationRequired; Refused for operators."""
     in_person(actor)
     person = User.objects.select_for_update().get(pk=person.pk)
     if person.is_staff:
@@ -133,14 +134,15 @@ def remove_second_factors(*, person: User, actor: Actor, source: str = Source.AD
     take_second_factors(person, actor, source)
 
 
-# --- From the machine ------------------------------------------------------------------------------------------------
+# --- By a command on the server --------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def create_operator(*, email: str, name: str, remove_factors: bool = False) -> User:
-    """Make or reactivate an operator, or let one in again, from the machine: every operator is told.
+    """Create or reactivate an operator, or let one sign in again, by a command; all operators are told by e-mail.
 
-    Their mark and credentials count from now, so what was submitted before is for others to approve. Raises Invalid.
+    An existing person counts as a new operator from now, so others have to approve what was submitted before. Raises
+    Invalid.
     """
     address = members.clean_email(email)
     name = layers.clean_name(name)
@@ -161,11 +163,11 @@ def create_operator(*, email: str, name: str, remove_factors: bool = False) -> U
     return person
 
 
-# --- Shared with what is confirmed -----------------------------------------------------------------------------------
+# --- Shared with operator_requests -----------------------------------------------------------------------------------
 
 
 def free_address(email: str) -> str:
-    """Raises Invalid for what is no address, Refused where somebody has it."""
+    """The normalized address. Raises Invalid if it is not valid, Refused if somebody has it."""
     address = members.clean_email(email)
     if User.objects.filter(email=address).exists():
         raise Refused("exists", _("Somebody signs in with this address already."), "email")
@@ -173,7 +175,7 @@ def free_address(email: str) -> str:
 
 
 def check_link(person: User) -> None:
-    """Raises Refused for whom no link may be mailed: nobody active, or an address that others gave them lately."""
+    """Raise Refused if the person gets no link: they are deactivated, or operators changed their address recently."""
     if not person.is_active:
         raise Refused("inactive", _("This person is deactivated."))
     if person.no_links_until is not None and person.no_links_until > ledger.clock():
@@ -181,7 +183,7 @@ def check_link(person: User) -> None:
 
 
 def send_link(person: User, password_link: PasswordLink) -> None:
-    """Mail the address of the page that sets a password."""
+    """Mail the URL of the page that sets a password."""
     words = {"person": person, "link": password_link(person), "provider": settings.PROVIDER_NAME}
     send_mail(_("Set your password"), render_to_string("emails/password_link.txt", words), None, [person.email])
 
@@ -193,7 +195,7 @@ def take_second_factors(person: User, actor: Actor, source: str) -> None:
 
 
 def tell_operators(person: User, *, by: str) -> None:
-    """All of them, the new one too: nobody becomes an operator unseen."""
+    """Mail all operators, the new one too: nobody becomes an operator unnoticed."""
     words = {"person": person, "by": by, "provider": settings.PROVIDER_NAME}
     text = render_to_string("emails/operator_made.txt", words)
     for email in active_operators().values_list("email", flat=True):

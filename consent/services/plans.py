@@ -1,4 +1,4 @@
-"""Subscriptions: starting, moving, ending. What a move does to the choice is for the rules to say (R5)."""
+"""Subscriptions: starting, moving, ending. The rules decide what a move does to the choice (R5)."""
 
 import dataclasses
 import datetime as dt
@@ -24,7 +24,7 @@ from .layers import Attested, Change
 def subscribe(*, organization: Organization, plan: Plan, actor: Actor, source: str, reason: str = "") -> PrivacySetting:
     """Start a subscription, move it to another plan, or start again after a gap. The same plan again writes nothing.
 
-    Raises Forbidden, and Refused on a closed account.
+    Raises Forbidden; Refused if the account is closed.
     """
     reason = layers.clean_text(reason, "reason")
     origin = layers.origin(actor, source, Permission.SUBSCRIPTIONS_MANAGE, organization, reason=reason)
@@ -41,7 +41,7 @@ def subscribe(*, organization: Organization, plan: Plan, actor: Actor, source: s
 
 
 class Move(NamedTuple):
-    """A setting and the plan that it gets; `since`: a start to be attested, where nothing of `denied` is contrary."""
+    """A setting and its new plan; `since`: an earlier start to be attested, which no span of `denied` contradicts."""
 
     setting: PrivacySetting
     plan: Plan
@@ -52,9 +52,9 @@ class Move(NamedTuple):
 def subscribe_many(moves: Sequence[Move], origin: ledger.Origin, at: dt.datetime, *, reference: str = "") -> None:
     """Start or move these subscriptions, all at one instant, by a fixed number of statements; each is an event.
 
-    The caller has locked the settings and held the plans, and by `rules.holds` and `rules.subscribe_obstacle` passed
-    over those that stay as they are. An attested start is an event of its own, a microsecond later; `reference`
-    answers for it.
+    The caller must have locked the settings and held the plans, and left out settings for which `rules.holds` or
+    `rules.subscribe_obstacle` says so. An attested start is a separate event, one microsecond later, which has the
+    `reference`.
     """
     _end_live([each.setting for each in moves if each.setting.subscribed], at)
     Subscription.objects.bulk_create(
@@ -85,7 +85,7 @@ def _end_live(settings: Sequence[PrivacySetting], at: dt.datetime) -> None:
 def end_subscription(
     *, organization: Organization, product: str, actor: Actor, source: str, reason: str = ""
 ) -> PrivacySetting:
-    """End the live subscription; without one nothing is written. Raises Forbidden."""
+    """End the live subscription; if there is none, nothing is written. Raises Forbidden."""
     reason = layers.clean_text(reason, "reason")
     origin = layers.origin(actor, source, Permission.SUBSCRIPTIONS_MANAGE, organization, reason=reason)
     setting = layers.lock_setting(organization, product)
@@ -100,7 +100,7 @@ def end_subscription(
 
 
 def get_plan(key: str, product: str | None = None) -> Plan:
-    """The plan with this key; raises Invalid, naming it, where there is none or it is another product's."""
+    """The plan with this key. Raises Invalid if there is none, or if it belongs to another product."""
     plan = Plan.objects.filter(key=key).first()
     if plan is None:
         raise Invalid("unknown_plan", _("There is no plan “%(key)s”.") % {"key": key}, "plan")

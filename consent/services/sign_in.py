@@ -1,6 +1,6 @@
-"""What a person signs in with, as the access trail tells of it: passwords and second factors, to operators alone.
+"""Events of the access trail about passwords and second factors; only operators see them.
 
-A person may belong to several organizations; that they changed a password is none of those's affair.
+They belong to the person, who may be a member of several organizations, and not to any of these.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def factors_of(person: User) -> Factors:
 
 
 def note_factors(*, person: User, before: Factors, actor: Actor, source: str) -> None:
-    """An event for each second factor that is there now and was not, or the other way round."""
+    """Write an event for each second factor that was added or removed since `before`."""
     now = factors_of(person)
     common: dict[str, Any] = {"organization": None, "actor": actor, "source": source, "target": person.pk}
     for pk in sorted(before.keys() - now.keys()):
@@ -32,5 +32,5 @@ def note_factors(*, person: User, before: Factors, actor: Actor, source: str) ->
 
 
 def note_password(kind: EventKind, *, person: User, actor: Actor, source: str) -> None:
-    """`kind`: set for the first time, changed, or reset by a link."""
+    """Write an event about a password; `kind`: it was set for the first time, changed, or reset by a link."""
     trail.note(kind, organization=None, actor=actor, source=source, target=person.pk)

@@ -1,7 +1,7 @@
-"""The access trail: who made, changed, took over and ended keys, webhooks, invitations, second factors, operators.
+"""The access trail: who created, changed, took over and ended keys, webhooks, invitations, second factors, operators.
 
-Its events stand in the ledger beside those about data, and touch no layer. They hold ids and words of ours: no names,
-no addresses (R14), no secrets and no hashes, and nothing that a member chose (R4).
+Its events are in the same ledger as those about data, but concern no layer. They contain only ids and code words: no
+names and addresses (R14), no secrets and hashes, and no choice of a member (R4).
 """
 
 import re
@@ -34,8 +34,8 @@ def note(
 ) -> ConsentEvent:
     """Write one access event, in the caller's transaction: the change and its event are stored together or not at all.
 
-    `organization` is told of it; None: the provider's operators alone. `target` is the id of what it is about. The
-    caller has asked for the right. Raises ValueError for anything that is not an access event of ids and plain words.
+    `organization` may see it; None: only operators may. `target` is the id of what it is about. The caller must have
+    checked the permission. Raises ValueError for other kinds of events, and for anything but ids and code words.
     """
     if kind not in ACCESS_KINDS:
         raise ValueError(f"{kind} is no access event")
@@ -44,7 +44,7 @@ def note(
     if source not in Source.values:
         raise ValueError(f"there is no source {source}")
     for text, longest in ((str(target), _TARGET_LENGTH), (before, _VALUE_LENGTH), (after, _VALUE_LENGTH)):
-        # SQLite keeps what is too long, PostgreSQL refuses it: so we do.
+        # SQLite stores texts that are too long for their column; PostgreSQL refuses them, and so does this.
         if not _PLAIN.fullmatch(text) or len(text) > longest:
             raise ValueError("an access event holds ids and plain words")
     origin = ledger.Origin(
@@ -58,7 +58,7 @@ def note(
         after=after,
         target=str(target),
         origin=origin,
-        # No subject's instant: it comes after nothing, and nothing has to come after it (R7 is about layers).
+        # Any instant: access events have no subject, so R7 doesn't order them.
         at=ledger.clock(),
         state=ledger.NO_LAYER,
     )
@@ -67,7 +67,7 @@ def note(
 
 
 def _for_provider(actor: Actor, source: str, organization: Organization | None) -> bool:
-    """Whether it was the provider who acted: staff who belong to the organization act for it, but on its own pages."""
+    """Whether the actor acted for the provider. Operators who are members act for the organization on its own pages."""
     if actor.type in (ActorType.COMMAND, ActorType.SYSTEM):
         return True
     if actor.key is not None and organization is not None:

@@ -1,4 +1,4 @@
-"""Endpoints of webhooks: created, changed, paused, sent back to an earlier position, given another secret."""
+"""Webhook endpoints: creating, changing, pausing, deleting, replaying, rotating secrets, and messages on request."""
 
 import re
 import uuid
@@ -25,15 +25,15 @@ from ..webhooks.secrets import current_key, previous_until, rotated
 from . import layers, trail
 from .credentials import readers
 
-_PROVIDER = uuid.UUID(int=0)  # in the place of an organization, for webhooks that get everybody's events
+_PROVIDER = uuid.UUID(int=0)  # stands for the organization of webhooks without one, which get all events
 _ATTEMPT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DETAILS = ("url", "description", "kinds")
-# Looks at the webhook once it is locked, before anything is done; raises what refuses it.
+# Called with the locked webhook before anything is changed; raises an error to refuse, e.g. for another version.
 Check = Callable[[WebhookEndpoint], None]
 
 
 def _as_it_is(_endpoint: WebhookEndpoint) -> None:
-    """Whatever it has become."""
+    """Accept any state."""
 
 
 def create_endpoint(
@@ -45,9 +45,9 @@ def create_endpoint(
     description: str = "",
     kinds: Sequence[str] = (),
 ) -> WebhookEndpoint:
-    """One that gets what happens from now on; without an organization, everybody's.
+    """Create an endpoint for events from now on; without an organization it gets those of all.
 
-    Raises Forbidden, Invalid, ConfirmationRequired, and Refused where there are enough.
+    Raises Forbidden, Invalid, ConfirmationRequired; Refused if there are WEBHOOKS_PER_ORGANIZATION already.
     """
     require(actor, Permission.WEBHOOKS_MANAGE, organization)
     text = layers.clean_text(description, "description", length=200)
@@ -77,10 +77,10 @@ def create_endpoint(
 def update_endpoint(
     *, endpoint: WebhookEndpoint, actor: Actor, source: str, expected: Check = _as_it_is, **changes: Any
 ) -> WebhookEndpoint:
-    """Change `url`, `description`, `kinds`, `status`. Active again, it goes on at once, where it stopped.
+    """Change `url`, `description`, `kinds`, `status`. When active again, it continues at its position at once.
 
-    Whoever chooses its address answers for it from now on: what is sent there ends with their right (R18).
-    Raises Forbidden, Invalid, and Refused where one that is suspended is to go on, or to count as merely paused.
+    The person who changes its URL becomes responsible for it: it is suspended when they lose their right (R18).
+    Raises Forbidden, Invalid; Refused if a suspended webhook is to be resumed.
     """
     with _held(endpoint, actor) as held:
         expected(held)
@@ -110,7 +110,7 @@ def update_endpoint(
 
 
 def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, expected: Check = _as_it_is) -> None:
-    """With its attempts; the events stay where they are."""
+    """Delete an endpoint with its attempts; events are not touched. Raises Forbidden, NotFound."""
     with _held(endpoint, actor) as held:
         expected(held)
         _note(EventKind.ACCESS_WEBHOOK_DELETED, held, actor, source)
@@ -118,9 +118,9 @@ def delete_endpoint(*, endpoint: WebhookEndpoint, actor: Actor, source: str, exp
 
 
 def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor, source: str) -> WebhookEndpoint:
-    """Send everything after a position once more, in order.
+    """Send everything after position `after` once more, in order.
 
-    Raises Forbidden; Invalid beyond the last event that the actor is told of.
+    Raises Forbidden; Invalid if the position is beyond the last event that the actor may see.
     """
     with _held(endpoint, actor) as held:
         last = positions.head(held.organization, actor)
@@ -128,15 +128,16 @@ def replay(*, endpoint: WebhookEndpoint, after: int, actor: Actor, source: str) 
             raise Invalid("position", _("Give a position from 0 to %s, the last there is.") % last, "after")
         held.position, held.failures, held.next_attempt_at = after, 0, None
         held.save()
-        # Not the position: an organization's people would learn from each other's what happens elsewhere.
+        # Without the position: positions are global, so the members of an organization would learn how much happens
+        # elsewhere.
         _note(EventKind.ACCESS_WEBHOOK_REPLAYED, held, actor, source)
     return held
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
-    """Another secret signs from now on, and for a day the one before it too; whoever gets it answers for it (R18).
+    """Sign with a new secret from now on; the old one signs too for a day. The actor becomes responsible (R18).
 
-    Raises Forbidden, ConfirmationRequired, and Refused where it is suspended.
+    Raises Forbidden, ConfirmationRequired; Refused if the webhook is suspended.
     """
     with _held(endpoint, actor) as held:
         _refuse_suspended(held)
@@ -148,9 +149,9 @@ def rotate_secret(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> We
 
 
 def take_over(*, endpoint: WebhookEndpoint, actor: Actor, source: str) -> WebhookEndpoint:
-    """Answer for a webhook from now on: it goes on at its position, signed with another secret alone.
+    """Become responsible for a webhook: it continues at its position, signed only with a new secret.
 
-    One that was paused already when it was suspended stays so. Raises Forbidden (a key takes nothing over),
+    If it was paused before it was suspended, it stays paused. Raises Forbidden (also for API keys),
     ConfirmationRequired.
     """
     if actor.type == ActorType.API_KEY:
@@ -176,9 +177,9 @@ def _refuse_suspended(endpoint: WebhookEndpoint) -> None:
 
 
 def rotate_keys() -> list[WebhookEndpoint]:
-    """Another secret for every webhook whose own is not of the first of WEBHOOK_KEYS; for a day both sign.
+    """Give every webhook whose secret is not from the first of WEBHOOK_KEYS a new one; for a day both sign.
 
-    The machine's act, after a new key was put first. Returns those that were changed.
+    For a command, after a new key was put first. Owners are told by e-mail. Returns the changed webhooks.
     """
     done = []
     for pk in WebhookEndpoint.objects.order_by("pk").values_list("pk", flat=True):
@@ -210,7 +211,7 @@ def _tell_owners(endpoint: WebhookEndpoint) -> None:
 
 
 def tell_paused(endpoint: WebhookEndpoint, because: str) -> None:
-    """By e-mail: who answers for it; else the owners, without one the operators. In the transaction that pauses it."""
+    """Mail the person responsible, or else the owners, or else the operators. Call it in the pausing transaction."""
     person = endpoint.created_by
     told = [person.email] if person is not None and person.is_active else readers(endpoint.organization)
     words = {"endpoint": endpoint, "why": PausedBecause(because).label, "provider": settings.PROVIDER_NAME}
@@ -226,19 +227,19 @@ def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:
 
 
 def request_test(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookAttempt:
-    """A message that is no event, which a worker sends: no request waits for somebody else's server.
+    """Let a worker send a test message, which is no event. Not in the request, which would wait for another server.
 
-    Raises Forbidden, and Refused while the webhook is suspended or another test of the same organization waits.
+    Raises Forbidden; Refused while the webhook is suspended, or another message of the same organization waits.
     """
     with transaction.atomic():
         return _wait(_locked(endpoint, actor))
 
 
 def resend(*, endpoint: WebhookEndpoint, attempt: str, actor: Actor) -> WebhookAttempt:
-    """Have the message of an attempt, by its id, sent once more by a worker, out of turn: its id is the same.
+    """Let a worker send the message of an attempt once more, out of order and with the same message id.
 
-    The webhook stays where it stands. Raises Forbidden, NotFound, and Refused for a test, while the webhook is
-    suspended, or something else of the same organization waits.
+    The webhook's position doesn't change. Raises Forbidden, NotFound; Refused for a test, while the webhook is
+    suspended, or while another message of the same organization waits.
     """
     with transaction.atomic():
         held = _locked(endpoint, actor)
@@ -251,7 +252,7 @@ def resend(*, endpoint: WebhookEndpoint, attempt: str, actor: Actor) -> WebhookA
 
 
 def _wait(held: WebhookEndpoint, position: int | None = None) -> WebhookAttempt:
-    """An attempt that a worker has still to make, one at a time for an organization."""
+    """Create an attempt for a worker; Refused if one of the same organization is waiting."""
     _refuse_suspended(held)
     try:
         with transaction.atomic():
@@ -273,7 +274,7 @@ def _note(kind: EventKind, endpoint: WebhookEndpoint, actor: Actor, source: str,
 
 @contextmanager
 def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
-    """The endpoint, locked, its lease taken away: whoever delivers to it just now stops, and nothing is skipped."""
+    """The endpoint, locked, with its lease withdrawn: a worker that is delivering stops, so it can't skip anything."""
     with transaction.atomic():
         held = _locked(endpoint, actor)
         withdraw(held)
@@ -281,7 +282,7 @@ def _held(endpoint: WebhookEndpoint, actor: Actor) -> Iterator[WebhookEndpoint]:
 
 
 def _locked(endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
-    """As it is now, with the actor's rights of now. Raises Forbidden, and NotFound where it has been deleted."""
+    """Lock the endpoint, and check the actor's current rights. Raises Forbidden; NotFound if it was deleted."""
     actor = layers.hold_rights(actor, endpoint.organization)
     rows = WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization")
     held = rows.filter(pk=endpoint.pk).first()
