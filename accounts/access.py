@@ -147,7 +147,7 @@ class Responsible:
 
     @classmethod
     def now(cls, user: User | None, organization_id: uuid.UUID | None) -> "Responsible":
-        """Look the rights up. `authentication.verified` does not call this: its SELECT fetches them with the key."""
+        """Look up the rights. `authentication.verified` does not call this: its SELECT fetches them with the key."""
         if user is None:
             return cls()
         is_staff = User.objects.filter(pk=user.pk, is_active=True).values_list("is_staff", flat=True).first()
@@ -216,7 +216,7 @@ class Actor:
 
     @property
     def has_worth(self) -> bool:
-        """Whether a key is good for anything now (R18): not suspended, and its person may still manage keys there.
+        """Whether a key is usable now (R18): not suspended, and its person may still manage keys there.
 
         A key of the installation needs no such person. False for an actor without a key.
         """

@@ -58,7 +58,7 @@ def begin(request: HttpRequest, kind: Kind, email: str, user: User | None = None
     user = user or _person(request, email)
     attempt, target, tries = Attempt(), _target(email), _who(request, user)
     attempt.count(f"{kind.name}:{tries}:{target}", limit=kind.own, seconds=kind.seconds)
-    # Counted second: attempts beyond the source's own limit raise above, and do not use up the limit of all.
+    # Counted second: attempts beyond the source's own limit raise above, and do not use up the account's limit.
     if tries.startswith("place:"):
         attempt.count(f"{kind.name}:{target}", limit=kind.everybody, seconds=_HOUR)
     return attempt
@@ -81,7 +81,7 @@ def sign_in(request: HttpRequest, email: str) -> None:
 
 
 def forget(email: str) -> None:
-    """Clear the limit of all sources, after the person has proved by their mailbox that the account is theirs."""
+    """Clear the account's limits, after the person has proved by their mailbox that the account is theirs."""
     for kind in (PASSWORD, CODE):
         limits.forget(f"{kind.name}:{_target(email)}")
 

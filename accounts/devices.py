@@ -1,4 +1,4 @@
-"""Known devices: browsers in which a user has completed a sign-in before. They pass the limit of all attempts.
+"""Known devices: browsers in which a user has completed a sign-in before. An account's limit does not apply to them.
 
 A signed cookie names the users. It signs nobody in: it only lets the device try a password while others have made too
 many attempts on the account. It expires after 90 days, with a change of password, and when the user's access is ended.

@@ -26,8 +26,7 @@ AUTOMATIC = "X-Automatic"
 
 
 class SessionStore(db.SessionStore):
-    """Encrypts the data: it holds the secret of a second factor during set-up, and requests that wait for
-    reauthentication."""
+    """Encrypts the data: it may hold the secret of a new second factor, and requests that wait for confirmation."""
 
     def encode(self, session_dict: dict[str, Any]) -> str:
         return keys.encrypt(super().encode(session_dict))

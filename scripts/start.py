@@ -185,8 +185,10 @@ def serve_as_in_production() -> None:
 
 
 def server_command(port: int, workers: int, head_seconds: int = 20) -> list[str]:
-    """The command of the web server. HTTP/1 only, because the timeout for headers exists only there, and for a smaller
-    attack surface. `head_seconds`: that timeout."""
+    """The command of the web server. `head_seconds`: how long a client may take for the headers.
+
+    HTTP/1 only, because this timeout exists only there, and for a smaller attack surface.
+    """
     options = ["--host", "127.0.0.1", "--port", str(port), "--interface", "asginl", "--loop", "uvloop"]
     options += ["--http", "1", "--no-ws"]
     options += ["--workers", str(workers), "--http1-header-read-timeout", str(head_seconds * 1000)]

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 _Model_co = TypeVar("_Model_co", bound=models.Model, covariant=True)
 
 
-# Every `visible_to` of a non-operator filters by this; an empty list or queryset matches nothing.
 def _own_organizations(actor: "Actor") -> Any:
-    """Ids of the organizations that a non-operator belongs to."""
+    """Ids of the organizations that a non-operator may see, as a list or a subquery; both may be empty."""
     if actor.key is not None:
         return [actor.key.organization_id] if actor.has_worth and actor.key.organization_id else []
     if actor.user is None or not actor.user.is_active:

@@ -144,7 +144,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return stamped
 
     def check_password(self, raw_password: str | None) -> bool:
-        """As Django's, but a rehash is stored past `save` and `update`, which would date it as a new password."""
+        """As Django's, but stores a stronger hash without `save`, which would take it for a new password."""
 
         def stronger(password: str | None) -> None:
             hashed = make_password(password)

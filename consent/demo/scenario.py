@@ -43,8 +43,10 @@ class Story:
     """Makes the history, with the clock that `travel` sets; each step is 11 minutes (_STEP) after the one before."""
 
     def __init__(self, travel: Callable[[dt.datetime], None], today: dt.datetime, password: str) -> None:
-        """Create the operators, with `password`. They come first, because they may approve only what was submitted
-        after their own credentials were set (R13)."""
+        """Create the operators, with `password`, before everything else.
+
+        They may approve only what is submitted after their own credentials were set (R13).
+        """
         self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
         travel(self._now)
         self._operator, self._reviewer = (
