@@ -117,7 +117,7 @@ class ImportCommand(JobCommand):
             )
         except Invalid as error:
             raise Misuse(f"--{error.field}: {error}") from error
-        # Take the job before reading, so that no worker reads the same file.
+        # `read` renews this lease as it goes, and so notices when somebody has stopped the job.
         reading.take(job)
         try:
             with self.progress(None, "rows read", tell_end=False) as progress:
