@@ -55,7 +55,10 @@ class ColumnsForm(OperatorForm):
         super().__init__(data, initial=guessed | reading._asdict())
         choices = [("", _("None")), *((column, column) for column in columns)]
         for field in FIELDS[table]:
-            label = _("%(field)s (needed)") % {"field": field.label} if field.required else field.label
+            label = field.label
+            if field.required:
+                needed = _("%(field)s (this or the next is needed)") if field.or_else else _("%(field)s (needed)")
+                label = needed % {"field": field.label}
             words: dict[str, Any] = {"label": label, "help_text": field.help}
             self.fields[f"column_{field.name}"] = forms.ChoiceField(choices=choices, required=False, **words)
         if table == ImportTable.ORGANIZATIONS:
@@ -67,7 +70,8 @@ class ColumnsForm(OperatorForm):
             max_length=200,
             help_text=_("Where an attested start can be looked up; needed with one."),
         )
-        if strange := subjects_left(table, columns):
+        read = set(guessed.values()) if data is None else {data.get(f"column_{each.name}") for each in FIELDS[table]}
+        if strange := subjects_left(table, columns, read):
             self.fields["ignored"] = forms.MultipleChoiceField(
                 label=_("Left out on purpose"),
                 choices=[(column, column) for column in strange],
@@ -157,7 +161,7 @@ def columns(site: admin.AdminSite, request: HttpRequest, file_id: str) -> HttpRe
         if made.done:
             return redirect("admin:consent_bulkjob_change", made.result.pk)
         status = made.status
-    rows = [([shown(each.values.get(column, "")) for column in table.columns], each.problem) for each in first]
+    rows = [([(name, shown(each.values.get(name, ""))) for name in table.columns], each.problem) for each in first]
     context = {"form": form, "file": file, "columns": table.columns, "rows": rows, "reading": reading, "table": table}
     title = gettext("Import of %(file)s") % {"file": file.name}
     return _screen(site, request, "admin/import/columns.html", context, title=title, status=status)

@@ -1,7 +1,7 @@
 """What each table of an import takes: which column of the file holds which field, and what holds for every row."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from django.utils.functional import Promise
@@ -168,9 +168,9 @@ class ImportPlan:
         if subject := unread_subject(left, (), TABLES[self.table][1]):
             text = _(
                 "The column “%(column)s” says whom a row is about, and is not read: the row would be filed with"
-                " somebody else. Say which field it holds (--map), or that it is left out on purpose (--ignore)."
+                " somebody else. Say which field it holds, or that it is left out on purpose."
             )
-            raise Invalid("unread_subject", text % {"column": subject[:80]}, "columns")
+            raise Invalid("unread_subject", text % {"column": subject[:80]}, "ignored")
         return left
 
     def column(self, field: str) -> str:
@@ -207,10 +207,10 @@ class ImportPlan:
         return [found[key] for key in self.plans]
 
 
-def subjects_left(table: str, columns: Sequence[str]) -> list[str]:
-    """The columns that say whom a row is about, and that no field of the table is called like."""
-    read = {*guess_columns(table, columns).values(), *TABLES[table][1]}
-    return [column for column in columns if column not in read and names_subject(column)]
+def subjects_left(table: str, columns: Sequence[str], read: Collection[str]) -> list[str]:
+    """The columns that say whom a row is about, beside those that are read."""
+    ours = TABLES[table][1]
+    return [each for each in columns if each not in read and each not in ours and names_subject(each)]
 
 
 def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,10 @@ from consent.models import BulkJob, ImportTable, JobStatus, ProblemKind, Source
 
 _TOLD = 100  # the most problems on stderr
 _LISTED = 1_000  # the most problems of each kind in the JSON; --problems writes all of them
+_OPTIONS = {
+    "columns": "map", "plans": "plan", "default_choice": "default-choice",
+    "ignored": "map FIELD=COLUMN, or --ignore COLUMN",
+}  # fmt: skip
 
 
 class ImportCommand(JobCommand):
@@ -151,7 +155,7 @@ class ImportCommand(JobCommand):
             return plan.checked().unread(columns)
         except Invalid as error:
             where = error.field.partition("/")[0]
-            option = {"columns": "map", "plans": "plan", "default_choice": "default-choice"}.get(where, where)
+            option = _OPTIONS.get(where, where)
             raise Misuse(f"--{option}: {error}") from error
 
     # --- Running ---

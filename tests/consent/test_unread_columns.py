@@ -147,6 +147,23 @@ def test_import_screen__column_that_says_whom__read_or_left_out_on_purpose(team:
     assert "Not read: Note." in client.get(url("consent_bulkjob_change", job.pk)).content.decode()
 
 
+def test_import_screen__column_of_a_field_taken_away__left_out_on_purpose_alone(team: Team, client: Client) -> None:
+    make_organizations(team.actor, "le_chat_free", "a")
+    text = b"org,product,choice,member\na,le_chat,opted_out,external:ada\n"
+    where = client.post(url("import"), {"table": "choices", "file": SimpleUploadedFile("f.csv", text)})["Location"]
+    assert client.get(where).context["form"].fields["ignored"].choices == [("org", "org")]  # nobody has said yet
+    refused = client.post(where, MAPPED)
+    assert (refused.status_code, refused.context["form"].fields["ignored"].choices) == (400, [("member", "member")])
+    assert "“member”" in str(refused.context["form"].errors["ignored"])
+    assert client.post(where, MAPPED | {"ignored": ["member"]}).status_code == 302
+
+
+def test_import_screen__first_rows__named_where_a_screen_is_narrow(client: Client) -> None:
+    file = SimpleUploadedFile("f.csv", b"Note,org\nx,a\n")
+    where = client.post(url("import"), {"table": "choices", "file": file})["Location"]
+    assert '<td data-label="Note">x</td><td data-label="org">a</td>' in client.get(where).content.decode()
+
+
 # --- Lists ------------------------------------------------------------------------------------------------------------
 
 
