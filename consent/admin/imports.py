@@ -1,5 +1,6 @@
 """Import in steps: upload a file, map its columns, let a worker read it; then the job's page shows the preview."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -46,6 +47,12 @@ class ReadingForm(OperatorForm):
         return Reading(form.cleaned_data.get("encoding", ""), form.cleaned_data.get("separator", ""))
 
 
+def _mapped(table: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """Field → column, as they were sent."""
+    given = {field.name: data.get(f"column_{field.name}") for field in FIELDS[table]}
+    return {name: column for name, column in given.items() if column}
+
+
 class ColumnsForm(OperatorForm):
     """Maps the file's columns to fields, and sets values for all rows."""
 
@@ -70,7 +77,7 @@ class ColumnsForm(OperatorForm):
             max_length=200,
             help_text=_("Where an attested start can be looked up; needed with one."),
         )
-        read = set(guessed.values()) if data is None else {data.get(f"column_{each.name}") for each in FIELDS[table]}
+        read = guess_columns(table, columns) if data is None else _mapped(table, data)
         if strange := subjects_left(table, columns, read):
             self.fields["ignored"] = forms.MultipleChoiceField(
                 label=_("Left out on purpose"),
@@ -113,7 +120,7 @@ class ColumnsForm(OperatorForm):
     def plan(self, table: str) -> ImportPlan:
         """The validated import plan; raises Invalid with the name of this form's field."""
         data = self.cleaned_data
-        columns = {field.name: data[f"column_{field.name}"] for field in FIELDS[table] if data[f"column_{field.name}"]}
+        columns = _mapped(table, data)
         more: dict[str, Any] = {"ignored": tuple(data.get("ignored", ()))}
         if table == ImportTable.ORGANIZATIONS:
             more |= {name: data[name] for name in ("kind", "default_choice", "allow_similar")}

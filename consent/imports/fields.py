@@ -1,7 +1,7 @@
 """What each table of an import takes: which column of the file holds which field, and what holds for every row."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from django.utils.functional import Promise
@@ -12,7 +12,7 @@ from accounts.models import OrganizationKind, Plan
 
 from ..errors import Invalid
 from ..files.exports import TABLES
-from ..files.subject_columns import names_subject, unread_subject
+from ..files.subject_columns import names_subject
 from ..models import ImportTable
 from ..rules import Choice
 
@@ -119,6 +119,9 @@ FIELDS: Mapping[str, Sequence[Field]] = {
 }
 
 
+_MEMBER = {"member", "member_external_id"}
+
+
 @dataclasses.dataclass(frozen=True)
 class ImportPlan:
     """Which column holds which field, and of new organizations their plans, kind and choice, the same for all."""
@@ -165,12 +168,12 @@ class ImportPlan:
         Raises Invalid where one of them says whom the rows are about: they would be filed with somebody else.
         """
         left = [each for each in columns if each and each not in self.columns.values() and each not in self.ignored]
-        if subject := unread_subject(left, (), TABLES[self.table][1]):
+        if subjects := subjects_left(self.table, left, self.columns):
             text = _(
                 "The column “%(column)s” says whom a row is about, and is not read: the row would be filed with"
                 " somebody else. Say which field it holds, or that it is left out on purpose."
             )
-            raise Invalid("unread_subject", text % {"column": subject[:80]}, "ignored")
+            raise Invalid("unread_subject", text % {"column": subjects[0][:80]}, "ignored")
         return left
 
     def column(self, field: str) -> str:
@@ -207,10 +210,16 @@ class ImportPlan:
         return [found[key] for key in self.plans]
 
 
-def subjects_left(table: str, columns: Sequence[str], read: Collection[str]) -> list[str]:
-    """The columns that say whom a row is about, beside those that are read."""
-    ours = TABLES[table][1]
-    return [each for each in columns if each not in read and each not in ours and names_subject(each)]
+def subjects_left(table: str, columns: Sequence[str], read: Mapping[str, str]) -> list[str]:
+    """The columns that say whom a row is about, beside those that are read (field → column).
+
+    What the portal's own export has besides is known, but for a member: without one the organization is meant.
+    """
+    known = set(TABLES[table][1])
+    if read.keys().isdisjoint(_MEMBER):
+        known -= _MEMBER
+    left = [each for each in columns if each not in read.values() and _plain(each) not in known]
+    return [each for each in left if names_subject(each)]
 
 
 def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -221,10 +230,14 @@ def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str
     return {name: column for name, column in found.items() if name in standing and name not in given}
 
 
+def _plain(column: str) -> str:
+    return column.strip().lower().replace(" ", "_").replace("-", "_")
+
+
 def guess_columns(table: str, columns: Sequence[str]) -> dict[str, str]:
     """Field → the column that is named like it, whatever the case and the separators.
 
     A start is attested on purpose only: many files have a column of that name that means something else.
     """
-    plain = {column.strip().lower().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
+    plain = {_plain(column): column for column in reversed(columns)}
     return {field.name: plain[field.name] for field in FIELDS[table] if field.name in plain and field is not _SINCE}

@@ -321,7 +321,7 @@ def test_import__own_export_of_what_is_over__nothing_starts_again(
         "organizations": ("name", "external_id"),
         "members": ("organization", "email"),
         "subscriptions": ("organization", "plan"),
-        "choices": ("organization", "product", "choice"),
+        "choices": ("organization", "product", "choice", "member"),
     }
     for table, names in fields.items():
         imported(load, table, "csv", *(f"--map={name}={name}" for name in names if mapped))

@@ -82,6 +82,19 @@ def test_import__column_that_says_whom_and_is_not_read__refused_by_name(
     assert load(table)(text, *PLAN.get(table, ()), "--ignore", column).code == 0
 
 
+@pytest.mark.parametrize(
+    ("column", "refused"),
+    [("member", True), ("Member External Id", True), ("organization", False), ("allowed", False)],
+)
+def test_import__columns_said__a_field_that_is_left_out_is_a_subject_too(
+    load: Callable[[str], Import], column: str, refused: bool
+) -> None:
+    header, line = ROWS["choices"]
+    said = [part for name in header.split(",") for part in ("--map", f"{name}={name}")]
+    result = load("choices")(f"{header},{column}\n{line},\n", *said)
+    assert (result.code, f"“{column}”" in result.err) == ((2, True) if refused else (0, True))
+
+
 def test_import__json_lines__the_same(load: Callable[[str], Import]) -> None:
     row = {
         "organization_external_id": "a",
