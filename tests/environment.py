@@ -8,6 +8,7 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def scratch_directory() -> Path:
         os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="portal-tests-")
         atexit.register(shutil.rmtree, os.environ[DIRECTORY], ignore_errors=True)
     return Path(os.environ[DIRECTORY])
+
+
+def hear_interrupts() -> None:
+    """A shell's background job ignores SIGINT, and so would the programs that tests start and interrupt: for ever."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def prepare() -> None:
@@ -42,4 +49,5 @@ def prepare() -> None:
     }
 
 
+hear_interrupts()
 prepare()
