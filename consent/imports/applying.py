@@ -1,4 +1,4 @@
-"""A chunk of an import applied: new organizations by set-based SQL, all else page by page, in one transaction."""
+"""Applies a chunk of an import in one transaction: new organizations by set-based SQL, other rows page by page."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _PAGE = 1_000
 
 
 def apply(job: BulkJob, last: int) -> Counter[str]:
-    """Rows after the job's mark up to `last`; returns outcome → number: change, same, or why not."""
+    """Apply the rows after the job's cursor up to `last`; returns outcome (change, same, or why not) → number."""
     plan = ImportPlan.from_json(job.selection)
     origin = origin_of(job)
     outcomes: Counter[str] = Counter()
@@ -47,13 +47,13 @@ def _pages(job: BulkJob, last: int, outcome: str) -> Iterator[Sequence[ImportRow
 
 
 def _hold_back(job: BulkJob, plan: ImportPlan, last: int) -> Counter[str]:
-    """Refuse those new organizations whose rows loosen, where such may not be made any more; returns how many."""
+    """Refuse rows of new organizations that loosen, if the job may not loosen any more; returns outcome → number."""
     gate = Gate.of(job)
     changed = not gate.set_since.isdisjoint(plan.plans)
     obstacle = gate.obstacle or (CHANGED_SINCE if changed else "")
     if not obstacle:
         return Counter()
-    # As they were judged when they were read; of rows from before that was kept nobody knows.
+    # `loosens` was stored when the file was read. Rows older than that column have no version: they may loosen.
     loosening = Q(loosens=True) | Q(version=None)
     chunk = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
     rows = list(chunk.filter(loosening))
@@ -86,7 +86,7 @@ def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: 
 
 
 def _mark_erased(job: BulkJob, last: int) -> None:
-    """Rows whose external id was another's, and was erased since the file was read."""
+    """Mark rows whose external id meant another organization, and was erased since the file was read."""
     if Binding.objects.of_organizations().filter(hash__gt="").exists():
         rows = job.import_rows.filter(number__gt=job.cursor, number__lte=last, outcome="")
         erased = erased_ids(set(rows.values_list("external_id", flat=True)))
@@ -94,7 +94,7 @@ def _mark_erased(job: BulkJob, last: int) -> None:
 
 
 def _opt_out(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Counter[str]:
-    """Known organizations that the file says are out: for each product of the plans."""
+    """Opt out known organizations that are opted out in the file, for each product of the plans."""
     changed: set[int] = set()
     for each in plan.plan_rows():
         for row in rows:

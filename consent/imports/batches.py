@@ -1,7 +1,7 @@
-"""Rows applied in Python, a page at a time, under locks: members, subscriptions, choices.
+"""Applies rows in Python, a page at a time, under locks: members, subscriptions, choices.
 
-Each row is judged anew by what is locked, for much can have happened since its file was read. What can't be applied now
-is refused, in the words in which a file with it is; nothing that loosens is applied without an approval.
+Each row is judged again by the locked data, because that may have changed since the file was read. A row that can't be
+applied now is refused, in the same words as when it is read; no row that loosens is applied without an approval.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from .staging import keep_problems
 
 CHANGE = "change"
 MEMBER_PRODUCT = MEMBER_SURFACES[0].product
-# Of rows that loosen, and that only those who apply them can tell.
+# What is said of rows that loosen and are refused, for reasons that are known only when they are applied.
 _SAID = {
     CHANGED_SINCE: "It has changed since the file was read, and this would loosen. Import the row again.",
     AUTHORITY_ENDED: "It would loosen, and somebody who wrote, submitted or approved the import may no longer do so.",
@@ -42,9 +42,9 @@ _Denied = Mapping[_Pair, tuple[rules.Span, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What a row that loosens has to pass (R13); made for each chunk."""
+    """The conditions for rows that loosen (R13); a new one is made for each chunk."""
 
-    obstacle: str  # for all of them, '' without one
+    obstacle: str  # why no row may loosen; '' if rows may
     set_since: frozenset[str]  # plans whose default another job has set since the file was read
 
     @classmethod
@@ -53,7 +53,10 @@ class Gate:
         return cls(obstacle if job.approver_id else UNAPPROVED, frozenset(plans_set_since(job)))
 
     def judge(self, table: str, row: ImportRow, met: Met, version: int) -> Verdict:
-        """As `judge_row`, CHANGE where the row is applied. `version` is what it meets; what tightens passes always."""
+        """Like `judge_row`, with CHANGE for a row that is applied, and a refusal for one that may not loosen.
+
+        `version` is that of the locked setting. A row that tightens is never held back.
+        """
         verdict = judge_row(table, as_read(row), met)
         if verdict.loosens and (refusal := self.refusal(row, version)):
             return _refused(refusal)
@@ -87,7 +90,7 @@ def apply_batch(job: BulkJob, origin: ledger.Origin, rows: Sequence[ImportRow], 
 
 
 def refuse(job: BulkJob, rows: Sequence[ImportRow], outcome: str, plan: ImportPlan) -> None:
-    """Rows that loosen, and may not be applied any more."""
+    """Store the refusal of rows that loosen, and may not be applied any more."""
     problems: list[RowError] = []
     for row in rows:
         row.outcome = outcome
@@ -134,14 +137,14 @@ def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Ve
 def join(
     organizations: Mapping[uuid.UUID, Organization], rows: Sequence[ImportRow], origin: ledger.Origin, role: str = ""
 ) -> None:
-    """The people of these rows join these organizations, which are locked or just made; as `role`, or the row's."""
+    """Let the people of these rows join their organizations, which are locked or new; with `role`, or the row's."""
     users = members.get_or_create_users({row.email: row.name for row in rows})
     newcomers = [
         Newcomer(
             organizations[_organization_of(row)],
             users[row.email],
             role or row.role,
-            # Beside the role of all, the row is an organization's: so is its external id.
+            # With one role for all, the rows are organizations, and the external ids are theirs.
             None if role else row.external_id,
             row.since,
         )
@@ -151,7 +154,7 @@ def join(
 
 
 def _without_reference(origin: ledger.Origin) -> ledger.Origin:
-    """For all but what is attested: that alone is what the reference of an import answers for."""
+    """The origin of all events but attestations: the reference of an import is only about those."""
     return dataclasses.replace(origin, reference="")
 
 
@@ -195,12 +198,12 @@ def _lock_settings(
 
 
 def _instant(settings: Iterable[PrivacySetting], organizations: Iterable[Organization]) -> dt.datetime:
-    """One for the whole page, later than all that happened to any of them."""
+    """One instant for the whole page, after the latest change of any of them."""
     return ledger.clock(*(each.changed_at for each in settings), *(each.created_at for each in organizations))
 
 
 def _denied(rows: Sequence[ImportRow], at: dt.datetime) -> _Denied:
-    """When the layers denied of which an earlier start is to be attested."""
+    """The spans in which layers denied, for the rows that attest an earlier start."""
     return ledger.denied_spans(((_organization_of(row), row.product) for row in rows if row.since is not None), at)
 
 
@@ -219,7 +222,7 @@ def _choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Ve
 
 
 def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
-    """What these organizations chose; returns what came of each row."""
+    """Write the choices of these organizations; returns what came of each row."""
     organizations = _lock_organizations(rows)
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())
@@ -238,7 +241,7 @@ def opt(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdict
 
 
 def _member_choices(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
-    """Opt-outs alone: only the member opts in (R4)."""
+    """Write members' opt-outs; only the member may opt in (R4)."""
     found = Member.objects.filter(pk__in=[row.member for row in rows]).select_related("organization")
     locked = {each.pk: each for each in found.select_for_update(of=("self",), no_key=True).order_by("pk")}
     settings = layers.lock_member_settings(locked.values(), MEMBER_PRODUCT)

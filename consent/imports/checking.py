@@ -1,6 +1,6 @@
-"""What each row of a file meets, by a snapshot: looked up for a page of them at once, then judged.
+"""Checks the rows of a file: looks up what is stored about them, without locks, a page at a time, and judges each.
 
-The same is looked up once more, under locks, when they are applied: see `batches`.
+When the rows are applied, the same is looked up again, under locks: see `batches`.
 """
 
 import datetime as dt
@@ -25,9 +25,9 @@ _Pair = tuple[uuid.UUID, str]
 
 
 class CheckedRow(NamedTuple):
-    """A row with its ids, what comes of it, all that is to be said of it, and whether it loosens.
+    """A row with its ids, its outcome, all that is to be said of it, and whether it loosens.
 
-    `version` is what it was looked at: its setting's, or of a member's row the sum of the organization's.
+    `version` is that of its setting when it was checked; for a member's row the sum of those of the organization.
     """
 
     row: Row
@@ -38,7 +38,7 @@ class CheckedRow(NamedTuple):
 
 
 def check_rows(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[CheckedRow]:
-    """The rows of one page, in their order; their outcome is BAD where they can't be meant."""
+    """Check the rows of one page; yields them in the same order. The outcome of invalid rows is BAD."""
     if table == ImportTable.ORGANIZATIONS:
         yield from _new_organizations(rows, parser)
         return
@@ -59,19 +59,19 @@ def check_rows(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Chec
 
 
 class _Found(NamedTuple):
-    """A row and its organization; `of_two`: the field where its id and its external id are those of two."""
+    """A row and its organization; `of_two`: the field whose id and external id mean two different subjects."""
 
     row: Row
     organization: Organization | None
     of_two: str = ""
 
 
-_Met = Iterator[tuple[_Found, Met, int]]  # with the version of what is met
+_Met = Iterator[tuple[_Found, Met, int]]  # a row, what is stored about it, and the version of that
 
 
 def _checked(table: str, row: Row, met: Met, parser: Parser, version: int) -> CheckedRow:
     if not met.exists and {"organization", "organization_external_id"} & {*row.unread}:
-        return CheckedRow(row)  # it has been said already
+        return CheckedRow(row)  # the id that can't be read has been reported already
     verdict = judge_row(table, row, met)
     problems = problems_of(row.line, verdict, parser.plan, ProblemKind.BAD, ProblemKind.DIFFERING)
     return CheckedRow(row, BAD if verdict.faults else verdict.outcome, problems, verdict.loosens, version)
@@ -80,7 +80,7 @@ def _checked(table: str, row: Row, met: Met, parser: Parser, version: int) -> Ch
 def problems_of(
     line: int, verdict: Verdict, plan: ImportPlan, faults: ProblemKind, told: ProblemKind
 ) -> tuple[RowError, ...]:
-    """All that is to be said of a row: the kind of its faults, and of what is left as it is."""
+    """All that is to be said of a row; `faults` is the kind of its faults, `told` that of what is left as it is."""
     kinds = [(fault, faults) for fault in verdict.faults] + ([(verdict.told, told)] if verdict.told else [])
     return tuple(
         RowError(line, plan.column(fault.field), shown(fault.value), fault.remedy[:500], kind.value)
@@ -89,7 +89,7 @@ def problems_of(
 
 
 def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[CheckedRow]:
-    """New as far as one sees here: which of the external ids are known is asked once all rows are there."""
+    """Check rows as new organizations. Which of their external ids are known is found out when all rows are stored."""
     erased = erased_ids({row.external_id for row in rows if row.external_id})
     by_id = Organization.objects.only("pk").in_bulk([row.ident for row in rows if row.ident])
     for row in rows:
@@ -99,7 +99,7 @@ def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[CheckedR
 
 
 def erased_ids(values: Collection[str]) -> set[str]:
-    """Of organizations' external ids those that meant one and were erased."""
+    """Those of the external ids that meant an organization and were erased."""
     erased = Binding.objects.of_organizations().filter(hash__gt="")
     if not erased.exists():
         return set()
@@ -108,7 +108,7 @@ def erased_ids(values: Collection[str]) -> set[str]:
 
 
 def ever_given(given: Collection[tuple[uuid.UUID, str]]) -> set[tuple[uuid.UUID, str]]:
-    """Of (organization, member's external id) those that mean or meant a member, erased ones included."""
+    """Those (organization, external id) that mean or meant a member, erased ones included."""
     scopes, values = {pk for pk, _value in given}, {value for _pk, value in given}
     rows = Binding.objects.of_members().filter(organization__in=scopes)
     found = set(rows.filter(value__in=values).values_list("organization_id", "value"))
@@ -153,7 +153,7 @@ def _members(rows: Sequence[_Found], parser: Parser) -> _Met:
 
 
 class Ids(NamedTuple):
-    """What members' external ids mean, by organization; `taken` are those that mean or meant somebody."""
+    """Members' external ids, as (organization, id): `taken` mean or meant somebody; `named`: the member of each."""
 
     taken: Collection[_Pair]
     named: Mapping[_Pair, uuid.UUID]
@@ -176,7 +176,7 @@ def members_by_email(organizations: Collection[uuid.UUID], emails: Collection[st
 
 
 def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """Of each the sum of its settings' versions: another one once anything about its own side has changed."""
+    """Organization → the sum of its settings' versions, which grows with every change of one of them."""
     rows = PrivacySetting.objects.of_organizations().filter(organization__in=set(organizations))
     return dict(rows.order_by().values_list("organization_id").annotate(Sum("version")))
 
@@ -185,7 +185,7 @@ def versions_of(organizations: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
 
 
 def settings_of(pairs: Iterable[_Pair]) -> dict[_Pair, PrivacySetting]:
-    """Of organizations and products, those settings that are there."""
+    """(organization, product) → setting: all existing settings of the organizations in `pairs`."""
     rows = PrivacySetting.objects.of_organizations().filter(organization__in={pk for pk, _product in pairs})
     return {(each.organization_id, each.product): each for each in rows}
 
@@ -215,13 +215,13 @@ def _settings(rows: Iterable[_Found]) -> dict[_Pair, PrivacySetting]:
 
 
 def _started(organizations: Collection[uuid.UUID]) -> dict[_Pair, dt.datetime]:
-    """When the live subscriptions of these began."""
+    """(organization, plan) → start of its live subscription."""
     live = Subscription.objects.filter(organization__in=organizations, ended_at=None)
     return {(each.organization_id, each.plan_id): each.started_at for each in live}
 
 
 def _denied(rows: Iterable[_Found], now: dt.datetime) -> Mapping[_Pair, tuple[rules.Span, ...]]:
-    """When the layers denied of which an earlier start is to be attested."""
+    """The spans in which layers denied, for the rows that attest an earlier start."""
     attested = [
         (each.organization.pk, each.row.product)
         for each in rows
@@ -270,7 +270,7 @@ def _find_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.
 
 
 def _named_members(pairs: Sequence[tuple[Row, Organization]]) -> dict[tuple[uuid.UUID, str], Member]:
-    """By external id, however the row spells it."""
+    """(organization, id as the row has it) → member, for external ids."""
     asked = {
         (organization.pk, ident): external_id
         for row, organization in pairs

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of an import, for people who mend the file: as CSV or JSON Lines, streamed."""
+"""What is wrong with the rows of an import, as CSV or JSON Lines, for people who correct the file; streamed."""
 
 from ..files.exports import WRITERS, Out
 from ..models import BulkJob
@@ -7,7 +7,7 @@ COLUMNS = ["row", "column", "value", "remedy", "kind"]
 
 
 def write_problems(job: BulkJob, out: Out, form: str) -> None:
-    """All of them, in order of the file."""
+    """Write all problems of the job, in order of the file; `form` is a key of WRITERS."""
     put = WRITERS[form](out, COLUMNS)
     found = job.problems.order_by("line", "pk").values_list("line", "column", "value", "remedy", "kind")
     for row in found.iterator(2_000):

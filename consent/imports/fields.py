@@ -1,4 +1,4 @@
-"""What each table of an import takes: which column of the file holds which field, and what holds for every row."""
+"""The fields of each table that can be imported, and the plan of an import: which column holds which field."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,10 @@ from ..rules import Choice
 
 
 class Field(NamedTuple):
-    """`or_else`: the field that can be there instead of a required one.
+    """A field. `or_else`: the field that can replace this one if it is required.
 
-    `standing`: it says that a row is of the past, or kept out; a file's column of that name is read unless ignored.
+    `standing`: it says that a row is about something that is over or kept out; a column with its name is always read,
+    unless it is ignored on purpose.
     """
 
     name: str
@@ -124,14 +125,14 @@ _MEMBER = {"member", "member_external_id"}
 
 @dataclasses.dataclass(frozen=True)
 class ImportPlan:
-    """Which column holds which field, and of new organizations their plans, kind and choice, the same for all."""
+    """Field → column that holds it; for new organizations also plans, kind and choice, which are the same for all."""
 
     table: str
     columns: Mapping[str, str]
     plans: tuple[str, ...] = ()
     kind: str = OrganizationKind.TEAM
     default_choice: str = ""
-    allow_similar: bool = False  # ids that look like those of known organizations
+    allow_similar: bool = False  # accept ids that look like those of known organizations
     ignored: tuple[str, ...] = ()  # columns that are left out on purpose
 
     @classmethod
@@ -144,7 +145,7 @@ class ImportPlan:
         return dataclasses.asdict(self)
 
     def checked(self) -> Self:
-        """Raises Invalid, naming the field."""
+        """The plan itself, if it is valid. Raises Invalid, naming the field."""
         fields = FIELDS.get(self.table)
         if fields is None:
             raise Invalid("unknown_table", _("There is no table “%s” to import.") % self.table, "table")
@@ -163,9 +164,9 @@ class ImportPlan:
         return self
 
     def unread(self, columns: Sequence[str]) -> list[str]:
-        """Those of the file's columns that are neither read nor left out on purpose.
+        """The file's columns that are neither read nor left out on purpose.
 
-        Raises Invalid where one of them says whom the rows are about: they would be filed with somebody else.
+        Raises Invalid if one of them is named like the subject of a row: the rows would be stored for another subject.
         """
         left = [each for each in columns if each and each not in self.columns.values() and each not in self.ignored]
         if subjects := subjects_left(self.table, left, self.columns):
@@ -177,11 +178,14 @@ class ImportPlan:
         return left
 
     def column(self, field: str) -> str:
-        """The file's column that holds a field; '' without one."""
+        """The file's column that holds a field, or its external id; '' if there is none."""
         return self.columns.get(field) or self.columns.get(f"{field}_external_id", "")
 
     def has_owners(self) -> bool:
-        """Whether a column for their owners is there where it has to be; a file of both kinds says whose they are."""
+        """Whether there is a column for owners where one is needed, and none where not.
+
+        A file of teams may have one if it also has a column `kind`, which says which rows are personal.
+        """
         given = "owner_email" in self.columns
         return given if self.kind == OrganizationKind.PERSONAL else not given or "kind" in self.columns
 
@@ -211,9 +215,10 @@ class ImportPlan:
 
 
 def subjects_left(table: str, columns: Sequence[str], read: Mapping[str, str]) -> list[str]:
-    """The columns that say whom a row is about, beside those that are read (field → column).
+    """The columns that are named like the subject of a row and are not in `read` (field → column).
 
-    What the portal's own export has besides is known, but for a member: without one the organization is meant.
+    Other columns of the portal's own exports don't count; but those for a member do, if no column for a member is read:
+    without it, the row would be taken as the organization's.
     """
     known = set(TABLES[table][1])
     if read.keys().isdisjoint(_MEMBER):
@@ -223,7 +228,10 @@ def subjects_left(table: str, columns: Sequence[str], read: Mapping[str, str]) -
 
 
 def standing_columns(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Of the columns that nobody gave, those that say what is over: left out, an ended subscription would start."""
+    """Field → column, for `standing` fields whose columns are not in `given`.
+
+    They must be read: without its end, for example, an ended subscription would start again.
+    """
     taken = set(given.values())
     found = guess_columns(table, [column for column in columns if column not in taken])
     standing = {field.name for field in FIELDS[table] if field.standing}
@@ -235,9 +243,9 @@ def _plain(column: str) -> str:
 
 
 def guess_columns(table: str, columns: Sequence[str]) -> dict[str, str]:
-    """Field → the column that is named like it, whatever the case and the separators.
+    """Field → the column with its name, ignoring case and separators.
 
-    A start is attested on purpose only: many files have a column of that name that means something else.
+    `since` is never guessed: a start is attested only on purpose, and in many files that name means something else.
     """
     plain = {_plain(column): column for column in reversed(columns)}
     return {field.name: plain[field.name] for field in FIELDS[table] if field.name in plain and field is not _SINCE}

@@ -1,7 +1,7 @@
-"""What comes of a row, told from the row and what it meets: pure, and the same whoever asks.
+"""Decides what comes of a row, from the row and what is stored about it. Pure: no database.
 
-While a file is read it is asked with a snapshot, page by page; when rows are applied, with rows that are locked. So
-both say the same of the same, in the same words; and every fault of a row is named, not the first one alone.
+It is called while a file is read, with data that was read without locks, and again when rows are applied, with locked
+data. So both give the same outcomes in the same words. All faults of a row are named, not only the first.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ from ..models import ImportTable
 from ..rules import Choice, Reason, Span, State
 from .parsing import Row
 
-# '' is a row to be applied. PAST: it tells of what is over, and makes nothing. OPT_OUT: of a known organization, which
-# is not out yet for some product of the plans.
+# APPLY: the row is to be applied. PAST: it is about something that is over, and creates nothing. OPT_OUT: it opts out a
+# known organization, for the products of the plans where that is not opted out yet.
 APPLY, SAME, DIFFERING, PAST, BAD, OPT_OUT = "", "same", "differing", "past", "bad", "opt_out"
-# Why a row that can be meant is not applied: besides, reasons of the rules.
+# Why a valid row is not applied; reasons of the rules are used as well.
 EXISTS, PERSONAL, KNOWN, UNAPPROVED = "exists", rules.PERSONAL, "known", "unapproved"
 REBIND = "Only an approved job of the kind “rebind” gives it to somebody else."
 GIVEN_BEFORE = f"This external id has meant another organization. {REBIND} Give this one an id of its own."
-_LEFT = ("status", "left_at")  # fields that say so
+_LEFT = ("status", "left_at")  # fields which say that a member has left
 _OBSTACLES = {
     Reason.ORGANIZATION_OPTED_OUT: "has opted out: only it opts in again",
     Reason.LOCKED: "is locked",
@@ -44,7 +44,7 @@ _ONLY_THE_MEMBER = "Only the member opts in. Remove the row: who has not opted o
 
 
 class Fault(NamedTuple):
-    """What keeps a row from being applied, or is left as it is: the field, its value, what to do; `code` counts it."""
+    """What keeps a row from being applied, or is left as it is: field, value, what to do; `code`: the row's outcome."""
 
     field: str
     value: str
@@ -53,9 +53,9 @@ class Fault(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`outcome` is APPLY where the row is to be applied; `told` is what is left as it is.
+    """What comes of a row: `outcome` is APPLY if it is to be applied; `told` is what is left as it is.
 
-    `loosens`: it would, whatever else keeps it from being applied.
+    `loosens`: the row would loosen, even if something else keeps it from being applied.
     """
 
     outcome: str = APPLY
@@ -65,7 +65,7 @@ class Verdict(NamedTuple):
 
 
 class KnownMember(NamedTuple):
-    """Somebody who is, or was, a member. `has_id`: the row's external id means them; `choice`: their own."""
+    """Somebody who is or was a member. `has_id`: the row's external id, if any, means them; `choice`: their own."""
 
     role: str = ""
     left: bool = False
@@ -75,7 +75,7 @@ class KnownMember(NamedTuple):
 
 
 class KnownOrganization(NamedTuple):
-    """An organization that is here already; `states`: product → what it is there, of the products of the plans."""
+    """An organization that exists already; `states`: product → its state, for the products of the import's plans."""
 
     name: str
     kind: str
@@ -85,7 +85,7 @@ class KnownOrganization(NamedTuple):
 
 
 class NewOnes(NamedTuple):
-    """What an import makes of those that are new: their kind, and product → plan."""
+    """What an import creates: the kind of the organizations, and product → plan."""
 
     kind: str
     plans: Mapping[str, str]
@@ -93,7 +93,7 @@ class NewOnes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
-    """What a row meets. `state` is the organization's for the row's product, `plan_default` that of the row's plan."""
+    """What is stored about a row. `state`: the organization's for the row's product; `plan_default`: of its plan."""
 
     now: dt.datetime
     exists: bool = True
@@ -101,18 +101,18 @@ class Met:
     personal: bool = False
     state: State = State()
     plan_default: str = ""
-    denied: tuple[Span, ...] = ()  # when the layer was denied of which a start is to be attested
-    live_since: dt.datetime | None = None  # from when on the row's plan is subscribed to here
+    denied: tuple[Span, ...] = ()  # when the layer denied, if an earlier start is to be attested
+    live_since: dt.datetime | None = None  # start of the live subscription to the row's plan
     member: KnownMember | None = None
-    id_taken: bool = False  # the row's external id means, or meant, another
-    of_two: str = ""  # 'organization' or 'member', where the row's id and its external id are those of two
-    # Of a row of organizations, once it has been asked who has its id: whoever that is, and what the import makes.
+    id_taken: bool = False  # the row's external id means, or meant, another subject
+    of_two: str = ""  # 'organization' or 'member', if the row's id and its external id mean two different ones
+    # For a row of organizations, once its id has been looked up: the existing organization, and what is created.
     known: KnownOrganization | None = None
     new_ones: NewOnes | None = None
 
 
 def judge_row(table: str, row: Row, met: Met) -> Verdict:
-    """What comes of the row. A field that could not be read is empty, and nothing is said of it here."""
+    """What comes of the row. A field that could not be read is empty; that has been reported before."""
     if table == ImportTable.ORGANIZATIONS:
         return _organization(row, met)
     if met.of_two:
@@ -130,7 +130,10 @@ def judge_row(table: str, row: Row, met: Met) -> Verdict:
 
 
 def _nobody(row: Row) -> Verdict:
-    """Without an organization only what is over makes nothing: an opt-out wants somebody to be filed with."""
+    """A row whose organization doesn't exist: bad, unless it is about something that is over and is no opt-out.
+
+    An opt-out needs somebody for whom it can be stored.
+    """
     if row.past or ("closed" in row.held and row.choice != Choice.OPTED_OUT):
         return Verdict(PAST)
     return _bad([Fault("organization", row.ident, "There is no such organization. Import it first.")])
@@ -159,7 +162,7 @@ def _left_as_it_is(field: str, value: str, what: str) -> Fault:
 
 
 def _organization(row: Row, met: Met) -> Verdict:
-    """Of one that is here only an opt-out applies (R5), and what the file says otherwise is told."""
+    """For an existing organization only an opt-out is applied (R5); other differences are reported."""
     if met.known is not None and met.new_ones is not None:
         return _known_organization(row, met.known, met.new_ones)
     faults = [Fault("external_id", row.external_id, GIVEN_BEFORE)] if met.id_taken else []
@@ -172,7 +175,7 @@ def _organization(row: Row, met: Met) -> Verdict:
 
 
 def _new_organization(row: Row, kind: str) -> Verdict:
-    """None is created closed, or of another kind than the import's."""
+    """No organization is created closed, or of another kind than the import's."""
     if row.status == OrganizationStatus.CLOSED:
         out = row.choice == Choice.OPTED_OUT
         return Verdict(PAST, told=Fault("status", row.status, _NOBODY) if out else None)
@@ -196,7 +199,7 @@ def _known_organization(row: Row, known: KnownOrganization, new_ones: NewOnes) -
 
 
 def _details(row: Row, known: KnownOrganization, kind: str) -> list[str]:
-    """What the file says otherwise; an empty country says nothing."""
+    """In which details the file differs; an empty country or status is no difference."""
     pairs = [("name", squeezed(known.name), row.name), ("kind", known.kind, row.kind or kind)]
     pairs += [("country", known.country, row.country)] if row.country else []
     pairs += [("status", known.status, row.status)] if row.status else []
@@ -269,7 +272,7 @@ def _subscription(row: Row, met: Met) -> Verdict:
 
 
 def _since_faults(row: Row, after: State, met: Met) -> list[Fault]:
-    """Where no start is given, or nothing is used, none will be attested."""
+    """A fault if the row's start can't be attested; none without a start, or if use isn't allowed."""
     if row.since is None or not after.allowed or rules.may_attest(after, from_micros(row.since), met.denied):
         return []
     return [Fault("since", "", _KNOWN_SINCE, KNOWN)]
@@ -311,9 +314,9 @@ def _choice(row: Row, met: Met) -> Verdict:
 
 
 def _held_otherwise(row: Row, state: State) -> str:
-    """The first field by which the file says that the organization is kept out, where that is not so here; or ''.
+    """The first field by which the file says that the organization is kept out, if that is not so here; else ''.
 
-    A carry is over once somebody has chosen.
+    For a carry an opt-out counts too: a carry ends once somebody has chosen.
     """
     here = {"closed": state.closed, "locked": state.locked}
     here["carried_over_from"] = bool(state.carry) or state.choice == Choice.OPTED_OUT

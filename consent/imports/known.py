@@ -1,6 +1,6 @@
-"""Rows of organizations, once all are there: which are of organizations that are here already, and what comes of each.
+"""Finds out, once all rows of organizations are stored, which organizations exist already, and judges those rows again.
 
-While a file is read it is not known yet whose the external ids are: one statement finds out for all rows at the end.
+While the file is read, its external ids are not looked up; here SQL does it for all rows at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ _PAGE = 2_000
 
 
 def settle_known(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) -> None:
-    """Judge again the rows of which more is to be said than that they are new; `on_page` is called after some of them.
+    """Judge again the rows that may not just be created; `on_page` is called after each page of them.
 
-    Those whose id is known, and of the others those that are not created as they are.
+    That is rows whose external id was given already, rows without one, and closed ones or ones of another kind.
     """
     new_ones = new_ones_of(plan)
     given = Exists(Binding.objects.filter(member=None, value__gt="", value=OuterRef("external_id")))
@@ -44,10 +44,10 @@ def new_ones_of(plan: ImportPlan) -> NewOnes:
 def settle(
     job: BulkJob, plan: ImportPlan, new_ones: NewOnes, rows: Sequence[ImportRow], faults: ProblemKind, *, named: bool
 ) -> None:
-    """Keep what comes of these rows, with the id of the organization that each is of, and what is to be said of them.
+    """Judge these rows again, and store their outcomes, the ids of existing organizations, and the problems.
 
-    `faults` is the kind of what can't be applied, and then the row's outcome. `named`: their ids are somebody's, or
-    were; whose is found here.
+    `faults`: the kind of problem, and the outcome, of rows that can't be applied. `named`: their ids mean or meant an
+    organization; which one is looked up here.
     """
     here = Binding.objects.organizations_named({row.external_id for row in rows})
     meant = [here.get(row.external_id) if row.external_id else row.organization for row in rows]

@@ -1,8 +1,9 @@
-"""New organizations, thousands by a statement: the rules are asked once about each combination of plan and choice.
+"""Creates organizations, thousands by one statement: the rules are asked once for each combination of plan and choice.
 
-The rows are joined with those answers, so SQL repeats no rule. Instants within a row: opted out, started, opted in,
-attested, a microsecond apart; it is created at the instant of the opting in, so that no question as of an instant finds
-it half made: what was denied at some instant could not be attested afterwards to have been allowed then.
+The resulting states are inserted for all rows with that choice, so SQL repeats no rule. The events of a row are a
+microsecond apart: opted out, started, opted in, attested. The organization is created at the instant of the opt-in, so
+that no question about an instant finds it half made: if a question was answered "denied" for an instant, nobody could
+attest afterwards that use was allowed then.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ _CHUNK = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = ''"
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-    """One event of every row that made this choice (None: of every row)."""
+    """One event for every row with this choice ('': no choice; None: for all rows)."""
 
     kind: EventKind
     at: dt.datetime
@@ -38,12 +39,12 @@ class _Step:
     before: str = ""
     after: str = ""
     choice: str | None = None
-    attested: bool = False  # of the rows with a `since` alone, which the state takes over
+    attested: bool = False  # only for rows with a `since`, which becomes that of the state
 
 
 @dataclasses.dataclass(frozen=True)
 class _Chunk:
-    """Rows of a job, made at an instant, after an event."""
+    """Rows of a job (parameters of _CHUNK), their first instant, and the last event id before their events."""
 
     cursor: Any
     job: BulkJob
@@ -56,7 +57,7 @@ class _Chunk:
 def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> int:
     """Create the organizations of the rows up to `last` with settings, subscriptions and events; returns how many.
 
-    A row whose external id somebody else has been given meanwhile is marked, and passed over.
+    A row whose external id was given to somebody else meanwhile is marked as EXISTS, and skipped.
     """
     at = ledger.clock()
     created_at = at + 2 * MICROSECOND
@@ -72,10 +73,11 @@ def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> 
 
 
 def _insert_organizations(cursor: Any, plan: ImportPlan, at: dt.datetime, chunk: Sequence[Any]) -> int:
-    """The external ids first: whose are given already is passed over. Returns how many are made."""
+    """Insert external ids, then organizations; rows whose id is given already are skipped. Returns how many."""
     stamp = to_micros(at)
     cursor.execute(f"SELECT COUNT(*) FROM consent_importrow AS r WHERE {_CHUNK}", chunk)
     (expected,) = cursor.fetchone()
+    # The unique keys of bindings decide who has an id: a row that lost gets no binding here.
     cursor.execute(
         f"""
 INSERT INTO accounts_binding (organization_id, value, hash, number, recorded_at, since, contested, spelled,
@@ -86,6 +88,7 @@ FROM consent_importrow AS r WHERE {_CHUNK} ORDER BY r.number ON CONFLICT DO NOTH
     )
     made: int = cursor.rowcount
     if made != expected:
+        # Rows without a binding are marked, so that the next statement leaves them out.
         cursor.execute(
             f"""
 UPDATE consent_importrow SET outcome = '{EXISTS}' WHERE id IN (
@@ -106,7 +109,7 @@ WHERE {_CHUNK} ORDER BY r.number""",
 
 
 def _since_of_ids(plan: ImportPlan, at: dt.datetime) -> str:
-    """An id begins with what is attested of its organization, where anything is; else at the stamp, a parameter."""
+    """SQL for the start of an id: the row's attested start, if one is attested; else the stamp, a parameter."""
     attested = {
         "" if choice == Choice.DEFAULT else choice.value
         for choice in Choice
@@ -139,7 +142,7 @@ SELECT r.organization, %s, %s, %s FROM consent_importrow AS r WHERE {_CHUNK} ORD
 
 
 def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
-    """What happens to a row of this choice, in order."""
+    """The events of a row with this choice, in order."""
     opted_out, started, created_at, attested = (at + n * MICROSECOND for n in range(4))
     told = "" if choice == Choice.DEFAULT else choice.value
 
@@ -161,13 +164,13 @@ def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
         history.append((created_at, state.allowed))
         yield step(EventKind.CHOICE_OPTED_IN, created_at, state)
     if state.allowed:
-        # Asked once, for any instant before: each row has its own.
+        # Raises if no start may be attested. One check, with any earlier instant, is enough: each row has its own.
         rules.attest(state, at - MICROSECOND, rules.denied_spans(created_at, history, attested))
         yield step(EventKind.SINCE_ATTESTED, attested, state, attested=True)
 
 
 def _insert(chunk: _Chunk, step: _Step) -> int:
-    """The event of each row that the step is about; returns how many."""
+    """Write the event of each row that the step is for; returns how many."""
     where = _CHUNK + (" AND r.choice = %s" if step.choice is not None else "")
     where += " AND r.since IS NOT NULL" if step.attested else ""
     since: object = None if step.state.since is None else to_micros(step.state.since)
@@ -189,16 +192,16 @@ def _insert(chunk: _Chunk, step: _Step) -> int:
 
 
 def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, int]]) -> None:
-    """A setting for each row, as the last of its events says; version counts them.
+    """Create a setting for each row, in the state of its last event; its version is the number of its events.
 
-    The ids have both ends: by one alone PostgreSQL would take a third of the ledger to be meant, and read all of it, as
-    long as nobody has analyzed the table.
+    The range of ids has both ends: for one alone PostgreSQL assumes a third of the ledger, and reads all of it, until
+    the table is analyzed.
     """
     choice = next((step for step, _count in done if step.kind.startswith("choice.")), None)
     chosen = Sql(f"(SELECT x.id FROM {_SAME_ROW})", [to_micros(choice.at)]) if choice else Sql("NULL")
     last, attested = done[-1]
     finals = [(last, len(done), Sql(""))]
-    if last.attested and attested < done[0][1]:  # some go without, and end a step before
+    if last.attested and attested < done[0][1]:  # rows without an attested start end one step earlier
         without = Sql(f"AND NOT EXISTS (SELECT 1 FROM {_SAME_ROW})", [to_micros(last.at)])
         finals.append((done[-2][0], len(done) - 1, without))
     for step, version, besides in finals:
@@ -211,6 +214,6 @@ def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, in
         ledger.insert_settings(events, version=version, choice_event=chosen)
 
 
-# Another event of the row's, at an instant.
+# Another event of the same layer, at an instant.
 _SAME_ROW = """consent_consentevent AS x WHERE x.organization_id = e.organization_id AND x.product = e.product
     AND x.member_id IS NULL AND x.recorded_at = %s"""

@@ -1,4 +1,4 @@
-"""What can come of a row of a job: the codes that programs get, and the words that people read."""
+"""What can come of a row of a job: code, for programs → words, for people."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -32,5 +32,5 @@ WORDS: dict[str, str | Promise] = {
 
 
 def in_words(code: str) -> str:
-    """For people, in their language. Raises KeyError for what is no outcome."""
+    """The words for an outcome, in the reader's language. Raises KeyError for an unknown one."""
     return str(WORDS[code])

@@ -1,4 +1,4 @@
-"""A record of the file as a row, and all that is wrong with it. Looks at nothing but the record."""
+"""Turns a record of the file into a row, and finds all that is wrong with it by the record alone."""
 
 import datetime as dt
 import uuid
@@ -28,11 +28,12 @@ _FLAGS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes
 
 
 class Row(NamedTuple):
-    """The columns of an ImportRow that come from the file, and before them what is looked at and not kept.
+    """The columns of an ImportRow that come from the file; before them, what is only used to check the row.
 
-    `ident` and `member_ident` are still to be looked up, as are the external ids that stand beside them. `past`: the
-    field that says that this is over (since `ended`, microseconds); `held`: those that say what keeps an organization
-    out besides its choice; `unread`: those that could not be read, which are empty here.
+    `ident`, `member_ident` and the external ids beside them are still to be looked up. `past`: the field which says
+    that the row is about something that is over (since `ended`, in microseconds). `held`: the fields which say that an
+    organization is kept out by something else than its choice. `unread`: the fields that could not be read, which are
+    empty here.
     """
 
     line: int
@@ -60,11 +61,11 @@ class Row(NamedTuple):
     since: int | None = None
 
 
-KEPT = Row._fields[Row._fields.index("organization") :]  # besides the line
+KEPT = Row._fields[Row._fields.index("organization") :]  # the columns of an ImportRow, without the line
 
 
 def as_read(row: ImportRow) -> Row:
-    """A row as it was read, as far as it was kept."""
+    """A stored row as a Row; the fields that are not stored are empty."""
     kept = {name: getattr(row, name) for name in KEPT}
     return Row(row.line, **kept | {"since": None if row.since is None else to_micros(row.since)})
 
@@ -83,12 +84,12 @@ _T = TypeVar("_T")
 
 
 def shown(value: str) -> str:
-    """As much of a value as a problem keeps of it."""
+    """A value as it is stored with a problem: shortened."""
     return storable(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
 
 
 class Parser:
-    """Reads records by an import's plan."""
+    """Turns records into rows, by the plan of an import."""
 
     def __init__(self, plan: ImportPlan, now: dt.datetime) -> None:
         self.plan, self.now = plan, now
@@ -96,7 +97,7 @@ class Parser:
         self.plans = dict(Plan.objects.values_list("key", "product"))
 
     def parse(self, record: FileRow) -> tuple[Row | None, list[RowError]]:
-        """The row, and what is wrong with it: None where nothing of it can be read."""
+        """The row, and what is wrong with it. The row is None if nothing of it can be read."""
         if record.problem:
             return None, [RowError(record.row, "", "", record.problem[:500])]
         values = _Values({field: record.values[column] for field, column in self._columns}, self.now)
@@ -113,14 +114,14 @@ class Parser:
 
 
 class _Values:
-    """The values of a record, by field; `faults` are those that can't be read, field → what to do."""
+    """The values of a record, by field; `faults`: field → what to do, for values that are invalid."""
 
     def __init__(self, values: Mapping[str, str], now: dt.datetime) -> None:
         self._values, self._now = values, to_micros(now)
         self.faults: dict[str, str] = {}
 
     def __getitem__(self, field: str) -> str:
-        """'' where there is none, and where it can't be read."""
+        """The value; '' if there is none, or if it is invalid."""
         return "" if field in self.faults else self._values.get(field, "")
 
     def has(self, field: str) -> bool:
@@ -130,7 +131,7 @@ class _Values:
         self.faults.setdefault(field, str(remedy))
 
     def clean(self, field: str, clean: Callable[..., _T], *args: Any, empty: _T) -> _T:
-        """What a service makes of it; `empty` where it refuses, or where it could not be read before."""
+        """The value as a service's `clean` returns it; `empty` if that raises Invalid, or there is a fault already."""
         if field in self.faults:
             return empty
         try:
@@ -152,7 +153,7 @@ class _Values:
         return self.clean("name", clean, squeezed(self["name"]), empty="")
 
     def ident(self, field: str, *, required: bool = True) -> str:
-        """By id, or by the external id that is there instead."""
+        """An id, or else the external id as external:ID; '' with a fault if both are missing and it is required."""
         external = f"{field}_external_id"
         if self[field]:
             return self._spelled(field, self[field])
@@ -163,7 +164,7 @@ class _Values:
         return ""
 
     def ident_beside(self, field: str) -> str:
-        """The external id that is given beside an id: it counts where the id is another installation's."""
+        """The external id that is given beside an id; it counts if the id is from another installation."""
         external = f"{field}_external_id"
         return self._spelled(external, external_ident(self[external])) if self[field] and self[external] else ""
 
@@ -187,18 +188,18 @@ class _Values:
         return self.one_of(field, {"": "", **{each: each for each in known}}, remedy, empty="")
 
     def closed(self) -> str:
-        """The field that says that the organization is closed, '' where none does."""
+        """The field which says that the organization is closed; '' if none does."""
         status = self.status("organization_status", OrganizationStatus.values)
         return "organization_status" if status == OrganizationStatus.CLOSED else ""
 
     def held(self) -> tuple[str, ...]:
-        """The fields that say what keeps the organization out besides its choice."""
+        """The fields which say that something else than its choice keeps the organization out."""
         flags = ("closed", "locked")
         found = tuple(each for each in flags if self.one_of(each, _FLAGS, "Write true or false.", empty=False))
         return (*found, "carried_over_from") if self["carried_over_from"] else found
 
     def instant(self, field: str) -> int | None:
-        """Of the past, in microseconds."""
+        """An instant of the past, in microseconds; None if there is none, or if it is invalid."""
         if not (text := self[field]):
             return None
         try:
@@ -216,7 +217,7 @@ class _Values:
 
 
 def _unseen_in(text: str) -> str:
-    """What to say of an id that has something in it which can't be seen."""
+    """What to say of an id with invisible characters; '' if there is nothing wrong with it."""
     try:
         external_ids.clean_external_id(text.removeprefix("external:"))
     except Invalid as error:
@@ -311,7 +312,7 @@ def _choice(values: _Values, line: int, _plan: ImportPlan, _plans: Mapping[str, 
         held=held,
         product=product,
         choice=values.choice(),
-        since=None if member else since,  # an opt-out reaches back for good
+        since=None if member else since,  # members can only be opted out here, which needs no start
     )
     return row._replace(unread=values.unread())
 

@@ -1,4 +1,4 @@
-"""An import as a job: its file read here, or uploaded and read by a worker; previewed, then run like any other."""
+"""Imports as jobs: the file is read here, or uploaded and read by a worker; then previewed, and run like any job."""
 
 import datetime as dt
 import hashlib
@@ -44,17 +44,20 @@ _PERMISSIONS = {
     ImportTable.SUBSCRIPTIONS: Permission.SUBSCRIPTIONS_MANAGE,
     ImportTable.CHOICES: Permission.CONSENT_CHOOSE,
 }
-_PART = 1 << 20
-_PEEKED = 4  # parts of a file that are looked at to choose columns by
-# Longer than the longest statement about a file of any size that people have.
+_PART = 1 << 20  # bytes
+_PEEKED = 4  # parts of an upload that are read to show its columns
+# Longer than the longest statement takes for the largest files that are to be expected.
 LEASE = Lease(dt.timedelta(minutes=2))
-ENCODING, SEPARATOR, FILE, UNREAD = "encoding", "separator", "file", "unread"  # of the job's selection
+ENCODING, SEPARATOR, FILE, UNREAD = "encoding", "separator", "file", "unread"  # keys in the job's selection
 
 
 def prepare(
     *, plan: ImportPlan, actor: Actor, source: str, name: str, reason: str = "", reference: str = "", **more: str
 ) -> BulkJob:
-    """A job whose file is still to be read; `name` is the file's. Raises Forbidden and Invalid."""
+    """Create a job whose file is still to be read; `name` is the file's name, `more` goes into the selection.
+
+    Raises Forbidden and Invalid; NotFound if FILE is no upload of the actor.
+    """
     plan = plan.checked()
     require(actor, _PERMISSIONS[ImportTable(plan.table)], None)
     author = _author(actor)
@@ -66,7 +69,7 @@ def prepare(
         raise Invalid("required", _("An attested start needs a reference: where it can be looked up."), "reference")
     require_reason(reason, opts_in=plan.default_choice == Choice.OPTED_IN)
     with transaction.atomic():
-        layers.hold_plans()  # a change of a default that is under way comes before what is read, or after it
+        layers.hold_plans()  # waits for a change of a default that is under way, and keeps others out
         return BulkJob.objects.create(
             kind=JobKind.IMPORT,
             status=JobStatus.READING,
@@ -81,13 +84,13 @@ def prepare(
 
 
 def _author(actor: Actor) -> User:
-    if actor.user is None:  # a file has rows to look at: that takes a person
+    if actor.user is None:  # somebody has to look at the rows: a person, not a key
         raise Forbidden(Permission.ORGANIZATION_CREATE)
     return actor.user
 
 
 def take(job: BulkJob) -> bool:
-    """Take the reading of the job's file for this process; whether nobody else has it."""
+    """Lease the job for reading its file; returns False if another process has it, or it is not to be read."""
     taken = LEASE.take(_being_read().filter(pk=job.pk))
     if taken is None:
         return False
@@ -100,15 +103,15 @@ def _being_read() -> QuerySet[BulkJob]:
 
 
 def _keep(job: BulkJob, **changes: Any) -> None:
-    """Still this process's; raises LostLease where somebody has stopped the job, or taken it over."""
+    """Renew the lease and store `changes`. Raises LostLease if the job was stopped, or taken over."""
     LEASE.keep(_being_read(), job, **changes)
 
 
 def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) -> BulkJob:
-    """Read the file of a taken job, and preview what would come of it.
+    """Read the file of a leased job, and store the preview.
 
-    Raises BadFile, LostLease; Invalid where an opt-in has no reason, or a column that says whom rows are about is
-    not read.
+    Raises BadFile, LostLease; Invalid if an opt-in has no reason, or if an unread column is named like the subject of
+    a row.
     """
     plan = ImportPlan.from_json(job.selection)
 
@@ -144,7 +147,7 @@ def _opts_in(job: BulkJob) -> bool:
 
 
 def _digest(job: BulkJob, path: str) -> str:
-    """What the file says, how it is to be read, and what came of it: the same only for the same."""
+    """Hash of the file, of how it is read, and of the preview."""
     seen = hashlib.sha256(json.dumps([job.selection, job.reason, job.reference, job.preview], sort_keys=True).encode())
     with open_file(path) as data:
         while piece := data.read(_PART):
@@ -156,9 +159,9 @@ def _digest(job: BulkJob, path: str) -> str:
 
 
 def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> ImportFile:
-    """Keep a file until a worker has read it. Raises Forbidden; Invalid where it is empty.
+    """Store a file until a worker has read it. Raises Forbidden; Invalid if it is empty.
 
-    Each part is a transaction of its own, so that nobody waits for a large file; `size` is there once all of them are.
+    Each part is a transaction of its own, so that nobody waits for a large file; `size` is stored after the last one.
     """
     if table not in ImportTable.values:
         raise Invalid("unknown_table", _("There is no table “%s” to import.") % table, "table")
@@ -181,7 +184,7 @@ def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> Imp
 
 
 def uploaded_file(ident: str, actor: Actor) -> ImportFile:
-    """A file of the actor's own: or one could bring it, and approve what another makes of it. Raises NotFound."""
+    """A file that the actor uploaded. Raises NotFound for others: else a person could approve their own file's job."""
     pk = parse_id(ident)
     file = ImportFile.objects.filter(pk=pk, uploaded_by=_author(actor)).first() if pk else None
     if file is None:
@@ -190,7 +193,7 @@ def uploaded_file(ident: str, actor: Actor) -> ImportFile:
 
 
 def as_path(file: ImportFile, into: str) -> str:
-    """The uploaded file written below the folder `into`."""
+    """Write the uploaded file into the folder `into`; returns its path."""
     path = Path(into) / "uploaded"
     with path.open("wb") as out:
         for part in ImportFilePart.objects.filter(file=file).order_by("number").iterator(4):
@@ -199,7 +202,7 @@ def as_path(file: ImportFile, into: str) -> str:
 
 
 def peek(file: ImportFile, how: Reading) -> tuple[TableFile, list[FileRow]]:
-    """The file's columns and its first rows, to choose by: from its beginning alone, however long. Raises BadFile."""
+    """The file's columns and first rows, for choosing columns; reads only its beginning. Raises BadFile."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beginning"
         path.write_bytes(_beginning(file))
@@ -208,7 +211,7 @@ def peek(file: ImportFile, how: Reading) -> tuple[TableFile, list[FileRow]]:
 
 
 def _beginning(file: ImportFile) -> bytes:
-    """Unpacked, and up to the end of a line where it is not all of the file."""
+    """The first parts, unpacked; cut after the last line end, unless they are the whole file."""
     parts = ImportFilePart.objects.filter(file=file).order_by("number")[:_PEEKED]
     data = b"".join(bytes(part.data) for part in parts)
     whole = len(data) == file.size
@@ -230,7 +233,7 @@ def _beginning(file: ImportFile) -> bytes:
 def read_next() -> bool:
     """Read the oldest uploaded file that waits; returns whether there was one. A bad file ends its job.
 
-    Raises OperationalError where the database is away: then it is read again later.
+    Raises OperationalError if the database is away: then the file is read again later.
     """
     job = _take_next()
     if job is None:
@@ -246,7 +249,7 @@ def read_next() -> bool:
         raise
     except Exception as error:
         logger.exception("job %s: its file can't be read", job.pk)
-        give_up(job, f"{type(error).__name__}: {error}")  # else every worker would try, and fail, forever
+        give_up(job, f"{type(error).__name__}: {error}")  # otherwise every worker would try, and fail, forever
     return True
 
 
@@ -263,12 +266,12 @@ def _file_of(job: BulkJob) -> ImportFile:
 
 
 def give_up(job: BulkJob, why: str) -> None:
-    """The file can't be read: the job is over, and says so; unless another process reads it by now."""
+    """Cancel a job whose file can't be read, and store why; unless another process has taken it over."""
     changes = {"status": JobStatus.CANCELLED, "error": storable(why)[:500], "finished_at": ledger.clock()}
     LEASE.release(_being_read(), job, **changes)
 
 
 def discard(job: BulkJob) -> None:
-    """Forget a job that has written nothing, and what it has read."""
+    """Delete a job that never ran, and all that it has read."""
     drop_rows(job)
     BulkJob.objects.filter(pk=job.pk, started_at=None).delete()

@@ -1,6 +1,6 @@
-"""New organizations whose external ids look like known ones: they are nearly always those, spelled otherwise.
+"""Finds new organizations whose external ids look like known ones: nearly always the same ids, written differently.
 
-A twin would be created, and its opt-out filed with nobody, while the one that is meant stays in use.
+Otherwise a duplicate would be created and opted out, while the data of the real organization stays in use.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ SIMILAR = "similar"
 _PAGE, _MOST = 2_000, 50_000
 _LIKE = "COALESCE(NULLIF({0}.folded, ''), {0}.external_id)"
 _NEW = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = '' AND r.external_id <> ''"
-# Of a known id `folded` is '' where it is the id itself. Asked for row by row, each by its index: by a join PostgreSQL
-# would read all ids there are for each chunk.
+# New rows whose id looks like a known one. `folded` is '' if it would equal the id, so each side is compared in its own
+# way. Subqueries for each row use an index; for a join PostgreSQL would read all bindings for each chunk.
 _KNOWN = f"""
 SELECT * FROM (SELECT r.id, r.line, r.external_id, COALESCE(
     CASE WHEN r.folded <> '' THEN (
@@ -32,6 +32,7 @@ SELECT * FROM (SELECT r.id, r.line, r.external_id, COALESCE(
      WHERE b.member_id IS NULL AND b.folded > '' AND b.folded = {_LIKE.format("r")} AND b.value <> r.external_id
         AND b.value > '')) AS known
     FROM consent_importrow AS r WHERE {_NEW}) AS x WHERE known IS NOT NULL"""
+# New rows whose id looks like that of an earlier row of the file.
 _IN_FILE = f"""
 SELECT r.id, r.line, r.external_id, f.external_id
 FROM (SELECT r.id, FIRST_VALUE(r.id) OVER (PARTITION BY {_LIKE.format("r")} ORDER BY r.number) AS first_id
@@ -48,17 +49,17 @@ class _Twin(NamedTuple):
 
 
 def refuse_in_file(job: BulkJob, plan: ImportPlan) -> None:
-    """While the file is read: rows that would create what looks like a known one, or like an earlier row, are bad."""
+    """While the file is read: mark rows as bad whose ids look like a known one, or like an earlier row's."""
     if plan.allow_similar:
         return
     everything = (raw_id(job.pk), 0, job.matched)
     _refuse(job, plan, _KNOWN, everything, ProblemKind.BAD)
-    if job.import_rows.filter(outcome="").exclude(folded="").exists():  # else each id is all that looks like it
+    if job.import_rows.filter(outcome="").exclude(folded="").exists():  # else no two different ids can look alike
         _refuse(job, plan, _IN_FILE, everything, ProblemKind.BAD)
 
 
 def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
-    """When they are created: those that look like one that somebody has added since. Returns how many."""
+    """Before rows are applied: refuse those whose ids look like one that was given since. Returns how many."""
     if plan.allow_similar:
         return 0
     chunk = (raw_id(job.pk), job.cursor, last)
@@ -66,7 +67,7 @@ def refuse_in_chunk(job: BulkJob, plan: ImportPlan, last: int) -> int:
 
 
 def _refuse(job: BulkJob, plan: ImportPlan, sql: str, parameters: Sequence[Any], kind: ProblemKind) -> int:
-    """Those that are refused are no longer among what is looked through: so page by page, until there are none."""
+    """Refuse the rows that `sql` finds; returns how many. They match no longer, so it runs until it finds none."""
     outcome = BAD if kind == ProblemKind.BAD else SIMILAR
     refused = 0
     while True:

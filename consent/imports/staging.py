@@ -1,7 +1,7 @@
-"""From a file to rows that can be applied: read as a stream, a page a transaction, every bad row kept with its remedy.
+"""Stores the rows of a file: read as a stream, a page in each transaction; for bad rows, what is wrong with them.
 
-Of two rows about the same the first counts. Identical ones are passed over; where they differ the later one is bad,
-and where they differ in what nobody can guess (the choice, the plan) both are.
+Of two rows about the same subject the first counts. A later one that is identical is skipped. One that differs is bad;
+if they differ in something that can't be guessed (choice, plan), both are.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ _PROBLEM_COLUMNS = ("job_id", *RowError._fields)
 
 @dataclasses.dataclass(frozen=True)
 class _Same:
-    """Which rows are about the same (`key`), what they can differ in, and where neither counts if they do."""
+    """Which rows are about the same (`key`), in what they can differ, and which difference makes both bad."""
 
     key: tuple[str, ...]
     values: tuple[str, ...]
     disputed: str
-    named: str  # the field that is named in what is said of them
+    named: str  # the field that problems of such rows name
 
 
 _SAME = {
@@ -53,13 +53,13 @@ _SAME = {
     ImportTable.SUBSCRIPTIONS: [_Same(("organization", "product"), ("plan", "since"), "plan", "organization")],
     ImportTable.CHOICES: [_Same(("organization", "member", "product"), ("choice", "since"), "choice", "organization")],
 }
-_FIELD_OF = {"email": "owner_email"}  # where a table calls a column otherwise
+_FIELD_OF = {"email": "owner_email"}  # column of ImportRow → field, where a table names it differently
 
 
 def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[int], None] | None = None) -> bool:
-    """Keep the rows of the file as the job's, and what is wrong with them; returns whether any would loosen.
+    """Store the rows of the file, and what is wrong with them; returns whether any would loosen.
 
-    What an earlier, broken reading left is dropped first. Raises BadFile.
+    Rows of an earlier reading that was interrupted are deleted first. Raises BadFile, and what `on_rows` raises.
     """
     drop_rows(job)
     parser = Parser(plan, ledger.clock())
@@ -68,7 +68,7 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
         good, problems = _read_page(page, plan, parser)
         loosens = loosens or any(found.loosens for found in good)
         read += len(page)
-        with transaction.atomic():  # `on_rows` holds the job: nobody stops it, or reads it too, in between
+        with transaction.atomic():  # `on_rows` updates the job, so nobody can stop it or take it over until the commit
             if on_rows:
                 on_rows(read)
             load(ImportRow._meta.db_table, _ROW_COLUMNS, _rows(job, good, number))
@@ -81,7 +81,7 @@ def stage(job: BulkJob, file: TableFile, plan: ImportPlan, on_rows: Callable[[in
 
 
 def _read_page(page: Sequence[FileRow], plan: ImportPlan, parser: Parser) -> tuple[list[CheckedRow], list[RowError]]:
-    """The rows to be kept, and all that is wrong with any: of a row that can't be meant, its faults alone."""
+    """The valid rows, and the problems of all rows; for an invalid row only its faults."""
     rows: list[Row] = []
     problems: list[RowError] = []
     for record in page:
@@ -99,7 +99,7 @@ def _read_page(page: Sequence[FileRow], plan: ImportPlan, parser: Parser) -> tup
 
 
 def drop_rows(job: BulkJob) -> None:
-    """Forget what was read for the job."""
+    """Delete the job's rows and problems."""
     job.problems.all().delete()
     while numbers := list(job.import_rows.order_by("number").values_list("pk", flat=True)[:_PAGE]):
         ImportRow.objects.filter(pk__in=numbers).delete()
@@ -114,7 +114,7 @@ def _rows(job: BulkJob, looked: Sequence[CheckedRow], before: int) -> Iterator[t
 
 
 def _find_duplicates(job: BulkJob, same: _Same, plan: ImportPlan) -> None:
-    """The database pairs each later row with the first; what they mean is decided page by page."""
+    """Find rows about the same: SQL pairs each later row with the first one, and the pairs are judged page by page."""
     key = ", ".join(f"{name}" for name in same.key)
     given = f"AND {same.key[-1]} <> ''" if same.key[-1] == "external_id" else ""
     values = ", ".join(f"r.{name}, f.{name}" for name in same.values)
@@ -162,7 +162,7 @@ def _settle_duplicates(
 
 
 def keep_problems(job: BulkJob, problems: Sequence[RowError]) -> None:
-    """What there is to say about rows of the job."""
+    """Store problems of the job's rows."""
     if problems:
         kept: Iterator[tuple[Value, ...]] = (
             (job.pk, each.line, *[storable(text) for text in each[1:]]) for each in problems
@@ -171,7 +171,7 @@ def keep_problems(job: BulkJob, problems: Sequence[RowError]) -> None:
 
 
 def counts(job: BulkJob) -> dict[str, int]:
-    """outcome → rows; bad ones include those that could not be kept at all."""
+    """Outcome → number of rows; the bad ones include those that were not stored."""
     found = dict(job.import_rows.order_by().values_list("outcome").annotate(Count("pk")))
     bad = job.problems.filter(kind=ProblemKind.BAD).order_by().values("line").distinct().count()
     return found | {BAD: bad} if bad else found
