@@ -53,6 +53,7 @@ def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
 
 def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
     decision = _decide(question, row, now, actor, organizations_with(actor, Permission.DECISIONS_ASK))
+    # If it is unknown to this actor, the detail must not name it: it may exist, outside the actor's scope.
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
     found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
     # Only for layers in the decision: the event id of a hidden layer would show that the member chose (R4).
@@ -68,6 +69,7 @@ def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
 
 
 def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope: frozenset[object] | None) -> Decision:
+    # An organization outside the actor's scope gives the same answer as one that doesn't exist.
     known = row.organization_id is not None and (scope is None or row.organization_id in scope)
     product_known = question.product in _PRODUCTS
     kinds: tuple[str, ...] = DATA_KINDS[question.product] if product_known else ()  # type: ignore[index]  # an equal key

@@ -147,7 +147,9 @@ def _project(ids: list[int], condition: str) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(f"{PROJECT} e.id = ANY(%s) AND {condition}", [ids])
         else:
+            # JSON is one parameter, whatever the number of ids: SQLite limits the number of parameters.
             cursor.execute(f"{PROJECT} e.id IN (SELECT value FROM json_each(%s)) AND {condition}", [json.dumps(ids)])
+        # An event without a setting would have no effect on decisions.
         if cursor.rowcount != len(ids):
             raise RuntimeError(f"{len(ids)} events met {cursor.rowcount} settings")
 
@@ -300,9 +302,9 @@ def denied_spans(
 def sequence() -> int:
     """Give every event that is pending now its position, gapless, in order of id; returns how many were placed.
 
-    Ids are handed out before commit, so they become visible out of order; a position is given only to what is
-    visible, under a lock that is taken in a statement of its own: the next statement then sees all that was committed
-    before. Events of one subject become visible in order of id, because its row is locked while they are written.
+    The database hands out ids before commit, so events become visible out of order. A position is therefore given only
+    to visible events, under a lock that is taken by a separate statement: so the next one sees everything that was
+    committed before. Events of one subject become visible in order of id: its row is locked while they are written.
     """
     total = 0
     # Stops at the event that is last now, because others may write as fast as this places.
@@ -313,6 +315,7 @@ def sequence() -> int:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])
             cursor.execute(_PLACE, [_PLACE_PER_TRANSACTION])
             placed = cursor.rowcount
+            # The events placed just now have the highest positions.
             cursor.execute(
                 "DELETE FROM consent_pendingevent WHERE event_id IN (SELECT event_id FROM consent_eventposition"
                 " ORDER BY position DESC LIMIT %s)",

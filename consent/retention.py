@@ -57,11 +57,13 @@ def tidy(job: BulkJob) -> None:
 def _all() -> Iterator[None]:
     """Everything that is due; yields after each transaction."""
     _give_up_old_previews()
+    # The job's own row goes last, so that an interrupted deletion is found again.
     for job in BulkJob.objects.filter(status=JobStatus.CANCELLED, digest=_DISCARDED):
         for rows in (BulkJobRow.objects, RebindRow.objects, ImportRow.objects, ImportProblem.objects):
             yield from _delete(rows.filter(job=job))
         job.delete()
         yield
+    # An import by command deletes its rows itself when it ends; those of jobs that workers ran are left to this.
     read = Exists(ImportRow.objects.filter(job=OuterRef("pk")))
     for job in BulkJob.objects.filter(read, status__in=ENDED):
         yield from _delete(ImportRow.objects.filter(job=job))

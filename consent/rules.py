@@ -19,7 +19,7 @@ class Choice(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The denials stand in order of precedence."""
+    """Why a decision is what it is. The denials are in order of precedence."""
 
     UNKNOWN_ORGANIZATION = "unknown_organization"
     UNKNOWN_PRODUCT = "unknown_product"
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     MEMBER_LEFT = "member_left"
     COLLECTED_BEFORE_ALLOWED = "collected_before_allowed"
     ORGANIZATION_OPTED_IN = "organization_opted_in"
-    # A member's own layer, where it allows; a decision never rests on these alone.
+    # Of a member's layer that allows; never the reason of a whole decision.
     DEFAULT = "default"
     MEMBER_OPTED_IN = "member_opted_in"
     EXTERNAL_ID = "external_id"  # like these, for the layer that an external id adds
@@ -95,6 +95,7 @@ def _settle(
     """The state after these changes; `since` is kept while `allowed` stays what it was (R6)."""
     after = dataclasses.replace(before, **changes)  # type: ignore[arg-type]
     allowed, reason = judged_by(after)
+    # An organization's layer has a `since` from its first event on; a member's has None until it first changes.
     fresh = allowed != before.allowed or (before.since is None and judged_by is judge)
     return dataclasses.replace(after, allowed=allowed, reason_code=reason, since=at if fresh else before.since)
 
@@ -106,7 +107,7 @@ def subscribe(state: State, plan: str, default: str, at: dt.datetime) -> State:
     """First subscription, move to another plan, restart after a gap, or the default of the held plan changed (R5)."""
     choice, carry = state.choice, state.carry
     if state.applied_default == Choice.OPTED_IN and default == Choice.OPTED_OUT and choice == Choice.OPTED_IN:
-        choice = Choice.DEFAULT  # an opt-in has to be given anew
+        choice = Choice.DEFAULT  # the opt-in is dropped: it has to be given again
     if state.applied_default == Choice.OPTED_OUT and default == Choice.OPTED_IN and choice == Choice.DEFAULT:
         carry = state.plan  # nobody said "in": stay out, and remember why
     return _settle(state, at, plan=plan, subscribed=True, applied_default=default, choice=choice, carry=carry)
@@ -150,7 +151,7 @@ def opt_in_needs_reason(state: State) -> bool:
 
 
 def opt_in(state: State, at: dt.datetime) -> State:
-    """Raises ValueError where `opt_in_obstacle` names one."""
+    """Opt in. Raises ValueError if there is an `opt_in_obstacle`."""
     if obstacle := opt_in_obstacle(state):
         raise ValueError(f"cannot opt in: {obstacle}")
     return _settle(state, at, choice=Choice.OPTED_IN, carry="")
@@ -266,7 +267,7 @@ class Layers(NamedTuple):
     organization_known: bool = True
     product_known: bool = True
     data_kind_known: bool = True
-    first_event_at: dt.datetime | None = None  # the organization's; None where unknown
+    first_event_at: dt.datetime | None = None  # the organization's; None if there is no such organization
     organization: State | Standing = State()
     member_asked: bool = True  # the question names a member, or means the owner of a personal organization
     member_needed: bool = True  # the product has a surface for members
@@ -301,6 +302,7 @@ def resolve(layers: Layers) -> Decision:
         layers = layers._replace(member=MEMBER_START)
     answers = _answers(layers)
     told = tuple(answer for answer in answers if layers.member_told or answer.layer != "member")
+    # A denial by the organization's layer is the answer for everybody. Otherwise it depends on the member's layer.
     if layers.member_needed and not layers.member_told and answers[0].allowed:
         return Decision(False, Reason.MEMBER_PRIVATE, told)
     for answer in answers:

@@ -92,7 +92,7 @@ def expected(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def present(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Name → comparable definition of what is there."""
+    """Name → comparable definition of what exists in this database."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'consent_%'")

@@ -108,6 +108,7 @@ def _verify_layers(report: Report, on_progress: Callable[[int], None] | None) ->
     replayed: dict[Layer, dict[str, Any]] = {}
     for key, group in groupby(events.iterator(_BATCH), key=lambda e: (e.organization_id, e.member_id, e.product)):
         replayed[key] = _replay(key, group, report)
+        # Compared in batches, so that memory doesn't grow with the ledger.
         if len(replayed) == _BATCH:
             _compare(replayed, report)
             replayed = {}
@@ -133,6 +134,7 @@ def _replay(key: Layer, events: Iterator[ConsentEvent], report: Report) -> dict[
         try:
             expected = transition(state, event) if transition else None
         except ValueError:
+            # The rules refuse such a transition, for example an opt-in under a lock.
             expected = None
         if expected != event.state:
             report.problems.append(f"event {event.pk} ({event.kind}) does not follow from what was before it")

@@ -28,6 +28,7 @@ class _ToldToStop(Exception):
 def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the work that is due; returns whether there was any. If told to stop, it ends after the current chunk."""
     placed = ledger.sequence()
+    # A sum, not `or`: followers and uploads get their turn even if events were placed.
     return run_next(should_stop) or sum((follow_all(), read_next(), placed > 0)) > 0
 
 

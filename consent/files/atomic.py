@@ -45,9 +45,11 @@ def new_file(path: str, *, force: bool = False) -> Iterator[BinaryIO]:
             with _packed(raw, target) as out:
                 yield out
             raw.flush()
+            # On disk before the rename, so that after a crash the file is complete or absent.
             os.fsync(raw.fileno())
         Path(name).replace(target)
     except BaseException as error:
+        # An interruption counts too: no partial file stays.
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise BadFile(f"{path}: {error.strerror or error}.") from error
@@ -88,7 +90,7 @@ class _Unpacked(io.RawIOBase):
 
 @contextlib.contextmanager
 def open_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading; gzip is told from its first bytes and unpacked. Raises BadFile if it can't be opened."""
+    """Open a file for reading; gzip is detected by its first bytes and unpacked. Raises BadFile if that fails."""
     try:
         raw = Path(path).open("rb")  # noqa: SIM115  closed below
     except OSError as error:

@@ -71,6 +71,7 @@ def find_encoding(path: str, named: str | None) -> Encoding:
     try:
         for piece in _pieces(path):
             decoder.decode(piece)
+        # Fails if the file ends within a character.
         decoder.decode(b"", final=True)
     except UnicodeError as error:
         raise BadFile(f"The file is not {encoding}: {_where(error)}. Name its encoding, or save it as UTF-8.") from None
@@ -168,7 +169,7 @@ def _known(named: str) -> str:
     """
     try:
         info = codecs.lookup(named)
-        io.TextIOWrapper(io.BytesIO(), named)  # refuses what is no encoding of text
+        io.TextIOWrapper(io.BytesIO(), named)  # refuses codecs that are not for text
     except (LookupError, ValueError):
         raise BadFile(f"There is no encoding “{named[:40]}”.") from None
     return "utf-8-sig" if info.name == "utf-8" else _WIDER.get(info.name, named)

@@ -192,6 +192,7 @@ class CsvFile(TableFile):
                 try:
                     cells = next(reader, None)
                 except csv.Error as error:
+                    # The strict reader refuses a space after a closing quote, which some programs write.
                     cells = _spaced_quotes(lines, separator)
                     if cells is None:
                         raise BadFile(_unreadable(lines.row, error)) from error
@@ -211,6 +212,7 @@ class CsvFile(TableFile):
             except BadFile as error:
                 failure = failure or error
                 continue
+            # Read separately: a header that can be read is kept even if the rows after it can't.
             samples[separator] += self._sample(separator)
         if failure and not samples:
             raise failure

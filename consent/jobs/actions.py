@@ -60,6 +60,7 @@ def preview_choice(
     own = wishes.has_choices if isinstance(wishes, ListFile) else isinstance(wishes, Mapping)
     if own and choice:
         raise Invalid("choice", _("The choices are in the list; leave this one out."), "choice")
+    # The choices in a file are known only once it has been read: `_freeze_list` checks those.
     chosen = set() if own else {choice}
     if isinstance(wishes, Mapping):
         chosen = set(wishes.values())
@@ -98,6 +99,7 @@ def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reas
 
 
 def _check_default(plan: Plan, default: str) -> None:
+    # The model's validation knows which plans may be opted in by default (R2).
     changed = copy.copy(plan)
     changed.training_default = default
     try:
@@ -153,9 +155,10 @@ def _preview(
         raise Invalid("unknown_source", _("There is no source “%s”.") % source, "source")
     job.author, job.author_key = answering_person(actor), actor.key
     job.source, job.created_at = source, ledger.clock()
-    # The rows of a list are fixed, even with a selection: only a selection alone is evaluated again, to find drift.
+    # The rows of a list are fixed. Only a selection without a list is kept, and evaluated again to detect drift.
     kept = selection if wishes is None else None
     job.selection = kept.to_json() if kept else {}
+    # Stored before its rows, which refer to it; if the preview fails, the caller's transaction takes it back.
     job.save(force_insert=True)
     if job.kind == JobKind.REBIND:
         _freeze_rebind(job, wishes)

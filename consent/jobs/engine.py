@@ -87,6 +87,7 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
         try:
             job = _chunk(job, size, since)
         except LostLease:
+            # Another worker runs it now: it has not failed.
             raise
         except Exception as error:
             _fail(job, error)
@@ -104,10 +105,11 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
 def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
     """`since`: monotonic time at which this worker finished the chunk before; None: it is its first."""
     since = time.monotonic() if since is None else since
+    # Locked until the commit: whoever pauses or stops the job waits for the chunk.
     job = LEASE.held(BulkJob.objects.select_for_update(no_key=True), mine).first()
     if job is None:
         raise LostLease
-    if job.status != JobStatus.RUNNING:  # paused or stopped meanwhile: what is done stays
+    if job.status != JobStatus.RUNNING:  # paused or stopped meanwhile; the rows that are done stay changed
         job.leased_until = None
         job.save(update_fields=["leased_until"])
         return job
@@ -118,6 +120,7 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
         _work(job, last)
         job.cursor = last
     job.leased_until = LEASE.end()
+    # At least one, because rates are divided by it.
     job.worked_ms += max(1, round((time.monotonic() - since) * 1000))
     if job.cursor >= job.matched:
         job.status, job.finished_at, job.leased_until = JobStatus.DONE, ledger.clock(), None
@@ -170,6 +173,7 @@ def _apply_part(job: BulkJob, last: int) -> Counter[str]:
         if connection.vendor == "postgresql":  # in the order in which every writer locks several: no deadlock
             cursor.execute(LOCK, [job.product, *chunk])
         groups = rows.shapes_of(job, job.cursor, last, _obstacle(job))
+        # Must not happen: `submit` and `approve` see to it. The constraint of the table can't see rows.
         if job.approver_id is None and any(group.answer.loosens for group in groups):
             raise RuntimeError("this would loosen, and nobody has approved it")
         answers = [(group.shape, group.answer) for group in groups]
@@ -251,6 +255,7 @@ def _start_default(job: BulkJob) -> None:
         return
     plan.training_default = job.wanted
     plan.save(update_fields=["training_default"])
+    # In place of the preview's rows: organizations may have started or ended subscriptions since.
     job.rows.all().delete()
     rows.freeze_selection(job, Selection(plan=(job.plan,)))
 
@@ -268,6 +273,7 @@ def _refuse_all(job: BulkJob, reason: str) -> None:
 
 def _fail(job: BulkJob, error: Exception) -> None:
     why = f"{type(error).__name__}: {error}"[:500]
+    # Only if it still runs here: a job that was paused, stopped or taken over meanwhile keeps its state.
     LEASE.release(BulkJob.objects.filter(status=JobStatus.RUNNING), job, status=JobStatus.FAILED, error=why)
 
 

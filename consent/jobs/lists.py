@@ -62,6 +62,7 @@ def freeze_list(
         cursor.execute(_FIND)
         cursor.execute("DROP TABLE bulk_list")
         unknown.add_found([(ListError(line, ident), count) for line, ident, count in _first(cursor, _UNKNOWN)])
+        # With a single choice in the whole list no lines can contradict each other.
         if len(choices) > 1:
             faults.add_found(
                 [(_contradiction(line, ident), count) for line, ident, count in _first(cursor, _CONTRADICTING)]

@@ -49,6 +49,7 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | ListError]) -> None:
         rows: list[RebindRow] = []
         for line, row in _looked_up(job, page, faults):
             key, subject = _key(row), (row.organization_id, row.member_id)
+            # An id that is listed twice for the same subject is one row.
             if key not in known:
                 known[key] = subject
                 rows.append(row)
@@ -116,6 +117,7 @@ def last_meanings(rows: Iterable[RebindRow]) -> dict[_Key, int]:
     given = Binding.objects.filter(Q(value__in=values) | Q(hash__in=hashes))
     columns = ("pk", "number", "organization_id", "member_id", "value", "hash")
     for pk, number, organization, member, value, digest in given.values_list(*columns):
+        # An erased binding has no value; its hash tells which id it was.
         key = hashes.get(digest) or (organization if member else None, value)
         found[key] = max(found.get(key, (0, 0)), (number, pk))
     return {key: pk for key, (_number, pk) in found.items()}
@@ -262,6 +264,7 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     origin, outcomes = origin_of(job), Counter[str]()
     ended = not may_still_loosen(job)
     for page in _pages(job, job.cursor, last):
+        # Locked first, judged then: what is judged can't change before the commit.
         subjects = _locked(page)
         for row, found in _judged(page):
             row.outcome = AUTHORITY_ENDED if ended and found == CHANGE else found

@@ -46,7 +46,7 @@ class ListedRow(NamedTuple):
     used_after: bool | None = None
     since: str = ""
     loosens: bool | None = None
-    member: str = ""  # whom an external id is to mean
+    member: str = ""  # id of the member that an external id is to mean
 
 
 class SampleRow(NamedTuple):

@@ -76,6 +76,7 @@ def _divide(job: BulkJob, written: list[Any]) -> None:
     Raises Refused if there are no other choices.
     """
     with connection.cursor() as cursor:
+        # Rows are numbered by product, so those of a product end at its highest number.
         cursor.execute(
             "SELECT e.product, MAX(r.number) FROM consent_bulkjobrow AS r JOIN consent_consentevent AS e"
             " ON e.id = r.event_id WHERE r.job_id = %s GROUP BY e.product ORDER BY 2",
@@ -255,6 +256,7 @@ def digest(job: BulkJob, selection: Selection | None) -> str:
 
 def _facts(job: BulkJob, selection: Selection | None) -> Iterator[tuple[uuid.UUID, str, int | None]]:
     settings = PrivacySetting.objects.of_organizations()
+    # Of a selection, the organizations that match now; else the rows of the job.
     if selection is not None and selection.to_json():
         of_product = settings.filter(organization=OuterRef("pk"), product=job.product)
         version = Subquery(of_product.values("version"))

@@ -1,4 +1,4 @@
-"""What can be done with a job in which state, and by whom: actions ask here, and every face that offers them."""
+"""What can be done with a job in which state, and by whom; for the actions, and for all interfaces that offer them."""
 
 from enum import StrEnum
 
@@ -50,7 +50,7 @@ def _require_undoable(job: BulkJob) -> None:
 
 
 def possible(job: BulkJob, actor: Actor) -> list[Verb]:
-    """What this actor can do with the job as it is, but for drift, and for confirming who they are."""
+    """What this actor can do with the job now; drift, and confirming who they are, are checked only when it is done."""
     try:
         approval.answering_person(actor)
     except Forbidden:

@@ -173,7 +173,7 @@ class BulkJobRow(models.Model):
 
 
 class RebindRow(models.Model):
-    """An external id, and whom it is to mean: an organization, a member of one, or nobody (it is withdrawn)."""
+    """An external id and its new subject: an organization, a member of one, or nobody (it is withdrawn)."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(BulkJob, models.CASCADE, related_name="rebind_rows", db_index=False)
