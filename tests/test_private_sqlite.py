@@ -138,6 +138,15 @@ def test_kept__query_that_nobody_read_to_its_end__keeps_no_request_in_the_past(
     assert left is not None  # it is still there
 
 
+def test_kept__cursor_of_a_connection_that_was_closed__troubles_no_request(kept: tuple[DatabaseWrapper, Path]) -> None:
+    mine, _path = kept
+    left = mine.cursor()
+    left.execute("SELECT text FROM t")
+    mine.close()
+    assert asked(mine) == "before"
+    assert left is not None  # it is still there, as in a traceback
+
+
 def test_kept__another_process_makes_files_private__lets_nobody_remove_its_log(
     kept: tuple[DatabaseWrapper, Path],
 ) -> None:

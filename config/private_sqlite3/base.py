@@ -75,6 +75,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         make_private(str(conn_params["database"]))
         self._told = NONE
+        self._cursors.clear()  # those of a connection that is closed can't be closed any more
         self._opened = self._files()  # before opening: if the file is exchanged in between, the next check then notices
         return super().get_new_connection(conn_params)
 
