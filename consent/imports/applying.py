@@ -28,6 +28,7 @@ def apply(job: BulkJob, last: int) -> Counter[str]:
     plan = ImportPlan.from_json(job.selection)
     origin = origin_of(job)
     outcomes: Counter[str] = Counter()
+    # Rows that got their outcome when the file was read are only counted.
     settled = job.import_rows.filter(number__gt=job.cursor, number__lte=last).exclude(outcome__in=("", OPT_OUT))
     outcomes.update(dict(settled.order_by().values_list("outcome").annotate(Count("pk"))))
     if plan.table == ImportTable.ORGANIZATIONS:
@@ -64,6 +65,7 @@ def _hold_back(job: BulkJob, plan: ImportPlan, last: int) -> Counter[str]:
 
 
 def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> Counter[str]:
+    # Rows that must not be created are marked first: `organizations.create` takes all that have no outcome.
     outcomes = _hold_back(job, plan, last)
     _mark_erased(job, last)
     if similar := refuse_in_chunk(job, plan, last):
@@ -82,7 +84,7 @@ def _organizations(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: 
             outcomes[row.outcome] += 1
     for rows in _pages(job, last, OPT_OUT):
         outcomes += _opt_out(job, plan, origin, rows)
-    return +outcomes
+    return +outcomes  # without zeros
 
 
 def _mark_erased(job: BulkJob, last: int) -> None:

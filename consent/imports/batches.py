@@ -113,6 +113,7 @@ def _lock_organizations(rows: Sequence[ImportRow]) -> dict[uuid.UUID, Organizati
 
 
 def _members(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
+    # Locked before anything is looked up: until the commit nobody joins, leaves or closes one.
     organizations = _lock_organizations(rows)
     at, versions = _instant([], organizations.values()), versions_of(organizations)
     here = members_by_email(organizations, {row.email for row in rows})
@@ -169,6 +170,7 @@ def _organization_of(row: ImportRow) -> uuid.UUID:
 
 def _subscriptions(gate: Gate, origin: ledger.Origin, rows: Sequence[ImportRow]) -> Verdicts:
     organizations = _lock_organizations(rows)
+    # In order of key, so that two imports can't deadlock.
     plans_here = {key: layers.hold_plan(Plan(pk=key)) for key in sorted({row.plan for row in rows})}
     settings = _lock_settings(rows, organizations)
     at = _instant(settings.values(), organizations.values())

@@ -113,8 +113,10 @@ def ever_given(given: Collection[tuple[uuid.UUID, str]]) -> set[tuple[uuid.UUID,
     rows = Binding.objects.of_members().filter(organization__in=scopes)
     found = set(rows.filter(value__in=values).values_list("organization_id", "value"))
     if rows.filter(hash__gt="").exists():
+        # Erased ids are stored only as hashes.
         hashes = {erased_hash(value, pk): (pk, value) for pk, value in given}
         found |= {hashes[each] for each in rows.filter(hash__in=hashes).values_list("hash", flat=True)}
+    # The queries match organizations and values separately, so they find other pairs too.
     return found & set(given)
 
 

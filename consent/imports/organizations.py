@@ -60,7 +60,7 @@ def create(job: BulkJob, plan: ImportPlan, origin: ledger.Origin, last: int) -> 
     A row whose external id was given to somebody else meanwhile is marked as EXISTS, and skipped.
     """
     at = ledger.clock()
-    created_at = at + 2 * MICROSECOND
+    created_at = at + 2 * MICROSECOND  # the instant of the opt-in: see above
     rows = (raw_id(job.pk), job.cursor, last)
     with connection.cursor() as cursor:
         made = _insert_organizations(cursor, plan, created_at, rows)
@@ -151,6 +151,7 @@ def _steps(plan: Plan, choice: Choice, at: dt.datetime) -> Iterator[_Step]:
             more |= {"surface": organization_surface(plan.product).key, "before": Choice.DEFAULT, "after": choice}
         return _Step(kind, at, state, product=plan.product, choice=told, **more)
 
+    # An opt-out comes before the start, so that use is allowed at no instant.
     state = State()
     history: list[tuple[dt.datetime, bool]] = []
     if choice == Choice.OPTED_OUT:
@@ -197,6 +198,7 @@ def _insert_settings(chunk: _Chunk, product: str, done: Sequence[tuple[_Step, in
     The range of ids has both ends: for one alone PostgreSQL assumes a third of the ledger, and reads all of it, until
     the table is analyzed.
     """
+    # Rows of one call all made the same choice, so at most one step is a choice.
     choice = next((step for step, _count in done if step.kind.startswith("choice.")), None)
     chosen = Sql(f"(SELECT x.id FROM {_SAME_ROW})", [to_micros(choice.at)]) if choice else Sql("NULL")
     last, attested = done[-1]

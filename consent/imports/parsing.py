@@ -239,6 +239,7 @@ def _organization(values: _Values, line: int, plan: ImportPlan, _plans: Mapping[
     row = Row(
         line,
         ident=ident,
+        # Its future id; replaced if the organization exists.
         organization=new_id(),
         external_id=external_id,
         folded=folded(external_id),

@@ -61,7 +61,7 @@ def prepare(
     plan = plan.checked()
     require(actor, _PERMISSIONS[ImportTable(plan.table)], None)
     author = _author(actor)
-    if FILE in more:
+    if FILE in more:  # checks that it is the actor's
         uploaded_file(more[FILE], actor)
     reason = layers.clean_text(reason, "reason")
     reference = layers.clean_text(reference, "reference", length=layers.REFERENCE_LENGTH)
@@ -178,6 +178,7 @@ def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> Imp
             raise Invalid("empty", _("The file is empty."), "file")
         file.save(update_fields=["size"])
     except BaseException:
+        # Each part is committed already, so an interrupted upload is deleted here.
         file.delete()
         raise
     return file

@@ -116,6 +116,7 @@ def _rows(job: BulkJob, looked: Sequence[CheckedRow], before: int) -> Iterator[t
 def _find_duplicates(job: BulkJob, same: _Same, plan: ImportPlan) -> None:
     """Find rows about the same: SQL pairs each later row with the first one, and the pairs are judged page by page."""
     key = ", ".join(f"{name}" for name in same.key)
+    # Rows without an external id have no id in common.
     given = f"AND {same.key[-1]} <> ''" if same.key[-1] == "external_id" else ""
     values = ", ".join(f"r.{name}, f.{name}" for name in same.values)
     sql = f"""
@@ -150,6 +151,7 @@ def _settle_duplicates(
         )
         remedy = f"This stands in row {first_line} already, with another {names}. Keep one of the two."
         problems.append(RowError(line, column, value, remedy[:500]))
+        # The first row is reported once, however many later ones differ from it.
         if same.disputed in differing and first_pk not in disputed:
             disputed.add(first_pk)
             bad.append(first_pk)

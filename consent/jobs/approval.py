@@ -66,7 +66,7 @@ def may_still_loosen(job: BulkJob) -> bool:
     acts = [
         (job.author_id, job.created_at),
         (job.submitter_id, job.submitted_at),
-        # An operator by the time of submission, not only when they approved: nobody makes an approver for a job.
+        # An operator when the job was submitted, not only when they approved: nobody is made one to approve it.
         (job.approver_id, job.submitted_at),
     ]
     people = User.objects.in_bulk([pk for pk, _at in acts if pk])

@@ -32,7 +32,7 @@ class JobStatus(models.TextChoices):
 
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
-# Nothing moves any more; a failed one can go on, the others have ended for good.
+# OVER: nothing runs any more, but a failed job can be resumed. ENDED: it can't be.
 OVER = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 ENDED = (JobStatus.DONE, JobStatus.CANCELLED)
 

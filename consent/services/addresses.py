@@ -84,6 +84,7 @@ def confirm(*, user: User, secret: str) -> bool:
     change.save(update_fields=[field])
     if change.old_confirmed_at is None or change.new_confirmed_at is None:
         return False
+    # Checked only now: both links were used, so the person has the address, and may learn this.
     if User.objects.filter(email=change.email).exists():
         raise Refused("exists", _("Somebody signs in with this address already."))
     user.email = change.email

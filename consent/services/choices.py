@@ -77,6 +77,7 @@ def choose(
     expected = frozenset([expected_version]) if isinstance(expected_version, int) else expected_version
     wish = ChoiceRequest(surface, Choice(choice), actor, source, reason, expected, version_required)
     with transaction.atomic():
+        # None for teams, which are not locked as a whole: the setting's own lock is enough there.
         owner = one_person.lock(organization, surface.product)
         if member is None:
             origin = _organization_origin(wish, organization)
@@ -136,6 +137,7 @@ def _choose_for_organization(
     if wish.choice == Choice.OPTED_OUT:
         return _store(setting, wish, origin, at)
     _check_opt_in(before)
+    # The organization's API key is not the person, so it can't take back their opt-out (R17).
     if owner is not None and wish.actor.type == ActorType.API_KEY and one_person.is_out(owner, setting):
         raise Refused("person_opted_out", _("The owner of this personal account has opted out; only they can opt in."))
     _check_reason(wish, before, origin)
@@ -222,6 +224,7 @@ def _is_repeated(setting: PrivacySetting, wish: ChoiceRequest, origin: ledger.Or
     """Whether this repeats a choice and writes nothing. One that an operator made can still be made one's own (R10)."""
     if setting.choice != wish.choice:
         return False
+    # `choice_event` is None only for the default, which nobody can choose here.
     theirs = setting.choice_event is not None and setting.choice_event.by_operator
     return origin.by_operator or not theirs
 

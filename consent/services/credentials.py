@@ -66,6 +66,7 @@ def issue_key(
         organization=organization,
         expires_at=expires_at,
         issued_by=actor.user,
+        # Such a key is not suspended when its issuer loses rights.
         installation=outlives or actor.type == ActorType.COMMAND,
         suspended_at=timezone.now() if waits else None,
     )
@@ -102,6 +103,7 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
             raise Refused("second_operator", text)
         require_second_person(actor.user, asked_at=held.suspended_at, involved=(held.issued_by_id,))
     layers.require_confirmed(actor, Act.KEY_TAKE_OVER)
+    # The prefix stays: it is the name by which people and logs know the key.
     new = new_key(held.prefix)
     held.hash, held.issued_by, held.suspended_at = new.hash, actor.user, None
     held.installation = outlives or actor.type == ActorType.COMMAND

@@ -86,6 +86,7 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
     ids = _ids_of(own, words)
     _refuse_imports(words, ids)
     _refuse_last_owner(own)
+    # Now, while the external ids still say which organizations they mean.
     _forget_selections(ids)
     for member in own:
         _leave(member, words, actor, source)
@@ -114,6 +115,7 @@ class _Words:
         found = Q()
         for field in fields:
             found |= Q(**{f"{field}__icontains": self.email})
+            # Very short names occur in too many other words.
             if len(self.name) > 2:
                 found |= Q(**{f"{field}__icontains": self.name})
         return found
@@ -204,7 +206,7 @@ def _forget_messages(words: _Words) -> None:
 
 def _forget_answers(texts: Iterable[str]) -> None:
     """Delete stored responses of the API that contain one of these texts, as it is or escaped as in JSON."""
-    found = Q(pk=None)
+    found = Q(pk=None)  # matches no row
     for text in texts:
         if len(text) > 2:
             found |= Q(text__icontains=text) | Q(text__icontains=json.dumps(text)[1:-1]) | Q(location__icontains=text)

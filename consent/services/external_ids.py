@@ -234,6 +234,7 @@ def rebind(
 
     `last` is its last binding; `before` is that binding's subject if it is live, locked too, else None.
     """
+    # One instant for both subjects, later than everything that happened to either.
     at = max(_instant(subject), _instant(before) if before else _instant(subject))
     if last is not None and before is not None:
         _withdraw(before, last, origin, at)

@@ -122,6 +122,7 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
             source=Source.CONSOLE,
         )
     except Forbidden:
+        # The inviter has lost the right to invite: to the invited person that looks like an expired invitation.
         raise Refused("ended", _("This invitation has ended. Ask for another.")) from None
     if user is None:
         _first_password(member.user, name, password)

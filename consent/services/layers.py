@@ -118,6 +118,7 @@ def lock_organization(organization: Organization) -> Organization:
 
 def hold_plan(plan: Plan) -> Plan:
     """The plan as stored now, locked FOR SHARE until the end of the transaction, so that its default can't change."""
+    # FOR SHARE, which Django has no method for: many subscriptions to one plan must not wait for each other.
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM accounts_plan WHERE key = %s FOR SHARE", [plan.key])
@@ -177,6 +178,7 @@ def lock_settings(subjects: Iterable[tuple[Organization, str]]) -> dict[tuple[uu
     Without joins: after waiting for a lock PostgreSQL reads the locked row again, but not the rows joined to it.
     """
     wanted = {(organization.pk, product): organization for organization, product in subjects}
+    # Most settings exist, so look first: an INSERT for each of them would only find conflicts.
     found = _locked_settings(wanted)
     if missing := wanted.keys() - found.keys():
         if unknown := {product for _pk, product in missing} - set(Product.values):

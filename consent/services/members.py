@@ -91,6 +91,7 @@ def join_invited(
 def _let_in(
     organization: Organization, user: User, wanted_role: MemberRole, external_id: str | None, origin: ledger.Origin
 ) -> Member:
+    # Locked, so that the account can't be closed, or become personal, before the person has joined.
     organization = layers.lock_organization(organization)
     refuse_joining(organization)
     member = Member.objects.select_for_update(no_key=True).filter(organization=organization, user=user).first()
@@ -165,6 +166,7 @@ def join_many(newcomers: Sequence[Newcomer], origin: ledger.Origin, *, reference
                 role=each.role,
                 external_id=each.external_id or None,
                 joined_at=_attested_start(at, each.since),
+                # The attestation is then the last event of the membership.
                 changed_at=later if each.since else at,
             )
             for each in newcomers
@@ -250,6 +252,7 @@ def remove_member(*, member: Member, actor: Actor, source: str) -> Member:
     Raises Forbidden, Refused (last owner).
     """
     origin = layers.origin(actor, source, Permission.MEMBERS_MANAGE, member.organization)
+    # Locks the organization too: two owners who leave at once must not both count the other.
     layers.lock_organization(member.organization)
     member = layers.lock_member(member)
     if member.has_left:

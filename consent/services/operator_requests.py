@@ -82,6 +82,7 @@ def confirm(
     request.confirmed_by = person
     _decide(request, person, RequestStatus.CONFIRMED)
     _ACTS[RequestKind(request.kind)](_Confirmed(request, actor, source, password_link))
+    # The act may have created the subject.
     request.save(update_fields=["subject"])
     _note(EventKind.ACCESS_REQUEST_CONFIRMED, request, actor, source, after=request.kind)
     return request

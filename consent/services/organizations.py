@@ -138,6 +138,7 @@ _Pairs = Sequence[tuple[Organization, OrganizationDraft]]
 
 def _let_owners_in(pairs: _Pairs, origin: ledger.Origin) -> None:
     owners = [(organization, *draft.owner) for organization, draft in pairs if draft.owner]
+    # Reversed, so that of several names for one address the first counts.
     users = members.get_or_create_users({email: name for _organization, email, name in reversed(owners)})
     newcomers = [Newcomer(organization, users[email], Member.Role.OWNER) for organization, email, _name in owners]
     members.join_many(newcomers, origin)
@@ -161,6 +162,7 @@ def _start_layers(pairs: _Pairs, origin: ledger.Origin, created_at: dt.datetime)
         for organization, draft in pairs
         for plan in draft.subscriptions
     ]
+    # The events of one layer need different instants (R7).
     choices.choose_many(chosen, origin, created_at + MICROSECOND)
     plans.subscribe_many(moves, origin, created_at + 2 * MICROSECOND)
 

@@ -53,8 +53,10 @@ def create_endpoint(
     text = layers.clean_text(description, "description", length=200)
     address, wanted = checked_url(url), _checked_kinds(kinds)
     layers.require_confirmed(actor, Act.WEBHOOK_SECRET)
+    # Events that are pending happened before: they get positions that this endpoint starts after.
     ledger.sequence()
     with transaction.atomic():
+        # Checked again, with the actor's rights locked.
         actor = layers.hold_rights(actor, organization)
         require(actor, Permission.WEBHOOKS_MANAGE, organization)
         there = WebhookEndpoint.objects.filter(organization=organization).count()
@@ -103,6 +105,7 @@ def update_endpoint(
             held.paused_because = PausedBecause.SOMEBODY if paused else ""
             kind = EventKind.ACCESS_WEBHOOK_PAUSED if paused else EventKind.ACCESS_WEBHOOK_RESUMED
             _note(kind, held, actor, source)
+        # Earlier failures don't count any more, and it is tried at once.
         if "status" in changes or "url" in changes:
             held.failures, held.next_attempt_at = 0, None
         held.save()
@@ -183,6 +186,7 @@ def rotate_keys() -> list[WebhookEndpoint]:
     """
     done = []
     for pk in WebhookEndpoint.objects.order_by("pk").values_list("pk", flat=True):
+        # One transaction for each, so that no delivery waits for all of them.
         with transaction.atomic():
             held = (
                 WebhookEndpoint.objects.select_for_update(of=("self",))
@@ -265,6 +269,7 @@ def _wait(held: WebhookEndpoint, position: int | None = None) -> WebhookAttempt:
                 waiting_for=held.organization_id or _PROVIDER,
             )
     except IntegrityError:
+        # `waiting_for` is unique.
         raise Refused("test_waiting", _("A test is waiting already: wait until it has been sent.")) from None
 
 

@@ -29,6 +29,7 @@ def deferred() -> Iterator[None]:
             yield
         return
     connection.ensure_connection()
+    # Django reads this when it begins a transaction; other transactions keep the mode of the settings.
     mode: str | None = connection.transaction_mode  # type: ignore[attr-defined]
     connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
     try:

@@ -113,6 +113,7 @@ def write_state(out: BinaryIO, on_rows: OnRows | None = None) -> Moved:
             done += len(rows)
             if on_rows:
                 on_rows(done)
+    # The header with the numbers was written first; without a snapshot they may be wrong by now.
     if done != sum(counts.values()):
         raise RuntimeError("the tables changed while they were read")
     out.write(_serialize({"sha256": seen.hexdigest()}))
@@ -209,6 +210,7 @@ class StateFile:
                     left -= len(batch)
                     yield model, batch
             self._closing(self._line(file, number + 1), number + 1, seen.hexdigest())
+            # A second file appended to this one, for example.
             if self._more(file):
                 raise self._bad(number + 2, "there is more after the closing line")
 
@@ -291,6 +293,7 @@ def load_state(
     Plan.objects.all().delete()  # the migrations' plans, which the file's replace
     done, current = 0, tables()[0]
     for model, batch in file.batches():
+        # After the last event, and before the pending events of the file.
         if current is ConsentEvent and model is not ConsentEvent:
             _forget_pending()
         current = model
@@ -302,6 +305,7 @@ def load_state(
     if current is ConsentEvent:
         _forget_pending()
     _reset_sequences()
+    # References may point to tables that come later in the file, so they are checked at the end.
     connection.check_constraints()
     problems = [
         f"{table} has {here:,} rows, not {there:,}"
