@@ -94,7 +94,7 @@ class BulkJobAdmin(OperatorAdmin):
     def _told(self, request: HttpRequest, job: BulkJob) -> dict[str, Any]:
         progress, found = engine.progress(job), reports.numbers(job)
         possible = states.possible(job, actor_of(request))
-        if not found.changed and not job.plan:  # a run would do nothing; a plan's default is set for nobody, too
+        if not found.changed and not job.plan:  # nothing to run; but a plan's default can change without any rows
             possible = [verb for verb in possible if verb is not Verb.RUN]
         refused = {name: count for name, count in found.refused.items() if name not in (BAD, DUPLICATE)}
         return {
@@ -173,6 +173,7 @@ class BulkJobAdmin(OperatorAdmin):
         if what not in ("rows", "refused", "problems") or form not in _FORMS:
             raise Http404
         spelled, content_type = _FORMS[form]
+        # A HEAD request takes no data away, so it is not recorded as an export.
         if request.method == "GET":
             taken = Export.JOB_ROWS if what == "refused" else Export.JOB_PROBLEMS
             note_export(taken, organization=None, actor=actor_of(request), source=Source.ADMIN, target=job.pk)
@@ -182,7 +183,7 @@ class BulkJobAdmin(OperatorAdmin):
             write_problems(job, out, spelled)
         else:
             reports.write_rows(job, out, spelled, refused=what == "refused")
-        out.detach()
+        out.detach()  # flushes, and leaves the file open for the response
         file.seek(0)
         return FileResponse(file, as_attachment=True, filename=f"{what}-{job.pk}.{form}", content_type=content_type)
 

@@ -124,6 +124,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
         return event
 
     def matching(self, term: str) -> Q:
+        # A number of 19 digits or more may be too large for the database's integers.
         found = super().matching(term) | Q(request_id=term)
         return found | Q(pk=int(term)) if term.isascii() and term.isdigit() and len(term) < 19 else found
 

@@ -33,6 +33,7 @@ class KeysetPage:
 
 
 def keyset_page(rows: Any, after: Any) -> KeysetPage:
+    # One row more than the page tells whether there is a next one.
     found = list((rows.filter(pk__lt=after) if after else rows).order_by("-pk")[: ROWS + 1])
     return KeysetPage(found[:ROWS], found[ROWS - 1].pk if len(found) > ROWS else None)
 

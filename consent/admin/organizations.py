@@ -63,7 +63,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
             queryset = queryset.filter(pk=pk)
         elif external_id is not None:
             queryset = queryset.identified_by(term)
-        elif "@" in term:
+        elif "@" in term:  # a member's address; an external id may contain an @ as well
             theirs = Member.objects.filter(organization=OuterRef("pk"), user__email=term)
             queryset = queryset.filter(Exists(theirs) | Q(pk__in=queryset.with_external_id(term).values("pk")))
         elif term:
@@ -71,6 +71,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
             named = queryset.named(term)
             if "o" in request.GET:  # the operator sorted by a column
                 named = named.order_by(*queryset.query.order_by)
+            # An exact external id wins over names that begin with the term.
             queryset = exactly if exactly.exists() else named
         return queryset, False
 

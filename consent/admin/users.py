@@ -46,6 +46,7 @@ class UserForm(BaseUserForm):
             ):
                 if data.get(field) is False:
                     self.add_error(field, problem)
+        # Making or reactivating an operator needs a second operator: that is asked for on its own page.
         stored = User.objects.get(pk=self.instance.pk)
         made = data.get("is_staff") and not stored.is_staff
         again = data.get("is_staff") and data.get("is_active") and not stored.is_active
@@ -96,6 +97,7 @@ class UserAdmin(OperatorAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         """Applies each change through its service; the form has already refused what needs a second operator."""
+        # `obj` has the form's values already; `stored` is the row as it still is.
         actor, stored = actor_of(request), User.objects.get(pk=obj.pk)
         people.rename(person=stored, name=obj.name, actor=actor)
         if stored.is_staff and not obj.is_staff:

@@ -229,6 +229,7 @@ def _decided(asked: Sequence[_Asked], actor: Actor) -> list[dict[str, Any]]:
     answers = decisions.decide_many(questions, actor).decisions
     for each in answers:
         count_decision(each.allowed, each.reason)
+    # The answers belong, in order, to the evaluations with a question; the others are faulty or denied already.
     found = iter(answers)
     return [_answer(each, next(found) if each.question is not None else None) for each in asked]
 

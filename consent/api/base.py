@@ -207,6 +207,7 @@ class ApiView(APIView):
         if unreadable := not_utf8(request._request):
             raise invalid([error_item(f"?{name}", _("Give this in UTF-8, percent-encoded.")) for name in unreadable])
         known = self.paginator.parameters if self.paginator and request.method in ("GET", "HEAD") else ()
+        # A parameter that is given twice is ambiguous, unless it is a list.
         several = {name for name, field in serializer_class().fields.items() if isinstance(field, ListOf)}
         given = {name: values for name, values in request.query_params.lists() if name not in known}
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1 and name not in several]

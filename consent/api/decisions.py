@@ -169,6 +169,7 @@ def decide_batch(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     answers = decisions.decide_many([question for question, _faults in read if question is not None], actor)
     for (allowed, reason), number in Counter((each.allowed, each.reason) for each in answers.decisions).items():
         count_decision(allowed, reason, number)
+    # The answers belong, in order, to the well-formed items; malformed ones get their error in between.
     answered = iter(answers.decisions)
     shown = [_shown(next(answered)) if question is not None else _malformed(faults) for question, faults in read]
     return JsonResponse({"decisions": shown, "decided_at": rfc3339(answers.decided_at)})

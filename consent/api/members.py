@@ -42,6 +42,7 @@ class MembersAnywhere(ApiView):
 
     def get(self, request: Request) -> Response:
         require(self.actor, Permission.MEMBERS_VIEW, None)
+        # Without either this would be a list of all people.
         if not self.params.keys() & {"email", "external_id"}:
             detail = _("Say who is looked for, by email or external_id.")
             raise invalid([error_item("?email", detail), error_item("?external_id", detail)])

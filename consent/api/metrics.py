@@ -49,6 +49,7 @@ class _Standing(Collector):
         for status, count in WebhookEndpoint.objects.order_by().values_list("status").annotate(Count("pk")):
             endpoints.add_metric([status], count)
         yield endpoints
+        # A paused endpoint falls behind on purpose, so it does not count as lag.
         active = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE)
         furthest = active.aggregate(first=Min("position"))["first"]
         lag = 0 if furthest is None else ledger.head() - furthest

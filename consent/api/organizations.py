@@ -107,6 +107,7 @@ class OrganizationDetail(ApiView):
         changes = self.body(OrganizationChange)
         closes = changes.keys() - {"reason"} == {"status"} and changes["status"] == Organization.Status.CLOSED
         status, reason = changes.pop("status", None), changes.pop("reason", "")
+        # null removes the country, like an empty text.
         if "country" in changes:
             changes["country"] = changes["country"] or ""
         who: dict[str, Any] = {"organization": found, "actor": self.actor, "source": Source.API, "reason": reason}

@@ -48,6 +48,7 @@ class CursorPagination:
             return None
         try:
             key = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+            # Checked by the type of the primary key, so that no malformed value reaches the database.
             return rows.model._meta.pk.to_python(key)
         except (ValueError, binascii.Error, ValidationError):
             raise _fault("cursor", _("Not a cursor of this list: take it from “next”.")) from None

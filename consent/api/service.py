@@ -42,6 +42,7 @@ def readyz() -> HttpResponse:
     A read-only database, such as a standby, is 503 with a code of its own, `read_only`: a load balancer must not send
     requests there although nothing is broken.
     """
+    # Everything counts as failed until its check has passed: an exception leaves the rest failed.
     shown = dict.fromkeys(("database", "migrations", "triggers"), "failed")
     try:
         shown["database"] = "read_only" if connection.is_read_only() else "ok"  # type: ignore[attr-defined]  # ours

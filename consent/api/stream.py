@@ -54,6 +54,7 @@ _HEADERS = {"X-Accel-Buffering": "no"}
 
 def lines(actor: Actor, after: int) -> Iterator[bytes]:
     """Chunks of lines, one line for each event after the position `after`, up to the head at the start of the call."""
+    # Fixed here: with a moving head the stream of a busy ledger would never end.
     head = ledger.head()
     while after < head:
         rows = ConsentEvent.objects.all().visible_to(actor).placed()

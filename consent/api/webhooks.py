@@ -115,6 +115,7 @@ class WebhookView(ApiView):
     def endpoint(self, ident: str) -> WebhookEndpoint:
         """The webhook with this id; raises Forbidden, NotFound."""
         pk = parse_id(ident)
+        # `endpoints()` is called for a malformed id too: Forbidden comes before NotFound.
         found = self.endpoints().filter(pk=pk).first() if pk else self.endpoints().none().first()
         if found is None:
             raise NotFound("webhook")
@@ -223,6 +224,7 @@ class WebhookReplay(WebhookView):
         endpoint = self.endpoint(webhook)
         values = self.body(ReplayInput)
         replayed = webhooks.replay(source=Source.API, endpoint=endpoint, actor=self.actor, **values)
+        # The requested position itself: `shown` would give that of the last event before it that the actor sees.
         return Response(self.shown(replayed)[0] | {"position": values["after"]})
 
 

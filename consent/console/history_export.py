@@ -39,6 +39,7 @@ def _export(request: HttpRequest, actor: Actor, organization: Organization, form
     if not filters.is_valid():
         raise Http404
     found = events_of(actor, organization).filter(**filters.conditions())
+    # A HEAD request takes no data away, so it is not recorded as an export.
     if request.method == "GET":
         noted = note_export(Export.HISTORY, organization=organization, actor=actor, source=Source.CONSOLE)
         # The file ends before the event that records its own download.

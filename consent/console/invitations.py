@@ -45,6 +45,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
     user = request.user if isinstance(request.user, User) else None
     form = None
     if user is None:
+        # The address has an account: its person signs in first, and comes back here.
         if service.account_of(found) is not None:
             return redirect_to_login(request.get_full_path())
         form = NewAccountForm(request.POST if request.method == "POST" else None, label_suffix="")

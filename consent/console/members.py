@@ -112,6 +112,7 @@ def _page(
     after = keyset.cleaned_data["after"] if keyset.is_valid() else None
     active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
     opted_out = privacy_settings.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
+    # Only an open team can invite people and change its members.
     team = organization.kind == Organization.Kind.TEAM and not organization.is_closed
     may_manage = team and Permission.MEMBERS_MANAGE in permissions(actor, organization)
     context: dict[str, Any] = {

@@ -129,6 +129,7 @@ def plan_names(organization: Organization) -> str:
 
 
 def _navigation(request: HttpRequest, actor: Actor, organization: Organization | None) -> Navigation:
+    # One more than the switcher shows tells whether there are more.
     consoles = list(own_consoles(actor)[: _SWITCHER_LENGTH + 1])
     if organization is None and len(consoles) == 1:
         organization = consoles[0]
@@ -192,6 +193,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if not isinstance(user, User) or not request.path.startswith("/account/"):
         return {}
+    # Lazy, so that pages without the navigation cost no queries.
     return {
         "nav": SimpleLazyObject(lambda: _navigation(request, Actor.from_user(user), None)),
         "needs_second_factor": SimpleLazyObject(lambda: needs_second_factor(user)),

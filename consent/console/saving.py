@@ -42,6 +42,7 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
             expected_version=sent["version"],
         )
     except Invalid as error:
+        # Without htmx the dialog was a page of its own: show it again, with the error about the reason.
         if error.field == "reason" and not request.htmx:  # type: ignore[attr-defined]
             return _ask(request, actor, place, whole_page, sent["version"], reason=sent["reason"], error=error)
         return _refuse(request, actor, place, whole_page, error)
@@ -64,6 +65,7 @@ def _ask(
     card = card_at(place, actor, version=version)
     if card.checked:
         return _saved(request, actor, place)
+    # Whoever may choose at all may opt out, so this stands for the permission.
     if not card.setting.can_opt_out:
         raise Forbidden(Permission.CONSENT_CHOOSE)
     if card.disabled:

@@ -23,6 +23,7 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> dict[int, str]:
     ids = {event.actor_type: set[Any]() for event in events}
     for event in events:
         ids[event.actor_type].add(parse_id(event.actor_id))
+    # A command may act for a person; its actor id is then the person's.
     people = ids.get(ActorType.USER, set()) | ids.get(ActorType.COMMAND, set())
     users = User.objects.in_bulk(people - {None}) if people else {}
     keys = ApiKey.objects.in_bulk(ids.get(ActorType.API_KEY, set()) - {None}) if ActorType.API_KEY in ids else {}

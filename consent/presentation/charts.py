@@ -104,6 +104,7 @@ Level = dict[dt.date, tuple[int, int]]  # day → how many were used and not use
 def _levels(since: dt.date) -> defaultdict[tuple[str, str], Level]:
     """(surface, plan) → its levels on the days when they changed; the day before `since` sums up all earlier days."""
     changes: dict[tuple[str, str], dict[dt.date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    # [used, not used], as daily changes; everything before `since` is one opening balance on the day before it.
     rows = DailyStanding.objects.values_list("surface", "plan", "allowed").annotate(total=Sum("change")).order_by()
     for surface, plan, allowed, total in rows.filter(day__lt=since):
         changes[surface, plan][since - dt.timedelta(days=1)][not allowed] += total
@@ -123,6 +124,7 @@ Values = list[tuple[float | None, int]]
 
 
 def _line(title: str, values: Values, monthly: Values, marks: tuple[Mark, ...]) -> Line:
+    # 100 - value: the y axis of SVG points down.
     points = [(100 * step / _STEPS, 100 - value) for step, (value, _total) in enumerate(values) if value is not None]
     path = "M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in points) if points else ""
     area = f"{path} L100 100 L{points[0][0]:.2f} 100 Z" if points else ""

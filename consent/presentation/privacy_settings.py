@@ -111,6 +111,7 @@ def settings_of(
     shown = {}
     for each in organizations:
         may = Permission.CONSENT_CHOOSE in held[each.pk]
+        # Whether the choice is the actor's own to confirm: people of the organization, not operators acting for it.
         theirs = may and not operates_by_role(actor, Permission.CONSENT_CHOOSE, roles.get(each.pk))
         owner, show = found.owners.get(each.pk), functools.partial(_build_organization, each, may=may, theirs=theirs)
         shown[each.pk] = [
@@ -204,6 +205,7 @@ def member_settings(members: Iterable[Member], surface: Surface, actor: Actor) -
     theirs = {row.member_id: row for row in rows.filter(member__in=members)}
     organization_rows = {row.organization_id: row for row in rows.of_organizations()}
     plans = Plan.objects.in_bulk()
+    # Only for other people's settings: nobody needs a permission for their own.
     others = {m.organization_id: m.organization for m in members if not actor.is_user(m.user_id)}
     held = {pk: permissions(actor, organization) for pk, organization in others.items()}
     reader = _Reader(actor, plans, held, [*theirs.values(), *organization_rows.values()])
@@ -267,6 +269,7 @@ def _build_member(
     decision = _resolve(member, organization, state)
     granted = reader.held.get(member.organization_id, frozenset())
     speaks = reader.actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in granted
+    # The organization's choice explains the state if the member made none, or if the organization does not allow it.
     decided_above = state.choice == Choice.DEFAULT or not organization.allowed
     return SettingView(
         surface=surface,
@@ -298,6 +301,7 @@ def _build_one_person(
     others = Permission.MEMBER_CONSENT_TIGHTEN if on_member else Permission.CONSENT_CHOOSE
     telling = _telling(above, own, owner)
     layer = (own if on_member else above, state if on_member else organization)
+    # The person sees their one choice; others see the choice in the layer of this surface.
     row, chosen = (telling, telling.state if telling else organization) if theirs else layer
     may_opt_in = theirs or (others in granted and not on_member)
     facts = _common(chosen, row, organization, above, reader)

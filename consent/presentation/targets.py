@@ -81,6 +81,7 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
         hooks = hooks.filter(organization_id__in={event.organization_id for event in events})
     things |= {pk: urlsplit(url).hostname or "" for pk, url in hooks.values_list("pk", "url")}
     things |= dict(Invitation.objects.visible_to(viewer).filter(pk__in=ids).values_list("pk", "email"))
+    # Customers see names of their own members only.
     people = User.objects.filter(pk__in=ids)
     if not viewer.is_operator:
         people = people.filter(pk__in=Member.objects.visible_to(viewer).values("user_id"))

@@ -35,6 +35,7 @@ def add_up(events: Sequence[ConsentEvent]) -> None:
             earlier = earlier or _UNDECIDED
         elif event.kind == EventKind.MEMBER_JOINED and earlier is not None:
             continue  # somebody who joins again is counted already
+        # The event moves its layer from one state to another.
         if earlier is not None:
             standings[day, earlier] -= 1
         standings[day, now] += 1

@@ -90,6 +90,7 @@ def _decided(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
         return own is None or own.allowed
     if event.member_id != owner:
         return False
+    # If the organization's layer was loosened at the same instant, its own event is the one to tell of.
     above = layers.filter(organization=event.organization_id, member=None).as_of(event.recorded_at)
     return above is not None and above.allowed and above.since != event.recorded_at
 

@@ -75,6 +75,7 @@ def checked_url(text: str) -> str:
         raise Invalid("url", _("The address begins with https://."), "url")
     if parts.username is not None or parts.password is not None or "#" in url or port == 0:
         raise Invalid("url", _("An address without a user, a password and a fragment, please."), "url")
+    # Not `parts.hostname`: it normalizes the spelling that is to be checked.
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
     literal = _literal(host)
     if literal is None and not is_name(host):
