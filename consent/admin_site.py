@@ -78,6 +78,7 @@ class PortalAdminSite(admin.AdminSite):
         return super().index(request, {**dashboard.context(), **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
+        # Not at the top: modules of `admin` register models with the default site, which is an object of this class.
         from .admin import bulk, imports, why
 
         own: list[URLPattern | URLResolver] = [

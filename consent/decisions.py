@@ -131,6 +131,7 @@ def _detail(decision: Decision, row: Row | None) -> str:
             "chosen": _day(instant(row.chosen_at)),
             "since": decision.boundary and decision.boundary.isoformat(),
         }
+    # The only reason that both allows and denies: _DETAILS has the text for the denial.
     if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:
         return _("%(organization)s follows the default of its plan: opted in.") % words
     return str(_DETAILS[decision.reason]) % words

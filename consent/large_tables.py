@@ -54,4 +54,5 @@ class MakeNullable(migrations.AlterField):
         elif self.allow_migrate_model(schema_editor.connection.alias, model):
             column = model._meta.get_field(self.name).column
             table, column = (schema_editor.quote_name(each) for each in (model._meta.db_table, column))
+            # Reads the table, and fails if there is a NULL; it writes no row.
             schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")

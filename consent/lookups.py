@@ -111,12 +111,14 @@ def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
     """A row for each question, in the same order, and the instant of asking."""
     if not questions:
         return [], dt.datetime.now(dt.UTC)
+    # The statement for a single question is cheaper to plan.
     if len(questions) == 1:
         row, now, _key = fetch_one(questions[0])
         return [row], now
     vendor = connection.vendor
     items = [asked_of(vendor, n, question) for n, question in enumerate(questions)]
     as_of = any(question.at is not None for question in questions)
+    # PostgreSQL takes one array per column.
     parameters = [json.dumps(items)] if vendor == "sqlite" else [list(column) for column in zip(*items, strict=True)]
     rows = list(map(Row._make, fetch_prepared(STATEMENTS[vendor, False, as_of], parameters)))
     if vendor == "sqlite":

@@ -77,6 +77,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
 def _verify_order(report: Report) -> None:
     order = EventPosition.objects.aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
     report.head, report.pending = order["last"] or 0, PendingEvent.objects.count()
+    # Positions are unique: if they run from 1 to their number, there is no gap.
     if order["count"] and (order["first"], order["last"]) != (1, order["count"]):
         report.problems.append(
             f"positions run from {order['first']} to {order['last']}, but there are {order['count']}"

@@ -22,6 +22,7 @@ from .encodings import Encoding, find_encoding
 from .formulas import unguarded
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+# A first line like `sep=;`, by which Excel is told the separator.
 _EXCEL_HINT = re.compile(r'\ufeff?("?)[sS][eE][pP]=(.)\1[,;\t|]*\s*')
 _JSON_ARRAY = re.compile(r'\[\s*[\[{"\]]')
 _SAMPLE = 20  # rows from which the separator is guessed
@@ -172,9 +173,11 @@ class CsvFile(TableFile):
 
     def _record(self, row: int, cells: list[str]) -> FileRow:
         width = len(self.columns)
+        # The header again, as in files that were joined: it must not be read as data.
         if self.columns[0] in cells[0] and _columns(cells) == self.columns:
             return FileRow(row, {}, "repeats the first line, which names the columns. Remove it")
         values = [unguarded(cell.strip()).strip() for cell in cells]
+        # Extra separators at the end of a line, without values, do no harm.
         if len(values) != width and (any(values[width:]) or len(values) < width):
             problem = f"has {len(values)} values, but there are {width} columns; put values with a separator in quotes"
             return FileRow(row, {}, problem)
@@ -216,6 +219,7 @@ class CsvFile(TableFile):
             samples[separator] += self._sample(separator)
         if failure and not samples:
             raise failure
+        # The separators by which the header has several columns.
         several = [separator for separator, sample in samples.items() if sample and len(_columns(sample[0])) > 1]
         if not several:
             return _told_by_rows(samples)
@@ -326,6 +330,7 @@ class JsonLinesFile(TableFile):
             if isinstance(value, dict | list | _Number):
                 faults[column] = _NO_TEXT
                 value = value.text if isinstance(value, _Number) else "{…}" if isinstance(value, dict) else "[…]"
+            # Booleans as in CSV: true, false.
             values[column] = (
                 json.dumps(value) if isinstance(value, bool) else str("" if value is None else value)
             ).strip()

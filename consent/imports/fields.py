@@ -137,6 +137,7 @@ class ImportPlan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
+        # The selection of a job has other keys too: see `reading`. JSON has lists for tuples.
         names = {field.name for field in dataclasses.fields(cls)}
         several = {name: tuple(data.get(name, ())) for name in ("plans", "ignored")}
         return cls(**{name: value for name, value in data.items() if name in names} | several)

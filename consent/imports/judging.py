@@ -234,6 +234,7 @@ def _member(row: Row, met: Met) -> Verdict:
 
 
 def _known_member(row: Row, member: KnownMember) -> Verdict:
+    # An import removes nobody: the difference is only reported.
     if row.past in _LEFT and not member.left:
         told = f"is here as {member.role}, and has left by what the file says"
         return Verdict(PAST, told=_left_as_it_is("email", row.email, told))
@@ -253,6 +254,7 @@ def _known_member(row: Row, member: KnownMember) -> Verdict:
 
 
 def _subscription(row: Row, met: Met) -> Verdict:
+    # An import ends no subscription: one that goes on here is only reported.
     if row.ended is not None:
         goes_on = met.live_since is not None and met.live_since < from_micros(row.ended)
         told = "goes on here, and has ended by what the file says"
@@ -266,6 +268,7 @@ def _subscription(row: Row, met: Met) -> Verdict:
         return _bad(faults) if faults else Verdict()
     after = rules.subscribe(met.state, row.plan, met.plan_default, met.now)
     faults += _since_faults(row, after, met)
+    # A first subscription doesn't count as loosening, even if its plan allows use by default; a restart does.
     again = bool(met.state.plan) and after.allowed > met.state.allowed
     loosens = again or (row.since is not None and after.allowed)
     return _bad(faults, loosens=loosens) if faults else Verdict(loosens=loosens)
@@ -299,6 +302,7 @@ def _choice(row: Row, met: Met) -> Verdict:
     if "choice" in row.unread:
         return Verdict()
     unlike = _held_otherwise(row, met.state)
+    # Without an opt-out in the row, data would stay in use here that the file keeps out.
     if unlike and row.choice != Choice.OPTED_OUT:
         return _bad([Fault(unlike, "true", _NOT_HELD)])
     told = _left_as_it_is(unlike, "true", "is not so here") if unlike else None

@@ -129,6 +129,7 @@ def _last_event(cursor: Any) -> int:
 
 def _start(chunk: _Chunk, plan: Plan) -> None:
     started = chunk.at + MICROSECOND
+    # For all rows of the chunk: subscriptions don't depend on the choice. Events and settings do.
     chunk.cursor.execute(
         f"""
 INSERT INTO accounts_subscription (organization_id, product, plan_id, started_at)

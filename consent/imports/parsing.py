@@ -101,6 +101,7 @@ class Parser:
         if record.problem:
             return None, [RowError(record.row, "", "", record.problem[:500])]
         values = _Values({field: record.values[column] for field, column in self._columns}, self.now)
+        # Values of JSON Lines that are no text.
         for field, column in self._columns:
             if remedy := record.faults.get(column):
                 values.refuse(field, remedy)
@@ -230,6 +231,7 @@ def _unseen_in(text: str) -> str:
 
 def _organization(values: _Values, line: int, plan: ImportPlan, _plans: Mapping[str, str]) -> Row:
     external_id, ident = values.external_id(), ""
+    # Exports contain organizations without an external id; their id tells whether they are known here.
     if not external_id and "external_id" not in values.faults:
         ident = str(parse_id(values["id"]) or "")
         if not ident:

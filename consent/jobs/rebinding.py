@@ -243,6 +243,7 @@ def _listed(row: RebindRow, outcome: str) -> Listed:
     organization = row.organization or (row.seen.organization if row.seen else None)
     if organization is None:
         raise RuntimeError(f"row {row.number} is about nobody")
+    # A binding that is live, or that this job ended, shows the subject before; one that ended earlier meant nobody.
     made_at = row.made.recorded_at if row.made else None
     seen = row.seen if row.seen and row.seen.withdrawn_at in (None, made_at) else None
     before = _named(seen.organization, seen.member) if seen else ""
@@ -315,6 +316,7 @@ def _changed(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> bool
 
 def _change(row: RebindRow, subjects: _Subjects, origin: ledger.Origin) -> None:
     seen = Binding.objects.get(pk=row.seen_id) if row.seen_id else None
+    # The subject that the id means now; None if the id was withdrawn before.
     holder = subjects[seen.organization_id, seen.member_id] if seen and seen.withdrawn_at is None else None
     if row.withdraws:
         if seen is not None and holder is not None:

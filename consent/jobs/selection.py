@@ -184,6 +184,7 @@ class ListFile:
             raise MissingColumn(
                 f"There is neither a column organization nor external_id. The columns are: {', '.join(columns)}."
             )
+        # A list of ids without a header: its first id would be taken as the column's name, and skipped.
         if self._column not in _IDENT_COLUMNS and split_ident(self._column) != (None, None):
             raise MissingColumn(
                 f"The first line, “{self._column}”, is an id; it has to name the column: organization or external_id."
@@ -217,6 +218,7 @@ class ListFile:
             return self._fault(record, self._column, _("%(what)s. Mend or remove it.") % {"what": what})
         if self.has_choices:
             text = record.values[_CHOICE_COLUMN]
+            # People write “Opted out” or “opted-out”.
             choice = text.lower().replace("-", "_").replace(" ", "_")
             if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
                 what = _("“%(text)s” is no choice. Write opted_out or opted_in.") % {"text": text[:80]}

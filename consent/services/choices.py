@@ -188,6 +188,7 @@ def _choose_for_member(wish: ChoiceRequest, member: Member, origin: ledger.Origi
         return _store(setting, wish, origin, at)
     if member.has_left:
         raise Refused(Reason.MEMBER_LEFT, OBSTACLES[Reason.MEMBER_LEFT])
+    # The same obstacles as for the organization: a closed account, no subscription, a lock.
     _check_opt_in(_organization_state(member.organization, wish.surface.product))
     _check_version(wish, setting.version, loosens=_loosens([setting], wish, at))
     return _store(setting, wish, origin, at)

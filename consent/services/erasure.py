@@ -146,6 +146,7 @@ def _personal(own: Iterable[Member]) -> list[uuid.UUID]:
 def _refuse_imports(words: _Words, ids: frozenset[str]) -> None:
     named = words.within("email", "name") | Q(external_id__in=ids)
     rows = ImportRow.objects.exclude(job__status__in=OVER).filter(named)
+    # Uploaded files that are not read yet are not searched, so any of them may name the person.
     if ImportFile.objects.exists() or rows.exists():
         raise Refused(
             "importing",
@@ -259,6 +260,7 @@ def _forget(person: User, words: _Words) -> None:
     _forget_answers([words.email, words.name])
     WebhookAttempt.objects.filter(words.within("answer")).update(answer="…")
     LogEntry.objects.filter(words.within("object_repr", "change_message")).update(object_repr="…", change_message="")
+    # Addresses are unique and required; .invalid is a reserved domain, so no mail goes there.
     person.email, person.name = f"erased-{person.pk}@erased.invalid", ""
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = None

@@ -142,6 +142,7 @@ def _inviter(invitation: Invitation) -> Actor:
 
 
 def _first_password(user: User, name: str, password: str) -> None:
+    # The person's name, if the provider has given one already, stays.
     user.name = user.name or layers.clean_name(name)
     try:
         validate_password(password, user)

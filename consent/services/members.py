@@ -198,6 +198,7 @@ def note_others(organizations: Iterable[uuid.UUID]) -> None:
 
 
 def _join_again(member: Member, role: str, origin: ledger.Origin) -> Member:
+    # The row is used again, so the member's own choice stays (R5).
     at = ledger.clock(member.changed_at)
     member.role, member.status, member.joined_at, member.left_at, member.changed_at = (
         role,

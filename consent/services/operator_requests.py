@@ -160,6 +160,7 @@ def _make_operator(done: _Confirmed) -> None:
         person = User.objects.create_user(
             people.free_address(request.details["email"]), None, name=request.details["name"]
         )
+    # For the event: a deactivated operator, or person, is reactivated; others become operators.
     again = person.is_staff or not person.is_active
     if person.is_staff and person.is_active:
         raise Refused("status", _("This person is an operator already."))
@@ -193,6 +194,7 @@ def _change_address(done: _Confirmed) -> None:
     person.save(update_fields=["email", "no_links_until"])
     deactivation.forget_other_addresses(person)
     done.note(EventKind.ACCESS_ADDRESS_CHANGED, person)
+    # To the old address: its owner can object before any link goes to the new one.
     words = {"person": person, "provider": settings.PROVIDER_NAME, "days": people.NO_LINKS.days}
     send_mail(_("Your address was changed"), render_to_string("emails/address_changed.txt", words), None, [old])
 

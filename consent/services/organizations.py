@@ -219,6 +219,7 @@ def _check_kind(organization: Organization, kind: str) -> None:
     if kind not in OrganizationKind.values:
         raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": kind}, "kind")
     if kind == OrganizationKind.PERSONAL:
+        # Two are enough to see that there is more than one.
         roles = list(Member.objects.active().filter(organization=organization).values_list("role", flat=True)[:2])
         if organization.had_others or roles != [Member.Role.OWNER]:
             text = _("Only an organization that never had another member than its owner can be personal.")

@@ -75,6 +75,7 @@ def _change(setting: PrivacySetting, plan: Plan, at: dt.datetime) -> Change:
 
 
 def _end_live(settings: Sequence[PrivacySetting], at: dt.datetime) -> None:
+    # The settings are locked, so nobody else ends or starts these.
     for product in sorted({each.product for each in settings}):
         of_product = {each.organization_id for each in settings if each.product == product}
         live = Subscription.objects.filter(organization__in=of_product, product=product, ended_at=None)

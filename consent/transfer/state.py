@@ -154,6 +154,7 @@ def _kind(field: "models.Field[Any, Any]") -> str:
 
 
 def _serializer_of(field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
+    # Values of other types are the same from both databases.
     spellings: dict[str, Callable[[Any], Any]] = {
         "UUIDField": lambda value: str(from_raw_id(value)),
         "BooleanField": bool,
@@ -219,6 +220,7 @@ class StateFile:
 
     def _line(self, file: BinaryIO, number: int) -> bytes:
         try:
+            # Limited, so that a damaged file doesn't fill the memory.
             line = file.readline(_LONGEST)
         except (OSError, EOFError, zlib.error) as error:
             raise self._bad(number, f"can't be read ({error})") from error
