@@ -101,6 +101,7 @@ class Act(StrEnum):
     # Acts that give somebody authority:
     ROLE_GIVE = auto()  # a role of MANAGING_ROLES: to a member, by an invitation, to a new owner, by an import
     OPERATOR_MAKE = auto()  # or give an operator, or anybody, a new way in
+    OWN_ADDRESS = auto()  # change the address that one signs in with, and gets links at
 
 
 # Roles that may create API keys: giving somebody such a role gives them authority.

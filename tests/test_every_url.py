@@ -63,7 +63,7 @@ def cast() -> Cast:
         link=lambda secret: _SECRETS.__setitem__("invitation", secret) or "a link",  # type: ignore[func-returns-value]
     )  # fmt: skip
     addresses.ask(
-        user=made.operator, email="odin@elsewhere.example",
+        actor=Actor.from_user(made.operator, confirmed=True), email="odin@elsewhere.example",
         link=lambda secret: _SECRETS.__setitem__("address", secret) or "a link",  # type: ignore[func-returns-value]
     )  # fmt: skip
     return made

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.fields import AddressFormField
 from accounts.models import User
-from accounts.reauthentication import confirm_person, is_confirmed
+from accounts.reauthentication import confirm_person, session_actor
 
-from ..errors import Invalid, ServiceError
+from ..errors import ConfirmationRequired, ServiceError
 from ..services import addresses
 
 _METHODS = ["GET", "HEAD", "POST"]
@@ -37,12 +37,12 @@ def change(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         status = 400
         if form.is_valid():
-            if not is_confirmed(request):
-                confirm_person(request)
             try:
-                addresses.ask(user=user, email=form.cleaned_data["email"], link=_link(request))
+                addresses.ask(actor=session_actor(request), email=form.cleaned_data["email"], link=_link(request))
+            except ConfirmationRequired:
+                confirm_person(request)
             except ServiceError as error:
-                status = 400 if isinstance(error, Invalid) else 409
+                status = error.http_status
                 form.add_error("email", str(error))
             else:
                 messages.success(
@@ -65,7 +65,7 @@ def confirm(request: HttpRequest, secret: str) -> HttpResponse:
         try:
             done = addresses.confirm(user=user, secret=secret)
         except ServiceError as error:
-            return render(request, "console/address.html", {"refused": str(error)}, status=409)
+            return render(request, "console/address.html", {"refused": str(error)}, status=error.http_status)
         text = (
             gettext("Your address is changed.")
             if done

@@ -15,7 +15,7 @@ from accounts.access import Actor, NotFound, Permission, get_member, permissions
 from accounts.fields import AddressFormField, parse_id
 from accounts.models import Invitation, Member, MemberRole, Organization
 
-from ..errors import Invalid, ServiceError
+from ..errors import ServiceError
 from ..models import Source
 from ..presentation import privacy_settings
 from ..services import invitations
@@ -46,7 +46,7 @@ def members(request: HttpRequest, actor: Actor, organization: Organization) -> H
         return _page(request, actor, organization, form=bad.form, status=400)
     except ServiceError as error:
         messages.error(request, f"{gettext('Not saved.')} {error.detail}")
-        return _page(request, actor, organization, status=400 if isinstance(error, Invalid) else 409)
+        return _page(request, actor, organization, status=error.http_status)
     return redirect("console:members", organization.pk)
 
 

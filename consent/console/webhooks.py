@@ -74,7 +74,7 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
         )
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
-        return _page(request, actor, organization, form=form, status=400)
+        return _page(request, actor, organization, form=form, status=error.http_status)
     return _page(request, actor, organization, shown=made)
 
 

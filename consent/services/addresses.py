@@ -13,26 +13,30 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts import deactivation, limits
-from accounts.access import Actor
+from accounts.access import Act, Actor, ActorType, Forbidden
 from accounts.models import AddressChange, User
 
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind, Source
-from . import members, trail
+from . import layers, members, trail
 
 PER_HOUR = 5
 GOOD_FOR = dt.timedelta(days=1)
 
 
 @transaction.atomic
-def ask(*, user: User, email: str, link: Callable[[str], str]) -> AddressChange:
-    """Mail a link to each of the two addresses, in place of earlier ones; nothing is changed yet.
+def ask(*, actor: Actor, email: str, link: Callable[[str], str]) -> AddressChange:
+    """Mail a link to each of the actor's two addresses, in place of earlier ones; nothing is changed yet.
 
     `link` makes the URL of the page for a secret. Whether the new address has an account is checked only in `confirm`:
-    before that, nobody has shown that it is theirs. Raises Invalid; Refused for too many requests, and soon after
-    operators changed the address.
+    before that, nobody has shown that it is theirs. Raises Forbidden for whoever is not signed in; Invalid; Refused for
+    too many requests, and soon after operators changed the address; ConfirmationRequired.
     """
+    if actor.type != ActorType.USER or actor.user is None:
+        raise Forbidden("address")
+    user = actor.user
+    layers.require_confirmed(actor, Act.OWN_ADDRESS)
     address = members.clean_email(email)
     if address == user.email:
         raise Invalid("same", _("This is your address already."), "email")

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.access import Act, Actor
+from accounts.access import Act, Actor, Forbidden
 from accounts.models import ApiKey, Invitation, Member, User
 from consent.errors import ConfirmationRequired
 from consent.imports import reading
@@ -17,7 +17,7 @@ from consent.imports.fields import ImportPlan
 from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.models import BulkJob, PrivacySetting, WebhookEndpoint
-from consent.services import choices, credentials, invitations, locks, members, organizations, webhooks
+from consent.services import addresses, choices, credentials, invitations, locks, members, organizations, webhooks
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests import cast as casting
 from tests.cast import PASSWORD, Cast
@@ -302,6 +302,19 @@ def test_service__person_not_confirmed__refused_and_nothing_changed(world: World
         assert isinstance(refused.value.act, Act) and refused.value.http_status == 403
     for act in of(world, Actor.from_user(getattr(world.cast, who), confirmed=True)).values():
         act()
+
+
+def test_own_address__person_not_confirmed__refused_and_nothing_changed(world: World) -> None:
+    def ask(actor: Actor) -> Any:
+        return addresses.ask(actor=actor, email="bea@elsewhere.example", link=str)
+
+    with changes_nothing(), pytest.raises(ConfirmationRequired) as refused:
+        ask(Actor.from_user(world.cast.owner))
+    assert refused.value.act is Act.OWN_ADDRESS
+    for nobody in (Actor.from_key(world.key), Actor.from_command(world.cast.operator)):
+        with changes_nothing(), pytest.raises(Forbidden):
+            ask(nobody)
+    assert ask(Actor.from_user(world.cast.owner, confirmed=True)).user == world.cast.owner
 
 
 def test_command__names_who_runs_it__is_not_asked(world: World) -> None:

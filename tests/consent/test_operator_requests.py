@@ -137,7 +137,7 @@ def test_confirm__address__old_one_is_told_and_the_new_one_gets_no_link(cast: Ca
     with pytest.raises(Refused):
         operator_requests.ask(kind="link", subject=person, actor=cast.actor("asker"), reason="x")
     with pytest.raises(Refused):
-        addresses.ask(user=person, email="third@provider.example", link=str)
+        addresses.ask(actor=Actor.from_user(person, confirmed=True), email="third@provider.example", link=str)
     assert mailed_to() == ["tyr@provider.example"]
     QuerySet(User).filter(pk=person.pk).update(no_links_until=dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
     assert client.post("/account/reset/", {"email": person.email}).status_code == 302
@@ -456,7 +456,9 @@ def test_own_address__both_links_used_by_the_person__changes_it(cast: Cast) -> N
 @pytest.mark.parametrize("only", ["ada@kvasir.example", "ada@elsewhere.example"])
 def test_own_address__one_link_however_often__changes_nothing(cast: Cast, only: str) -> None:
     addresses.ask(
-        user=cast.nobody, email="ada@elsewhere.example", link=lambda s: f"https://p.example/account/email/{s}/"
+        actor=Actor.from_user(cast.nobody, confirmed=True),
+        email="ada@elsewhere.example",
+        link=lambda s: f"https://p.example/account/email/{s}/",
     )
     client = cast.client("nobody")
     for _again in range(2):
