@@ -46,7 +46,7 @@ class Reason(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """One layer's state. `since` is when `allowed` last changed; None: it never has since the layer exists."""
+    """One layer's state. `since` is when `allowed` last changed; None: not since the layer exists."""
 
     plan: str = ""  # the plan held, or last held
     subscribed: bool = False
@@ -158,7 +158,7 @@ def opt_in(state: State, at: dt.datetime) -> State:
 
 
 def restore(state: State, choice: str, carry: str, at: dt.datetime) -> State:
-    """Undo of a job: choice and carry as they were before it; whether use is allowed follows from the current rest."""
+    """Undo of a job: choice and carry as before it. The rest stays, so that it decides whether use is allowed now."""
     return _settle(state, at, choice=choice, carry=carry)
 
 
@@ -302,7 +302,7 @@ def resolve(layers: Layers) -> Decision:
         layers = layers._replace(member=MEMBER_START)
     answers = _answers(layers)
     told = tuple(answer for answer in answers if layers.member_told or answer.layer != "member")
-    # A denial by the organization's layer is the answer for everybody. Otherwise it depends on the member's layer.
+    # If the organization's layer denies, that is the answer for everybody. If not, the member's layer decides.
     if layers.member_needed and not layers.member_told and answers[0].allowed:
         return Decision(False, Reason.MEMBER_PRIVATE, told)
     for answer in answers:

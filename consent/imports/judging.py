@@ -268,7 +268,7 @@ def _subscription(row: Row, met: Met) -> Verdict:
         return _bad(faults) if faults else Verdict()
     after = rules.subscribe(met.state, row.plan, met.plan_default, met.now)
     faults += _since_faults(row, after, met)
-    # A first subscription doesn't count as loosening, even if its plan allows use by default; a restart does.
+    # A first subscription doesn't count as loosening, even if its plan allows use by default; a restart or a move may.
     again = bool(met.state.plan) and after.allowed > met.state.allowed
     loosens = again or (row.since is not None and after.allowed)
     return _bad(faults, loosens=loosens) if faults else Verdict(loosens=loosens)

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     `ident`, `member_ident` and the external ids beside them are still to be looked up. `past`: the field which says
     that the row is about something that is over (since `ended`, in microseconds). `held`: the fields which say that an
-    organization is kept out by something else than its choice. `unread`: the fields that could not be read, which are
+    organization is kept out by something other than its choice. `unread`: the fields that could not be read, which are
     empty here.
     """
 
@@ -194,7 +194,7 @@ class _Values:
         return "organization_status" if status == OrganizationStatus.CLOSED else ""
 
     def held(self) -> tuple[str, ...]:
-        """The fields which say that something else than its choice keeps the organization out."""
+        """The fields which say that something other than its choice keeps the organization out."""
         flags = ("closed", "locked")
         found = tuple(each for each in flags if self.one_of(each, _FLAGS, "Write true or false.", empty=False))
         return (*found, "carried_over_from") if self["carried_over_from"] else found

@@ -185,7 +185,7 @@ def upload(*, table: str, name: str, data: Iterable[bytes], actor: Actor) -> Imp
 
 
 def uploaded_file(ident: str, actor: Actor) -> ImportFile:
-    """A file that the actor uploaded. Raises NotFound for others: else a person could approve their own file's job."""
+    """A file that the actor uploaded. Raises NotFound for files of others: who uploads one must not approve its job."""
     pk = parse_id(ident)
     file = ImportFile.objects.filter(pk=pk, uploaded_by=_author(actor)).first() if pk else None
     if file is None:

@@ -21,8 +21,8 @@ SIMILAR = "similar"
 _PAGE, _MOST = 2_000, 50_000
 _LIKE = "COALESCE(NULLIF({0}.folded, ''), {0}.external_id)"
 _NEW = "r.job_id = %s AND r.number > %s AND r.number <= %s AND r.outcome = '' AND r.external_id <> ''"
-# New rows whose id looks like a known one. `folded` is '' if it would equal the id, so each side is compared in its own
-# way. Subqueries for each row use an index; for a join PostgreSQL would read all bindings for each chunk.
+# New rows whose id looks like a known one. `folded` is '' if it equals the id, so a known id matches by its value or by
+# `folded`: a subquery for each, which uses that index. For a join PostgreSQL would read all bindings for each chunk.
 _KNOWN = f"""
 SELECT * FROM (SELECT r.id, r.line, r.external_id, COALESCE(
     CASE WHEN r.folded <> '' THEN (

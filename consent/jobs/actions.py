@@ -86,7 +86,7 @@ def _check_choices(chosen: Collection[str], reason: str) -> None:
 
 @unlimited()
 def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reason: str = "") -> BulkJob:
-    """Preview a change of a plan's default: each subscriber gets an event, and stays as it is or goes out (R5)."""
+    """Preview a change of a plan's default: an event for each subscriber, which may tighten but never loosen (R5)."""
     require(actor, Permission.CONSENT_CHOOSE, None)
     if default not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("A default is opted_in or opted_out."), "default")

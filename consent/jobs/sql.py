@@ -73,7 +73,7 @@ def _columns(job: BulkJob) -> dict[str, str]:
     else:
         stale = "FALSE"
     columns = _SHAPE | {"stale": stale}
-    if job.kind == JobKind.PLAN_DEFAULT:  # its rows are those subscribed when it starts; none of them loosens
+    if job.kind == JobKind.PLAN_DEFAULT:  # its rows are whoever is subscribed when it starts; no row loosens
         columns["changed"] = "FALSE"
     return columns
 
@@ -148,7 +148,7 @@ def by_event(statement: str) -> str:
 
 
 def note_refusals(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
-    """Parameters: product, wanted, chunk."""
+    """Store the outcome of the rows that are refused. Parameters: product, wanted, chunk."""
     return f"""
 {_answers(answers)}
 UPDATE consent_bulkjobrow SET refusal = x.outcome FROM (
@@ -172,16 +172,16 @@ FROM {ROWS} LEFT JOIN consent_privacysetting AS s ON {SETTING} JOIN t ON {_same_
 
 
 def select_sample(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
-    """Parameters: product, wanted, chunk, size."""
+    """Some rows, those that change first. Parameters: product, wanted, chunk, size."""
     listed = _listed(job, answers, "r.number, r.organization_id, r.wanted, {now_and_then}")
     return f"{listed} ORDER BY CASE WHEN t.outcome = '{CHANGE}' THEN 0 ELSE 1 END, r.number LIMIT %s"
 
 
 def select_listed(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
-    """Parameters: product, wanted, chunk."""
+    """All rows of the chunk, in order. Parameters: product, wanted, chunk."""
     return f"{_listed(job, answers, 'r.number, r.organization_id, r.wanted, {now_and_then}')} ORDER BY r.number"
 
 
 def count_listed(job: BulkJob, answers: Iterable[tuple[StateGroup, GroupOutcome]]) -> str:
-    """Parameters: product, wanted, chunk."""
+    """The rows, counted by current and new values and outcome. Parameters: product, wanted, chunk."""
     return f"{_listed(job, answers, '{now_and_then}, COUNT(*)')} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 2, 3, 6"

@@ -97,7 +97,7 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
         raise Refused("ended", _("This key has ended. Make another one."))
     outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
     if outlives and actor.type == ActorType.USER and actor.user is not None:
-        # A key that is in use must not be taken over: one person alone would then have its new text.
+        # Not while such a key is in use: the one person who takes it over would alone have its new text.
         if held.suspended_at is None or actor.user.pk == held.issued_by_id:
             text = _("A key of the installation itself needs two operators: ask another one.")
             raise Refused("second_operator", text)

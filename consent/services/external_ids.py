@@ -27,7 +27,7 @@ from . import layers
 
 FIELD = "external_id"
 TAKEN = "exists"  # the code of a refusal
-_OTHERWISE = (".", "..")  # clients resolve them: withdrawing such a member's id would remove the member
+_OTHERWISE = (".", "..")  # URL clients resolve these: DELETE …/.. would remove the member, not the id
 
 
 class Subject(NamedTuple):

@@ -302,7 +302,7 @@ def _refuse_last_owner(member: Member) -> None:
 
 
 def is_last_owner(member: Member) -> bool:
-    """Whether nobody else is an owner there."""
+    """Whether this member is the only owner of the organization."""
     if member.role != MemberRole.OWNER or member.has_left:
         return False
     owners = Member.objects.active().filter(organization_id=member.organization_id, role=MemberRole.OWNER)
