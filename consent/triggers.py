@@ -125,6 +125,7 @@ def problems(connection: BaseDatabaseWrapper) -> list[str]:
 
 def install(connection: BaseDatabaseWrapper) -> None:
     """Create what is missing and replace what is altered."""
+    # A problem reads “trigger NAME is missing”.
     wrong = {problem.split()[1] for problem in problems(connection)}
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

@@ -68,6 +68,7 @@ def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
     """
     tidy_at = time.monotonic()
     while not should_stop():
+        # As at the end of a request: a connection that broke is replaced.
         close_old_connections()
         try:
             if work_once(should_stop):

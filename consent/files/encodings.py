@@ -95,6 +95,7 @@ def _whole_characters(path: str) -> Iterator[bytes]:
     rest = b""
     for data in _pieces(path):
         piece = rest + data
+        # A character has four bytes at most, so one that is cut off begins within the last three.
         start = max(piece.rfind(lead, len(piece) - 3) for lead in _LEADS) if not piece[-3:].isascii() else -1
         cut = start if start >= 0 and len(piece) - start < _length(piece[start]) else len(piece)
         yield piece[:cut]
@@ -113,6 +114,7 @@ def _guess(path: str, start: bytes) -> Encoding:
             return Encoding(encoding)
     if wide := _wide(start):
         return wide
+    # Of the bytes that are not ASCII: valid sequences of UTF-8, and those that are not (`foreign`), with the first.
     bad_line = bad_byte = foreign = sequences = before = 0
     for piece in _whole_characters(path):
         if not piece.isascii():
@@ -132,6 +134,7 @@ def _guess(path: str, start: bytes) -> Encoding:
             f"The file is UTF-8 but for line {bad_line}, where there is a byte {bad_byte:#04x}. "
             "Mend that line, or name the file's encoding."
         )
+    # Windows-1252 decodes nearly every byte, so only a person can tell whether it is right.
     return Encoding("cp1252", doubtful=True)
 
 
@@ -145,6 +148,7 @@ def _wide(start: bytes) -> Encoding | None:
     if zeros[high] < 2 or zeros[1 - high] > zeros[high] // 10:
         return None
     name = "utf-16-be" if high == 0 else "utf-16-le"
+    # More than half of the pairs have a zero: Latin text.
     if zeros[high] > len(start) // 4:
         return Encoding(name)
     text = start[: len(start) // 2 * 2].decode(name, "replace")

@@ -34,8 +34,10 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 def names_subject(column: str) -> bool:
     """Whether the column's name says that it holds the subject of a row, like `memberId` or `User e-mail`."""
+    # `memberId` becomes “member Id”, and accents are removed: employé, employe.
     plain = unicodedata.normalize("NFKD", _HUMP.sub(" ", column))
     words = set(_WORD.findall("".join(each for each in plain if not unicodedata.combining(each)).lower()))
+    # Every word has to be known: `member_since`, for example, is about something else.
     if not words <= _ALL or not words & _ALONE:
         return False
     # A name of an organization may be ignored: its id is read.

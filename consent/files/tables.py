@@ -276,6 +276,7 @@ def _spaced_quotes(lines: _Lines, separator: str) -> list[str] | None:
     end = rf"(?={re.escape(separator)}|\r?\n?\Z|\r\Z)"
     quoted = re.compile(rf'{space}*"([^"]*(?:""[^"]*)*)"{space}*{end}')
     plain = re.compile(rf'({space}*(?!{space}|")[^\r\n{re.escape(separator)}]*){end}')
+    # A quoted value may contain line ends: read further lines until the quotes are balanced, up to a limit.
     for _line in range(_SAMPLE):
         text, cells, place = "".join(lines.taken), list[str](), 0
         while found := quoted.match(text, place) or plain.match(text, place):
@@ -319,6 +320,7 @@ class JsonLinesFile(TableFile):
 
     def _name(self, name: str) -> str:
         """`column_name`, cached: nearly all rows have the same names."""
+        # Limited, in case each row has other names.
         if name not in self._names and len(self._names) < 1_000:
             self._names[name] = column_name(name)
         return self._names.get(name) or column_name(name)

@@ -50,6 +50,7 @@ def check_rows(table: str, rows: Sequence[Row], parser: Parser) -> Iterator[Chec
     named = _organizations({ident for row in rows for ident in (row.ident, row.external_ident) if ident})
     whole: list[_Found] = []
     for row in rows:
+        # A file from another installation has its ids; then the external id beside them counts.
         one, other = named.get(row.ident), named.get(row.external_ident)
         of_two = "organization" if one and other and one.pk != other.pk else ""
         organization = one or other
@@ -91,6 +92,7 @@ def problems_of(
 def _new_organizations(rows: Sequence[Row], parser: Parser) -> Iterator[CheckedRow]:
     """Check rows as new organizations. Which of their external ids are known is found out when all rows are stored."""
     erased = erased_ids({row.external_id for row in rows if row.external_id})
+    # Rows with an id are of known organizations without an external id; all others are taken as new for now.
     by_id = Organization.objects.only("pk").in_bulk([row.ident for row in rows if row.ident])
     for row in rows:
         pk = parse_id(row.ident)

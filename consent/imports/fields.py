@@ -187,6 +187,7 @@ class ImportPlan:
 
         A file of teams may have one if it also has a column `kind`, which says which rows are personal.
         """
+        # Every personal organization needs an owner, so with that kind the column is required.
         given = "owner_email" in self.columns
         return given if self.kind == OrganizationKind.PERSONAL else not given or "kind" in self.columns
 

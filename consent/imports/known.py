@@ -29,6 +29,7 @@ def settle_known(job: BulkJob, plan: ImportPlan, on_page: Callable[[], None]) ->
     new_ones = new_ones_of(plan)
     given = Exists(Binding.objects.filter(member=None, value__gt="", value=OuterRef("external_id")))
     not_as_it_is = Q(status=OrganizationStatus.CLOSED) | ~Q(kind__in=("", plan.kind))
+    # Rows that got an outcome by one condition are left out by the next.
     for condition, named in ((Q(given), True), (Q(external_id=""), True), (not_as_it_is, False)):
         rows, last = job.import_rows.filter(condition, outcome="").order_by("number"), 0
         while page := list(rows.filter(number__gt=last)[:_PAGE]):

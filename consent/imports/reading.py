@@ -148,6 +148,7 @@ def _opts_in(job: BulkJob) -> bool:
 
 def _digest(job: BulkJob, path: str) -> str:
     """Hash of the file, of how it is read, and of the preview."""
+    # `selection` holds the plan, and how the file is read.
     seen = hashlib.sha256(json.dumps([job.selection, job.reason, job.reference, job.preview], sort_keys=True).encode())
     with open_file(path) as data:
         while piece := data.read(_PART):
@@ -215,6 +216,7 @@ def _beginning(file: ImportFile) -> bytes:
     """The first parts, unpacked; cut after the last line end, unless they are the whole file."""
     parts = ImportFilePart.objects.filter(file=file).order_by("number")[:_PEEKED]
     data = b"".join(bytes(part.data) for part in parts)
+    # A part of a gzip file can be unpacked, but only the whole file can be found damaged.
     whole = len(data) == file.size
     if data.startswith(b"\x1f\x8b"):
         packed = zlib.decompressobj(wbits=31)

@@ -91,6 +91,7 @@ def _read_page(page: Sequence[FileRow], plan: ImportPlan, parser: Parser) -> tup
             rows.append(row)
     good: list[CheckedRow] = []
     for found in check_rows(plan.table, rows, parser):
+        # What would be left as it is need not be said of a row that has to be corrected anyway.
         bad = bool(found.row.unread) or found.outcome == BAD
         problems += [each for each in found.problems if not bad or each.kind == ProblemKind.BAD]
         if not bad:

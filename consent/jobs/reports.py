@@ -120,6 +120,7 @@ def _kept(job: BulkJob, refused: bool, after: int) -> Iterator[ListedRow]:
 def _previewed(job: BulkJob, after: int) -> Iterator[ListedRow]:
     for first in range(after, job.matched, _BATCH):
         for row in job_rows.listed(job, first, min(first + _BATCH, job.matched)):
+            # Rows that change, or are so already, are not refused.
             passed_over = "" if row.outcome in (cases.CHANGE, cases.SAME) else row.outcome
             organization = row.organization
             now_and_then = (row.plan, row.before, row.after, row.used_before, row.used_after)

@@ -27,6 +27,7 @@ class DailyStanding(models.Model):
     plan = models.CharField(max_length=40, blank=True, default="")
     reason_code = models.CharField(max_length=30)
     allowed = models.BooleanField()
+    # Negative if more layers left this state than came into it.
     change = models.BigIntegerField(default=0)
 
     class Meta:

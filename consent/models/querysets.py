@@ -64,6 +64,7 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         """The events that have a position, in that order."""
         return self.filter(placed__isnull=False).select_related("placed").order_by("placed__position")
 
+    # The triggers refuse these too; this gives an error that says why.
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise TypeError("the ledger is append-only")
 

@@ -54,6 +54,7 @@ class PrivacySetting(LayerState):
             ),
             one_of("product", Product, "setting_product_known"),
             one_of("choice", Choice, "setting_choice_known"),
+            # Only a few plans may be opted in by default, whatever code writes the row (R2).
             models.CheckConstraint(
                 condition=~Q(applied_default=TrainingDefault.OPTED_IN) | Q(plan__in=MAY_DEFAULT_IN),
                 name="setting_opted_in_default_only_where_allowed",

@@ -46,6 +46,7 @@ def ask(*, actor: Actor, email: str, link: Callable[[str], str]) -> AddressChang
         limits.count(f"address:{user.pk}", limit=PER_HOUR, seconds=3600)
     except limits.TooMany:
         raise Refused("too_many", _("Too many changes in one hour. Try again later.")) from None
+    # One row per person: a new change makes the links of an earlier one invalid.
     old, new = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     change, _made = AddressChange.objects.update_or_create(
         user=user,

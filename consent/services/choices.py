@@ -163,6 +163,7 @@ def _check_person(wish: ChoiceRequest, before: State, origin: ledger.Origin) -> 
 def _choose_in_both(wish: ChoiceRequest, owner: Member, origin: ledger.Origin) -> one_person.Layers:
     """The one person's choice in both layers, at one instant; an event for each layer that does not say so already."""
     both = one_person.lock_layers(owner, wish.surface.product)
+    # A choice that somebody else made in a layer doesn't count: the person makes it their own.
     unsaid = [setting for setting in both if not one_person.said(setting, wish.choice, owner)]
     if not unsaid:
         return both

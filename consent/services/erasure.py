@@ -200,6 +200,7 @@ def _forget_messages(words: _Words) -> None:
         try:
             body = OutgoingMessage.objects.filter(pk=pk).values_list("body", flat=True).first()
         except (keys.UnknownKey, keys.NotEncrypted):
+            # As if it named the person, so that it is deleted.
             body = words.email
         if body is not None and words.are_named_in(body):
             OutgoingMessage.objects.filter(pk=pk).delete()
@@ -248,6 +249,7 @@ def _forget(person: User, words: _Words) -> None:
     EmailAddress.objects.filter(user=person).delete()
     AddressChange.objects.filter(Q(user=person) | Q(email=words.email)).delete()
     asked = OperatorRequest.objects.filter(Q(subject=person) | Q(details__email=words.email))
+    # The requests themselves stay: they show who asked and who confirmed.
     asked.update(details={})
     OperatorRequest.objects.filter(words.within("reason")).update(reason="…")
     Authenticator.objects.filter(user=person).delete()

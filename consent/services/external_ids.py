@@ -90,6 +90,7 @@ def taken_meanwhile() -> Iterator[None]:
         with transaction.atomic():
             yield
     except IntegrityError as error:
+        # By the name of the constraint or column in the message: other violations are no refusals, but defects.
         if "binding" not in str(error) and FIELD not in str(error):
             raise
         raise Refused(TAKEN, _("The external id has just been taken."), FIELD) from error
@@ -139,6 +140,7 @@ def give(subject: Subject, value: str | None, origin: ledger.Origin) -> None:
         if shown is not None:
             _withdraw(subject, shown, origin)
         return
+    # Withdrawn and erased bindings count too: an id that meant another subject stays refused.
     meanings = list(Binding.objects.ever(value, subject.scope).order_by("number"))
     if any(not subject.has(each) for each in meanings):
         raise taken(value)

@@ -181,6 +181,7 @@ def lock_settings(subjects: Iterable[tuple[Organization, str]]) -> dict[tuple[uu
     # Most settings exist, so look first: an INSERT for each of them would only find conflicts.
     found = _locked_settings(wanted)
     if missing := wanted.keys() - found.keys():
+        # Checked only if settings are missing: those of an unknown product can't exist.
         if unknown := {product for _pk, product in missing} - set(Product.values):
             raise Invalid("unknown_product", f"There is no product “{min(unknown)}”.", "product")
         ensure_settings((wanted[pk, product], product) for pk, product in missing)

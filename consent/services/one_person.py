@@ -91,6 +91,7 @@ def said(setting: PrivacySetting, choice: str, owner: Member) -> bool:
 def is_out(owner: Member, of_organization: PrivacySetting) -> bool:
     """Whether the owner is opted out: in their own layer by anybody, or in the organization's layer by themselves."""
     own = PrivacySetting.objects.of_members().filter(member=owner, product=of_organization.product).first()
+    # In the organization's layer an opt-out by others (operators, jobs, its API key) is not the person's own.
     return (own is not None and own.choice == Choice.OPTED_OUT) or said(of_organization, Choice.OPTED_OUT, owner)
 
 

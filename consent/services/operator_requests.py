@@ -252,6 +252,7 @@ def _still_open(request: OperatorRequest) -> None:
 
 
 def _still_asker(request: OperatorRequest) -> None:
+    # Locked, so that the asker's role can't end before the act is done.
     asker = User.objects.select_for_update().get(pk=request.asked_by_id)
     if not is_operator_since(asker, request.asked_at):
         raise Refused("asker", _("The person who asked for this is no longer an operator."))
