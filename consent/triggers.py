@@ -1,7 +1,7 @@
 """The triggers that make the ledger append-only and note new events for the sequencer, on both databases.
 
 Idempotent: `install` creates what `expected` lists, `problems` names every difference. On PostgreSQL the triggers are
-ENABLE ALWAYS, so that they also fire in a session with session_replication_role = replica.
+ENABLE ALWAYS, so that they also fire in sessions in replica mode, which skip ordinary triggers.
 """
 
 import re
