@@ -1,7 +1,8 @@
 """The harness: a database per worker, quick passwords, and flushes that get past the ledger's triggers."""
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
 from consent import triggers
+from tests import cast as casting
+from tests.cast import Cast
+from tests.consent.calling import World, make_world
 from tests.environment import scratch_directory
+from tests.support.recordings import Recorded, Recording, Value
 
 hypothesis.settings.register_profile(
     "test", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -97,6 +102,45 @@ def counts_of_its_own() -> Iterator[None]:
     with override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}):
         yield
         cache.clear()
+
+
+@pytest.fixture(scope="session")
+def recorded(django_db_setup: None, django_db_blocker: DjangoDbBlocker, quick_passwords: None) -> Recorded[Value]:
+    """A function that records what another one writes, once per database, and gives the same recording ever after."""
+
+    @functools.cache
+    def record(make: Callable[[], Value]) -> Recording[Value]:
+        with django_db_blocker.unblock():
+            return Recording(make)
+
+    return record
+
+
+@pytest.fixture(scope="session")
+def recorded_cast(recorded: Recorded[Cast]) -> Recording[Cast]:
+    """Made before any test, so that none has stopped the clock or changed a setting."""
+    return recorded(casting.make)
+
+
+@pytest.fixture
+def cast(db: None, recorded_cast: Recording[Cast]) -> Cast:
+    """The people and organizations that tests are about, as fresh objects.
+
+    They are made once per database, through the services, and their rows written anew for each test that asks: into
+    its own transaction, or to the tables if it commits. A test that doesn't ask has an empty database.
+    """
+    return recorded_cast.load()
+
+
+@pytest.fixture(scope="session")
+def recorded_world(recorded: Recorded[World]) -> Recording[World]:
+    return recorded(make_world)
+
+
+@pytest.fixture
+def world(db: None, recorded_world: Recording[World]) -> World:
+    """The cast, each of them signed in, and keys; instead of `cast`, of which it has one."""
+    return recorded_world.load()
 
 
 def lift_triggers() -> None:

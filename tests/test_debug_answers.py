@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.cast import make
+from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
 
@@ -44,12 +44,14 @@ def test_host__that_is_not_ours__the_same_problem(path: str, client: Client, set
     assert told(client, settings, "POST", path, HTTP_HOST="evil.example")["code"] == "bad_request"
 
 
-def test_view__that_fails__the_same_problem(client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_view__that_fails__the_same_problem(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch, cast: Cast
+) -> None:
     def fails(_actor: object) -> None:
         raise TypeError("unhashable type: 'dict'")
 
     monkeypatch.setattr("consent.api.base.session_actor", fails)
-    client.force_login(make().owner)
+    client.force_login(cast.owner)
     problem = told(client, settings, "GET", "/api/v1/products/")
     assert (problem["status"], problem["code"]) == (500, "error") and "dict" not in problem["detail"]
 

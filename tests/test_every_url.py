@@ -22,6 +22,7 @@ from tests import cast as casting
 from tests.cast import PASSWORD, Cast
 from tests.consent.guarded import everything
 from tests.keys import issue_key
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
@@ -41,8 +42,7 @@ ROUTES = sorted(set(routes()))
 ADMIN = [route for route in ROUTES if route.startswith("admin/")]
 
 
-@pytest.fixture
-def cast() -> Cast:
+def make_busy() -> Cast:
     """With one of each thing that a URL could be about, each in a state in which something can be done with it."""
     made = casting.make()
     casting.long_standing(made.operator)
@@ -67,6 +67,11 @@ def cast() -> Cast:
         link=lambda secret: _SECRETS.__setitem__("address", secret) or "a link",  # type: ignore[func-returns-value]
     )  # fmt: skip
     return made
+
+
+@pytest.fixture
+def busy(db: None, recorded: Recorded[Cast]) -> Cast:
+    return recorded(make_busy).load()
 
 
 _SECRETS: dict[str, str] = {}
@@ -142,13 +147,13 @@ def send(client: Client, method: str, path: str) -> int:
 
 
 @pytest.mark.parametrize("who", ["owner", "operator"])
-def test_every_url__sent_by_a_foreign_page__does_nothing(who: str, cast: Cast) -> None:
+def test_every_url__sent_by_a_foreign_page__does_nothing(who: str, busy: Cast) -> None:
     """As their browser sends it for another site: signed in, without the token."""
     client, refused = Client(enforce_csrf_checks=True), set()
-    client.force_login(getattr(cast, who))
+    client.force_login(getattr(busy, who))
     before = all_there_is()
     for route in ROUTES:
-        for path in paths(route, cast):
+        for path in paths(route, busy):
             for method in UNSAFE:
                 status = send(client, method, path)
                 refused.add((route, status))
@@ -158,13 +163,13 @@ def test_every_url__sent_by_a_foreign_page__does_nothing(who: str, cast: Cast) -
 
 
 @pytest.mark.parametrize("who", ["", "owner", "admin", "auditor", "member", "outsider"])
-def test_every_url_of_operators__for_anybody_else__does_and_tells_nothing(who: str, cast: Cast) -> None:
+def test_every_url_of_operators__for_anybody_else__does_and_tells_nothing(who: str, busy: Cast) -> None:
     client = Client()
     if who:
-        client.force_login(getattr(cast, who))
+        client.force_login(getattr(busy, who))
     before = all_there_is()
     for route in [route for route in ADMIN if not route.startswith("admin/logout")]:
-        for path in paths(route, cast):
+        for path in paths(route, busy):
             for method in ("GET", *UNSAFE):
                 status = send(client, method, path)
                 kept_out = status == 403 if who and route != "admin/login/" else status in UNASKED
@@ -172,10 +177,10 @@ def test_every_url_of_operators__for_anybody_else__does_and_tells_nothing(who: s
         assert all_there_is() == before, route
 
 
-def test_every_url__the_table_of_values__knows_what_is_in_it(cast: Cast) -> None:
+def test_every_url__the_table_of_values__knows_what_is_in_it(busy: Cast) -> None:
     """Else a URL that is about nothing would pass for one that refuses."""
     client = Client()
-    client.force_login(cast.operator)
-    nothing = {route for route in ADMIN if client.get(paths(route, cast)[0]).status_code == 404}
+    client.force_login(busy.operator)
+    nothing = {route for route in ADMIN if client.get(paths(route, busy)[0]).status_code == 404}
     # Django's own catch-all, and its way to pages of objects, of which there are none here.
     assert nothing == {"admin/(?P<url>.*)", "admin/r/<path:content_type_id>/<path:object_id>/"}

@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 
 from consent.presentation.sentences import day
 from consent.surfaces import SURFACES
-from tests import cast as casting
+from tests.cast import Cast
 from tests.consent.looking import signed_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,8 +77,7 @@ def test_surfaces_and_counts__in_french() -> None:
 
 
 @pytest.mark.django_db
-def test_page__asked_for_in_french__is_french_with_french_dates() -> None:
-    cast = casting.make()
+def test_page__asked_for_in_french__is_french_with_french_dates(cast: Cast) -> None:
     client = signed_in(cast, "owner")
     page = client.get(f"/o/{cast.labs.pk}/members/", headers={"accept-language": "fr"}).content.decode()
     assert '<html lang="fr"' in page and "Propriétaire" in page and "Ada Lindqvist" in page

@@ -26,6 +26,7 @@ from tests import cast as casting
 from tests.consent.calling import World, make_world
 from tests.consent.guarded import everything
 from tests.keys import issue_key
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 
@@ -210,8 +211,7 @@ def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() ->
     assert {row.route for row in ROWS} == covered_routes()
 
 
-@pytest.fixture
-def world() -> World:
+def make_busy_world() -> World:
     made = make_world()
     by: dict[str, Any] = {"actor": made.cast.provider, "source": "admin"}
     organizations.update_organization(organization=made.cast.labs, external_id="labs", **by)
@@ -231,6 +231,11 @@ def world() -> World:
     hook.attempts.create(position=1, at=hook.created_at, delivered=True, latency_ms=1)
     ledger.sequence()  # reading a feed then writes nothing either
     return made
+
+
+@pytest.fixture
+def world(db: None, recorded: Recorded[World]) -> World:
+    return recorded(make_busy_world).load()
 
 
 def job_for(route: str) -> uuid.UUID | None:

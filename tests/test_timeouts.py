@@ -20,7 +20,7 @@ from config import timeouts
 from config.problems import database_failed
 from consent.jobs import actions
 from consent.models import ConsentEvent, Source
-from tests.consent.calling import World, make_world
+from tests.consent.calling import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.only_on("postgresql", "its own statements and processes")
@@ -29,8 +29,7 @@ QUESTION = {"organization": "external:labs", "product": "le_chat"}
 
 
 @pytest.fixture
-def world() -> World:
-    world = make_world()
+def world(world: World) -> World:
     for each in (world.key, world.owner, world.operator, world.member):
         each.client.raise_request_exception = False
     return world

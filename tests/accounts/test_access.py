@@ -57,11 +57,6 @@ SCOPES = {  # scope → what an operator's key may, and of that an organization'
 }
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
 def person(cast: Cast, role: str) -> Actor:
     return Actor.from_user(getattr(cast, role), confirmed=True)
 

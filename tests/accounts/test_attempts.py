@@ -13,18 +13,12 @@ from django.test import Client
 from accounts import attempts
 from accounts.deactivation import end_sessions, remove_second_factors
 from accounts.models import OutgoingMessage, RateCount, User
-from tests import cast as casting
 from tests.accounts.test_sign_in import SECRET, code, sign_in, signed_in
 from tests.cast import PASSWORD, Cast
 
 pytestmark = pytest.mark.django_db
 AUTHENTICATE, CONFIRM = "/account/second-factor/authenticate/", "/account/confirm/"
 MANY = attempts.PASSWORD.everybody // attempts.PASSWORD.own + 1
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,6 @@ from accounts.access import Actor, ActorType
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor, recognise
 from accounts.models import ApiKey, Organization
 from consent.errors import Invalid
-from tests import cast as the_cast
 from tests.cast import Cast
 from tests.keys import issue_key
 
@@ -65,8 +64,7 @@ def test_issue__no_or_unknown_scopes__refused(scopes: list[str], match: str) -> 
     assert not ApiKey.objects.exists()
 
 
-def test_issue__scope_for_members_on_an_organizations_key__refused() -> None:
-    cast = the_cast.make()
+def test_issue__scope_for_members_on_an_organizations_key__refused(cast: Cast) -> None:
     with pytest.raises(Invalid, match="operator keys only"):
         issue_key("Theirs", ["consent:read", "consent:member"], organization=cast.labs)
     assert not ApiKey.objects.exists()
@@ -230,8 +228,7 @@ def test_authenticate__right_key__actor_in_auth_and_nobody_in_particular(issued:
     assert (user.is_authenticated, user.is_staff, user.pk) == (True, False, None)
 
 
-def test_organizations_key__closed_organization__still_its_key() -> None:
-    cast: Cast = the_cast.make()
+def test_organizations_key__closed_organization__still_its_key(cast: Cast) -> None:
     key, text = issue_key("Theirs", ["consent:read"], organization=cast.labs)
     Organization.objects.filter(pk=cast.labs.pk).update(status="closed")
     assert recognise(text).key == key

@@ -24,11 +24,6 @@ NEW_PLAN = {"key": "le_chat_new", "product": "le_chat", "name": "New", "training
 LATER = dt.datetime(2031, 1, 1, tzinfo=dt.UTC)
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
 def sql(statement: str, *parameters: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)

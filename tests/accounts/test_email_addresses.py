@@ -37,11 +37,6 @@ UNUSABLE = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return casting.make()
-
-
 @pytest.mark.parametrize("text", SPELLINGS, ids=ascii)
 def test_normalize__spellings_of_one_mailbox__one(text: str) -> None:
     assert normalize(text) == asked(text) == "zed@kvasir.example"

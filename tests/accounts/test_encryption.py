@@ -16,18 +16,12 @@ from django.test import Client
 
 from accounts import encrypted, keys, outbox
 from accounts.models import OutgoingMessage
-from tests import cast as casting
 from tests.accounts.test_sign_in import SECRET, code, sign_in, signed_in
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
 
 FIRST, SECOND, THIRD = ("the first key, of no use to anyone", "the second key, of no use either", "and a third one")
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 def stored() -> str:

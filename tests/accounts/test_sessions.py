@@ -18,7 +18,6 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import keys
 from accounts.sessions import SessionStore
-from tests import cast as casting
 from tests.accounts.test_sign_in import sign_in, signed_in
 from tests.cast import Cast
 from tests.consent.guarded import everything
@@ -26,11 +25,6 @@ from tests.consent.guarded import everything
 ROOT = Path(__file__).parents[2]
 MINUTE, DAY = 60, 86_400
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 def age(client: Client, **seconds: int) -> None:

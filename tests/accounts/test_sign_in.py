@@ -18,18 +18,12 @@ from accounts import outbox
 from accounts.access import Actor
 from accounts.models import ApiKey, OutgoingMessage, User
 from consent.services import operator_requests
-from tests import cast as casting
 from tests.cast import PASSWORD, Cast, user
 from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 def code(secret: str = SECRET) -> str:

@@ -11,14 +11,9 @@ from playwright.sync_api import Page, expect
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import webhooks
 from consent.worker import work_once
-from tests.cast import Cast, make
+from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OFF, ON = "Not used for training", "Used for training"
 
 
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return casting.make()
-
-
 def sign_in(page: Page, email: str) -> Page:
     page.goto("/")
     page.get_by_label("E-mail").fill(email)

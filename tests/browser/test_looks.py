@@ -14,7 +14,6 @@ from consent.lookups import Question
 from consent.projections import runner
 from consent.services import choices, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
-from tests import cast as casting
 from tests.browser.conftest import PHONE
 from tests.cast import Cast
 
@@ -29,11 +28,6 @@ _SMALL = """least => {
     .filter(({box}) => box.height > 1 && box.height < least - 0.5)
     .map(({each, box}) => `${each.outerHTML.slice(0, 80)} ${Math.round(box.height)}`)
 }"""
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return casting.make()
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ UNSAVED = "You were signed out. Your change is not saved yet: it will be when yo
 
 
 @pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return casting.make()
-
-
-@pytest.fixture
 def personal(cast: Cast) -> Organization:
     frida = casting.user("frida@mail.example", "Frida Ek")
     return organizations.create_organization(

@@ -12,7 +12,7 @@ from consent.models import EventKind, Lock
 from consent.services import choices, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.consent.operating import (
     MODELS,
     POLICY,
@@ -26,11 +26,6 @@ from tests.consent.operating import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

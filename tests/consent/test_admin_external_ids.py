@@ -9,21 +9,19 @@ from accounts.models import Binding, Organization
 from consent import ledger
 from consent.models import ConsentEvent
 from consent.services import members, organizations
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.consent.guarded import everything
 from tests.consent.operating import by_operator, events_after, last_event, url
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> Cast:
-    made = make()
-    by = {"actor": made.provider, "source": "api"}
+@pytest.fixture(autouse=True)
+def ids_of_before(cast: Cast) -> None:
+    by = {"actor": cast.provider, "source": "api"}
     for external_id in ("labs-1", "labs-2"):
-        organizations.update_organization(organization=made.labs, external_id=external_id, **by)
-        members.update_member(member=made.labs_member, external_id=f"dag-{external_id[-1]}", **by)
-    return made
+        organizations.update_organization(organization=cast.labs, external_id=external_id, **by)
+        members.update_member(member=cast.labs_member, external_id=f"dag-{external_id[-1]}", **by)
 
 
 @pytest.fixture

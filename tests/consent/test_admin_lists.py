@@ -15,7 +15,7 @@ from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.worker import work_once
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.consent.operating import (
     MODELS,
     by_operator,
@@ -26,11 +26,6 @@ from tests.consent.operating import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

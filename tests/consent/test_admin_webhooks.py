@@ -11,17 +11,12 @@ from consent import ledger
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
 from consent.models import WebhookEndpoint
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.commands import database
 from tests.consent.operating import url
 from tests.consent.receiving import Receiver, receiver, saying
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

@@ -13,14 +13,9 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from consent.api import decisions
 from consent.models import ConsentEvent
-from tests.consent.calling import Caller, World, assert_problem, by_key, by_session, make_world, state
+from tests.consent.calling import Caller, World, assert_problem, by_key, by_session, state
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def question(world: World, **changes: object) -> dict[str, object]:

@@ -9,15 +9,10 @@ from django.test import Client, override_settings
 
 from accounts.models import ApiKey
 from consent.models import ConsentEvent
-from tests.consent.calling import Caller, World, assert_problem, by_session, make_world, state
+from tests.consent.calling import Caller, World, assert_problem, by_session, state
 from tests.consent.guarded import behind_the_guards, sql
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 @contextlib.contextmanager

@@ -6,15 +6,10 @@ from django.test.utils import CaptureQueriesContext
 
 from consent import ledger
 from consent.models import ConsentEvent, EventPosition
-from tests.consent.calling import Caller, World, assert_problem, by_key, make_world
+from tests.consent.calling import Caller, World, assert_problem, by_key
 
 pytestmark = pytest.mark.django_db
 OUT = {"choice": "opted_out"}
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 @pytest.fixture

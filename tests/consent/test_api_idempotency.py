@@ -14,15 +14,10 @@ from consent import ledger, retention
 from consent.models import BulkJob, ConsentEvent, IdempotencyKey
 from tests.cast import PASSWORD
 from tests.commands import database
-from tests.consent.calling import Caller, World, assert_problem, by_key, make_world
+from tests.consent.calling import Caller, World, assert_problem, by_key
 
 pytestmark = pytest.mark.django_db
 NEW = {"name": "Once", "kind": "team", "subscriptions": {"le_chat": "le_chat_free"}}
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def create(caller: Caller, key: str = "k1", **changes: Any) -> Any:
@@ -97,8 +92,7 @@ def test_post__a_day_later__is_another_request_and_old_keys_go(world: World) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_post__fifty_at_the_same_time__one_event_and_one_answer() -> None:
-    world = make_world()
+def test_post__fifty_at_the_same_time__one_event_and_one_answer(world: World) -> None:
     world.operator_key.get("products/")
     answers: list[tuple[int, str]] = []
 

@@ -20,13 +20,13 @@ from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting
 from tests.consent.calling import World, assert_problem, by_key, make_world
 from tests.keys import issue_key
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 BOTH = {"Kvasir Labs", "Brage Skaldskap"}
 
 
-@pytest.fixture
-def world() -> World:
+def make_busy_world() -> World:
     """Beside the cast's two a personal organization in Norway that opted out, and one that nobody subscribes."""
     made = make_world()
     by: dict[str, Any] = {"actor": made.cast.provider, "source": "admin"}
@@ -39,6 +39,11 @@ def world() -> World:
     organizations.update_organization(organization=made.cast.labs, external_id="labs", **by)
     members.update_member(member=made.cast.labs_member, external_id="m-1", **by)
     return made
+
+
+@pytest.fixture
+def world(db: None, recorded: Recorded[World]) -> World:
+    return recorded(make_busy_world).load()
 
 
 def names(answer: Any) -> set[str]:

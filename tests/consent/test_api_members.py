@@ -6,15 +6,10 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Member, User
 from consent.models import EventKind
-from tests.consent.calling import World, assert_problem, last_event, make_world, state
+from tests.consent.calling import World, assert_problem, last_event, state
 
 pytestmark = pytest.mark.django_db
 NEW = {"email": "Eir@Kvasir.example", "name": "Eir Moe", "role": "member"}
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def members() -> list[dict[str, object]]:

@@ -9,15 +9,10 @@ from consent.models import EventKind
 from consent.services import organizations as services
 from consent.services.organizations import OrganizationDraft
 from consent.services.plans import get_plan
-from tests.consent.calling import World, assert_problem, by_key, last_event, make_world, state
+from tests.consent.calling import World, assert_problem, by_key, last_event, state
 from tests.consent.stepped import race
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def create(world: World, *names: str, plan: str = "le_chat_free") -> None:

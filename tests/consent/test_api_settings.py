@@ -6,15 +6,10 @@ from django.http import HttpResponse
 from consent.models import ConsentEvent, EventKind
 from consent.services import members
 from tests import cast as casting
-from tests.consent.calling import Caller, World, assert_problem, by_key, by_session, last_event, make_world, state
+from tests.consent.calling import Caller, World, assert_problem, by_key, by_session, last_event, state
 
 pytestmark = pytest.mark.django_db
 OUT, IN = {"choice": "opted_out"}, {"choice": "opted_in"}
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 @pytest.fixture

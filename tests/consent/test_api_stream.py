@@ -11,14 +11,9 @@ from django.test import Client
 from consent import ledger
 from consent.models import ConsentEvent
 from consent.services import organizations
-from tests.consent.calling import World, assert_problem, make_world
+from tests.consent.calling import World, assert_problem
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def streamed(caller: Any, after: int = 0) -> list[dict[str, Any]]:
@@ -51,8 +46,7 @@ def test_stream__whoever_may_not_see_the_ledger__403(world: World, role: str) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_stream__read_on_while_others_write__every_event_once_in_order() -> None:
-    world = make_world()
+def test_stream__read_on_while_others_write__every_event_once_in_order(world: World) -> None:
     over = threading.Event()
 
     def write(n: int) -> None:

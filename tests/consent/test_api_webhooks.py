@@ -9,16 +9,11 @@ from consent.delivery import endpoints, sending
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import organizations
 from tests.commands import database
-from tests.consent.calling import World, assert_problem, make_world
+from tests.consent.calling import World, assert_problem
 from tests.consent.receiving import Receiver, receiver
 
 pytestmark = pytest.mark.django_db
 URL = "https://hooks.example.com/consent"
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 @pytest.fixture

@@ -11,17 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from consent.models import ConsentEvent
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.consent.calling import World, assert_problem, make_world
+from tests.consent.calling import World, assert_problem
 
 pytestmark = pytest.mark.django_db
 ONE, MANY = "/access/v1/evaluation", "/access/v1/evaluations"
 TRAIN = {"name": "train"}
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def asked(world: World, product: str = "le_chat", **changes: Any) -> dict[str, Any]:

@@ -15,15 +15,11 @@ from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import members, organizations, plans
 from consent.services.organizations import OrganizationDraft
-from tests import cast as people
 from tests.cast import Cast
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 BEFORE = [("accounts", "0014_unsent_messages"), ("consent", "0014_requests_without_keys")]
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return people.make()
 
 
 def make(cast: Cast, external_id: str | None = None) -> Organization:

@@ -14,16 +14,11 @@ from consent.rules import Reason
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.commands import run
 from tests.keys import issue_key
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 def own_key(cast: Cast) -> Actor:

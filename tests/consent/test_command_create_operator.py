@@ -8,14 +8,14 @@ from accounts.models import User
 from consent.models import ConsentEvent, EventKind
 from tests.commands import run
 
-from .test_operator_requests import Cast, all_there_is, mailed_to, operators
+from .test_operator_requests import Staff, all_there_is, mailed_to, operators
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def cast() -> Cast:
-    return Cast()
+def staff() -> Staff:
+    return Staff()
 
 
 def test_create_operator__first_one__gets_a_link_that_sets_a_password(client: Client) -> None:
@@ -32,10 +32,10 @@ def test_create_operator__first_one__gets_a_link_that_sets_a_password(client: Cl
     assert (event.source, event.target) == ("command", str(person.pk)) and mailed_to()[0] == person.email
 
 
-def test_create_operator__who_is_one__counts_from_now_and_all_are_told(cast: Cast) -> None:
-    result = run("create_operator", cast.subject.email, "--remove-second-factors", "--format", "json")
+def test_create_operator__who_is_one__counts_from_now_and_all_are_told(staff: Staff) -> None:
+    result = run("create_operator", staff.subject.email, "--remove-second-factors", "--format", "json")
     assert result.code == 0 and "/account/reset/" in result.json["link"]
-    person = User.objects.get(pk=cast.subject.pk)
+    person = User.objects.get(pk=staff.subject.pk)
     assert person.operator_since is not None and person.operator_since.year > 2001
     assert not Authenticator.objects.exists() and set(mailed_to()) == operators()
 
@@ -49,7 +49,7 @@ def test_create_operator__nonsense__fails_and_makes_nobody(argv: tuple[str, ...]
 @pytest.mark.parametrize(
     "argv", [("createsuperuser", "--email", "a@b.example", "--noinput"), ("changepassword", "tyr@provider.example")]
 )
-def test_djangos_own_commands__lead_to_create_operator(cast: Cast, argv: tuple[str, ...]) -> None:
+def test_djangos_own_commands__lead_to_create_operator(staff: Staff, argv: tuple[str, ...]) -> None:
     before = all_there_is()
     result = run(*argv)
     assert result.code == 2 and "create_operator" in result.err

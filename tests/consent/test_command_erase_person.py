@@ -35,9 +35,8 @@ EMAIL, NAME = "canary-7f3a@feathers.example", "Canaria Gelbvogel"
 OPERATOR = "odin@provider.example"
 
 
-@pytest.fixture
-def cast() -> Cast:
-    cast = casting.make()
+@pytest.fixture(autouse=True)
+def person_everywhere(cast: Cast) -> None:
     person = casting.user(EMAIL, NAME)
     for organization in (cast.labs, cast.brage):
         members.add_member(
@@ -47,7 +46,6 @@ def cast() -> Cast:
     draft = organizations.OrganizationDraft(name=NAME, kind="personal", external_id="canary-7f3a", owner=(EMAIL, NAME))
     organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
     TOTP.activate(person, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
-    return cast
 
 
 def leave_traces(cast: Cast) -> Client:

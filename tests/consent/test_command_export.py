@@ -15,13 +15,13 @@ from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast
 from tests.cast import Cast
 from tests.commands import database, run
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 TABLES = ("organizations", "members", "subscriptions", "choices", "external_ids")
 
 
-@pytest.fixture
-def made() -> Cast:
+def make_choices() -> Cast:
     made = cast.make()
     members.update_member(member=made.labs_member, external_id="dag", actor=made.provider, source="api")
     for surface, member, actor in (
@@ -37,6 +37,11 @@ def made() -> Cast:
             source="data_controls" if member else "console",
         )
     return made
+
+
+@pytest.fixture
+def made(db: None, recorded: Recorded[Cast]) -> Cast:
+    return recorded(make_choices).load()
 
 
 def _rows(what: str, *options: str) -> list[dict[str, Any]]:

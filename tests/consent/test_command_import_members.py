@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,20 +10,17 @@ from consent.decisions import decide
 from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import members, organizations
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.commands import database
 from tests.consent.importing import Import, approve_and_run, counts, importer
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> Cast:
-    made = make()
-    organizations.update_organization(
-        organization=made.labs, external_id="labs", actor=made.provider, source="admin"
-    )  # fmt: skip
-    return made
+@pytest.fixture(autouse=True)
+def id_of_labs(cast: Cast) -> None:
+    by: dict[str, Any] = {"actor": cast.provider, "source": "admin"}
+    organizations.update_organization(organization=cast.labs, external_id="labs", **by)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from consent import ledger
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import webhooks
 from consent.webhooks.secrets import secret_of, signatures
-from tests import cast as casting
 from tests.cast import Cast
 from tests.commands import database, run
 from tests.consent.receiving import result_of_test
@@ -27,11 +26,6 @@ from tests.consent.receiving import result_of_test
 pytestmark = pytest.mark.django_db
 OLD, NEW = ("an old key that nobody else has got", "a new key that nobody else has got")
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 def key_ids() -> set[str]:

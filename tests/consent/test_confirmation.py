@@ -25,6 +25,7 @@ from tests.commands import run
 from tests.consent.calling import Caller, by_session
 from tests.consent.guarded import changes_nothing
 from tests.keys import issue_key
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 HOOK = "https://hooks.example.com/"
@@ -50,9 +51,7 @@ class World:
         return found
 
 
-@pytest.fixture
-def world(settings: Any) -> World:
-    settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
+def make_busy_world() -> World:
     cast = casting.make()
     casting.long_standing(cast.operator)
     second = casting.long_standing(casting.user("second@provider.example", "Second", is_staff=True))
@@ -69,6 +68,12 @@ def world(settings: Any) -> World:
     key = issue_key("Sync", ["decisions:read"], organization=cast.labs)[0]
     hook = webhooks.create_endpoint(organization=cast.labs, url=HOOK, actor=owner, source="console")
     return World(cast, key, hook, job)
+
+
+@pytest.fixture
+def world(db: None, recorded: Recorded[World], settings: Any) -> World:
+    settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
+    return recorded(make_busy_world).load()
 
 
 # --- By session: console, admin site, API -----------------------------------------------------------------------------

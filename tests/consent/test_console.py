@@ -14,11 +14,6 @@ from tests.consent.looking import CONTROLS, signed_in, url
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return casting.make()
-
-
 class Unspeakable:
     """Breaks any page that says it."""
 

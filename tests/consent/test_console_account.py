@@ -25,11 +25,6 @@ from tests.keys import issue_key
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 # --- Keys -----------------------------------------------------------------------------------------------------------
 
 

@@ -18,11 +18,6 @@ from tests.consent.looking import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return casting.make()
-
-
 def data_sharing(member: Member) -> str:
     return reverse("console:data-sharing", args=[member.pk])
 

@@ -16,11 +16,6 @@ from tests.consent.looking import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return casting.make()
-
-
 def test_history__newest_first_without_members_own_choices(cast: Cast) -> None:
     opted_out_by_owner(cast)
     choices.choose(

@@ -6,7 +6,6 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from consent.console.urls import urlpatterns
-from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.guarded import everything
 from tests.consent.looking import signed_in
@@ -74,8 +73,9 @@ def client_of(cast: Cast, role: str) -> Client:
 
 @pytest.mark.parametrize("name", MATRIX)
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_console_matrix__each_role__gets_its_status_and_a_refusal_changes_nothing(name: str, method: str) -> None:
-    cast = casting.make()
+def test_console_matrix__each_role__gets_its_status_and_a_refusal_changes_nothing(
+    name: str, method: str, cast: Cast
+) -> None:
     on_get, on_post, body = MATRIX[name]
     clients = {role: client_of(cast, role) for role in ROLES}
     before, found = everything(), []
@@ -93,8 +93,7 @@ def test_console_matrix__each_role__gets_its_status_and_a_refusal_changes_nothin
 
 @pytest.mark.parametrize("name", MATRIX)
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
-def test_console_matrix__methods_of_no_form__405(name: str, method: str) -> None:
-    cast = casting.make()
+def test_console_matrix__methods_of_no_form__405(name: str, method: str, cast: Cast) -> None:
     client = signed_in(cast, "owner")
     before = everything()
     assert getattr(client, method)(path_of(name, cast)).status_code == 405
@@ -102,8 +101,7 @@ def test_console_matrix__methods_of_no_form__405(name: str, method: str) -> None
 
 
 @pytest.mark.parametrize("name", OF_ORGANIZATION)
-def test_console_matrix__absent_and_foreign__are_indistinguishable(name: str) -> None:
-    cast = casting.make()
+def test_console_matrix__absent_and_foreign__are_indistinguishable(name: str, cast: Cast) -> None:
     client = signed_in(cast, "outsider")
     idents = (cast.labs.pk, "01890000-0000-7000-8000-000000000000", "external:nobody", "nonsense")
     for send in [client.get] if MATRIX[name][1] == NEVER else [client.get, client.post]:

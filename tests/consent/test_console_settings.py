@@ -27,11 +27,6 @@ from tests.consent.looking import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return casting.make()
-
-
 @pytest.mark.parametrize(("name", "product"), [("le-chat", "le_chat"), ("privacy", "ai_studio")])
 def test_setting_page__plain_post__opts_out_once(cast: Cast, name: str, product: str) -> None:
     client, before = signed_in(cast, "admin"), events()

@@ -10,18 +10,12 @@ from django.urls import reverse
 
 from accounts.models import Member, User
 from consent.models import ConsentEvent, PrivacySetting
-from tests import cast as the_cast
 from tests.cast import PASSWORD, Cast
 
 from .guarded import changes_nothing
 
 UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."
 NOTHING = "You were signed out. Nothing was saved: sign in and try again."
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 PLACES: dict[str, Any] = {

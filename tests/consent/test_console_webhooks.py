@@ -11,17 +11,12 @@ from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
 from consent.models import WebhookEndpoint
 from consent.services import webhooks
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.commands import database
 from tests.consent.looking import signed_in, url
 from tests.consent.receiving import Receiver, receiver, saying
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

@@ -17,14 +17,11 @@ from consent.services import members
 from tests import cast as people
 from tests.cast import Cast
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 BEFORE = [("accounts", "0012_known_devices"), ("consent", "0011_longer_event_values")]
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 READS, MOBILE = ["decisions:read", "consent:write"], ["consent:member"]
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return people.make()
 
 
 class Before:

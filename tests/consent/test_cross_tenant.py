@@ -18,7 +18,7 @@ from django.http import HttpResponse
 
 from accounts.models import ApiKey, Invitation, Member, Organization
 from consent.services import webhooks
-from tests.consent.calling import World, by_key, make_world
+from tests.consent.calling import World, by_key
 from tests.consent.guarded import everything, rows
 from tests.test_permission_matrix import routes
 
@@ -150,10 +150,9 @@ def _parameters(route: str) -> set[str]:
 
 
 @pytest.fixture
-def world() -> World:
-    made = make_world()
-    made.callers["narrow"] = by_key("decisions:read", organization=made.cast.labs, issued_by=made.cast.admin)
-    return made
+def world(world: World) -> World:
+    world.callers["narrow"] = by_key("decisions:read", organization=world.cast.labs, issued_by=world.cast.admin)
+    return world
 
 
 def all_rows() -> list[Any]:

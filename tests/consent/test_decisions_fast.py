@@ -14,15 +14,10 @@ from consent.lookup_sql import STATEMENTS
 from consent.lookups import Question
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.consent.calling import Caller, World, assert_problem, by_key, make_world
+from tests.consent.calling import Caller, World, assert_problem, by_key
 
 pytestmark = pytest.mark.django_db
 PATHS = ("/api/v1/decisions/", "/api/v1/decisions/batch/")
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def questions(world: World) -> list[dict[str, Any]]:
@@ -148,8 +143,7 @@ def test_statements__plan__index_lookups_alone(world: World, statement: tuple[st
 
 @pytest.mark.only_on("postgresql", reason="SQLite has no connection to lose")
 @pytest.mark.django_db(transaction=True)
-def test_decide__connection_lost_meanwhile__asked_again_and_answered() -> None:
-    world = make_world()
+def test_decide__connection_lost_meanwhile__asked_again_and_answered(world: World) -> None:
     caller = by_key("decisions:read")
     assert caller.post(PATHS[0], questions(world)[0]).status_code == 200
     with connection.cursor() as cursor:

@@ -32,15 +32,13 @@ OWN, AS_MEMBER = "canary-7f3a/2".replace("/", "."), "Gelbvogel-é"
 WORDS = ("canary-7f3a", "canária", "can\\u00e1ria", "gelbvogel")
 
 
-@pytest.fixture
-def cast() -> Cast:
-    made = casting.make()
+@pytest.fixture(autouse=True)
+def person_with_ids(cast: Cast) -> None:
     person = casting.user(EMAIL, NAME)
-    by: dict[str, Any] = {"actor": made.provider, "source": "admin"}
-    members.add_member(organization=made.labs, email=EMAIL, role="member", external_id=AS_MEMBER, **by)
+    by: dict[str, Any] = {"actor": cast.provider, "source": "admin"}
+    members.add_member(organization=cast.labs, email=EMAIL, role="member", external_id=AS_MEMBER, **by)
     draft = OrganizationDraft(name=NAME, kind="personal", external_id=OWN, owner=(EMAIL, person.name))
     organizations.create_organization(draft=draft, **by)
-    return made
 
 
 def queued(cast: Cast, job: BulkJob) -> BulkJob:

@@ -14,9 +14,8 @@ from consent.presentation import event_catalogue, events
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.exports import Export, note_export
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests import cast as casting
 from tests.cast import Cast
-from tests.consent.calling import make_world
+from tests.consent.calling import World
 
 pytestmark = pytest.mark.django_db
 KINDS = {each["kind"]: each for each in event_catalogue.catalogue()}
@@ -55,8 +54,7 @@ def test_catalogue__every_kind_in_its_order__once() -> None:
     )
 
 
-def test_examples__against_what_happened__the_same_fields_filled() -> None:
-    cast = casting.make()
+def test_examples__against_what_happened__the_same_fields_filled(cast: Cast) -> None:
     everyday(cast)
     ledger.sequence()
     seen = set()
@@ -83,8 +81,8 @@ def test_example__of_each_kind__is_told_to_nobody_wrong_and_of_known_values(kind
     json.dumps(shown)
 
 
-def test_api__event_kinds__all_of_them_with_examples() -> None:
-    answer = make_world().key.get("event-kinds/?limit=200").json()
+def test_api__event_kinds__all_of_them_with_examples(world: World) -> None:
+    answer = world.key.get("event-kinds/?limit=200").json()
     assert answer == {"results": json.loads(json.dumps(list(KINDS.values()))), "next": None}
 
 

@@ -15,17 +15,11 @@ from consent.models import ConsentEvent
 from consent.services import choices, external_ids, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
-from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import by_key, by_session
 from tests.consent.guarded import everything
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
 
 
 def make(cast: Cast, external_id: str | None, plan: str = "le_chat_free") -> Organization:

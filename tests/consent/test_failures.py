@@ -17,18 +17,12 @@ from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 
 from .guarded import everything, sql
 
 SQLITE = connection.vendor == "sqlite"
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return the_cast.make()
 
 
 def opt_out(cast: Cast) -> PrivacySetting:

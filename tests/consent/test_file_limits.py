@@ -13,7 +13,7 @@ from consent.files.atomic import BadFile, open_file
 from consent.files.encodings import find_encoding
 from consent.files.tables import TableFile, open_table
 from consent.models import BulkJob, ImportFile
-from tests.cast import make as make_cast
+from tests.cast import Cast
 from tests.commands import database, run
 
 Make = Callable[[bytes], str]
@@ -119,8 +119,7 @@ def test_encoding__fault_in_a_later_piece__line_named(make: Make, monkeypatch: p
 @pytest.mark.parametrize(
     "command", ["import_organizations", "import_members", "import_subscriptions", "import_choices"]
 )
-def test_command__bomb__said_and_nothing_changed(make: Make, command: str) -> None:
-    cast = make_cast()
+def test_command__bomb__said_and_nothing_changed(make: Make, command: str, cast: Cast) -> None:
     before = database()
     more = ["--plan", "le_chat_free"] if command == "import_organizations" else []
     done = run(command, make(gzip.compress(b"x" * (1 << 22))), "--actor", cast.operator.email, "--dry-run", *more)

@@ -26,11 +26,6 @@ from tests.consent.jobbing import Team
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 def catch_up() -> None:
     ledger.sequence()
     for name in runner.FOLLOWERS:

@@ -17,6 +17,7 @@ from consent.services import members as service
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.commands import database
 from tests.consent.calling import Caller, World, by_key, by_session, make_world
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary@kvasir.example"
@@ -30,8 +31,7 @@ ENDPOINTS: dict[Any, tuple[str, Any]] = {
 FOR_ORGANIZATIONS = (members.Members,)
 
 
-@pytest.fixture
-def world() -> World:
+def make_busy_world() -> World:
     made = make_world()
     job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_out", reason="x",
@@ -39,6 +39,11 @@ def world() -> World:
     )  # fmt: skip
     BulkJob.objects.filter(pk=job.pk).update(status="done", changed=1)
     return made
+
+
+@pytest.fixture
+def world(db: None, recorded: Recorded[World]) -> World:
+    return recorded(make_busy_world).load()
 
 
 def test_table__has_every_endpoint_that_repeats_answers() -> None:

@@ -27,11 +27,6 @@ pytestmark = pytest.mark.django_db
 NEW = "new@kvasir.example"
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 def invite(cast: Cast, email: str = NEW, role: str = "member") -> str:
     """The path of the link that is sent."""
     signed_in(cast, "owner").post(

@@ -25,11 +25,6 @@ NEW: dict[str, Any] = {"name": "x", "scopes": ["consent:read"], "source": "conso
 PERSONAL_SCOPES = tuple(scope for scope in ALL_SCOPES if scope != "consent:member")
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 def caller(text: str) -> Caller:
     return Caller(Client(), {"Authorization": f"Bearer {text}"})
 

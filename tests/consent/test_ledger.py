@@ -18,6 +18,7 @@ from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.support.recordings import Recorded
 
 from .guarded import behind_the_guards, everything, rows, settle, sql
 
@@ -25,9 +26,7 @@ LEDGER, POSITION = triggers.LEDGER, triggers.POSITION
 SQLITE = connection.vendor == "sqlite"
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    """With a history in which every unique key of the ledger occurs, all placed."""
+def make_history() -> Cast:
     made = the_cast.make()
     choices.choose(
         surface=LE_CHAT_CONSOLE,
@@ -46,6 +45,12 @@ def cast(db: None) -> Cast:
     )
     ledger.sequence()
     return made
+
+
+@pytest.fixture
+def history(db: None, recorded: Recorded[Cast]) -> Cast:
+    """A cast with a history in which every unique key of the ledger occurs, all placed."""
+    return recorded(make_history).load()
 
 
 @contextlib.contextmanager
@@ -106,13 +111,13 @@ STATEMENTS += (
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_raw_sql__changes_or_empties_the_ledger__refused(cast: Cast, statement: str) -> None:
+def test_raw_sql__changes_or_empties_the_ledger__refused(history: Cast, statement: str) -> None:
     with refused():
         sql(statement)
 
 
 @pytest.mark.only_on("postgresql", reason="SQLite has no replicas")
-def test_replica_session__on_postgresql__does_not_get_past_the_triggers(cast: Cast) -> None:
+def test_replica_session__on_postgresql__does_not_get_past_the_triggers(history: Cast) -> None:
     sql("SET LOCAL session_replication_role = replica")
     for statement in STATEMENTS:
         with refused():
@@ -148,7 +153,7 @@ VERBS = ("INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE") if SQLITE
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("key", KEYS)
-def test_insert__of_a_unique_key_that_is_there__refused(cast: Cast, key: str, verb: str) -> None:
+def test_insert__of_a_unique_key_that_is_there__refused(history: Cast, key: str, verb: str) -> None:
     row, changes = KEYS[key]()
     with refused(match=triggers.REFUSAL if SQLITE else "duplicate key"):
         sql(*copy_of(row, verb, **changes))
@@ -166,7 +171,7 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("key", CONFLICTS)
-def test_upsert__by_each_unique_key__refused(cast: Cast, key: str) -> None:
+def test_upsert__by_each_unique_key__refused(history: Cast, key: str) -> None:
     row, changes = KEYS[key]()
     with refused():
         sql(*copy_of(row, "INSERT", CONFLICTS[key], **changes))
@@ -205,14 +210,14 @@ ORM: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("way", ORM)
-def test_orm__changes_or_deletes_in_the_ledger__refused(cast: Cast, way: str) -> None:
+def test_orm__changes_or_deletes_in_the_ledger__refused(history: Cast, way: str) -> None:
     before = everything()
     with pytest.raises((TypeError, DatabaseError), match="append-only"), transaction.atomic():
         ORM[way]()
     assert everything() == before
 
 
-def test_save__of_a_new_event_with_an_id_that_is_there__refused(cast: Cast) -> None:
+def test_save__of_a_new_event_with_an_id_that_is_there__refused(history: Cast) -> None:
     event = event_of_organization()
     forged = ConsentEvent(
         pk=event.pk, organization_id=event.organization_id, kind=event.kind, recorded_at=event.recorded_at
@@ -224,26 +229,26 @@ def test_save__of_a_new_event_with_an_id_that_is_there__refused(cast: Cast) -> N
 # --- Cascades ----------------------------------------------------------------------------------------------------
 
 
-def test_delete__of_an_organization_or_member_with_history__refused_and_the_ledger_is_whole(cast: Cast) -> None:
+def test_delete__of_an_organization_or_member_with_history__refused_and_the_ledger_is_whole(history: Cast) -> None:
     before = everything()
-    for subject in (cast.labs, cast.labs_member, cast.member):
+    for subject in (history.labs, history.labs_member, history.member):
         with pytest.raises(ProtectedError):
             subject.delete()
     assert everything() == before
 
 
-def test_delete__of_everything_below_an_organization__no_cascade_reaches_the_ledger(cast: Cast) -> None:
+def test_delete__of_everything_below_an_organization__no_cascade_reaches_the_ledger(history: Cast) -> None:
     events, positions = (list(table.objects.order_by("pk").values()) for table in (ConsentEvent, EventPosition))
-    organization = Organization._meta.pk.get_db_prep_value(cast.labs.pk, connection)
+    organization = Organization._meta.pk.get_db_prep_value(history.labs.pk, connection)
     for table in ("consent_privacysetting", "consent_lock", "accounts_subscription", "accounts_member"):
         sql(f"DELETE FROM {table} WHERE organization_id = %s", [organization])
     sql("DELETE FROM accounts_organization WHERE id = %s", [organization])
-    assert not Organization.objects.filter(pk=cast.labs.pk).exists()
+    assert not Organization.objects.filter(pk=history.labs.pk).exists()
     assert list(ConsentEvent.objects.order_by("pk").values()) == events
     assert list(EventPosition.objects.order_by("pk").values()) == positions
 
 
-def test_ledger_tables__foreign_keys__have_no_database_constraint(cast: Cast) -> None:
+def test_ledger_tables__foreign_keys__have_no_database_constraint(history: Cast) -> None:
     for table in (LEDGER, POSITION, triggers.PENDING):
         with connection.cursor() as cursor:
             constraints = connection.introspection.get_constraints(cursor, table)
@@ -253,13 +258,13 @@ def test_ledger_tables__foreign_keys__have_no_database_constraint(cast: Cast) ->
 # --- The guards themselves ---------------------------------------------------------------------------------------
 
 
-def test_problems__guards_as_they_should_be__none(cast: Cast) -> None:
+def test_problems__guards_as_they_should_be__none(history: Cast) -> None:
     assert triggers.problems(connection) == []
     assert len(triggers.present(connection)) == (7 if SQLITE else 5)
 
 
 @pytest.mark.parametrize("name", sorted(n for n in triggers.expected(connection) if n.startswith(LEDGER)))
-def test_problems__a_trigger_is_missing__named_and_installed_again(cast: Cast, name: str) -> None:
+def test_problems__a_trigger_is_missing__named_and_installed_again(history: Cast, name: str) -> None:
     settle()
     sql(f"DROP TRIGGER {name}" if SQLITE else f"DROP TRIGGER {name} ON {LEDGER}")
     assert triggers.problems(connection) == [f"trigger {name} is missing"]
@@ -298,7 +303,7 @@ ALTERED = (
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_problems__a_guard_is_altered__named_and_installed_again(cast: Cast, name: str) -> None:
+def test_problems__a_guard_is_altered__named_and_installed_again(history: Cast, name: str) -> None:
     settle()
     for statement in ALTERED[name]:
         sql(statement)
@@ -310,7 +315,7 @@ def test_problems__a_guard_is_altered__named_and_installed_again(cast: Cast, nam
             sql(f"DELETE FROM {table}")
 
 
-def test_install__twice__changes_nothing(cast: Cast) -> None:
+def test_install__twice__changes_nothing(history: Cast) -> None:
     before = triggers.present(connection)
     triggers.install(connection)
     assert triggers.present(connection) == before
@@ -318,8 +323,7 @@ def test_install__twice__changes_nothing(cast: Cast) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_on("sqlite", reason="PostgreSQL alters tables in place")
-def test_migrate__after_sqlite_rebuilt_the_table__triggers_are_back() -> None:
-    made = the_cast.make()
+def test_migrate__after_sqlite_rebuilt_the_table__triggers_are_back(cast: Cast) -> None:
     # A migration that alters a field: on SQLite a new table, and the old one dropped with its triggers.
     old = ConsentEvent._meta.get_field("reference")
     longer = old.clone()
@@ -336,12 +340,12 @@ def test_migrate__after_sqlite_rebuilt_the_table__triggers_are_back() -> None:
     with pytest.raises(DatabaseError, match=triggers.REFUSAL):
         sql(f"DELETE FROM {LEDGER}")
     choices.choose(
-        surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=made.provider, source="admin"
+        surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )
     assert verification.verify().problems == []
 
 
-def test_behind_the_guards__the_tests_own_door__is_the_only_way(cast: Cast) -> None:
+def test_behind_the_guards__the_tests_own_door__is_the_only_way(history: Cast) -> None:
     event = event_of_organization()
     with behind_the_guards():
         sql(f"UPDATE {LEDGER} SET reason = 'rewritten' WHERE id = %s", [event.pk])
@@ -354,24 +358,23 @@ def test_behind_the_guards__the_tests_own_door__is_the_only_way(cast: Cast) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_record__outside_a_transaction__refused() -> None:
-    made = the_cast.make()
+def test_record__outside_a_transaction__refused(cast: Cast) -> None:
     before = everything()
-    origin = ledger.Origin(actor=made.provider, source="admin")
+    origin = ledger.Origin(actor=cast.provider, source="admin")
     event = ledger.event(
-        EventKind.ORGANIZATION_UPDATED, organization=made.labs, origin=origin, at=ledger.clock(), state=ledger.NO_LAYER
+        EventKind.ORGANIZATION_UPDATED, organization=cast.labs, origin=origin, at=ledger.clock(), state=ledger.NO_LAYER
     )
     with pytest.raises(RuntimeError, match="inside the transaction"):
         ledger.record([event])
     assert everything() == before
 
 
-def test_record__event_of_a_layer_without_a_setting__refused_and_nothing_is_stored(cast: Cast) -> None:
-    setting = PrivacySetting.objects.get(organization=cast.brage, member=None, product="le_chat")
-    origin = ledger.Origin(actor=cast.provider, source="admin")
+def test_record__event_of_a_layer_without_a_setting__refused_and_nothing_is_stored(history: Cast) -> None:
+    setting = PrivacySetting.objects.get(organization=history.brage, member=None, product="le_chat")
+    origin = ledger.Origin(actor=history.provider, source="admin")
     event = ledger.event(
         EventKind.CHOICE_OPTED_OUT,
-        organization=cast.brage,
+        organization=history.brage,
         product="ai_studio",
         origin=origin,
         at=ledger.clock(),

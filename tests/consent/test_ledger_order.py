@@ -17,7 +17,6 @@ from consent.models import ConsentEvent, EventPosition, PendingEvent, PrivacySet
 from consent.services import choices, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 
 from .guarded import behind_the_guards, everything, sql
@@ -26,16 +25,6 @@ from .stepped import LIMIT, Started, race
 LAST = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 postgresql_only = pytest.mark.only_on("postgresql", reason="SQLite has one writer at a time")
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
-@pytest.fixture
-def committed(transactional_db: None) -> Cast:
-    return the_cast.make()
 
 
 def choose(cast: Cast, choice: str, organization: Organization | None = None) -> PrivacySetting:
@@ -221,14 +210,15 @@ class Reader:
 
 
 @postgresql_only
-def test_reader__lower_id_becomes_visible_later__by_position_has_it_and_by_id_loses_it(committed: Cast) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_reader__lower_id_becomes_visible_later__by_position_has_it_and_by_id_loses_it(cast: Cast) -> None:
     ledger.sequence()
     reader = Reader()
     with transaction.atomic():
-        choose(committed, "opted_out")
+        choose(cast, "opted_out")
         slow = ConsentEvent.objects.latest("pk").pk
         # Meanwhile another organization's change takes the next id and commits; somebody sequences and reads.
-        quick = Started(lambda: choose(committed, "opted_out", committed.brage)).result().last_event_id
+        quick = Started(lambda: choose(cast, "opted_out", cast.brage)).result().last_event_id
         assert quick > slow
 
         def read() -> None:
@@ -245,11 +235,12 @@ def test_reader__lower_id_becomes_visible_later__by_position_has_it_and_by_id_lo
 
 
 @postgresql_only
-def test_two_sequencers__at_the_same_time__second_waits_and_nothing_is_placed_twice(committed: Cast) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_two_sequencers__at_the_same_time__second_waits_and_nothing_is_placed_twice(cast: Cast) -> None:
     count = ConsentEvent.objects.count()
 
     def late() -> None:
-        choose(committed, "opted_out")
+        choose(cast, "opted_out")
         ledger.sequence()
 
     assert race(ledger.sequence, late)
@@ -258,7 +249,8 @@ def test_two_sequencers__at_the_same_time__second_waits_and_nothing_is_placed_tw
 
 
 @postgresql_only
-def test_two_sequencers__without_the_lock__collide(committed: Cast) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_two_sequencers__without_the_lock__collide(cast: Cast) -> None:
     def place() -> None:
         sql(ledger._PLACE, [1000])
 
@@ -284,10 +276,11 @@ def by_subject(ids: list[int]) -> dict[Any, list[ConsentEvent]]:
     return subjects
 
 
-def test_eight_writers_and_two_sequencers__all_at_once__lose_and_reorder_nothing(committed: Cast) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_eight_writers_and_two_sequencers__all_at_once__lose_and_reorder_nothing(cast: Cast) -> None:
     made = organizations.create_organizations(
         [OrganizationDraft(name=f"Organization {n}") for n in range(WRITERS // 2)],
-        actor=committed.provider,
+        actor=cast.provider,
         source="admin",
     )
     done = threading.Event()
@@ -297,7 +290,7 @@ def test_eight_writers_and_two_sequencers__all_at_once__lose_and_reorder_nothing
         # Two writers share an organization, so ids of one subject come from both.
         for k in range(CHANGES):
             organizations.update_organization(
-                organization=made[n // 2], name=f"Name {n} {k}", actor=committed.provider, source="admin"
+                organization=made[n // 2], name=f"Name {n} {k}", actor=cast.provider, source="admin"
             )
         return CHANGES
 
@@ -335,7 +328,8 @@ def test_eight_writers_and_two_sequencers__all_at_once__lose_and_reorder_nothing
     assert verification.verify().problems == []
 
 
-def test_sequence__in_one_transaction_with_its_events__rolled_back_with_them(committed: Cast) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_sequence__in_one_transaction_with_its_events__rolled_back_with_them(cast: Cast) -> None:
     before = everything()
 
     class Abort(Exception):
@@ -343,7 +337,7 @@ def test_sequence__in_one_transaction_with_its_events__rolled_back_with_them(com
 
     def write_place_and_fail() -> None:
         with transaction.atomic():
-            choose(committed, "opted_out")
+            choose(cast, "opted_out")
             ledger.sequence()
             raise Abort
 

@@ -14,15 +14,14 @@ from consent.services import choices, locks, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
+from tests.support.recordings import Recorded
 
 from .guarded import behind_the_guards, everything, sql
 
 LEDGER, POSITION, PENDING = triggers.LEDGER, triggers.POSITION, triggers.PENDING
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    """A history with one of everything: choices, a member's own, a lock, a leaving, a closed account; all placed."""
+def make_history() -> Cast:
     made = the_cast.make()
     of_labs = {"organization": made.labs, "actor": made.provider, "source": "admin"}
     choices.choose(surface=LE_CHAT_CONSOLE, **of_labs, choice="opted_out")
@@ -44,11 +43,17 @@ def cast(db: None) -> Cast:
     return made
 
 
+@pytest.fixture
+def history(db: None, recorded: Recorded[Cast]) -> Cast:
+    """With one of everything: choices, a member's own, a lock, a leaving, a closed account; all placed."""
+    return recorded(make_history).load()
+
+
 def problems() -> str:
     return "\n".join(verification.verify().problems)
 
 
-def test_verify__nothing_wrong__says_so_with_its_counts(cast: Cast) -> None:
+def test_verify__nothing_wrong__says_so_with_its_counts(history: Cast) -> None:
     report = verification.verify()
     assert report.problems == []
     assert report.head == ConsentEvent.objects.count()
@@ -62,19 +67,19 @@ def test_verify__empty_installation__nothing_wrong(db: None) -> None:
     assert (report.problems, report.events, report.head) == ([], 0, 0)
 
 
-def test_verify__events_are_pending__nothing_wrong_and_counted(cast: Cast) -> None:
+def test_verify__events_are_pending__nothing_wrong_and_counted(history: Cast) -> None:
     choices.choose(
         surface=LE_CHAT_CONSOLE,
-        organization=cast.labs,
+        organization=history.labs,
         choice="opted_out",
-        actor=Actor.from_user(cast.owner, confirmed=True),
+        actor=Actor.from_user(history.owner, confirmed=True),
         source="console",
     )
     report = verification.verify()
     assert (report.problems, report.pending) == ([], 1)
 
 
-def test_verify__more_layers_than_one_batch__all_are_compared(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify__more_layers_than_one_batch__all_are_compared(history: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "_BATCH", 2)
     seen: list[int] = []
     assert verification.verify(seen.append).problems == []
@@ -161,7 +166,7 @@ TAMPERED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-def test_verify__ledger_was_tampered_with__names_it(cast: Cast, what: str) -> None:
+def test_verify__ledger_was_tampered_with__names_it(history: Cast, what: str) -> None:
     statement, told = TAMPERED[what]
     with behind_the_guards():
         sql(statement)
@@ -169,7 +174,7 @@ def test_verify__ledger_was_tampered_with__names_it(cast: Cast, what: str) -> No
 
 
 @pytest.mark.parametrize("name", sorted(triggers.expected(connection)))
-def test_verify__a_trigger_or_its_function_is_gone__names_it(cast: Cast, name: str) -> None:
+def test_verify__a_trigger_or_its_function_is_gone__names_it(history: Cast, name: str) -> None:
     if name.startswith((LEDGER, POSITION)):
         table = LEDGER if name.startswith(LEDGER) else POSITION
         sql(f"DROP TRIGGER {name}" + ("" if connection.vendor == "sqlite" else f" ON {table}"))
@@ -190,111 +195,111 @@ def event_of_somebody_else() -> int:
 
 
 CHANGED: dict[str, tuple[Callable[[Cast], object], str]] = {
-    "setting, choice": (lambda cast: labs_setting().update(choice="default"), "choice differ"),
+    "setting, choice": (lambda history: labs_setting().update(choice="default"), "choice differ"),
     "setting, allowed": (
-        lambda cast: labs_setting().update(choice="opted_in", allowed=True),
+        lambda history: labs_setting().update(choice="opted_in", allowed=True),
         "choice, allowed differ",
     ),
-    "setting, since": (lambda cast: labs_setting().update(since=None), "since differ"),
-    "setting, reason code": (lambda cast: labs_setting().update(reason_code="locked"), "reason_code differ"),
-    "setting, carry": (lambda cast: labs_setting().update(carry="le_chat_teams"), "carry differ"),
-    "setting, version": (lambda cast: labs_setting().update(version=7), "differ from the ledger"),
-    "setting, last event": (lambda cast: labs_setting().update(last_event=None), "differ from the ledger"),
-    "setting, last change": (lambda cast: labs_setting().update(changed_at=cast.labs.created_at), "setting of"),
-    "setting, who chose": (lambda cast: labs_setting().update(choice_event=None), "setting of"),
+    "setting, since": (lambda history: labs_setting().update(since=None), "since differ"),
+    "setting, reason code": (lambda history: labs_setting().update(reason_code="locked"), "reason_code differ"),
+    "setting, carry": (lambda history: labs_setting().update(carry="le_chat_teams"), "carry differ"),
+    "setting, version": (lambda history: labs_setting().update(version=7), "differ from the ledger"),
+    "setting, last event": (lambda history: labs_setting().update(last_event=None), "differ from the ledger"),
+    "setting, last change": (lambda history: labs_setting().update(changed_at=history.labs.created_at), "setting of"),
+    "setting, who chose": (lambda history: labs_setting().update(choice_event=None), "setting of"),
     "setting, who chose, another's event": (
-        lambda cast: labs_setting().update(choice_event=event_of_somebody_else()),
+        lambda history: labs_setting().update(choice_event=event_of_somebody_else()),
         "setting of",
     ),
-    "setting, what locked": (lambda cast: labs_setting("ai_studio").update(lock_event=None), "setting of"),
+    "setting, what locked": (lambda history: labs_setting("ai_studio").update(lock_event=None), "setting of"),
     "setting, what carried": (
-        lambda cast: labs_setting().update(carry_event=event_of_somebody_else()),
+        lambda history: labs_setting().update(carry_event=event_of_somebody_else()),
         "setting of",
     ),
-    "setting deleted": (lambda cast: labs_setting().delete(), "missing, though there are events"),
+    "setting deleted": (lambda history: labs_setting().delete(), "missing, though there are events"),
     "setting without events": (
-        lambda cast: PrivacySetting.objects.create(
-            organization=cast.labs, member=Member.objects.get(user=cast.owner), product="le_chat"
+        lambda history: PrivacySetting.objects.create(
+            organization=history.labs, member=Member.objects.get(user=history.owner), product="le_chat"
         ),
         "settings, but the ledger tells of",
     ),
     "member's setting": (
-        lambda cast: PrivacySetting.objects.of_members().update(choice="opted_in", allowed=True),
+        lambda history: PrivacySetting.objects.of_members().update(choice="opted_in", allowed=True),
         "setting of member",
     ),
     "subscription, plan": (
-        lambda cast: Subscription.objects.filter(plan="le_chat_pro").update(plan="le_chat_teams"),
+        lambda history: Subscription.objects.filter(plan="le_chat_pro").update(plan="le_chat_teams"),
         "subscribed without that subscription",
     ),
     "subscription ended": (
-        lambda cast: Subscription.objects.filter(plan="le_chat_pro").update(ended_at=ledger.clock()),
+        lambda history: Subscription.objects.filter(plan="le_chat_pro").update(ended_at=ledger.clock()),
         "subscribed without that subscription",
     ),
     "subscription deleted": (
-        lambda cast: Subscription.objects.filter(plan="le_chat_pro").delete(),
+        lambda history: Subscription.objects.filter(plan="le_chat_pro").delete(),
         "subscribed without that subscription",
     ),
     "subscription added": (
-        lambda cast: Subscription.objects.create(
-            organization=cast.brage, product="ai_studio", plan_id="ai_studio_scale", started_at=ledger.clock()
+        lambda history: Subscription.objects.create(
+            organization=history.brage, product="ai_studio", plan_id="ai_studio_scale", started_at=ledger.clock()
         ),
         "its setting does not say so",
     ),
-    "lock deleted": (lambda cast: Lock.objects.all().delete(), "locked without a lock"),
-    "lock lifted": (lambda cast: Lock.objects.update(lifted_at=ledger.clock()), "locked without a lock"),
+    "lock deleted": (lambda history: Lock.objects.all().delete(), "locked without a lock"),
+    "lock lifted": (lambda history: Lock.objects.update(lifted_at=ledger.clock()), "locked without a lock"),
     "lock added": (
-        lambda cast: Lock.objects.create(
-            organization=cast.labs, product="le_chat", reason="r", reference="x", placed_at=ledger.clock()
+        lambda history: Lock.objects.create(
+            organization=history.labs, product="le_chat", reason="r", reference="x", placed_at=ledger.clock()
         ),
         "its setting does not say so",
     ),
     "organization closed": (
-        lambda cast: Organization.objects.filter(pk=cast.labs.pk).update(status="closed"),
+        lambda history: Organization.objects.filter(pk=history.labs.pk).update(status="closed"),
         "open or closed unlike its organization",
     ),
     "organization reopened": (
-        lambda cast: Organization.objects.filter(pk=cast.brage.pk).update(status="active"),
+        lambda history: Organization.objects.filter(pk=history.brage.pk).update(status="active"),
         "open or closed unlike its organization",
     ),
     "organization, instant of creation": (
-        lambda cast: Organization.objects.filter(pk=cast.labs.pk).update(created_at=ledger.clock()),
+        lambda history: Organization.objects.filter(pk=history.labs.pk).update(created_at=ledger.clock()),
         "no event of its creation",
     ),
     "organization added": (
-        lambda cast: Organization.objects.create(name="New", created_at=ledger.clock(), changed_at=ledger.clock()),
+        lambda history: Organization.objects.create(name="New", created_at=ledger.clock(), changed_at=ledger.clock()),
         "no event of its creation",
     ),
     "others forgotten": (
-        lambda cast: Organization.objects.filter(pk=cast.labs.pk).update(had_others=False),
+        lambda history: Organization.objects.filter(pk=history.labs.pk).update(had_others=False),
         "had other members or not, unlike what its members say",
     ),
     "others made up": (
-        lambda cast: Organization.objects.filter(pk=cast.brage.pk).update(had_others=True),
+        lambda history: Organization.objects.filter(pk=history.brage.pk).update(had_others=True),
         "had other members or not, unlike what its members say",
     ),
     "member back inside": (
-        lambda cast: Member.objects.filter(pk=cast.labs_member.pk).update(status="active", left_at=None),
+        lambda history: Member.objects.filter(pk=history.labs_member.pk).update(status="active", left_at=None),
         "unlike what the ledger tells",
     ),
     "member left": (
-        lambda cast: Member.objects.filter(user=cast.owner).update(status="left", left_at=ledger.clock()),
+        lambda history: Member.objects.filter(user=history.owner).update(status="left", left_at=ledger.clock()),
         "unlike what the ledger tells",
     ),
     "member, instant of joining": (
-        lambda cast: Member.objects.filter(user=cast.owner).update(joined_at=cast.labs.created_at),
+        lambda history: Member.objects.filter(user=history.owner).update(joined_at=history.labs.created_at),
         "unlike what the ledger tells",
     ),
     "member, instant of leaving": (
-        lambda cast: Member.objects.filter(pk=cast.labs_member.pk).update(left_at=ledger.clock()),
+        lambda history: Member.objects.filter(pk=history.labs_member.pk).update(left_at=ledger.clock()),
         "unlike what the ledger tells",
     ),
     "member, role": (
-        lambda cast: Member.objects.filter(user=cast.auditor).update(role="owner"),
+        lambda history: Member.objects.filter(user=history.auditor).update(role="owner"),
         "unlike what the ledger tells",
     ),
     "member added": (
-        lambda cast: Member.objects.create(
-            organization=cast.labs, user=cast.outsider, joined_at=ledger.clock(), changed_at=ledger.clock()
+        lambda history: Member.objects.create(
+            organization=history.labs, user=history.outsider, joined_at=ledger.clock(), changed_at=ledger.clock()
         ),
         "unlike what the ledger tells",
     ),
@@ -302,13 +307,13 @@ CHANGED: dict[str, tuple[Callable[[Cast], object], str]] = {
 
 
 @pytest.mark.parametrize("what", CHANGED)
-def test_verify__state_was_changed_without_an_event__names_it(cast: Cast, what: str) -> None:
+def test_verify__state_was_changed_without_an_event__names_it(history: Cast, what: str) -> None:
     change, told = CHANGED[what]
-    change(cast)
+    change(history)
     assert told in problems()
 
 
-def test_verify__changes_nothing(cast: Cast) -> None:
+def test_verify__changes_nothing(history: Cast) -> None:
     labs_setting().update(version=7)
     before = everything()
     assert verification.verify().problems

@@ -16,7 +16,6 @@ from consent.models import ConsentEvent, WebhookEndpoint
 from consent.projections import owner_emails
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests import cast as the_cast
 from tests.cast import Cast
 from tests.commands import make_operator
 from tests.consent.importing import importer
@@ -27,11 +26,6 @@ BREAKS = {
     "LF": "\n", "CR": "\r", "CRLF": "\r\n", "VT": "\v", "FF": "\f", "NEL": "\x85", "LS": "\u2028", "PS": "\u2029",
     "FS": "\x1c", "GS": "\x1d", "RS": "\x1e",
 }  # fmt: skip
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 @pytest.mark.parametrize("kind", BREAKS)

@@ -17,6 +17,7 @@ from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as the_cast
 from tests.cast import Cast
 from tests.keys import issue_key
+from tests.support.recordings import Recorded
 
 from .guarded import refusal
 
@@ -76,8 +77,7 @@ class One:
         return privacy_settings.member_setting(member, LE_CHAT_MOBILE, reader).version
 
 
-@pytest.fixture
-def one(db: None) -> One:
+def make_one() -> One:
     cast = the_cast.make()
     frida = the_cast.user("frida@mail.example", "Frida Ek")
     made = organizations.create_organization(
@@ -100,6 +100,11 @@ def one(db: None) -> One:
     )
     member = Member.objects.get(organization=made)
     return One(cast, made, member, Actor.from_user(frida, confirmed=True), app, key, operator_key)
+
+
+@pytest.fixture
+def one(db: None, recorded: Recorded[One]) -> One:
+    return recorded(make_one).load()
 
 
 PLACES = ("console", "data_controls", "app")

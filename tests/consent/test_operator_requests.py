@@ -27,7 +27,7 @@ KINDS = ("operator", "reactivated", "link", "second_factors", "address")
 URL = "/admin/consent/operatorrequest/"
 
 
-class Cast:
+class Staff:
     """Three operators, one who was, and somebody who never was."""
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Cast:
 
 
 @pytest.fixture
-def cast() -> Cast:
-    return Cast()
+def staff() -> Staff:
+    return Staff()
 
 
 def all_there_is() -> list[Any]:
@@ -90,20 +90,20 @@ def mailed_to() -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ask__anything__changes_nothing_and_is_noted(cast: Cast, kind: str) -> None:
+def test_ask__anything__changes_nothing_and_is_noted(staff: Staff, kind: str) -> None:
     before = everything()
-    request = cast.asked(kind)
+    request = staff.asked(kind)
     assert request.status == "waiting" and operator_requests.waiting().count() == 1
     event = ConsentEvent.objects.latest("pk")
-    assert (event.kind, event.actor_id) == (EventKind.ACCESS_REQUEST_MADE, str(cast.asker.pk))
+    assert (event.kind, event.actor_id) == (EventKind.ACCESS_REQUEST_MADE, str(staff.asker.pk))
     changed = [table for table, was in zip(everything(), before, strict=True) if table != was]
     assert len(changed) <= 3, "the ledger alone: event, its position to come"
     assert operators() == {f"{name}@provider.example" for name in ("odin", "frigg", "tyr")}
     assert mailed_to() == [] and Authenticator.objects.count() == 1
 
 
-def test_confirm__new_operator__is_made_and_gets_a_link_and_all_are_told(cast: Cast) -> None:
-    request = confirm(cast.asked("operator"), cast.actor("second"))
+def test_confirm__new_operator__is_made_and_gets_a_link_and_all_are_told(staff: Staff) -> None:
+    request = confirm(staff.asked("operator"), staff.actor("second"))
     person = User.objects.get(email="new@provider.example")
     assert (person.is_staff, person.has_usable_password(), request.subject) == (True, False, person)
     assert mailed_to().count("new@provider.example") == 2 and set(mailed_to()) == operators()
@@ -111,31 +111,31 @@ def test_confirm__new_operator__is_made_and_gets_a_link_and_all_are_told(cast: C
     assert {EventKind.ACCESS_OPERATOR_MADE, EventKind.ACCESS_REQUEST_CONFIRMED} <= kinds
 
 
-def test_confirm__former_operator__is_back_with_a_mark_of_now(cast: Cast) -> None:
-    request = confirm(cast.asked("reactivated"), cast.actor("second"))
-    person = User.objects.get(pk=cast.gone.pk)
+def test_confirm__former_operator__is_back_with_a_mark_of_now(staff: Staff) -> None:
+    request = confirm(staff.asked("reactivated"), staff.actor("second"))
+    person = User.objects.get(pk=staff.gone.pk)
     assert person.is_active and person.operator_since is not None and person.operator_since > request.asked_at
 
 
-def test_confirm__link__is_mailed_to_the_operator_alone(cast: Cast) -> None:
-    confirm(cast.asked("link"), cast.actor("second"))
-    assert mailed_to() == [cast.subject.email]
+def test_confirm__link__is_mailed_to_the_operator_alone(staff: Staff) -> None:
+    confirm(staff.asked("link"), staff.actor("second"))
+    assert mailed_to() == [staff.subject.email]
 
 
-def test_confirm__second_factors__are_gone_and_credentials_are_new(cast: Cast) -> None:
-    request = confirm(cast.asked("second_factors"), cast.actor("second"))
-    person = User.objects.get(pk=cast.subject.pk)
+def test_confirm__second_factors__are_gone_and_credentials_are_new(staff: Staff) -> None:
+    request = confirm(staff.asked("second_factors"), staff.actor("second"))
+    person = User.objects.get(pk=staff.subject.pk)
     assert not Authenticator.objects.exists()
     assert person.credentials_at is not None and person.credentials_at > request.asked_at
 
 
-def test_confirm__address__old_one_is_told_and_the_new_one_gets_no_link(cast: Cast, client: Client) -> None:
-    confirm(cast.asked("address"), cast.actor("second"))
-    person = User.objects.get(pk=cast.subject.pk)
+def test_confirm__address__old_one_is_told_and_the_new_one_gets_no_link(staff: Staff, client: Client) -> None:
+    confirm(staff.asked("address"), staff.actor("second"))
+    person = User.objects.get(pk=staff.subject.pk)
     assert (person.email, mailed_to()) == ("tyr@elsewhere.example", ["tyr@provider.example"])
     assert client.post("/account/reset/", {"email": person.email}).status_code == 302
     with pytest.raises(Refused):
-        operator_requests.ask(kind="link", subject=person, actor=cast.actor("asker"), reason="x")
+        operator_requests.ask(kind="link", subject=person, actor=staff.actor("asker"), reason="x")
     with pytest.raises(Refused):
         addresses.ask(actor=Actor.from_user(person, confirmed=True), email="third@provider.example", link=str)
     assert mailed_to() == ["tyr@provider.example"]
@@ -147,47 +147,47 @@ def test_confirm__address__old_one_is_told_and_the_new_one_gets_no_link(cast: Ca
 # --- Who may not, and when not ---------------------------------------------------------------------------------------
 
 
-def expired(request: OperatorRequest, _cast: Cast) -> None:
+def expired(request: OperatorRequest, _staff: Staff) -> None:
     OperatorRequest.objects.filter(pk=request.pk).update(expires_at=dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
 
 
-def withdrawn(request: OperatorRequest, cast: Cast) -> None:
-    operator_requests.decline(request=request, actor=cast.actor("asker"))
+def withdrawn(request: OperatorRequest, staff: Staff) -> None:
+    operator_requests.decline(request=request, actor=staff.actor("asker"))
 
 
-def refused(request: OperatorRequest, cast: Cast) -> None:
-    operator_requests.decline(request=request, actor=cast.actor("second"))
+def refused(request: OperatorRequest, staff: Staff) -> None:
+    operator_requests.decline(request=request, actor=staff.actor("second"))
 
 
-def confirmed(request: OperatorRequest, cast: Cast) -> None:
-    confirm(request, cast.actor("second"))
+def confirmed(request: OperatorRequest, staff: Staff) -> None:
+    confirm(request, staff.actor("second"))
 
 
-def asker_demoted(_request: OperatorRequest, cast: Cast) -> None:
-    people.end_operator(person=cast.asker, actor=cast.actor("second"))
+def asker_demoted(_request: OperatorRequest, staff: Staff) -> None:
+    people.end_operator(person=staff.asker, actor=staff.actor("second"))
 
 
-def asker_demoted_and_back(request: OperatorRequest, cast: Cast) -> None:
-    asker_demoted(request, cast)
-    User.objects.filter(pk=cast.asker.pk).update(is_staff=True)
+def asker_demoted_and_back(request: OperatorRequest, staff: Staff) -> None:
+    asker_demoted(request, staff)
+    User.objects.filter(pk=staff.asker.pk).update(is_staff=True)
 
 
-def nothing(_request: OperatorRequest, _cast: Cast) -> None:
+def nothing(_request: OperatorRequest, _staff: Staff) -> None:
     pass
 
 
-def second_demoted(_request: OperatorRequest, cast: Cast) -> None:
-    people.end_operator(person=cast.second, actor=cast.actor("asker"))
+def second_demoted(_request: OperatorRequest, staff: Staff) -> None:
+    people.end_operator(person=staff.second, actor=staff.actor("asker"))
 
 
-def second_got_a_password(_request: OperatorRequest, cast: Cast) -> None:
-    person = User.objects.get(pk=cast.second.pk)
+def second_got_a_password(_request: OperatorRequest, staff: Staff) -> None:
+    person = User.objects.get(pk=staff.second.pk)
     person.set_password("another one of nobody")
     person.save()
 
 
-def second_got_a_factor(_request: OperatorRequest, cast: Cast) -> None:
-    Authenticator.objects.create(user=cast.second, type="webauthn", data={})
+def second_got_a_factor(_request: OperatorRequest, staff: Staff) -> None:
+    Authenticator.objects.create(user=staff.second, type="webauthn", data={})
 
 
 @contextlib.contextmanager
@@ -201,7 +201,7 @@ def refused_as(error: type[Exception], code: str) -> Iterator[None]:
     assert all_there_is() == before
 
 
-State = Callable[[OperatorRequest, Cast], None]
+State = Callable[[OperatorRequest, Staff], None]
 # what has happened, who confirms → status
 REFUSALS: dict[str, tuple[State, str, int]] = {
     "one's own": (nothing, "asker", 403),
@@ -220,49 +220,49 @@ REFUSALS: dict[str, tuple[State, str, int]] = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_confirm__not_by_them_or_not_now__is_refused_and_changes_nothing(cast: Cast, kind: str, case: str) -> None:
+def test_confirm__not_by_them_or_not_now__is_refused_and_changes_nothing(staff: Staff, kind: str, case: str) -> None:
     state, who, status = REFUSALS[case]
-    request = cast.asked(kind)
-    browser = cast.client(who)  # signed in before
-    state(request, cast)
+    request = staff.asked(kind)
+    browser = staff.client(who)  # signed in before
+    state(request, staff)
     if who in ("second", "nobody"):
-        browser = cast.client(who)
+        browser = staff.client(who)
     before = all_there_is()
     assert browser.post(f"{URL}{request.pk}/verbs/confirm/").status_code == status
     assert all_there_is() == before
 
 
 @pytest.mark.parametrize("kind", ["link", "second_factors", "address"])
-def test_confirm__by_its_subject__is_refused(cast: Cast, kind: str) -> None:
-    request = cast.asked(kind)
-    client, before = cast.client("subject"), all_there_is()
+def test_confirm__by_its_subject__is_refused(staff: Staff, kind: str) -> None:
+    request = staff.asked(kind)
+    client, before = staff.client("subject"), all_there_is()
     assert client.post(f"{URL}{request.pk}/verbs/confirm/").status_code == 403
     assert all_there_is() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_confirm__twice_with_what_was_read_before__second_is_refused(cast: Cast, kind: str) -> None:
-    request = cast.asked(kind)
+def test_confirm__twice_with_what_was_read_before__second_is_refused(staff: Staff, kind: str) -> None:
+    request = staff.asked(kind)
     stale = OperatorRequest.objects.get(pk=request.pk)
-    confirm(request, cast.actor("second"))
+    confirm(request, staff.actor("second"))
     before = all_there_is()
-    actor = cast.actor("asker" if kind in ("link", "second_factors", "address") else "subject")
+    actor = staff.actor("asker" if kind in ("link", "second_factors", "address") else "subject")
     with pytest.raises((Refused, Forbidden)), transaction.atomic():
         confirm(stale, actor)
     assert all_there_is() == before
 
 
-def test_requests__by_a_key__are_forbidden(cast: Cast) -> None:
-    key, _text = issue_key("Sync", list(ApiKey.Scope.values), issued_by=cast.second)
-    request, actor = cast.asked("link"), Actor.from_key(key)
+def test_requests__by_a_key__are_forbidden(staff: Staff) -> None:
+    key, _text = issue_key("Sync", list(ApiKey.Scope.values), issued_by=staff.second)
+    request, actor = staff.asked("link"), Actor.from_key(key)
     before = all_there_is()
     for act in (
         lambda: confirm(request, actor),
         lambda: operator_requests.decline(request=request, actor=actor),
-        lambda: operator_requests.ask(kind="link", subject=cast.second, actor=actor, reason="x"),
-        lambda: people.deactivate(person=cast.nobody, actor=actor),
-        lambda: people.end_operator(person=cast.subject, actor=actor),
-        lambda: people.rename(person=cast.nobody, name="x", actor=actor),
+        lambda: operator_requests.ask(kind="link", subject=staff.second, actor=actor, reason="x"),
+        lambda: people.deactivate(person=staff.nobody, actor=actor),
+        lambda: people.end_operator(person=staff.subject, actor=actor),
+        lambda: people.rename(person=staff.nobody, name="x", actor=actor),
     ):
         with pytest.raises(Forbidden), transaction.atomic():
             act()
@@ -279,25 +279,25 @@ BAD_WISHES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_WISHES)
-def test_ask__what_cannot_be__is_refused_by_name_and_kept_nowhere(cast: Cast, case: str) -> None:
+def test_ask__what_cannot_be__is_refused_by_name_and_kept_nowhere(staff: Staff, case: str) -> None:
     wish, error, code = BAD_WISHES[case]
     with refused_as(error, code):
-        operator_requests.ask(actor=cast.actor("asker"), **{"reason": "x"} | wish)
+        operator_requests.ask(actor=staff.actor("asker"), **{"reason": "x"} | wish)
     assert not OperatorRequest.objects.exists()
 
 
-def test_ask__the_same_twice__is_refused(cast: Cast) -> None:
+def test_ask__the_same_twice__is_refused(staff: Staff) -> None:
     for kind in KINDS:
-        cast.asked(kind)
+        staff.asked(kind)
         with refused_as(Refused, "asked"):
-            cast.asked(kind)
+            staff.asked(kind)
     assert OperatorRequest.objects.count() == len(KINDS)
 
 
 @pytest.mark.parametrize("name", ["asker", "subject"])
-def test_database__confirmer_who_asked_or_is_meant__is_refused(cast: Cast, name: str) -> None:
-    request = cast.asked("link")
-    person, at = getattr(cast, name), dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+def test_database__confirmer_who_asked_or_is_meant__is_refused(staff: Staff, name: str) -> None:
+    request = staff.asked("link")
+    person, at = getattr(staff, name), dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
     changes = {"confirmed_by": person, "decided_by": person, "decided_at": at, "status": "confirmed"}
     with pytest.raises(IntegrityError, match="operator_request_confirmer"), transaction.atomic():
         OperatorRequest.objects.filter(pk=request.pk).update(**changes)
@@ -317,40 +317,40 @@ EVERYTHING = {
 }  # fmt: skip
 
 
-def test_add_page__with_all_there_is__makes_a_person_without_mark_or_password(cast: Cast) -> None:
+def test_add_page__with_all_there_is__makes_a_person_without_mark_or_password(staff: Staff) -> None:
     before = operators()
-    assert cast.client("asker").post(f"{USERS}add/", EVERYTHING).status_code == 302
+    assert staff.client("asker").post(f"{USERS}add/", EVERYTHING).status_code == 302
     person = User.objects.get(email="new@provider.example")
     assert (person.is_staff, person.is_superuser, person.has_usable_password()) == (False, False, False)
     assert operators() == before and mailed_to() == [person.email]
 
 
 @pytest.mark.parametrize("name", ["nobody", "gone"])
-def test_change_page__mark_or_reactivation__is_refused(cast: Cast, name: str) -> None:
-    person, client = getattr(cast, name), cast.client("asker")
+def test_change_page__mark_or_reactivation__is_refused(staff: Staff, name: str) -> None:
+    person, client = getattr(staff, name), staff.client("asker")
     before = all_there_is()
     answer = client.post(f"{USERS}{person.pk}/change/", EVERYTHING)
     assert answer.status_code == 200 and "second operator" in answer.content.decode()
     assert all_there_is() == before
 
 
-def test_change_page__of_an_operator__changes_the_name_alone(cast: Cast) -> None:
-    before = User.objects.filter(pk=cast.subject.pk).values().get()
-    assert cast.client("asker").post(f"{USERS}{cast.subject.pk}/change/", EVERYTHING).status_code == 302
-    after = User.objects.filter(pk=cast.subject.pk).values().get()
+def test_change_page__of_an_operator__changes_the_name_alone(staff: Staff) -> None:
+    before = User.objects.filter(pk=staff.subject.pk).values().get()
+    assert staff.client("asker").post(f"{USERS}{staff.subject.pk}/change/", EVERYTHING).status_code == 302
+    after = User.objects.filter(pk=staff.subject.pk).values().get()
     assert after == before | {"name": "New"}
 
 
 @pytest.mark.parametrize("path", ["password/", "change/password/", "../password/"])
-def test_password_pages__of_others__are_not_there(cast: Cast, path: str) -> None:
-    client, before = cast.client("asker"), all_there_is()
-    answer = client.post(f"{USERS}{cast.subject.pk}/{path}", EVERYTHING)
+def test_password_pages__of_others__are_not_there(staff: Staff, path: str) -> None:
+    client, before = staff.client("asker"), all_there_is()
+    answer = client.post(f"{USERS}{staff.subject.pk}/{path}", EVERYTHING)
     assert answer.status_code in (302, 404)
     assert all_there_is() == before
 
 
-def test_password_page__of_the_admin_site__is_the_portals_own(cast: Cast) -> None:
-    client, before = cast.client("asker"), all_there_is()
+def test_password_page__of_the_admin_site__is_the_portals_own(staff: Staff) -> None:
+    client, before = staff.client("asker"), all_there_is()
     data = EVERYTHING | {"old_password": the_cast.PASSWORD}
     for path in ("password_change/", "password_change/done/"):
         answer = client.post(f"/admin/{path}", data)
@@ -359,49 +359,49 @@ def test_password_page__of_the_admin_site__is_the_portals_own(cast: Cast) -> Non
 
 
 @pytest.mark.parametrize("path", ["password-link/", "second-factors/"])
-def test_way_in__of_an_operator__is_asked_for_and_not_given(cast: Cast, path: str) -> None:
-    client, before = cast.client("asker"), everything()
-    assert client.post(f"{USERS}{cast.subject.pk}/{path}").status_code == 400, "without a reason"
+def test_way_in__of_an_operator__is_asked_for_and_not_given(staff: Staff, path: str) -> None:
+    client, before = staff.client("asker"), everything()
+    assert client.post(f"{USERS}{staff.subject.pk}/{path}").status_code == 400, "without a reason"
     assert everything() == before and not OperatorRequest.objects.exists()
-    answer = client.post(f"{USERS}{cast.subject.pk}/{path}", {"reason": "lost"})
+    answer = client.post(f"{USERS}{staff.subject.pk}/{path}", {"reason": "lost"})
     request = OperatorRequest.objects.get()
     assert answer["Location"] == f"{URL}{request.pk}/change/"
     assert Authenticator.objects.count() == 1 and mailed_to() == []
 
 
-def test_way_in__of_anybody_else__one_operator_is_enough(cast: Cast) -> None:
-    Authenticator.objects.create(user=cast.nobody, type="totp", data={"secret": "x"})
-    client = cast.client("asker")
+def test_way_in__of_anybody_else__one_operator_is_enough(staff: Staff) -> None:
+    Authenticator.objects.create(user=staff.nobody, type="totp", data={"secret": "x"})
+    client = staff.client("asker")
     for path in ("password-link/", "second-factors/"):
-        assert client.post(f"{USERS}{cast.nobody.pk}/{path}").status_code == 302
-    assert mailed_to() == [cast.nobody.email]
-    assert not Authenticator.objects.filter(user=cast.nobody).exists()
+        assert client.post(f"{USERS}{staff.nobody.pk}/{path}").status_code == 302
+    assert mailed_to() == [staff.nobody.email]
+    assert not Authenticator.objects.filter(user=staff.nobody).exists()
 
 
-def test_deactivate_and_end__oneself__is_refused(cast: Cast) -> None:
+def test_deactivate_and_end__oneself__is_refused(staff: Staff) -> None:
     before = all_there_is()
     for act in (people.deactivate, people.end_operator):
         with refused_as(Refused, "oneself"):
-            act(person=cast.asker, actor=cast.actor("asker"))
+            act(person=staff.asker, actor=staff.actor("asker"))
     assert all_there_is() == before
 
 
-def test_pages__list_and_request__count_and_say_who_can(cast: Cast) -> None:
-    request = cast.asked("link")
-    page = cast.client("second").get(URL).content.decode()
+def test_pages__list_and_request__count_and_say_who_can(staff: Staff) -> None:
+    request = staff.asked("link")
+    page = staff.client("second").get(URL).content.decode()
     assert "1 waiting" in page and "tyr@provider.example" in page
-    own = cast.client("asker").get(f"{URL}{request.pk}/change/").content.decode()
+    own = staff.client("asker").get(f"{URL}{request.pk}/change/").content.decode()
     assert 'id="request-confirm"' not in own and "Withdraw" in own and "another operator" in own
-    others = cast.client("second").get(f"{URL}{request.pk}/change/").content.decode()
+    others = staff.client("second").get(f"{URL}{request.pk}/change/").content.decode()
     assert 'id="request-confirm"' in others and "as agreed" in others and "Refuse" in others
-    assert cast.client("nobody").get(f"{URL}{request.pk}/change/").status_code == 403
-    assert cast.client("second").get(f"{URL}add/?kind=address&person={cast.subject.pk}").status_code == 200
-    assert cast.client("asker").post(f"{URL}{request.pk}/verbs/decline/").status_code == 302
+    assert staff.client("nobody").get(f"{URL}{request.pk}/change/").status_code == 403
+    assert staff.client("second").get(f"{URL}add/?kind=address&person={staff.subject.pk}").status_code == 200
+    assert staff.client("asker").post(f"{URL}{request.pk}/verbs/decline/").status_code == 302
     assert OperatorRequest.objects.get().status == "withdrawn"
 
 
-def test_ask_page__new_operator__is_asked_for(cast: Cast) -> None:
-    client = cast.client("asker")
+def test_ask_page__new_operator__is_asked_for(staff: Staff) -> None:
+    client = staff.client("asker")
     data = {"kind": "operator", "person": "New@Provider.example", "name": "New", "reason": "joins the team"}
     assert client.post(f"{URL}add/", data).status_code == 302
     assert OperatorRequest.objects.get().details == {"email": "new@provider.example", "name": "New"}
@@ -413,12 +413,12 @@ def test_ask_page__new_operator__is_asked_for(cast: Cast) -> None:
     )
 
 
-def test_pages__old_session__confirms_who_is_there_first(cast: Cast, settings: Any) -> None:
+def test_pages__old_session__confirms_who_is_there_first(staff: Staff, settings: Any) -> None:
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
-    request, client = cast.asked("operator"), cast.client("second")
+    request, client = staff.asked("operator"), staff.client("second")
     before = all_there_is()
-    wish = {"kind": "link", "person": cast.subject.email, "reason": "x"}
-    for path in (f"{URL}{request.pk}/verbs/confirm/", f"{URL}add/", f"{USERS}{cast.subject.pk}/second-factors/"):
+    wish = {"kind": "link", "person": staff.subject.email, "reason": "x"}
+    for path in (f"{URL}{request.pk}/verbs/confirm/", f"{URL}add/", f"{USERS}{staff.subject.pk}/second-factors/"):
         answer = client.post(path, wish)
         assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/account/confirm/")
     assert all_there_is() == before
@@ -436,55 +436,57 @@ def links() -> dict[str, str]:
     return found
 
 
-def test_own_address__both_links_used_by_the_person__changes_it(cast: Cast) -> None:
-    client = cast.client("nobody")
+def test_own_address__both_links_used_by_the_person__changes_it(staff: Staff) -> None:
+    client = staff.client("nobody")
     assert client.get("/account/email/").status_code == 200
     assert client.post("/account/email/", {"email": "Ada@Elsewhere.example"}).status_code == 302
     sent = links()
     assert set(sent) == {"ada@kvasir.example", "ada@elsewhere.example"}
     for address in ("ada@elsewhere.example", "ada@kvasir.example"):
         assert client.get(sent[address]).status_code == 200
-        assert User.objects.get(pk=cast.nobody.pk).email == "ada@kvasir.example", "a look changes nothing"
-        assert cast.client("second").post(sent[address]).status_code == 404, "somebody else, signed in"
+        assert User.objects.get(pk=staff.nobody.pk).email == "ada@kvasir.example", "a look changes nothing"
+        assert staff.client("second").post(sent[address]).status_code == 404, "somebody else, signed in"
         assert client.post(sent[address]).status_code == 302
-    person = User.objects.get(pk=cast.nobody.pk)
+    person = User.objects.get(pk=staff.nobody.pk)
     assert person.email == "ada@elsewhere.example" and person.no_links_until is None
     assert ConsentEvent.objects.latest("pk").kind == EventKind.ACCESS_ADDRESS_CHANGED
     assert client.post(sent["ada@kvasir.example"]).status_code == 404
 
 
 @pytest.mark.parametrize("only", ["ada@kvasir.example", "ada@elsewhere.example"])
-def test_own_address__one_link_however_often__changes_nothing(cast: Cast, only: str) -> None:
+def test_own_address__one_link_however_often__changes_nothing(staff: Staff, only: str) -> None:
     addresses.ask(
-        actor=Actor.from_user(cast.nobody, confirmed=True),
+        actor=Actor.from_user(staff.nobody, confirmed=True),
         email="ada@elsewhere.example",
         link=lambda s: f"https://p.example/account/email/{s}/",
     )
-    client = cast.client("nobody")
+    client = staff.client("nobody")
     for _again in range(2):
         assert client.post(links()[only]).status_code == 302
-    assert User.objects.get(pk=cast.nobody.pk).email == "ada@kvasir.example"
+    assert User.objects.get(pk=staff.nobody.pk).email == "ada@kvasir.example"
 
 
-def test_own_address__somebodys_already__is_told_only_after_both_links(cast: Cast) -> None:
-    client = cast.client("nobody")
-    assert client.post("/account/email/", {"email": cast.second.email}).status_code == 302
+def test_own_address__somebodys_already__is_told_only_after_both_links(staff: Staff) -> None:
+    client = staff.client("nobody")
+    assert client.post("/account/email/", {"email": staff.second.email}).status_code == 302
     sent = links()
     assert client.post(sent["ada@kvasir.example"]).status_code == 302
-    assert client.post(sent[cast.second.email]).status_code == 409
-    assert User.objects.get(pk=cast.nobody.pk).email == "ada@kvasir.example"
+    assert client.post(sent[staff.second.email]).status_code == 409
+    assert User.objects.get(pk=staff.nobody.pk).email == "ada@kvasir.example"
 
 
-def test_own_address__old_session_or_stranger__is_asked_who_is_there(cast: Cast, settings: Any, client: Client) -> None:
+def test_own_address__old_session_or_stranger__is_asked_who_is_there(
+    staff: Staff, settings: Any, client: Client
+) -> None:
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
-    answer = cast.client("nobody").post("/account/email/", {"email": "ada@elsewhere.example"})
+    answer = staff.client("nobody").post("/account/email/", {"email": "ada@elsewhere.example"})
     assert answer["Location"].startswith("/account/confirm/") and mailed_to() == []
     assert client.post("/account/email/", {"email": "x@y.example"})["Location"].startswith("/sign-in/")
     assert not AddressChange.objects.exists()
 
 
-def test_person__added_and_mailed_a_link__by_one_operator(cast: Cast) -> None:
-    about: dict[str, Any] = {"actor": cast.actor("asker"), "password_link": link}
+def test_person__added_and_mailed_a_link__by_one_operator(staff: Staff) -> None:
+    about: dict[str, Any] = {"actor": staff.actor("asker"), "password_link": link}
     person = people.create_person(email="Eve@kvasir.example", name="Eve", **about)
     assert (person.is_staff, mailed_to()) == (False, ["eve@kvasir.example"])
     people.mail_link(person=person, **about)
@@ -492,19 +494,19 @@ def test_person__added_and_mailed_a_link__by_one_operator(cast: Cast) -> None:
     with refused_as(Refused, "exists"):
         people.create_person(email="eve@kvasir.example", name="Eve", **about)
     with refused_as(Refused, "second_person"):
-        people.mail_link(person=cast.subject, **about)
+        people.mail_link(person=staff.subject, **about)
     people.deactivate(person=person, actor=about["actor"])
     with refused_as(Refused, "inactive"):
         people.mail_link(person=person, **about)
 
 
-def test_request__past_its_end__waits_for_nobody(cast: Cast) -> None:
-    request = cast.asked("link")
+def test_request__past_its_end__waits_for_nobody(staff: Staff) -> None:
+    request = staff.asked("link")
     assert not operator_requests.has_ended(request)
-    expired(request, cast)
+    expired(request, staff)
     request.refresh_from_db()
     assert operator_requests.has_ended(request) and not operator_requests.waiting().exists()
-    cast.asked("link")  # can be asked for again
+    staff.asked("link")  # can be asked for again
 
 
 def test_kinds__all_of_them__stand_in_the_table_of_acts() -> None:

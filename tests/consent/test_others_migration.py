@@ -15,12 +15,9 @@ from consent.services.organizations import OrganizationDraft
 from tests import cast as people
 from tests.cast import Cast
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 BEFORE = [("accounts", "0008_name_order"), ("consent", "0005_followers")]
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return people.make()
 
 
 def migrate_back_and_forth(while_old: Any) -> None:

@@ -8,7 +8,6 @@ from django.test import Client
 from django.urls import reverse
 
 from consent.console.urls import urlpatterns
-from tests import cast as casting
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -45,8 +44,8 @@ def paths(cast: Cast) -> list[str]:
 
 
 @pytest.mark.parametrize("person", ["owner", "operator", "member"])
-def test_nonsense__anywhere__never_a_server_error(person: str) -> None:
-    cast, chance, failed = casting.make(), random.Random(1789), set()  # noqa: S311  drawn alike each time
+def test_nonsense__anywhere__never_a_server_error(person: str, cast: Cast) -> None:
+    chance, failed = random.Random(1789), set()  # noqa: S311  drawn alike each time
     client = Client(raise_request_exception=False)
     for path in paths(cast):
         client.force_login(getattr(cast, person))

@@ -19,7 +19,6 @@ from consent.models import ConsentEvent, Lock, PrivacySetting
 from consent.services import choices, layers, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 
 from .stepped import race, together
@@ -27,11 +26,6 @@ from .stepped import race, together
 pytestmark = pytest.mark.django_db(transaction=True)
 POSTGRESQL = connection.vendor == "postgresql"
 twin = pytest.mark.only_on("postgresql", reason="SQLite has no lock that could be left out")
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return the_cast.make()
 
 
 def choose(cast: Cast, choice: str, by: str = "admin") -> Callable[[], PrivacySetting]:

@@ -34,11 +34,6 @@ def addresses_are_not_looked_up(settings: Any) -> None:
     settings.DEBUG = True
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 def sure(person: User) -> Actor:
     return Actor.from_user(person, confirmed=True)
 

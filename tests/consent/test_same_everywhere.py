@@ -99,11 +99,6 @@ STATES: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
 def make(cast: Cast, kind: str) -> Place:
     frida = the_cast.user("frida@mail.example", "Frida Ek")
     draft = OrganizationDraft(

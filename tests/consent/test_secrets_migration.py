@@ -14,10 +14,11 @@ from accounts.models import OutgoingMessage
 from consent.models import WebhookEndpoint
 from consent.services import webhooks
 from consent.webhooks.secrets import secret_of
-from tests import cast as people
 from tests.accounts.test_encryption import stored
 from tests.cast import Cast
 from tests.consent.test_command_rotate_secrets import old_secret, verifies
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 BEFORE = [("accounts", "0009_had_others"), ("consent", "0008_validate_event_checks")]
 MFA = ("mfa", "0003_authenticator_type_uniq")
@@ -28,11 +29,6 @@ DATA = [
     ("webauthn", {"name": "Key", "credential": {"rawId": "AA"}}),
 ]
 CLEAR = (SECRET, "f" * 80, "11111111", "22222222", "a link that opens an account")
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return people.make()
 
 
 def back() -> Any:

@@ -18,12 +18,6 @@ from tests.cast import Cast
 from .choosing import IN, OUT, actors, choose, choose_own, key
 from .guarded import changes_nothing, kinds_since, last_event, refusal
 
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
 # --- The organization's choice (R3) --------------------------------------------------------------------------------
 
 MAY_CHOOSE = {

@@ -11,16 +11,10 @@ from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import PrivacySetting
 from consent.services import locks, members, organizations, plans
 from consent.surfaces import LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 
 from .choosing import IN, OUT, actors, choose, choose_own, key
 from .guarded import changes_nothing, last_event, refusal
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 def test_member__every_kind_of_actor__only_they_opt_in_and_few_may_opt_them_out(cast: Cast) -> None:

@@ -13,16 +13,10 @@ from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 from tests.keys import issue_key
 
 from .guarded import changes_nothing, kinds_since, last_event, refusal
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 def add(cast: Cast, email: str = "new@kvasir.example", actor: Actor | None = None, **changes: Any) -> Member:

@@ -23,11 +23,6 @@ from .guarded import changes_nothing, kinds_since, last_event, refusal
 MICROSECOND = dt.timedelta(microseconds=1)
 
 
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
-
-
 def create(cast: Cast, actor: Actor | None = None, **changes: Any) -> Organization:
     draft = OrganizationDraft(**{"name": "Saga Institute"} | changes)
     return organizations.create_organization(draft=draft, actor=actor or cast.provider, source="api")

@@ -11,16 +11,10 @@ from consent.errors import Invalid, Refused
 from consent.models import Lock, PrivacySetting
 from consent.services import choices, locks, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
-from tests import cast as the_cast
 from tests.cast import Cast
 from tests.keys import issue_key
 
 from .guarded import changes_nothing, kinds_since, last_event, refusal
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 def subscribe(cast: Cast, plan: str, actor: Actor | None = None, **changes: Any) -> PrivacySetting:

@@ -10,7 +10,7 @@ from django.utils import translation
 from consent.files.exports import CSV, JSON_LINES, PLAIN, WRITERS
 from consent.files.tables import open_table
 from consent.models import BulkJob
-from tests import cast
+from tests import cast as casting
 from tests.cast import Cast
 from tests.commands import ACTOR, make_operator, make_organizations, run
 
@@ -40,22 +40,17 @@ def test_writer__each_form_and_language__read_as_it_was(
     assert [list(record.values.values()) for record in open_table(str(path))] == ROWS
 
 
-@pytest.fixture
-def made(db: None) -> Cast:
-    return cast.make()
-
-
 def body(response: Any) -> bytes:
     return b"".join(response.streaming_content)
 
 
 @pytest.mark.parametrize(("language", "separator"), [("en", b","), ("fr", b";")])
 def test_history__downloaded_in_a_language__as_its_spreadsheets_want_it(
-    made: Cast, language: str, separator: bytes
+    cast: Cast, language: str, separator: bytes
 ) -> None:
-    client = cast.signed_in("ada@kvasir.example")
+    client = casting.signed_in("ada@kvasir.example")
     one, other = (
-        body(client.get(f"/o/{made.labs.pk}/history/{form}/", headers={"accept-language": language}))
+        body(client.get(f"/o/{cast.labs.pk}/history/{form}/", headers={"accept-language": language}))
         for form in ("csv", "jsonl")
     )
     assert one.startswith(MARK + separator.join([b"event", b"at", b"what"])) and other.startswith(b"{")
@@ -66,7 +61,7 @@ def test_history__downloaded_in_a_language__as_its_spreadsheets_want_it(
 def test_job_rows__downloaded_on_the_site__as_spreadsheets_want_it(language: str, separator: bytes) -> None:
     make_organizations(make_operator(), "le_chat_free", "a")
     run("set_consent", "--surface", "le_chat_console", "--choice", "opted_out", "--all", *ACTOR, "--dry-run")
-    client = cast.signed_in(ACTOR[1])
+    client = casting.signed_in(ACTOR[1])
     address = f"/admin/consent/bulkjob/{BulkJob.objects.get().pk}/files/rows.csv"
     response = client.get(address, headers={"accept-language": language})
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"

@@ -10,7 +10,7 @@ from config import strict_json
 from consent.files.tables import open_table
 from consent.models import ConsentEvent
 from tests.commands import make_operator, make_organizations
-from tests.consent.calling import World, assert_problem, make_world, state
+from tests.consent.calling import World, assert_problem, state
 from tests.consent.importing import counts, importer
 
 pytestmark = pytest.mark.django_db
@@ -24,8 +24,7 @@ TWICE = (
 
 @pytest.mark.parametrize("body", TWICE)
 @pytest.mark.parametrize("caller", ["key", "operator_key", "owner"])
-def test_choice__said_twice__400_that_names_it_and_nothing_changes(caller: str, body: str) -> None:
-    world = make_world()
+def test_choice__said_twice__400_that_names_it_and_nothing_changes(caller: str, body: str, world: World) -> None:
     path = f"{world.labs}privacy-settings/le_chat_console/"
     world.owner.put(path, {"choice": "opted_out"})
     before, tag = state(), world.owner.get(path)["ETag"]
@@ -53,8 +52,7 @@ def questions(world: World) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("face", ["decisions", "batch", "authzen", "evaluations", "bulk"])
-def test_question__with_a_name_twice__400_and_no_answer(face: str) -> None:
-    world = make_world()
+def test_question__with_a_name_twice__400_and_no_answer(face: str, world: World) -> None:
     before = state()
     path, body = questions(world)[face]
     answer = world.operator_key.post(path, body.encode())

@@ -13,7 +13,6 @@ from accounts.models import ApiKey, Member, User
 from consent import ledger
 from consent.models import WebhookEndpoint
 from consent.services import credentials, webhooks
-from tests import cast as people
 from tests.cast import Cast
 from tests.keys import issue_key
 
@@ -21,10 +20,9 @@ BEFORE = [("accounts", "0012_known_devices"), ("consent", "0011_longer_event_val
 SCOPES = ["decisions:read"]
 
 
-@pytest.fixture
-def cast(transactional_db: None, settings: Any) -> Cast:
-    settings.DEBUG = True  # addresses are not looked up
-    return people.make()
+@pytest.fixture(autouse=True)
+def addresses_are_not_looked_up(settings: Any) -> None:
+    settings.DEBUG = True
 
 
 @dataclasses.dataclass

@@ -16,7 +16,7 @@ from consent.services import choices, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests import cast as casting
-from tests.consent.calling import Caller, World, by_key, by_session, make_world
+from tests.consent.calling import Caller, World, by_key, by_session
 
 pytestmark = pytest.mark.django_db
 
@@ -32,10 +32,9 @@ STANDINGS = {
 ASKERS = ("owner", "admin", "auditor", "key")
 
 
-@pytest.fixture
-def world(settings: Any) -> World:
+@pytest.fixture(autouse=True)
+def without_limits(settings: Any) -> None:
     settings.KEY_RATE = 0
-    return make_world()
 
 
 def stand(world: World, standing: str) -> None:

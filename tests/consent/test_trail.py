@@ -13,17 +13,11 @@ from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, Ev
 from consent.presentation import events
 from consent.services import choices, organizations, trail
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests import cast as the_cast
 from tests.cast import Cast
 
 from .guarded import behind_the_guards, changes_nothing, sql
 
 STOPPED = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return the_cast.make()
 
 
 @pytest.fixture

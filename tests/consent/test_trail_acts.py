@@ -50,11 +50,6 @@ def addresses_are_not_looked_up(settings: Any) -> None:
     settings.DEBUG = True
 
 
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()
-
-
 def sure(person: User) -> Actor:
     return Actor.from_user(person, confirmed=True)
 
@@ -583,9 +578,8 @@ def test_command__not_noted__leaves_no_file(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["authenticator app set up", "password changed", "password reset by link"])
 def test_sign_in_change__whose_event_can_not_be_written__is_not_made(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, cast: Cast
 ) -> None:
-    cast = casting.make()
     do = ACTS[name].does(cast, tmp_path)
     before = sign_ins()
 

@@ -12,18 +12,15 @@ from django.db.migrations.recorder import MigrationRecorder
 from consent import ledger, triggers, verification
 from consent.models import ConsentEvent, EventKind
 from consent.services import trail
-from tests import cast as people
 from tests.cast import Cast
 from tests.consent.guarded import rows
 
 BEFORE = [("consent", "0006_teams_by_history")]
 
 
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    made = people.make()
+@pytest.fixture(autouse=True)
+def placed(cast: Cast) -> None:
     ledger.sequence()
-    return made
 
 
 @pytest.fixture(autouse=True)

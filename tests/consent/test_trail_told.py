@@ -14,22 +14,11 @@ from consent.delivery import endpoints
 from consent.models import ABOUT, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind
 from consent.services import trail
 from consent.services.exports import Export, note_export
-from tests import cast as casting
 from tests.cast import Cast
-from tests.consent.calling import World, assert_problem, make_world
+from tests.consent.calling import World, assert_problem
 from tests.consent.looking import opted_out_by_owner, signed_in, url
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return casting.make()  # without keys: making one is an access event
 
 
 def note(cast: Cast, kind: EventKind, **changes: Any) -> ConsentEvent:

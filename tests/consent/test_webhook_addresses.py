@@ -11,7 +11,7 @@ from consent.delivery import endpoints, sending
 from consent.errors import Invalid
 from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.webhooks.addresses import checked_url
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.consent import receiving
 from tests.consent.guarded import refusal
 from tests.consent.receiving import Receiver, receiver
@@ -24,11 +24,6 @@ pytestmark = pytest.mark.django_db
 def local(settings: Any) -> None:
     for name, value in LOCAL.items():
         setattr(settings, name, value)
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture

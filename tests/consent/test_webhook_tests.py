@@ -21,7 +21,7 @@ from consent.errors import Refused
 from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.services import organizations, webhooks
 from consent.webhooks.secrets import secret_of
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.commands import database
 from tests.consent.calling import by_key
 from tests.consent.choosing import actors
@@ -31,11 +31,6 @@ from tests.consent.receiving import Receiver, receiver, saying
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture
@@ -226,8 +221,7 @@ def test_resend__by_the_button__sent_again(cast: Cast, there: Receiver, who: str
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker__silent_receivers_of_tests__deliveries_go_on(there: Receiver) -> None:
-    cast = make()
+def test_worker__silent_receivers_of_tests__deliveries_go_on(there: Receiver, cast: Cast) -> None:
     asked, let_go = threading.Event(), threading.Event()
 
     def silent(handler: Any) -> None:

@@ -27,7 +27,7 @@ from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
 from consent.services import choices, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.webhooks.secrets import secret_of
-from tests.cast import Cast, make
+from tests.cast import Cast
 from tests.consent import receiving
 from tests.consent.guarded import refusal
 from tests.consent.receiving import Receiver, receiver
@@ -43,11 +43,6 @@ def local(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         setattr(settings, name, value)
     monkeypatch.setattr(sending, "TOTAL", 1.5)
     monkeypatch.setattr(sending, "READ", 1.0)
-
-
-@pytest.fixture
-def cast() -> Cast:
-    return make()
 
 
 @pytest.fixture
@@ -387,8 +382,7 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order() -> None:
-    cast = make()
+def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order(cast: Cast) -> None:
     with receiver() as there:
         endpoint = endpoint_for(cast, there)
 

@@ -201,9 +201,9 @@ def test_outbox__message_on_its_way__nobody_elses_as_long_as_a_conversation_may_
 
 
 @beside
-def test_worker__once__ends_though_more_comes_with_each_delivery(settings: Any) -> None:
+def test_worker__once__ends_though_more_comes_with_each_delivery(settings: Any, cast: Cast) -> None:
     settings.DEBUG, settings.WEBHOOK_ALLOWED_NETWORKS = True, ["127.0.0.0/8", "::1/128"]
-    cast, names = make(), iter(range(100))
+    names = iter(range(100))
 
     def again(handler: receiving.Handler) -> None:
         happen(cast, f"Kvasir {next(names)}")
