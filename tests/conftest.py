@@ -15,12 +15,14 @@ from django.db import connection, connections
 from django.test import override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
+from pytest_django.plugin import blocking_manager_key
 
 from consent import triggers
 from tests import cast as casting
 from tests.cast import Cast
 from tests.consent.calling import World, make_world
 from tests.environment import scratch_directory
+from tests.support import databases
 from tests.support.recordings import Recorded, Recording, Value
 
 hypothesis.settings.register_profile(
@@ -35,6 +37,14 @@ hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "test")
 
 def pytest_report_header() -> str:
     return f"database: {connection.vendor}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The template is for this run's workers, who are gone by now."""
+    if not hasattr(session.config, "workerinput"):
+        with session.config.stash[blocking_manager_key].unblock():
+            databases.drop_template_postgresql(scratch_directory())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,14 +63,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+    django_db_blocker: DjangoDbBlocker,
+    request: pytest.FixtureRequest,
+) -> None:
     """A file, not memory: several threads then meet in it as they do in production."""
-    settings = connections["default"].settings_dict
+    database = connections["default"].settings_dict
     if connection.vendor == "sqlite":
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-        settings["TEST"]["NAME"] = str(scratch_directory() / f"test-{worker}.sqlite3")
+        file = scratch_directory() / f"test-{worker}.sqlite3"
+        database["TEST"]["NAME"] = str(file)
         # Nothing here has to outlive a power cut.
-        settings["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+        database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+        with django_db_blocker.unblock():
+            databases.copy_sqlite(file, request.config.cache.mkdir("databases"))
+    else:
+        with django_db_blocker.unblock():
+            database["TEST"]["TEMPLATE"] = databases.template_postgresql(scratch_directory())
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """SQLite's file is there already, and goes with its folder."""
+    return connection.vendor == "sqlite"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def hear_interrupts() -> None:
 
 
 def prepare() -> None:
+    # Else each worker rewrites the assertions of every module anew, which takes longer than many tests.
+    sys.dont_write_bytecode = False
     for name in DOCUMENTED.findall(Path(__file__).parents[1].joinpath(".env.example").read_text(encoding="utf-8")):
         if name != "DATABASE_URL":
             os.environ.pop(name, None)
