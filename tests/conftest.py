@@ -18,11 +18,11 @@ from pytest_django import DjangoDbBlocker
 from pytest_django.plugin import blocking_manager_key
 
 from consent import triggers
-from tests import cast as casting
-from tests.cast import Cast
-from tests.consent.calling import World, make_world
 from tests.environment import scratch_directory
+from tests.support import cast as casting
 from tests.support import databases
+from tests.support.callers import World, make_world
+from tests.support.cast import Cast
 from tests.support.recordings import Recorded, Recording, Value
 
 hypothesis.settings.register_profile(

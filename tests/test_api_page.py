@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings as conf
 
 from consent.models import ConsentEvent
-from tests.commands import run
-from tests.consent.test_bulk_kill import database_url
+from tests.support.commands import run
+from tests.support.processes import database_url
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)

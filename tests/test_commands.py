@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from accounts.management.base import Failed, Misuse, NotConfirmed, PortalCommand, Progress, printable, table
-from tests import commands
+from tests.support import commands
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from tests.commands import run
-from tests.keys import issue_key
+from tests.support.commands import run
+from tests.support.keys import issue_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]

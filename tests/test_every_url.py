@@ -18,10 +18,10 @@ from consent.jobs.selection import Selection
 from consent.models import BulkJob, OperatorRequest, WebhookAttempt, WebhookEndpoint
 from consent.services import addresses, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests import cast as casting
-from tests.cast import PASSWORD, Cast
-from tests.consent.guarded import everything
-from tests.keys import issue_key
+from tests.support import cast as casting
+from tests.support.cast import PASSWORD, Cast
+from tests.support.keys import issue_key
+from tests.support.ledger_guards import everything
 from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db

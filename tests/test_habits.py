@@ -293,6 +293,25 @@ def test_triggers_and_door__no_product_code_lifts_them() -> None:
         assert "DISABLE TRIGGER" not in text and "session_replication_role" not in text, name(path)
 
 
+# --- The tests themselves --------------------------------------------------------------------------------------------
+
+
+def test_modules_of_tests__import_nothing_from_each_other() -> None:
+    """What several share lies in tests/support, or beside them in a module that has no tests."""
+    for path in sources("tests"):
+        for node in ast.walk(tree(path)):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            named += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            from_tests = isinstance(node, ast.ImportFrom) and (node.level or named[0].startswith("tests"))
+            others = [each for each in named if from_tests and each.rpartition(".")[2].startswith("test_")]
+            assert others == [], f"{name(path)} imports {others}"
+
+
+def test_cast__one_fixture_of_this_name() -> None:
+    made = [name(path) for path in sources("tests") for each in functions(tree(path)) if each.name == "cast"]
+    assert made == ["tests/conftest.py"]
+
+
 # --- Templates ---------------------------------------------------------------------------------------------------
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext, ngettext
 
 from consent.presentation.sentences import day
 from consent.surfaces import SURFACES
-from tests.cast import Cast
-from tests.consent.looking import signed_in
+from tests.support.cast import Cast
+from tests.support.console import signed_in
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = Path("locale/fr/LC_MESSAGES/django.po")

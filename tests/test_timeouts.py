@@ -20,7 +20,7 @@ from config import timeouts
 from config.problems import database_failed
 from consent.jobs import actions
 from consent.models import ConsentEvent, Source
-from tests.consent.calling import World
+from tests.support.callers import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.only_on("postgresql", "its own statements and processes")

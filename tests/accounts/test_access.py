@@ -9,9 +9,9 @@ from accounts.access import Actor, Forbidden, NotFound, Permission
 from accounts.models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 from consent.models import ConsentEvent
 from consent.services import members, organizations
-from tests import cast as the_cast
-from tests.cast import Cast
-from tests.keys import issue_key
+from tests.support import cast as casting
+from tests.support.cast import Cast
+from tests.support.keys import issue_key
 
 P = Permission
 READS = {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.HISTORY_VIEW, P.DECISIONS_ASK}
@@ -130,7 +130,7 @@ def test_permissions__of_a_command_of_somebody_who_is_no_operator__none(cast: Ca
 
 
 def test_superuser__who_is_no_operator__has_nothing(cast: Cast) -> None:
-    root = the_cast.user("root@example.org", "Root", is_superuser=True)
+    root = casting.user("root@example.org", "Root", is_superuser=True)
     assert access.permissions(Actor.from_user(root, confirmed=True), cast.labs) == set()
 
 
@@ -234,8 +234,8 @@ def test_organizations_with__agrees_with_permissions__for_everybody(cast: Cast) 
 
 
 def test_acts_as_operator__own_admin_does_not_need_the_providers_authority(cast: Cast) -> None:
-    staff = the_cast.user("staff@provider.example", "Staff", is_staff=True)
-    the_cast.join(cast.labs, staff, "admin", cast.provider)
+    staff = casting.user("staff@provider.example", "Staff", is_staff=True)
+    casting.join(cast.labs, staff, "admin", cast.provider)
     own = Actor.from_user(staff, confirmed=True)
     assert not access.acts_as_operator(own, P.CONSENT_CHOOSE, cast.labs)
     assert access.acts_as_operator(own, P.LOCKS_MANAGE, cast.labs)

@@ -19,8 +19,8 @@ from accounts.access import Actor, ActorType
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor, recognise
 from accounts.models import ApiKey, Organization
 from consent.errors import Invalid
-from tests.cast import Cast
-from tests.keys import issue_key
+from tests.support.cast import Cast
+from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)

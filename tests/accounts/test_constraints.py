@@ -15,9 +15,9 @@ from django.db.models.functions import Upper
 from accounts.models import ApiKey, Member, Organization, Plan, Subscription, User
 from consent import ledger
 from consent.models import Lock, PrivacySetting
-from tests import cast as the_cast
-from tests.cast import Cast
-from tests.consent.guarded import changes_nothing, everything
+from tests.support import cast as casting
+from tests.support.cast import Cast
+from tests.support.ledger_guards import changes_nothing, everything
 
 OPTED_OUT_PLANS = ("le_chat_teams", "le_chat_enterprise", "ai_studio_scale")
 NEW_PLAN = {"key": "le_chat_new", "product": "le_chat", "name": "New", "training_default": "opted_in", "position": 9}
@@ -277,7 +277,7 @@ def test_users__addresses_in_any_case__one_account_that_signs_in(cast: Cast) -> 
 def test_constraint__refused_inside_a_service__nothing_else_of_it_is_kept(cast: Cast) -> None:
     def write_and_break() -> None:
         with transaction.atomic():
-            the_cast.subscribe(cast.labs, "le_chat_teams", cast.provider)
+            casting.subscribe(cast.labs, "le_chat_teams", cast.provider)
             Plan.objects.filter(pk="le_chat_teams").update(training_default="opted_in")
 
     with changes_nothing(), pytest.raises(IntegrityError):

@@ -17,11 +17,11 @@ from accounts.models import Invitation, Member, OutgoingMessage, User
 from accounts.outbox import OutboxBackend
 from consent.errors import Invalid, Refused
 from consent.services import erasure, invitations, members, operator_requests
-from tests import cast as casting
-from tests.cast import PASSWORD, Cast, signed_in
-from tests.commands import database, run
-from tests.consent.importing import importer
-from tests.consent.operating import url
+from tests.support import cast as casting
+from tests.support.cast import PASSWORD, Cast, signed_in
+from tests.support.commands import database, run
+from tests.support.imports import importer
+from tests.support.operators_site import url
 
 SPELLINGS = [
     "zed@kvasir.example", "ZED@Kvasir.Example", " zed@kvasir.example\n", "zed@kva\u017fir.example",

@@ -11,27 +11,17 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
 from django.core.checks import run_checks
 from django.core.mail import send_mail
-from django.db import connection
 from django.test import Client
 
 from accounts import encrypted, keys, outbox
 from accounts.models import OutgoingMessage
-from tests.accounts.test_sign_in import SECRET, code, sign_in, signed_in
-from tests.cast import Cast
+from tests.support.cast import Cast
+from tests.support.secrets import stored
+from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
 pytestmark = pytest.mark.django_db
 
 FIRST, SECOND, THIRD = ("the first key, of no use to anyone", "the second key, of no use either", "and a third one")
-
-
-def stored() -> str:
-    """Every text of every table, as the database holds it, which is what a copy of it holds."""
-    texts = []
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT * FROM "{table}"')
-            texts += [str(value) for row in cursor.fetchall() for value in row]
-    return "\n".join(texts)
 
 
 # --- Keys -----------------------------------------------------------------------------------------------------------

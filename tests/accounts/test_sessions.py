@@ -18,9 +18,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import keys
 from accounts.sessions import SessionStore
-from tests.accounts.test_sign_in import sign_in, signed_in
-from tests.cast import Cast
-from tests.consent.guarded import everything
+from tests.support.cast import Cast
+from tests.support.ledger_guards import everything
+from tests.support.sign_in import sign_in, signed_in
 
 ROOT = Path(__file__).parents[2]
 MINUTE, DAY = 60, 86_400

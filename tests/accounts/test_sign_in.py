@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import TOTP
 from django.core.cache import caches
 from django.core.checks import run_checks
 from django.core.mail import send_mail
@@ -18,25 +18,11 @@ from accounts import outbox
 from accounts.access import Actor
 from accounts.models import ApiKey, OutgoingMessage, User
 from consent.services import operator_requests
-from tests.cast import PASSWORD, Cast, user
-from tests.keys import issue_key
+from tests.support.cast import PASSWORD, Cast, user
+from tests.support.keys import issue_key
+from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
 pytestmark = pytest.mark.django_db
-
-SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-
-
-def code(secret: str = SECRET) -> str:
-    counter = next(yield_hotp_counters_from_time())
-    return str(format_hotp_value(hotp_value(secret, counter)))
-
-
-def sign_in(client: Client, email: str, password: str = PASSWORD, **more: str) -> Any:
-    return client.post("/sign-in/", {"login": email, "password": password, **more})
-
-
-def signed_in(client: Client) -> bool:
-    return client.get("/settings/data-controls/").status_code == 200
 
 
 # --- Second factors -------------------------------------------------------------------------------------------------
@@ -109,7 +95,7 @@ def test_required__members_and_auditors__not_asked(cast: Cast, role: str, settin
 
 
 def test_required__refused_write__changes_nothing(cast: Cast, settings: Any) -> None:
-    from tests.consent.guarded import everything
+    from tests.support.ledger_guards import everything
 
     settings.REQUIRE_MFA = True
     client = Client()
@@ -356,7 +342,7 @@ def test_outbox__subject_with_a_line_break__sent_in_one_line(settings: Any, tmp_
 
 
 def test_outbox__worker__sends_what_waits(settings: Any) -> None:
-    from tests.commands import run
+    from tests.support.commands import run
 
     for number in range(45):
         OutgoingMessage.objects.create(recipient=f"{number}@kvasir.example", subject="s", body="b")

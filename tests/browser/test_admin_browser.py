@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import webhooks
 from consent.worker import work_once
-from tests.cast import Cast
+from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from accounts.models import Organization
 from consent.models import PrivacySetting
 from consent.worker import work_once
 from tests.browser.conftest import PHONE
-from tests.consent.jobbing import Team
+from tests.support.jobs import Team
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

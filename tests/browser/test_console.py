@@ -8,21 +8,13 @@ from playwright.sync_api import Locator, Page, expect
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests import cast as casting
-from tests.cast import Cast
+from tests.browser.pages import sign_in
+from tests.support import cast as casting
+from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OFF, ON = "Not used for training", "Used for training"
-
-
-def sign_in(page: Page, email: str) -> Page:
-    page.goto("/")
-    page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(casting.PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("navigation")).to_be_visible()
-    return page
 
 
 def state(page: Page) -> Locator:

@@ -24,10 +24,10 @@ from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.services import choices, invitations, locks, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests import cast as casting
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.cast import Cast
-from tests.keys import issue_key
+from tests.support import cast as casting
+from tests.support.cast import Cast
+from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

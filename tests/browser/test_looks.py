@@ -15,7 +15,7 @@ from consent.projections import runner
 from consent.services import choices, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.browser.conftest import PHONE
-from tests.cast import Cast
+from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

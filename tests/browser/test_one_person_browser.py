@@ -10,11 +10,10 @@ from accounts.models import Member, Organization, User
 from consent.models import PrivacySetting
 from consent.services import organizations, plans
 from consent.services.organizations import OrganizationDraft
-from tests import cast as casting
-from tests.cast import Cast
-
-from .conftest import PHONE
-from .test_console import sign_in
+from tests.browser.conftest import PHONE
+from tests.browser.pages import sign_in
+from tests.support import cast as casting
+from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."

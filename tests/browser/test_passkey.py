@@ -6,7 +6,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from playwright.sync_api import Page, expect
 
-from tests.cast import PASSWORD, Cast
+from tests.support.cast import PASSWORD, Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,13 +11,13 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from tests import cast  # noqa: E402
-from tests.keys import issue_key  # noqa: E402
+from tests.support import cast as casting  # noqa: E402
+from tests.support.keys import issue_key  # noqa: E402
 
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    people = cast.make()
+    people = casting.make()
     session = SessionStore()
     session[SESSION_KEY] = str(people.operator.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]

@@ -1,0 +1,142 @@
+import re
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth import authenticate
+
+from accounts.access import Actor
+from accounts.models import Member, Organization, Plan, Subscription, User
+from consent import verification
+from consent.decisions import decide
+from consent.demo import scenario
+from consent.lookups import Question
+from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
+from consent.presentation import privacy_settings
+from consent.surfaces import LE_CHAT_CONSOLE
+from tests.support.commands import database, make_operator, make_organizations, run
+
+pytestmark = pytest.mark.django_db
+
+
+def _reason(organization: str, product: str, email: str | None = None) -> tuple[bool, str]:
+    member = str(Member.objects.get(organization__external_id=organization, user__email=email).pk) if email else None
+    decision = decide(Question(f"external:{organization}", product, member), Actor.system()).decision
+    return decision.allowed, decision.reason.value
+
+
+def test_demo__empty_installation__tells_a_whole_history() -> None:
+    result = run("demo")
+    assert result.code == 0
+    report = verification.verify()
+    assert (report.problems, report.pending) == ([], 0)
+    assert set(Subscription.objects.values_list("plan_id", flat=True)) == set(
+        Plan.objects.values_list("key", flat=True)
+    )
+    assert set(Organization.objects.values_list("kind", flat=True)) == {"personal", "team"}
+    assert set(Member.objects.values_list("role", flat=True)) == set(Member.Role.values)
+    placed = ConsentEvent.objects.order_by("placed__position").values_list("recorded_at", flat=True)
+    assert list(placed) == sorted(placed)
+    assert (placed[len(placed) - 1] - placed[0]).days > 700
+    unused = {EventKind.ORGANIZATION_UPDATED, EventKind.ORGANIZATION_KIND_CHANGED, EventKind.ORGANIZATION_REOPENED}
+    unused |= {
+        EventKind.MEMBER_UPDATED,
+        EventKind.EXTERNAL_ID_GIVEN,
+        EventKind.EXTERNAL_ID_WITHDRAWN,
+        EventKind.EXTERNAL_ID_REBOUND,
+        EventKind.MEMBER_ROLE_CHANGED,
+        EventKind.CHOICE_CONFIRMED,
+        EventKind.LOCK_LIFTED,
+        EventKind.CHOICE_RESTORED,
+        EventKind.SINCE_ATTESTED,
+    }
+    kinds = set(ConsentEvent.objects.without_access().values_list("kind", flat=True))
+    assert kinds == set(EventKind.values) - unused - ACCESS_KINDS
+
+
+def test_demo__its_organizations__show_every_reason() -> None:
+    run("demo")
+    assert _reason("kvasir", "le_chat", "ada@kvasir.example") == (True, "plan_default")
+    assert _reason("kvasir", "le_chat", "elif@kvasir.example") == (False, "member_opted_out")
+    assert _reason("kvasir", "le_chat", "jonas@kvasir.example") == (False, "member_left")
+    assert _reason("kvasir", "ai_studio") == (False, "organization_opted_out")
+    assert _reason("meridian", "le_chat", "nadia@meridian.example") == (True, "organization_opted_in")
+    assert _reason("meridian", "ai_studio") == (False, "plan_default")
+    assert _reason("orchard", "le_chat", "sean@orchard.example") == (False, "locked")
+    assert _reason("tessera", "le_chat", "vito@tessera.example") == (False, "carried_over")
+    assert _reason("juniper", "le_chat", "olive@juniper.example") == (False, "plan_default")
+    assert _reason("bluefin", "le_chat", "rui@bluefin.example") == (False, "no_subscription")
+    assert _reason("pinehill", "le_chat", "noah@pinehill.example") == (False, "organization_closed")
+    assert _reason("quokka", "ai_studio") == (True, "plan_default")
+    assert _reason("okafor", "le_chat") == (True, "plan_default")
+    assert _reason("zielinski", "le_chat") == (False, "organization_opted_out")
+    kvasir = Organization.objects.get(external_id="kvasir")
+    assert privacy_settings.organization_setting(kvasir, LE_CHAT_CONSOLE, Actor.system()).members_opted_out == 5
+
+
+def test_demo__its_people__sign_in_with_the_password_shown() -> None:
+    shown_once = run("demo", "--format", "json").json
+    assert set(shown_once["people"]) == set(scenario.PEOPLE)
+    for address in scenario.PEOPLE:
+        assert authenticate(None, email=address, password=shown_once["password"]) is not None
+    operator = User.objects.get(email="operator@demo.example")
+    assert (operator.is_staff, operator.is_superuser) == (True, False)
+    assert all(address.endswith(".example") for address in User.objects.values_list("email", flat=True))
+
+
+def test_demo__table__names_people_and_password() -> None:
+    lines = run("demo").out.splitlines()
+    assert lines[0].startswith("Sign in as one of these")
+    assert re.fullmatch(r"operator@demo\.example +operator, for all organizations", lines[2])
+    assert re.fullmatch(r"password +[\w-]{16}", lines[-1])
+
+
+def test_demo__new_password__another_one_and_nothing_else_changed() -> None:
+    first = run("demo", "--format", "json").json["password"]
+    before = database()
+    second = run("demo", "--new-password", "--format", "json").json
+    assert second["password"] != first
+    assert authenticate(None, email="operator@demo.example", password=second["password"]) is not None
+    assert authenticate(None, email="operator@demo.example", password=first) is None
+    after = database()
+    assert {table for table in after if after[table] != before[table]} == {"accounts_user"}
+
+
+def test_demo__new_password_of_somebody_inactive__left_out() -> None:
+    run("demo")
+    User.objects.filter(email="bo@kvasir.example").update(is_active=False)
+    people = run("demo", "--new-password", "--format", "json").json["people"]
+    assert set(people) == set(scenario.PEOPLE) - {"bo@kvasir.example"}
+
+
+def _organization() -> None:
+    make_organizations(make_operator(), "", "a")
+
+
+def _demo_address_taken() -> None:
+    User.objects.create_user("operator@demo.example", None)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "argv", "message"),
+    [
+        (_organization, [], "There are organizations here"),
+        (_demo_address_taken, [], "There is a user operator@demo.example here already"),
+        (make_operator, ["--new-password"], "There is no demo here"),
+    ],
+)
+def test_demo__installation_in_use__exits_1_and_nothing_changed(
+    prepare: Callable[[], object], argv: list[str], message: str
+) -> None:
+    prepare()
+    before = database()
+    result = run("demo", *argv)
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
+    assert database() == before
+
+
+def test_demo__told_twice__refused_and_unchanged() -> None:
+    run("demo")
+    before = database()
+    assert run("demo").code == 1
+    assert database() == before

@@ -1,0 +1,52 @@
+"""`rebind_external_ids`: ids given to others than they meant, from a file, approved by a second operator."""
+
+from pathlib import Path
+
+import pytest
+
+from accounts.models import Organization
+from tests.support.commands import ACTOR, database, make_operator, make_organizations, run
+
+pytestmark = pytest.mark.django_db
+SECOND = ("--actor", "frigg@provider.example")
+
+
+def holder() -> Organization | None:
+    return Organization.objects.identified_by("external:acct-1").first()
+
+
+def test_command__asked_approved_run_and_undone(tmp_path: Path) -> None:
+    from accounts.models import User
+
+    User.objects.create_user(SECOND[1], None, is_staff=True)
+    make_organizations(make_operator(), "le_chat_free", "acct-1", "acct-2")
+    file = tmp_path / "ids.csv"
+    file.write_text("external_id,organization\nacct-1,external:acct-2\n")
+    arguments = (str(file), "--reason", "Merged", *ACTOR)
+    before = database()
+    result = run("rebind_external_ids", *arguments)
+    assert (result.code, "Say so with --yes" in result.err) == (2, True)
+    result = run("rebind_external_ids", *arguments, "--yes", "--format", "json")
+    assert (result.code, result.json["status"], result.json["kind"]) == (0, "awaiting_approval", "rebind")
+    assert {**database(), "consent_bulkjob": [], "consent_rebindrow": []} == {
+        **before, "consent_bulkjob": [], "consent_rebindrow": [],
+    }  # fmt: skip
+    job = result.json["job"]
+    assert run("job", "approve", job, *SECOND).code == 0
+    assert run("job", "run", job).code == 0
+    (named,) = Organization.objects.filter(external_id="acct-1")
+    assert named == holder() and Organization.objects.identified_by("external:acct-2").get() == named
+    assert run("undo_job", job, *ACTOR, "--yes", "--format", "json").code == 1  # a reason is needed
+    result = run("undo_job", job, *ACTOR, "--yes", "--reason", "Wrong", "--format", "json")
+    assert (result.code, result.json["status"]) == (0, "awaiting_approval")
+
+
+def test_command__bad_rows__exit_1_naming_them_and_nothing_kept(tmp_path: Path) -> None:
+    make_organizations(make_operator(), "le_chat_free", "acct-1")
+    file = tmp_path / "ids.csv"
+    file.write_text("external_id,organization\nacct-1,external:nobody\n,external:acct-1\n")
+    before = database()
+    result = run("rebind_external_ids", str(file), "--reason", "Merged", *ACTOR, "--yes")
+    assert result.code == 1
+    assert "row 2, column organization" in result.err and "row 3, column external_id" in result.err
+    assert database() == before

@@ -1,0 +1,84 @@
+import threading
+
+import pytest
+from django.db import connection, connections
+
+from accounts.models import Organization, Subscription
+from consent import ledger, verification
+from consent.models import PrivacySetting
+from tests.conftest import lift_triggers
+from tests.support.commands import database, make_operator, make_organizations, run
+
+
+@pytest.mark.django_db
+def test_verify_ledger__whole__exit_0_with_counts_and_nothing_changed() -> None:
+    operator = make_operator()
+    make_organizations(operator, "le_chat_free", "a", "b")
+    ledger.sequence()
+    make_organizations(operator, "", "c")
+    before = database()
+    result = run("verify_ledger")
+    assert result.code == 0
+    assert result.out.splitlines() == ["events    5", "settings  2", "head      4", "pending   1", "problems  0"]
+    after = database()
+    assert [row[2:] for row in after.pop("consent_verification")] == [(4, 0)]  # for the dashboard
+    assert before.pop("consent_verification") == []
+    assert after == before
+
+
+@pytest.mark.django_db
+def test_verify_ledger__empty__exit_0() -> None:
+    result = run("verify_ledger", "--format", "json")
+    assert (result.code, result.json) == (
+        0, {"events": 0, "settings": 0, "head": 0, "pending": 0, "problems": [], "ok": True},
+    )  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_verify_ledger__setting_and_subscription_tampered_with__exit_1_and_each_named() -> None:
+    [organization] = make_organizations(make_operator(), "le_chat_teams", "a")
+    PrivacySetting.objects.update(choice="opted_in", allowed=True, reason_code="organization_opted_in")
+    Subscription.objects.update(plan_id="le_chat_free")
+    result = run("verify_ledger", "--format", "json")
+    assert (result.code, result.json["ok"]) == (1, False)
+    assert (
+        f"setting of organization {organization.pk}, le_chat: choice, allowed, reason_code differ from the ledger"
+        in (result.json["problems"])
+    )
+    assert len(result.json["problems"]) == 3
+    assert result.err.endswith("Failed: The ledger is not as it should be: 3 problems.\n")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_verify_ledger__triggers_gone__exit_1() -> None:
+    lift_triggers()
+    result = run("verify_ledger")
+    assert result.code == 1
+    assert "problems" in result.err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_verify_ledger__others_write_meanwhile__sees_one_moment_and_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator = make_operator()
+    make_organizations(operator, "le_chat_free", "a")
+    ordinary = verification._verify_layers
+
+    def write_meanwhile(*args: object) -> None:
+        def write() -> None:
+            make_organizations(operator, "le_chat_free", "b")
+            connections.close_all()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        writer.join(timeout=15)
+        assert not writer.is_alive()
+        ordinary(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verification, "_verify_layers", write_meanwhile)
+    result = run("verify_ledger", "--format", "json")
+    assert Organization.objects.count() == 2
+    assert (result.code, result.json["events"], result.json["pending"]) == (0, 2, 2)
+    if connection.vendor == "sqlite":
+        assert connection.transaction_mode == "IMMEDIATE"

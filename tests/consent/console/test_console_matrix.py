@@ -1,0 +1,109 @@
+"""The console's URLs × roles × methods, each with its exact status; what is refused leaves the database as it was."""
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from consent.console.urls import urlpatterns
+from tests.support.cast import Cast
+from tests.support.console import signed_in
+from tests.support.ledger_guards import everything
+
+pytestmark = pytest.mark.django_db
+
+ROLES = ("anonymous", "owner", "admin", "auditor", "member", "outsider", "operator")
+READERS = "302 200 200 200 403 404 200"
+CHOOSERS = "302 302 302 403 403 404 302"
+MANAGERS = "302 200 200 403 403 404 200"
+SIGNED_IN = "302 200 200 200 200 200 200"
+REDIRECTED = "302 302 302 302 302 302 302"
+NEVER = "405 405 405 405 405 405 405"
+OUT = {"choice": "opted_out"}
+
+# Name of the URL → (GET, POST, what is posted).
+MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
+    #                      anon own adm aud mem out op
+    "home": (REDIRECTED, NEVER, {}),
+    "organizations": (SIGNED_IN, NEVER, {}),
+    "console:overview": (READERS, NEVER, {}),
+    "console:le-chat": (READERS, CHOOSERS, OUT),
+    "console:privacy": (READERS, CHOOSERS, OUT),
+    "console:members": (
+        READERS,
+        "302 302 302 403 403 404 302",
+        {"do": "invite", "email": "new@kvasir.example", "role": "member"},
+    ),
+    "console:history": (READERS, NEVER, {}),
+    "console:history-export": (READERS, NEVER, {}),
+    "console:settings": (MANAGERS, MANAGERS, {"do": "create", "name": "key", "scopes": "decisions:read"}),
+    "console:webhooks": (MANAGERS, MANAGERS, {"do": "create", "url": "https://hooks.example.com/"}),
+    "console:data-controls": (SIGNED_IN, NEVER, {}),
+    "console:my-choices": (SIGNED_IN, NEVER, {}),
+    "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),
+    # The plain member's: nobody else's to change, whatever their role.
+    "console:data-sharing": (NEVER, "302 404 404 404 302 404 404", OUT),
+}
+# Whoever takes a file away leaves an access event.
+FILES = {"console:history-export", "console:my-choices"}
+OF_ORGANIZATION = [name for name, row in MATRIX.items() if READERS in row or MANAGERS in row]
+
+
+# For programs; the permission matrix has them.
+APART = {"invitation", "set_language", "favicon", "healthz", "readyz", "metrics", "schema", "docs"}
+APART |= {"authzen-evaluation", "authzen-evaluations", "authzen-configuration"}
+
+
+def test_console_matrix__every_named_url__stands_in_it() -> None:
+    pages = {f"console:{pattern.name}" for pattern in urlpatterns}
+    top = {pattern.name for pattern in get_resolver().url_patterns if getattr(pattern, "name", None)}
+    assert set(MATRIX) == pages | top - APART
+
+
+def path_of(name: str, cast: Cast, organization: object = None) -> str:
+    if name in OF_ORGANIZATION:
+        more = ["csv"] if name == "console:history-export" else []
+        return reverse(name, args=[organization or cast.labs.pk, *more])
+    return reverse(name, args=[cast.labs_member.pk] if name == "console:data-sharing" else [])
+
+
+def client_of(cast: Cast, role: str) -> Client:
+    return Client() if role == "anonymous" else signed_in(cast, role)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_console_matrix__each_role__gets_its_status_and_a_refusal_changes_nothing(
+    name: str, method: str, cast: Cast
+) -> None:
+    on_get, on_post, body = MATRIX[name]
+    clients = {role: client_of(cast, role) for role in ROLES}
+    before, found = everything(), []
+    for role, client in clients.items():
+        with transaction.atomic():
+            response = getattr(client, method)(path_of(name, cast), body if method == "post" else {})
+            found.append(response.status_code)
+            b"".join(response) if response.streaming else response.content
+            reads = method == "get" and not (name in FILES and response.status_code == 200)
+            if reads or response.status_code >= 400 or role == "anonymous":
+                assert everything() == before, f"{role} changed something"
+            transaction.set_rollback(True)
+    assert " ".join(map(str, found)) == (on_get if method == "get" else on_post)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_console_matrix__methods_of_no_form__405(name: str, method: str, cast: Cast) -> None:
+    client = signed_in(cast, "owner")
+    before = everything()
+    assert getattr(client, method)(path_of(name, cast)).status_code == 405
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", OF_ORGANIZATION)
+def test_console_matrix__absent_and_foreign__are_indistinguishable(name: str, cast: Cast) -> None:
+    client = signed_in(cast, "outsider")
+    idents = (cast.labs.pk, "01890000-0000-7000-8000-000000000000", "external:nobody", "nonsense")
+    for send in [client.get] if MATRIX[name][1] == NEVER else [client.get, client.post]:
+        answers = [send(path_of(name, cast, ident), OUT) for ident in idents]
+        assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}

@@ -1,0 +1,252 @@
+"""Two organizations that are each other's likeness, and what happens to them.
+
+Whatever happens, happens to both, but for what is hidden: that, one member of the one or of the other chooses. So the
+two worlds have the same events at the same positions, and differ in whose member it was.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from accounts.access import Actor
+from accounts.models import Member, Organization, User
+from consent import ledger
+from consent.delivery.endpoints import deliver_next
+from consent.delivery.sending import ReceiverResponse, Sender
+from consent.errors import ServiceError
+from consent.models import PrivacySetting, WebhookEndpoint
+from consent.projections import runner
+from consent.services import choices, locks, members, organizations, plans, webhooks
+from consent.services.organizations import OrganizationDraft
+from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
+from tests.consent.faces.worlds.stopped import Stopped
+from tests.support import cast as casting
+from tests.support.callers import ORGANIZATION_SCOPES
+from tests.support.keys import issue_key
+
+SIDES = ("ours", "theirs")
+ROLES = ("owner", "admin", "auditor", "member")
+Step = tuple[str, str]
+
+
+class Recorder(Sender):
+    """A receiver of webhooks who answers at once, with `status`; `got` is what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[tuple[str, dict[str, str], bytes]] = []
+        self.status = 200
+
+    def post(self, url: str, headers: dict[str, str], body: bytes) -> ReceiverResponse:  # type: ignore[override]
+        self.got.append((url, headers, body))
+        return ReceiverResponse(self.status, "", 0, "thanks")
+
+
+@dataclasses.dataclass
+class Side:
+    organization: Organization
+    people: dict[str, Member]
+    chooser: Member
+    keys: dict[str, str]
+    hooks: list[WebhookEndpoint]
+
+
+@dataclasses.dataclass
+class World:
+    clock: Stopped
+    provider: Actor
+    ours: Side
+    theirs: Side
+    hidden: str  # whose member does what is hidden: one of SIDES
+    receiver: Recorder
+
+    def side(self, name: str) -> Side:
+        side: Side = getattr(self, name)
+        return side
+
+
+def make(clock: Stopped, hidden: str, role: str) -> World:
+    """`role`: the chooser's."""
+    operator = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
+    provider = Actor.from_user(operator, confirmed=True)
+    first = [plans.get_plan(key) for key in ("le_chat_pro", "ai_studio_experiment")]
+    made = organizations.create_organizations(
+        [OrganizationDraft(name=name, external_id=name, subscriptions=first) for name in SIDES],
+        actor=provider,
+        source="admin",
+    )
+    sides = {name: _side(each, name, role, provider) for name, each in zip(SIDES, made, strict=True)}
+    webhooks.create_endpoint(organization=None, url="https://everybody.invalid/", actor=provider, source="admin")
+    return World(clock, provider, sides["ours"], sides["theirs"], hidden, Recorder())
+
+
+def _side(organization: Organization, name: str, role: str, provider: Actor) -> Side:
+    def join(who: str, as_role: str) -> Member:
+        person = casting.user(f"{who}@{name}.example", f"{who.title()} of {name}")
+        return casting.join(organization, person, as_role, provider)
+
+    people = {each: join(each, each) for each in ROLES}
+    chooser = join("chooser", role)
+    owner = people["owner"].user
+    keys = {scope: (scope,) for scope in ORGANIZATION_SCOPES} | {"all": ORGANIZATION_SCOPES}
+    issued = {title: _key(organization, title, scopes, owner) for title, scopes in keys.items()}
+    # The chooser's own, where they manage keys: it is not them, signed in.
+    manager = chooser if role in ("owner", "admin") else people["admin"]
+    issued["another"] = _key(organization, "another", ORGANIZATION_SCOPES, manager.user)
+    hooks = [
+        webhooks.create_endpoint(
+            organization=organization, url=f"https://{name}.invalid/{n}", actor=provider, kinds=kinds, source="admin"
+        )
+        for n, kinds in enumerate([(), ("choice.opted_out", "member.left", "member.role_changed")])
+    ]
+    return Side(organization, people, chooser, issued, hooks)
+
+
+def _key(organization: Organization, title: str, scopes: Any, person: User) -> str:
+    return issue_key(title, scopes, organization=organization, issued_by=person)[1]
+
+
+# --- What happens -----------------------------------------------------------------------------------------------------
+
+
+def _version(organization: Organization, surface: Surface, member: Member | None = None) -> int:
+    rows = PrivacySetting.objects.filter(organization=organization, member=member, product=surface.product)
+    return rows.values_list("version", flat=True).first() or 0
+
+
+def _choose_own(world: World, side: Side, choice: str, actor: Actor | None = None) -> None:
+    choices.choose(
+        surface=LE_CHAT_MOBILE,
+        organization=side.organization,
+        member=side.chooser,
+        choice=choice,
+        actor=actor or Actor.from_user(side.chooser.user, confirmed=True),
+        source="admin" if actor else "data_controls",
+        expected_version=_version(side.organization, LE_CHAT_MOBILE, side.chooser),
+    )
+
+
+def _choose(world: World, side: Side, choice: str) -> None:
+    choices.choose(
+        surface=LE_CHAT_CONSOLE,
+        organization=side.organization,
+        choice=choice,
+        actor=Actor.from_user(side.people["owner"].user, confirmed=True),
+        source="console",
+        reason="Because",
+        expected_version=_version(side.organization, LE_CHAT_CONSOLE),
+    )
+
+
+def _plan(world: World, side: Side, plan: str) -> None:
+    by: dict[str, Any] = {"organization": side.organization, "actor": world.provider, "source": "admin"}
+    if plan:
+        plans.subscribe(plan=plans.get_plan(plan), **by)
+    else:
+        plans.end_subscription(product="le_chat", reason="Over", **by)
+
+
+def _lock(world: World, side: Side, wanted: str) -> None:
+    by: dict[str, Any] = {"organization": side.organization, "actor": world.provider, "source": "admin"}
+    if wanted == "on":
+        locks.place_lock(product="le_chat", reason="Contract", reference="C-1", **by)
+    else:
+        locks.lift_lock(product="le_chat", reason="Over", **by)
+
+
+def _account(world: World, side: Side, wanted: str) -> None:
+    change = organizations.close_organization if wanted == "closed" else organizations.reopen_organization
+    change(organization=side.organization, actor=world.provider, source="admin", reason="Asked for")
+
+
+def _role(world: World, side: Side, role: str) -> None:
+    members.update_member(member=side.chooser, role=role, actor=world.provider, source="admin")
+
+
+def _membership(world: World, side: Side, wanted: str) -> None:
+    if wanted == "leaves":
+        members.remove_member(member=side.chooser, actor=world.provider, source="admin")
+    else:
+        email, role = side.chooser.user.email, side.chooser.role
+        members.add_member(organization=side.organization, email=email, role=role, actor=world.provider, source="admin")
+
+
+def _name(world: World, side: Side, country: str) -> None:
+    organizations.update_organization(
+        organization=side.organization, country=country, actor=world.provider, source="admin"
+    )
+
+
+# What both do; a member's own choice among them, which the one may have made before and the other not.
+SHARED: dict[str, Callable[[World, Side, str], None]] = {
+    "member": _choose_own,
+    "organization": _choose,
+    "plan": _plan,
+    "lock": _lock,
+    "account": _account,
+    "role": _role,
+    "membership": _membership,
+    "country": _name,
+}
+HIDDEN: list[Step] = [
+    ("hidden", "opted_out"),
+    ("hidden", "opted_in"),
+    ("hidden by the provider", "opted_out"),
+]
+STEPS: list[Step] = [
+    ("member", "opted_out"),
+    ("member", "opted_in"),
+    ("organization", "opted_out"),
+    ("organization", "opted_in"),
+    ("plan", "le_chat_teams"),
+    ("plan", "le_chat_pro"),
+    ("plan", ""),
+    ("lock", "on"),
+    ("lock", "off"),
+    ("account", "closed"),
+    ("account", "open"),
+    ("role", "member"),
+    ("role", "admin"),
+    ("membership", "leaves"),
+    ("membership", "joins"),
+    ("country", "FR"),
+    ("country", "SE"),
+    ("deliver", ""),
+    ("receiver", "200"),
+    ("receiver", "500"),
+    ("time", "1"),
+    ("time", "90000"),
+]
+
+
+def play(world: World, steps: list[Step]) -> None:
+    """One after the other; what the services refuse does not happen, on either side."""
+    for n, (what, value) in enumerate(steps):
+        world.clock.repeat(f"step {n}")
+        if what == "time":
+            world.clock.advance(float(value))
+        elif what == "deliver":
+            deliver(world)
+        elif what == "receiver":
+            world.receiver.status = int(value)
+        elif what.startswith("hidden"):
+            actor = world.provider if what.endswith("provider") else None
+            with contextlib.suppress(ServiceError):
+                _choose_own(world, world.side(world.hidden), value, actor)
+        else:
+            for name in SIDES:
+                with contextlib.suppress(ServiceError):
+                    SHARED[what](world, world.side(name), value)
+    world.clock.advance(60)
+    deliver(world)
+
+
+def deliver(world: World) -> None:
+    """As the worker does: positions, webhooks, messages."""
+    ledger.sequence()
+    for _turn in range(20):
+        if not deliver_next(world.receiver):
+            break
+    while runner.follow_all():
+        pass

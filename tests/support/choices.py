@@ -1,0 +1,53 @@
+"""choose(), with what most tests of it have in common, and everybody who might try."""
+
+from typing import Any
+
+from accounts.access import Actor
+from accounts.models import KeyScope, Organization
+from consent.models import PrivacySetting
+from consent.services import choices
+from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from tests.support import cast as casting
+from tests.support.cast import Cast
+from tests.support.keys import issue_key
+
+IN, OUT = "opted_in", "opted_out"
+
+
+def key(scope: str, organization: Organization | None = None) -> Actor:
+    return Actor.from_key(issue_key("A service", [scope], organization=organization)[0])
+
+
+def choose(cast: Cast, choice: str, actor: Actor, **changes: Any) -> PrivacySetting:
+    wanted: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "organization": cast.labs, "source": "console"} | changes
+    wanted.setdefault("version_required", False)
+    return choices.choose(choice=choice, actor=actor, **wanted)
+
+
+def choose_own(cast: Cast, choice: str, actor: Actor, **changes: Any) -> PrivacySetting:
+    wanted: dict[str, Any] = {
+        "surface": LE_CHAT_MOBILE,
+        "organization": cast.labs,
+        "member": cast.labs_member,
+        "source": "data_controls",
+        "version_required": False,
+    } | changes
+    return choices.choose(choice=choice, actor=actor, **wanted)
+
+
+def actors(cast: Cast) -> dict[str, Actor]:
+    people = {
+        name: Actor.from_user(getattr(cast, name), confirmed=True)
+        for name in ("owner", "admin", "auditor", "member", "outsider", "operator")
+    }
+    blocked = casting.user("gone@provider.example", "Gone", is_staff=True, is_active=False)
+    return (
+        people
+        | {
+            "operator's command": Actor.from_command(cast.operator),
+            "blocked operator": Actor.from_user(blocked, confirmed=True),
+        }
+        | {f"operator key {scope}": key(scope) for scope in KeyScope.values}
+        | {f"labs key {scope}": key(scope, cast.labs) for scope in KeyScope.values if scope != KeyScope.CONSENT_MEMBER}
+        | {"brage key consent:write": key("consent:write", cast.brage)}
+    )

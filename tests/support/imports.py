@@ -1,0 +1,37 @@
+"""What the tests of imports share: a file with a text in it, given to a command."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accounts.models import User
+from tests.support import cast as casting
+from tests.support.commands import ACTOR, Run, run
+
+SECOND = "frida@provider.example"
+Import = Callable[..., Run]
+
+
+def importer(command: str, folder: Path) -> Import:
+    """A function that imports this text with these options."""
+
+    def load(text: str | bytes, *options: str, name: str = "file.csv") -> Run:
+        path = folder / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return run(command, str(path), *ACTOR, "--format", "json", *options)
+
+    return load
+
+
+def counts(result: Run) -> dict[str, int]:
+    """Of the outcomes those that there are."""
+    return {name: value for name, value in result.json.items() if type(value) is int and value}
+
+
+def approve_and_run(result: Run) -> Any:
+    """A second operator's yes; then the job's own standing."""
+    if not User.objects.filter(email=SECOND).exists():
+        casting.long_standing(User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True))
+    job = result.json["job"]
+    assert run("job", "approve", job, "--actor", SECOND).code == 0
+    return run("job", "run", job, "--format", "json").json

@@ -1,0 +1,115 @@
+"""A portal with a bit of everything to be moved, and one that is as empty as after `migrate`."""
+
+import uuid
+from typing import Any
+
+from allauth.mfa.totp.internal.auth import TOTP
+from django.db import connection, models
+from django.utils import timezone
+
+from accounts.fields import InstantField
+from accounts.models import ApiKey, Invitation, Organization, Plan, User
+from consent import ledger, triggers
+from consent.imports import reading
+from consent.jobs import actions
+from consent.jobs.selection import Selection
+from consent.services import choices, locks, organizations, webhooks
+from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.transfer import state
+from tests.conftest import lift_triggers
+from tests.support import cast as casting
+from tests.support.keys import issue_key
+
+
+def fill() -> None:
+    """A bit of everything: choices of both scopes, a lock, a key, a job, positions and events that have none yet."""
+    made = casting.make()
+    choices.choose(
+        surface=LE_CHAT_MOBILE,
+        organization=made.labs,
+        member=made.labs_member,
+        choice="opted_out",
+        actor=casting.Actor.from_user(made.member, confirmed=True),
+        source="data_controls",
+    )
+    locks.place_lock(
+        organization=made.brage,
+        product="le_chat",
+        reason="Le “contrat”\tde Brage \\ 1\t",
+        reference="C-1",
+        actor=made.provider,
+        source="admin",
+    )
+    issue_key("Pipeline", [ApiKey.Scope.DECISIONS_READ])
+    Plan.objects.filter(key="le_chat_free").update(training_default="opted_out")
+    ledger.sequence()
+    actions.preview_choice(
+        surface=LE_CHAT_CONSOLE,
+        choice="opted_out",
+        selection=Selection(everything=True),
+        actor=made.provider,
+        source="admin",
+        reason="Asked for.",
+    )
+    choices.choose(
+        surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=made.provider, source="admin"
+    )
+
+
+def empty() -> None:
+    """As after `migrate`."""
+    lift_triggers()
+    with connection.cursor() as cursor:
+        for model in reversed(state.tables()):
+            if model is not Plan:
+                cursor.execute(f"DELETE FROM {model._meta.db_table}")
+    Plan.objects.filter(key="le_chat_free").update(training_default="opted_in")
+    triggers.install(connection)
+
+
+def fill_all() -> None:
+    """`fill`, and whatever that left empty: a row in every table, with values that are hard to spell."""
+    fill()
+    operator = User.objects.get(is_staff=True)
+    owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")
+    by: dict[str, Any] = {"actor": casting.Actor.from_user(operator, confirmed=True), "source": "admin"}
+    organizations.update_organization(organization=organization, external_id="labs", **by)
+    webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
+    TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    data = bytes(range(256)) + "é\\x00\n".encode()
+    reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
+    for model in state.tables():
+        if not model._base_manager.exists():
+            values = {field.name: _value(field) for field in model._meta.local_concrete_fields}
+            model._base_manager.create(**values | ({"invited_by": owner} if model is Invitation else {}))
+    ledger.sequence()
+    choices.choose(
+        surface=LE_CHAT_CONSOLE,
+        organization=organization,
+        choice="opted_in",
+        reason="Agreed",
+        version_required=False,
+        **by,
+    )
+
+
+def _value(field: "models.Field[Any, Any]") -> Any:
+    if field.null:
+        return None
+    if isinstance(field, models.ForeignKey):
+        return field.related_model._base_manager.first()  # type: ignore[union-attr]
+    if isinstance(field, models.EmailField):
+        return "x@move.example"
+    if field.choices:
+        return next(iter(field.choices))[0]
+    now = timezone.now().replace(microsecond=120)
+    return {
+        "UUIDField": uuid.uuid4(),
+        "CharField": "Ünïcode \\N\t“x”"[: field.max_length],
+        "TextField": "two\nlines\\",
+        "BooleanField": False,
+        "DateField": now.date(),
+        "DateTimeField": now,
+        "JSONField": {"é": [None, 1.5, "\\"]},
+        "BinaryField": b"\x00\\\xff",
+    }.get(field.get_internal_type(), now if isinstance(field, InstantField) else 1)

@@ -1,0 +1,281 @@
+"""A second, slower telling of R1–R10 and R16: it keeps what happened and reads the rules off that.
+
+Nothing of `consent.rules` is in here. There is no state, no carry, no dropped choice and no `since`: whether data was
+usable at an instant follows from everything that had happened by then, and "without a break" (R6) is what the words
+say: usable at the moment of collection and after every single thing that happened between then and the moment asked
+about.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from tests.support.model.external_ids import Names
+
+IN, OUT = "opted_in", "opted_out"
+LE_CHAT, AI_STUDIO = "le_chat", "ai_studio"
+DATA_KINDS = {
+    LE_CHAT: {"conversation", "document", "output"},
+    AI_STUDIO: {"api_input", "api_output", "document", "related"},
+}
+FOREVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+Verdict = tuple[bool, str]
+
+
+@dataclass(frozen=True)
+class Fact:
+    at: dt.datetime
+    what: str
+    value: str = ""
+
+
+@dataclass
+class Person:
+    """A member: joinings, leavings, changes of role, own choices."""
+
+    facts: list[Fact] = field(default_factory=list)
+
+    def presence(self, moment: dt.datetime) -> Fact | None:
+        """The last joining or leaving by then."""
+        return _last(self.facts, moment, "joined", "left")
+
+    def here(self, moment: dt.datetime = FOREVER) -> bool:
+        presence = self.presence(moment)
+        return presence is not None and presence.what == "joined"
+
+    def choice(self, moment: dt.datetime = FOREVER) -> str:
+        said = _last(self.facts, moment, "choice")
+        return said.value if said else ""
+
+    def role(self) -> str:
+        given = _last(self.facts, FOREVER, "joined", "role")
+        return given.value if given else ""
+
+    def stayed(self, first: dt.datetime, last: dt.datetime) -> bool:
+        """Was a member at `first`, and has not joined anew until `last`: leaving takes nothing back."""
+        said = _attested(self.facts, first, last)
+        since = said.at if said else first
+        here = said is not None or self.here(first)
+        return here and not any(f.what == "joined" and since < f.at <= last for f in self.facts)
+
+
+@dataclass
+class Account:
+    """An organization: what happened to it as a whole, and to each of its products."""
+
+    created_at: dt.datetime
+    whole: list[Fact] = field(default_factory=list)  # closed, reopened, kind
+    products: dict[str, list[Fact]] = field(default_factory=lambda: {LE_CHAT: [], AI_STUDIO: []})
+    people: dict[str, Person] = field(default_factory=dict)
+
+    def closed(self, moment: dt.datetime = FOREVER) -> bool:
+        status = _last(self.whole, moment, "closed", "reopened")
+        return status is not None and status.what == "closed"
+
+    def kind(self, moment: dt.datetime = FOREVER) -> str:
+        kind = _last(self.whole, moment, "kind")
+        return kind.value if kind else ""
+
+    def plan(self, product: str, moment: dt.datetime = FOREVER) -> str:
+        """The plan held then, '' for none."""
+        held = _last(self.products[product], moment, "plan", "ended")
+        return held.value if held and held.what == "plan" else ""
+
+    def held(self, product: str) -> str:
+        """The plan held last, ended or not."""
+        plan = _last(self.products[product], FOREVER, "plan")
+        return plan.value if plan else ""
+
+    def locked(self, product: str, moment: dt.datetime = FOREVER) -> bool:
+        lock = _last(self.products[product], moment, "locked", "lifted")
+        return lock is not None and lock.what == "locked"
+
+    def applied_default(self, product: str, moment: dt.datetime = FOREVER) -> str:
+        """The default that was applied last, held or not; '' before the first subscription."""
+        default = _last(self.products[product], moment, "default")
+        return default.value if default else ""
+
+    def choice(self, product: str, moment: dt.datetime = FOREVER) -> str:
+        """The last explicit word, unless it was an opt-in and the default has since gone from in to out (R5)."""
+        facts = _standing(self.products[product], moment)
+        words = [n for n, fact in enumerate(facts) if fact.what == "choice"]
+        if not words:
+            return ""
+        said = facts[words[-1]].value
+        if said == OUT:
+            return OUT
+        before = [fact.value for fact in facts[: words[-1]] if fact.what == "default"]
+        since = [fact.value for fact in facts[words[-1] :] if fact.what == "default"]
+        fell = (IN, OUT) in pairwise([*before[-1:], *since])
+        return "" if fell else IN
+
+    def obstacle(self, product: str) -> str:
+        """What keeps it from opting in now."""
+        if self.closed():
+            return "organization_closed"
+        if not self.plan(product):
+            return "no_subscription"
+        return "locked" if self.locked(product) else ""
+
+    def in_bulk(self, product: str, wanted: str) -> str:
+        """What a job that wants this does with it now: "change", "same", or why it passes it over (R13)."""
+        said = self.choice(product)
+        if said == wanted:
+            return "same"
+        if wanted == OUT:
+            return "change"
+        return "organization_opted_out" if said == OUT else self.obstacle(product) or "change"
+
+    def is_as_left(self, product: str, instant: dt.datetime) -> bool:
+        """Nobody has chosen, confirmed or restored since then, nor moved it, not even away and back."""
+        facts = self.products[product]
+        held = {what: _last(facts, instant, what) for what in ("plan", "default")}
+        values = {what: fact.value if fact else "" for what, fact in held.items()}
+        since = [fact for fact in facts if fact.at > instant]
+        return not any(
+            f.what in ("choice", "confirmed", "undone") or f.value != values.get(f.what, f.value) for f in since
+        )
+
+    def word(self, product: str, moment: dt.datetime) -> Verdict:
+        """What the organization's side says about that instant."""
+        if self.closed(moment):
+            return False, "organization_closed"
+        if not self.plan(product, moment):
+            return False, "no_subscription"
+        if self.locked(product, moment):
+            return False, "locked"
+        if choice := self.choice(product, moment):
+            return choice == IN, f"organization_{choice}"
+        facts = _standing(self.products[product], moment)
+        defaults = [fact.value for fact in facts if fact.what == "default"]
+        if defaults[-1] == OUT:
+            return False, "plan_default"
+        # Nobody's word stands, and somewhere before there was an "out": only a word can end it (R5).
+        if OUT in defaults or any(fact.what == "choice" for fact in facts):
+            return False, "carried_over"
+        return True, "plan_default"
+
+    def used(self, product: str, instant: dt.datetime, moment: dt.datetime) -> bool:
+        """Whether data was used at that instant, as is known by `moment`: by then somebody may have answered for it."""
+        return self.word(product, instant)[0] or _attested(self.products[product], instant, moment) is not None
+
+    def owner(self, moment: dt.datetime) -> str:
+        """The one person of a personal organization; '' before they joined."""
+        return next((name for name, person in self.people.items() if person.here(moment)), "")
+
+
+@dataclass(frozen=True)
+class Asked:
+    organization: str
+    product: str
+    member: str | None = None
+    data_kind: str | None = None
+    collected_at: dt.datetime | None = None
+    at: dt.datetime | None = None
+
+
+@dataclass
+class World:
+    accounts: dict[str, Account] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+
+    def answer(self, asked: Asked, now: dt.datetime) -> Verdict:
+        """By external ids: about whom they meant at the instant asked about, of data of since they have meant them."""
+        moment = asked.at or FOREVER
+        organization, since = self.names.found(asked.organization, "", moment)
+        member, member_since = asked.member, None
+        if member is not None:
+            member, member_since = self.names.found(member, organization, moment)
+        meant = replace(asked, organization=organization, member=member)
+        allowed, reason = self._answer(meant, now)
+        starts = [start for start in (since, member_since) if start is not None]
+        if allowed and asked.collected_at is not None and any(asked.collected_at < start for start in starts):
+            return False, "collected_before_allowed"
+        return allowed, reason
+
+    def _answer(self, asked: Asked, now: dt.datetime) -> Verdict:
+        account = self.accounts.get(asked.organization)
+        if account is None:
+            return False, "unknown_organization"
+        if asked.product not in DATA_KINDS:
+            return False, "unknown_product"
+        if asked.data_kind is not None and asked.data_kind not in DATA_KINDS[asked.product]:
+            return False, "unknown_data_kind"
+        if asked.at is not None and not account.created_at <= asked.at <= now:
+            return False, "not_yet_known"
+        if asked.collected_at is not None and asked.collected_at > (asked.at or now):
+            return False, "not_yet_known"
+        moment = asked.at or FOREVER
+        name = asked.member
+        if name is None and asked.product == LE_CHAT:
+            if account.kind(moment) != "personal":
+                return False, "member_required"
+            name = account.owner(moment)
+        if name is None:
+            return _organization_only(account, asked, moment)
+        person = account.people.get(name)
+        if person is None or person.presence(moment) is None:
+            return False, "unknown_member"
+        return _with_member(account, person, asked, moment)
+
+
+def _organization_only(account: Account, asked: Asked, moment: dt.datetime) -> Verdict:
+    allowed, reason = account.word(asked.product, moment)
+    if not allowed or asked.collected_at is None:
+        return allowed, reason
+    happened = [*account.whole, *account.products[asked.product]]
+    for instant in _instants(happened, asked.collected_at, moment):
+        if not account.used(asked.product, instant, moment):
+            return False, "collected_before_allowed"
+    return True, reason
+
+
+def _with_member(account: Account, person: Person, asked: Asked, moment: dt.datetime) -> Verdict:
+    listens = asked.product == LE_CHAT  # elsewhere only membership counts
+    allowed, reason = account.word(asked.product, moment)
+    if not allowed:
+        return False, reason
+    if listens and person.choice(moment) == OUT:
+        return False, "member_opted_out"
+    presence = person.presence(moment)
+    if presence and presence.what == "left" and (asked.collected_at or moment) >= presence.at:
+        return False, "member_left"
+    if asked.collected_at is None:
+        return True, reason
+    if not person.stayed(asked.collected_at, moment):
+        return False, "collected_before_allowed"
+    happened = [*account.whole, *account.products[asked.product], *person.facts]
+    for instant in _instants(happened, asked.collected_at, moment):
+        if not account.used(asked.product, instant, moment) or (listens and person.choice(instant) == OUT):
+            return False, "collected_before_allowed"
+    return True, reason
+
+
+def _instants(happened: list[Fact], first: dt.datetime, last: dt.datetime) -> set[dt.datetime]:
+    """Where anything can have changed from `first` to `last`; a change governs from its own instant on (R7)."""
+    return {first} | {fact.at for fact in happened if first < fact.at <= last}
+
+
+def _attested(facts: list[Fact], instant: dt.datetime, moment: dt.datetime) -> Fact | None:
+    """What somebody answered for by then, where that instant is within: from a start until they said so."""
+    said = (fact for fact in facts if fact.what == "attested" and instant < fact.at <= moment)
+    return next((fact for fact in said if dt.datetime.fromisoformat(fact.value) <= instant), None)
+
+
+def _until(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
+    return [fact for fact in facts if fact.at <= moment]
+
+
+def _standing(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
+    """What had happened by then, as if what was undone by then had never been said."""
+    past = _until(facts, moment)
+    void: set[str] = set()
+    for fact in reversed(past):
+        if fact.what == "undone" and fact.at.isoformat() not in void:  # an undo can be undone itself
+            void.add(fact.value)
+    return [fact for fact in past if fact.what != "choice" or fact.at.isoformat() not in void]
+
+
+def _last(facts: list[Fact], moment: dt.datetime, *whats: str) -> Fact | None:
+    return next((fact for fact in reversed(facts) if fact.at <= moment and fact.what in whats), None)

@@ -1,0 +1,60 @@
+"""Operators who ask and confirm, and what came of it."""
+
+import datetime as dt
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.test import Client
+
+from accounts.access import Actor
+from accounts.models import AddressChange, OutgoingMessage, User
+from consent.models import OperatorRequest
+from consent.services import operator_requests
+from tests.support import cast as casting
+from tests.support.ledger_guards import everything
+
+
+class Staff:
+    """Three operators, one who was, and somebody who never was."""
+
+    def __init__(self) -> None:
+        self.asker, self.second, self.subject = (
+            casting.long_standing(casting.user(f"{name}@provider.example", name.title(), is_staff=True))
+            for name in ("odin", "frigg", "tyr")
+        )
+        self.gone = casting.user("loki@provider.example", "Loki", is_staff=True)
+        User.objects.filter(pk=self.gone.pk).update(is_active=False)
+        self.nobody = casting.user("ada@kvasir.example", "Ada")
+        Authenticator.objects.create(
+            user=self.subject, type="totp", data={"secret": "x"}, created_at=dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
+        )
+
+    def actor(self, name: str) -> Actor:
+        return Actor.from_user(User.objects.get(pk=getattr(self, name).pk), confirmed=True)
+
+    def asked(self, kind: str) -> OperatorRequest:
+        wishes: dict[str, dict[str, Any]] = {
+            "operator": {"email": "new@provider.example", "name": "New"},
+            "reactivated": {"kind": "operator", "subject": self.gone},
+            "link": {"subject": self.subject},
+            "second_factors": {"subject": self.subject},
+            "address": {"subject": self.subject, "email": "tyr@elsewhere.example"},
+        }
+        wish = {"kind": kind} | wishes[kind]
+        return operator_requests.ask(actor=self.actor("asker"), reason="as agreed", **wish)
+
+    def client(self, name: str) -> Client:
+        return casting.signed_in(getattr(self, name).email)
+
+
+def all_there_is() -> list[Any]:
+    tables = (OperatorRequest, AddressChange, Authenticator)
+    return [*everything(), *(list(table._base_manager.order_by("pk").values_list()) for table in tables)]
+
+
+def operators() -> set[str]:
+    return set(User.objects.filter(is_staff=True, is_active=True).values_list("email", flat=True))
+
+
+def mailed_to() -> list[str]:
+    return list(OutgoingMessage.objects.order_by("pk").values_list("recipient", flat=True))
