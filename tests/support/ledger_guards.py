@@ -1,6 +1,7 @@
 """What the tests of the ledger share: raw SQL, the ledger as it stands, and a change made behind its guards."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,14 +33,22 @@ def rows(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
 
 def everything() -> list[list[tuple[Any, ...]]]:
     """Every row of every table that a change could touch; when a key was used last is no change."""
+    return [rows(statement) for statement in _statements()]
+
+
+@functools.cache
+def _statements() -> list[str]:
+    """As the database holds them: to be compared no value has to be converted."""
     return [
-        list(table._base_manager.order_by("pk").values_list(*(name for name in names(table) if name != "last_used_at")))
+        f"SELECT {', '.join(columns(table, but='last_used_at'))} FROM {table._meta.db_table}"
+        f" ORDER BY {connection.ops.quote_name(table._meta.pk.column)}"
         for table in TABLES
     ]
 
 
-def names(table: type[Model]) -> list[str]:
-    return [field.attname for field in table._meta.concrete_fields]
+def columns(table: type[Model], but: str) -> list[str]:
+    fields = table._meta.concrete_fields
+    return [connection.ops.quote_name(field.column) for field in fields if field.column != but]
 
 
 def settle() -> None:

@@ -165,7 +165,7 @@ def test_import_since__any_history__nothing_that_was_denied_becomes_usable(
     events = ConsentEvent.objects.filter(organization=known).exclude(kind__in=("member.joined", "since.attested"))
     instants = sorted({each.recorded_at + n * MICROSECOND for each in events for n in (-2, -1, 0, 1)})
     denied = [at for at in instants if not allowed_then(as_of(known, member, at, operator))]
-    sinces = [START, *instants[:: max(1, len(instants) // 4)]]
+    sinces = [START, *instants[:: max(1, len(instants) // 2)]]
     for since in sinces:
         for command, column, value in FILES.values():
             attest(importer(command, tmp_path), since, column, other_plan(known) if column == "plan" else value)

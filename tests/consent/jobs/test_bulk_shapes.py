@@ -18,6 +18,7 @@ from consent.rules import State
 from consent.services import locks, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from tests.support.jobs import IN, OUT, Team
+from tests.support.recordings import Recorded
 
 pytestmark = pytest.mark.django_db
 # What an organization went through: plans it was moved to, and choices made on the way.
@@ -37,14 +38,11 @@ CASES = [
     if case[0] != "never subscribed" or (case[1] != IN and not case[2])
 ]
 SHAPED = [kind for kind in JobKind if kind not in (JobKind.IMPORT, JobKind.REBIND)]  # these have no shapes
+# A team, and organizations in every state, once or twice.
+States = tuple[Any, ...]
 # What differs from row to row whatever is done, and is compared in another way.
 IDS = {"id", "organization", "job", "last_event", "choice_event", "carry_event", "lock_event"}
 INSTANTS = {"recorded_at", "changed_at", "since"}
-
-
-@pytest.fixture
-def team() -> Team:
-    return Team()
 
 
 def lived_through(team: Team, history: str, choice: str, ended: bool, locked: bool, closed: bool) -> Organization:
@@ -64,8 +62,17 @@ def lived_through(team: Team, history: str, choice: str, ended: bool, locked: bo
     return organization
 
 
-def all_states(team: Team) -> list[Organization]:
-    return [lived_through(team, *case) for case in CASES]
+def make_states(times: int) -> States:
+    team = Team()
+    return team, *([lived_through(team, *case) for case in CASES] for _time in range(times))
+
+
+def make_states_once() -> States:
+    return make_states(1)
+
+
+def make_states_twice() -> States:
+    return make_states(2)
 
 
 def columns(model: type[models.Model]) -> set[str]:
@@ -99,8 +106,10 @@ def sinces(organizations: Sequence[Organization]) -> list[object]:
 
 
 @pytest.mark.parametrize("choice", [OUT, IN])
-def test_choice_job__every_state__does_what_the_service_does_one_by_one(team: Team, choice: str) -> None:
-    in_bulk, one_by_one = all_states(team), all_states(team)
+def test_choice_job__every_state__does_what_the_service_does_one_by_one(
+    db: None, recorded: Recorded[States], choice: str
+) -> None:
+    team, in_bulk, one_by_one = recorded(make_states_twice).load()
     before = dict(zip(one_by_one, (maybe(o) for o in one_by_one), strict=True))
     bulk_since, single_since = sinces(in_bulk), sinces(one_by_one)
     counted = ConsentEvent.objects.count()
@@ -149,8 +158,10 @@ def by_service(team: Team, organization: Organization, choice: str, before: Priv
 
 
 @pytest.mark.parametrize("default", [OUT, IN])
-def test_default_job__every_state_on_the_plan__is_what_the_rules_make_of_it(team: Team, default: str) -> None:
-    all_states(team)
+def test_default_job__every_state_on_the_plan__is_what_the_rules_make_of_it(
+    db: None, recorded: Recorded[States], default: str
+) -> None:
+    team, _organizations = recorded(make_states_once).load()
     if default == IN:  # as it can be only once it was "out"
         team.done(team.previewed_default("le_chat_free", OUT))
     states = snapshot()
@@ -168,8 +179,8 @@ def test_default_job__every_state_on_the_plan__is_what_the_rules_make_of_it(team
 
 
 @pytest.mark.parametrize("choice", [OUT, IN])
-def test_undo__every_state__is_as_it_was_but_for_the_break(team: Team, choice: str) -> None:
-    organizations = all_states(team)
+def test_undo__every_state__is_as_it_was_but_for_the_break(db: None, recorded: Recorded[States], choice: str) -> None:
+    team, organizations = recorded(make_states_once).load()
     states = snapshot()
     job = team.done(team.previewed(choice, organizations))
     undo = team.done(team.previewed_undo(job))

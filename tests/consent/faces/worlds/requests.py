@@ -1,6 +1,7 @@
 """Every request that an organization's people and keys can make: from the URLconf and the API's own description."""
 
 import dataclasses
+import functools
 import json
 import re
 import uuid
@@ -49,6 +50,7 @@ def paths(route: str, values: Values) -> list[str]:
     return [f"/{path}" for path in found]
 
 
+@functools.cache
 def bodies() -> dict[tuple[str, str], list[Any]]:
     """(method, route) → the bodies that the description of the API shows for it."""
     described = Client().get("/api/schema/").json()
