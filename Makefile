@@ -129,6 +129,10 @@ test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its o
 	$(MAKE) test-postgres || failed="$$failed PostgreSQL"; \
 	if [ -n "$$failed" ]; then echo "Failed on:$$failed" >&2; exit 1; fi
 
+.PHONY: test-fast
+test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, without a browser and slow tests, in two minutes
+	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow" $(ARGS)
+
 .PHONY: test-sqlite
 test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, browser tests included
 	@echo "== Tests on SQLite"

@@ -49,7 +49,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    browser = Path(__file__).parent / "browser"
+    tests = Path(__file__).parent
+    folders = {tests / "browser": "browser", tests / "serving": "slow", tests / "consent" / "migrations": "slow"}
     # Not skipped: nothing is absent. `make test` runs both databases, so each of these runs once.
     elsewhere = [
         item for item in items if (mark := item.get_closest_marker("only_on")) and mark.args[0] != connection.vendor
@@ -58,8 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in elsewhere]
         config.hook.pytest_deselected(items=elsewhere)
     for item in items:
-        if browser in item.path.parents:
-            item.add_marker(pytest.mark.browser)
+        for folder in folders.keys() & set(item.path.parents):
+            item.add_marker(folders[folder])
 
 
 @pytest.fixture(scope="session")

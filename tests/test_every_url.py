@@ -24,7 +24,7 @@ from tests.support.keys import issue_key
 from tests.support.ledger_guards import everything
 from tests.support.recordings import Recorded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 

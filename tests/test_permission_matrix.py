@@ -14,7 +14,7 @@ from tests.support.ledger_guards import everything
 from tests.support.permission_matrix import METHODS, NOWHERE, ROLES, ROWS, Row, call, covered_routes, make_busy_world
 from tests.support.recordings import Recorded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def test_matrix__every_covered_url__stands_in_a_table_and_nothing_else_does() -> None:

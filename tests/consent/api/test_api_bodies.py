@@ -15,7 +15,7 @@ from tests.support.ledger_guards import everything
 from tests.support.permission_matrix import ROLES, ROWS, Row, fill, make_busy_world
 from tests.support.recordings import Recorded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 WRITES = [row for row in ROWS if row.method != "GET"]
 STATING = [row for row in WRITES if row.method in ("PUT", "PATCH")]

@@ -15,7 +15,7 @@ from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.commands import database, make_operator, make_organizations, run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def _reason(organization: str, product: str, email: str | None = None) -> tuple[bool, str]:

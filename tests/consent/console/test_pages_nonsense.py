@@ -10,7 +10,7 @@ from django.urls import reverse
 from consent.console.urls import urlpatterns
 from tests.support.cast import Cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 VALUES = (
     "", "\x00", "x" * 3_000, "-1", "9" * 20, "😀", "external:", "external:\x00", "2026-13-45", "9999-12-31",

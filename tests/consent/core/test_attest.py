@@ -19,6 +19,8 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.commands import make_operator
 from tests.support.imports import Import, approve_and_run, importer
 
+pytestmark = pytest.mark.slow
+
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 STEPS: dict[str, Any] = {

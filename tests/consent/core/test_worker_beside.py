@@ -27,6 +27,8 @@ from tests.support.mail_receiver import mail_server
 from tests.support.processes import database_url
 from tests.support.webhook_receiver import receiver
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60
 ENDS_WITHIN = 10  # seconds; what the worker waits for in these tests takes longer, or for ever

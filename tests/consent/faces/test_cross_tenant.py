@@ -32,7 +32,7 @@ from tests.support.callers import World, by_key
 from tests.support.ledger_guards import everything, rows
 from tests.support.permission_matrix import routes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 REQUESTS, ON_THE_OPERATORS_SITE = 3_000, 500
 SEED = 11
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")

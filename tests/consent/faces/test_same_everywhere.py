@@ -18,6 +18,8 @@ from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.keys import issue_key
 
+pytestmark = pytest.mark.slow
+
 IN, OUT = "opted_in", "opted_out"
 
 

@@ -18,7 +18,7 @@ from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support import cast as casting
 from tests.support.callers import Caller, World, by_key, by_session
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 # How the organization stands: with what an answer about it begins.
 STANDINGS = {

@@ -27,7 +27,7 @@ from tests.consent.faces.worlds.requests import METHODS, Sent, described_routes,
 from tests.consent.faces.worlds.stopped import stopped
 from tests.support.permission_matrix import routes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 EXAMPLES, OF_A_SOAK = 10, 300
 RICH: list[Step] = [

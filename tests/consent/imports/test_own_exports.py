@@ -27,7 +27,7 @@ from tests.support.commands import choices_of, make_operator, make_organizations
 from tests.support.imports import Import, approve_and_run, counts, importer
 from tests.support.installations import empty
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 TABLES = ("organizations", "members", "subscriptions", "choices")
 PLAN = {"organizations": ("--plan", "le_chat_free")}
 Rows = list[dict[str, Any]]
