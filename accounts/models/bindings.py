@@ -118,7 +118,8 @@ class Binding(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["organization"], condition=Q(member__isnull=True), name="binding_of_organization"),
+            # Of all of them: SQLite looks for what refers to each new organization, ids being written before it.
+            models.Index(fields=["organization", "member"], name="binding_of_organization"),
             models.Index(fields=["member"], condition=Q(member__isnull=False), name="binding_of_member"),
             models.Index(fields=["folded"], condition=Q(folded__gt=""), name="binding_folded"),
             models.Index(fields=["hash"], condition=Q(hash__gt=""), name="binding_erased"),

@@ -282,3 +282,17 @@ def test_constraint__refused_inside_a_service__nothing_else_of_it_is_kept(cast: 
 
     with changes_nothing(), pytest.raises(IntegrityError):
         write_and_break()
+
+
+@pytest.mark.only_on("sqlite", "it looks for what refers to a new row where that was written before it")
+@pytest.mark.parametrize("parent", [Organization, Member, User])
+def test_foreign_keys__to_what_is_made_by_the_thousand__indexed_whole(db: None, parent: type[models.Model]) -> None:
+    """One with a condition is none: an import read all bindings for each organization."""
+    scanned = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            for column, (_other, to) in connection.introspection.get_relations(cursor, table).items():
+                if to == parent._meta.db_table:
+                    cursor.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {column} = 'x'")
+                    scanned += [f"{table}.{column}" for *_numbers, step in cursor.fetchall() if "SCAN" in step]
+    assert scanned == []
