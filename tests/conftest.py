@@ -1,4 +1,4 @@
-"""The harness: a database per worker, quick passwords, and flushes that get past the ledger's triggers."""
+"""The test harness: a database for each worker, fast password hashing, and flushes despite the ledger's triggers."""
 
 import functools
 import os
@@ -51,7 +51,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     folders = {tests / "browser": "browser", tests / "serving": "slow", tests / "consent" / "migrations": "slow"}
-    # Not skipped: nothing is absent. `make test` runs both databases, so each of these runs once.
+    # Deselected, not skipped: `make test` runs on both databases, so each of these tests runs once.
     elsewhere = [
         item for item in items if (mark := item.get_closest_marker("only_on")) and mark.args[0] != connection.vendor
     ]
@@ -69,13 +69,13 @@ def django_db_modify_db_settings(
     django_db_blocker: DjangoDbBlocker,
     request: pytest.FixtureRequest,
 ) -> None:
-    """A file, not memory: several threads then meet in it as they do in production."""
+    """Use a database file, not memory, so that several threads share it as in production."""
     database = connections["default"].settings_dict
     if connection.vendor == "sqlite":
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         file = scratch_directory() / f"test-{worker}.sqlite3"
         database["TEST"]["NAME"] = str(file)
-        # Nothing here has to outlive a power cut.
+        # Faster: test data need not survive a power failure.
         database["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
         with django_db_blocker.unblock():
             databases.copy_sqlite(file, request.config.cache.mkdir("databases"))
@@ -92,7 +92,7 @@ def django_db_keepdb() -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """PostgreSQL drops no database that somebody is connected to: ends the sessions that threads left behind."""
+    """End sessions that threads left open: PostgreSQL can't drop a database while anybody is connected to it."""
     yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
@@ -110,22 +110,22 @@ def quick_passwords() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def who_is_there_is_known(settings: Any) -> None:
-    """Tests of signing in turn these on; everywhere else a person is who they are."""
+    """Turn reauthentication and required second factors off; tests of signing in turn them on again."""
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = settings.REQUIRE_MFA = False
-    # The portal's own again: Django's test runner puts another one in its place.
+    # The portal's own backend again: Django's test runner replaces it.
     settings.EMAIL_BACKEND = "accounts.outbox.OutboxBackend"
 
 
 @pytest.fixture(autouse=True)
 def english() -> Iterator[None]:
-    """A request leaves its language to the thread that it ran in."""
+    """Start each test in English: a request leaves its language active in its thread."""
     yield
     translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
 def counts_of_its_own() -> Iterator[None]:
-    """Attempts to sign in are counted in the database's cache, which no rollback and no flush empties."""
+    """Start each test without counted sign-in attempts: neither rollback nor flush empties the cache that has them."""
     with override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}):
         yield
         cache.clear()
@@ -171,7 +171,7 @@ def world(db: None, recorded_world: Recording[World]) -> World:
 
 
 def lift_triggers() -> None:
-    """Take the ledger's triggers away, as the owner of its tables may."""
+    """Drop the ledger's triggers, as the owner of its tables can."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             for name in triggers.present(connection):
@@ -183,7 +183,7 @@ def lift_triggers() -> None:
 
 @pytest.fixture
 def plans_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The plans come from a migration, and a flush takes them along."""
+    """Restore the plans after a flush: they come from a migration, and a flush deletes them."""
     yield
     with django_db_blocker.unblock():
         import_module("accounts.migrations.0002_plans").create_plans(apps, None)
@@ -191,9 +191,9 @@ def plans_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
 
 @pytest.fixture(name="_django_db_helper")
 def flush_past_the_ledger(plans_after_flush: None, _django_db_helper: None) -> Iterator[None]:
-    """Stands before pytest-django's fixture of this name, which flushes the database after a transactional test.
+    """Overrides pytest-django's fixture of this name, which flushes the database after a transactional test.
 
-    The triggers refuse that, so they are lifted just before; `post_migrate`, sent after it, installs them again.
+    The triggers refuse that, so they are dropped just before; `post_migrate`, sent after it, installs them again.
     """
     yield
     if not connection.in_atomic_block:

@@ -1,4 +1,4 @@
-"""The settings of a test run, loaded before Django is: nothing comes from a developer's `.env`, shell or database.
+"""The settings of a test run, set before Django is loaded: nothing comes from a developer's `.env`, shell or database.
 
 Only DATABASE_URL is taken over, if it is a PostgreSQL's (`tests/with_postgres.py` sets it): the tests make databases
 of their own on that server. Without it they run on SQLite, in files of a temporary directory.
@@ -18,7 +18,7 @@ DIRECTORY = "PORTAL_TEST_DIRECTORY"
 
 
 def scratch_directory() -> Path:
-    """One for the whole run: the processes that xdist starts find it in their environment."""
+    """One directory for the whole run: processes that xdist starts find it in their environment."""
     if DIRECTORY not in os.environ:
         os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="portal-tests-")
         atexit.register(shutil.rmtree, os.environ[DIRECTORY], ignore_errors=True)

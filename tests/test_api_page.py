@@ -1,4 +1,4 @@
-"""docs/api.md from top to bottom: every command on it, run by a shell against a server with the demo."""
+"""docs/api.md from top to bottom: every command is run by a shell, against a server with the demo."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The benchmarks run, find the sides' results the same, and print their table; how fast they are is not tested."""
+"""The benchmarks run, get equal results from the variants that they compare, and print a table; speed is not tested."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What shells complete, asked of a real bash."""
+"""Shell completion, tested with a real bash."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What contributors look for is there, and says what the Makefile, the code and CI do."""
+"""The files for contributors exist, and agree with the Makefile, the code and CI."""
 
 import re
 from pathlib import Path

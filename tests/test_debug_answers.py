@@ -1,4 +1,4 @@
-"""Programs get the same answers with DEBUG as without it: no pages for developers where JSON is expected."""
+"""Programs get the same answers with DEBUG as without it: no HTML debug page where JSON is expected."""
 
 import json
 from typing import Any

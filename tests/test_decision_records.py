@@ -1,4 +1,4 @@
-"""The records of decisions: numbered, in the index, whole, and with figures that operations.md has."""
+"""The decision records: numbered, indexed, complete, and with figures that are in operations.md too."""
 
 import re
 from pathlib import Path

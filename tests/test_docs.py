@@ -1,4 +1,4 @@
-"""What README and docs say is so: links lead somewhere, targets, commands and options exist, the example answers."""
+"""README and docs are true: links work; make targets, commands and options exist; the example gets its answer."""
 
 import argparse
 import json

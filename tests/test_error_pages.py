@@ -1,4 +1,4 @@
-"""The page for errors is shown whatever else is missing."""
+"""Error pages: an answer even without collected style sheets, and all in the reader's language."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every URL there is, from the URLconf: nothing is done without a token by a browser, nor for operators by others."""
+"""Every URL of the URLconf: browsers change nothing without a CSRF token, and only operators use operators' URLs."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Habits that no other tool holds: read from the source, so that they hold for what comes later too."""
+"""Conventions that no other tool checks: checked in the source code, so that they hold for new code too."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The harness itself: a test that flushes leaves a database in which the ledger is guarded and the plans are there."""
+"""The test harness: after a test that flushes the database, the ledger's triggers and the plans exist again."""
 
 import datetime as dt
 from collections.abc import Iterator

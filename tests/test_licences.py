@@ -1,4 +1,4 @@
-"""Every dependency has a licence that the portal's own, Apache-2.0, can be distributed and run with."""
+"""Every dependency has a licence that is compatible with the portal's own, Apache-2.0."""
 
 import re
 from importlib.metadata import Distribution, distribution, distributions

@@ -1,4 +1,4 @@
-"""The French of the portal: all of it, as the code says it now, compiled as it stands."""
+"""The French translation: complete, up to date with the code, and compiled."""
 
 import os
 import re

@@ -1,7 +1,7 @@
-"""Role × URL × method, each with its exact status; what is refused leaves the database as it was.
+"""Role × URL × method, each with its exact status; a refusal leaves the database unchanged.
 
-The URLs come from the URLconf: one that no table below lists makes a test fail. A further part (another face) is a
-table like API of its own, with its prefixes in COVERED.
+The URLs come from the URLconf: one that no table below lists fails a test. A new part of the site needs a table like
+API, with its prefixes in COVERED.
 """
 
 import uuid

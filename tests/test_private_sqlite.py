@@ -1,4 +1,4 @@
-"""The embedded database: private without harm to open connections, which are kept and yet answer from what is there."""
+"""The SQLite database: its files are private, and open connections are kept and yet see the current file."""
 
 import contextlib
 import os

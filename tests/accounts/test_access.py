@@ -1,4 +1,4 @@
-"""Who may do what: the role table, the scopes, the tenants, and what foreign and absent look like (R15)."""
+"""Access: the table of roles, scopes, tenants; and foreign objects look like absent ones (R15)."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Attempts to be somebody: nobody's wrong ones lock out anybody else, and guessing from everywhere has its bound."""
+"""Sign-in attempts: wrong ones never lock out anybody else, and guessing from many addresses is limited too."""
 
 import re
 import time

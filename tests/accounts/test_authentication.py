@@ -1,4 +1,4 @@
-"""API keys: stored as a keyed hash, refused in one way whatever is wrong, their use noted to the minute."""
+"""API keys: stored as a keyed hash, refused with one error whatever is wrong, their last use stored to the minute."""
 
 import contextlib
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What no writer can store, whoever writes: the ORM, raw SQL, a fixture (R2 and the other constraints)."""
+"""Database constraints: nobody can store a violation, by the ORM, raw SQL or a fixture (R2 and others)."""
 
 import datetime as dt
 import json

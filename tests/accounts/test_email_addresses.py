@@ -1,4 +1,4 @@
-"""One mailbox is one user, however its address is spelled, on every face."""
+"""One mailbox is one user, however its address is spelled: in API, pages and commands."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Secrets in the database: encrypted, read with every key of the list, and nothing else."""
+"""Secrets in the database are encrypted; every key of the list decrypts them, and nothing else does."""
 
 import io
 import logging

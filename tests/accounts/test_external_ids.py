@@ -1,4 +1,4 @@
-"""R16: one spelling, one id."""
+"""R16: all spellings of an external id are normalized to one."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Signing in: passwords, second factors, resets, and what ends it."""
+"""Signing in: passwords, second factors, resets, and what ends a session."""
 
 import dataclasses
 import re

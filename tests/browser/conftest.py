@@ -1,4 +1,4 @@
-"""A Chromium per worker and fresh pages in it, signed out, on the live server."""
+"""Fixtures for browser tests: one Chromium for each worker, with fresh, signed-out pages on the live server."""
 
 import os
 import shutil
@@ -43,9 +43,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, live_server: object) -> Iterator[Callable[..., Page]]:
-    """A function that opens a page in a context (cookies) of its own; options as of Playwright's `new_context`.
+    """A function that opens a page in its own browser context; its options are those of Playwright's `new_context`.
 
-    A script that fails, or anything that the Content-Security-Policy stops, fails the test.
+    A script error, or anything that the Content Security Policy blocks, fails the test.
     """
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -72,5 +72,5 @@ def page(open_page: Callable[..., Page]) -> Page:
 
 @pytest.fixture
 def phone(open_page: Callable[..., Page]) -> Page:
-    """A page on a phone's screen, with touch."""
+    """A page on the screen of a phone, with touch."""
     return open_page(viewport=PHONE, is_mobile=True, has_touch=True, device_scale_factor=2)

@@ -1,4 +1,4 @@
-"""What people do on pages."""
+"""Actions of people on pages, for browser tests."""
 
 from playwright.sync_api import Page, expect
 

@@ -1,4 +1,4 @@
-"""The operators' site in a browser: toggles, the opt-in's question, nothing inline."""
+"""The operators' site in a browser: switches, the opt-in's confirmation, no inline scripts or styles."""
 
 from collections.abc import Callable
 

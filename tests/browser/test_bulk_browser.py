@@ -1,4 +1,4 @@
-"""Bulk change, jobs and import in a browser: watched to their end."""
+"""Bulk change, jobs and import in a browser, from the form to the finished job."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The three surfaces in a real browser: by mouse, by touch, by keyboard alone, and without any script."""
+"""The three surfaces in a real browser: with mouse, touch, keyboard only, and without JavaScript."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every page, as everybody: reached by its links, whole, quiet, and nothing on it that axe finds."""
+"""Every page for every kind of user: reachable by links, complete, without console errors and findings of axe."""
 
 import os
 from collections import Counter

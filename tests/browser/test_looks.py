@@ -1,4 +1,4 @@
-"""What a screen must pass besides working: targets, states told apart without colour, motion, plots, true words."""
+"""Accessibility and look of the screens: size of targets, states without colour, reduced motion, charts, labels."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A personal account and an ended session in a real browser: one choice on every page, and nothing lost."""
+"""A personal account and an expired session in a real browser: one choice on every page, and no choice lost."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Passkeys, with Chromium's virtual authenticator: added on one's page, and signed in with, without a password."""
+"""Passkeys with Chromium's virtual authenticator: added on the account's page, and used to sign in."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Makes the database that a real server answers from: python -m tests.serving.prepare, with DATABASE_URL."""
+"""Creates the database for a real server in tests: python -m tests.serving.prepare, with DATABASE_URL."""
 
 import json
 

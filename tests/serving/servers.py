@@ -1,4 +1,4 @@
-"""The servers of `make serve` and `make run`, for tests: real processes on a free port, spoken to byte by byte."""
+"""The servers of `make serve` and `make run` for tests: real processes on a free port; requests are raw bytes."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,7 @@ class Server:
         return connection
 
     def exchange(self, *pieces: bytes) -> bytes:
-        """All that comes back until the server closes the connection, as it is told to or by itself."""
+        """Everything that is received until the server closes the connection, on request or by itself."""
         with self.open(*pieces) as connection:
             return received(connection)
 
@@ -47,7 +47,7 @@ class Server:
         return self.exchange(self.head("GET", "/healthz", "Connection: close")).startswith(b"HTTP/1.1 200")
 
     def setting(self) -> str:
-        """What is chosen for Le Chat."""
+        """The stored choice for Le Chat."""
         path = f"/api/v1/organizations/{self.labs}/privacy-settings/le_chat_console/"
         return str(json.loads(body(self.exchange(self.head("GET", path, "Connection: close"))))["choice"])
 
@@ -56,7 +56,7 @@ class Server:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Until the connection is closed; what came until then, where that takes too long."""
+    """Everything received until the connection is closed, or until it takes too long."""
     answer = b""
     with contextlib.suppress(ConnectionResetError, TimeoutError):
         while piece := connection.recv(1 << 16):
@@ -74,7 +74,7 @@ def body(answer: bytes) -> bytes:
 
 @contextlib.contextmanager
 def served(*, development: bool = False, **more: str) -> Iterator[Server]:
-    """A server on a database of its own, with one organization of the cast that has chosen nothing."""
+    """A server with its own database, which holds one organization of the cast, without a choice."""
     url = os.environ.get("DATABASE_URL", "")
     with contextlib.ExitStack() as stack:
         where = stack.enter_context(databases.place(url if url.startswith("postgres") else ""))

@@ -1,4 +1,4 @@
-"""Long answers go out at the reader's pace while the thread that made them is free again."""
+"""Long answers are sent at the reader's speed, while the thread that made them is already free."""
 
 import asyncio
 import contextlib

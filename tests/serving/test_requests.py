@@ -1,4 +1,4 @@
-"""The real server of `make serve`: slow, cut off, too large and ambiguous requests stop nobody and change nothing."""
+"""The real server of `make serve`: slow, interrupted, too large and ambiguous requests block nobody, change nothing."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Callers of the API: each person of the cast by session, and keys of every kind."""
+"""Callers of the API: each person of the cast with a session, and API keys of every kind."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ PEOPLE = ("owner", "admin", "auditor", "member", "outsider", "operator")
 
 @dataclasses.dataclass
 class Caller:
-    """Sends JSON to a path below /api/v1/, or to an absolute one; `body` as bytes is sent as it is."""
+    """Sends JSON to a path below /api/v1/, or to an absolute path; a `body` of bytes is sent unchanged."""
 
     client: Client
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -65,7 +65,7 @@ def by_session(person: Any, **client: Any) -> Caller:
 
 @dataclasses.dataclass
 class World:
-    """The cast, and who calls: the people, and keys of Kvasir Labs, of Brage, and of the operator."""
+    """The cast and its callers: people, and keys of Kvasir Labs, of Brage and of the operator."""
 
     cast: Cast
     callers: dict[str, Caller]
@@ -100,7 +100,7 @@ def make_world() -> World:
 
 
 def state() -> tuple[list[Any], list[Any]]:
-    """All settings and all events: what a refused write has to leave alone."""
+    """All settings and all events, which a refused write must not change."""
     return list(PrivacySetting.objects.order_by("pk").values()), list(ConsentEvent.objects.order_by("pk").values())
 
 
@@ -109,7 +109,7 @@ def last_event() -> ConsentEvent:
 
 
 def assert_problem(response: HttpResponse, status: int, code: str, *pointers: str) -> None:
-    """One shape for every error, whichever layer it comes from."""
+    """Check that the answer is a problem (RFC 9457), whichever part of the software it comes from."""
     assert response["Content-Type"] == "application/problem+json", response.content
     body = json.loads(response.content)
     assert (response.status_code, body["status"], body["code"]) == (status, status, code), body

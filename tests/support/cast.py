@@ -1,4 +1,4 @@
-"""The people and organizations that tests are about, made through the services so that their history is real."""
+"""The people and organizations of the tests, created through the services so that their history is real."""
 
 import dataclasses
 import datetime as dt
@@ -20,7 +20,7 @@ def user(email: str, name: str, **fields: object) -> User:
 
 
 def long_standing(person: User) -> User:
-    """As if their mark and credentials were older than anything here."""
+    """Date the person's operator status and credentials to before everything in the test."""
     then = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
     instants = {"credentials_at": then} | ({"operator_since": then} if person.is_staff else {})
     QuerySet(User).filter(pk=person.pk).update(**instants)

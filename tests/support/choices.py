@@ -1,4 +1,4 @@
-"""choose(), with what most tests of it have in common, and everybody who might try."""
+"""choose() with the arguments that most of its tests share, and everybody who might call it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Running a management command as its caller sees it: exit code, stdout, stderr; and what the database holds."""
+"""Run a management command and see what its caller sees: exit code, stdout, stderr; and what the database contains."""
 
 import dataclasses
 import io
@@ -37,7 +37,7 @@ class Terminal(io.StringIO):
 
 
 def run(name: str, *argv: str) -> Run:
-    """Like `manage.py NAME ARGV…`, in this process and on its connection."""
+    """Like `manage.py NAME ARGV…`, but in this process and on its database connection."""
     out, err = io.StringIO(), io.StringIO()
     return Run(run_into(out, err, name, *argv), out.getvalue(), err.getvalue())
 
@@ -52,7 +52,7 @@ def run_into(out: io.StringIO, err: io.StringIO, name: str, *argv: str) -> int:
 
 
 def database() -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of our own tables: equal before and after what changes nothing."""
+    """Every row of the product's own tables, to compare before and after something that must change nothing."""
     models = [*apps.get_app_config("accounts").get_models(), *apps.get_app_config("consent").get_models()]
     return {model._meta.db_table: sorted(model._base_manager.values_list(), key=repr) for model in models}
 

@@ -1,6 +1,6 @@
-"""Two real connections, stepped: one change holds its locks, the other is started and seen to wait, the first commits.
+"""Runs two changes on two real connections step by step: one holds its locks while the other starts and waits.
 
-On SQLite the second waits at BEGIN, which nobody can look at from outside: there it has only been started.
+On SQLite the second one waits at BEGIN, which can't be observed from outside: there it is only known to have started.
 """
 
 import concurrent.futures
@@ -15,7 +15,7 @@ LIMIT = 60  # seconds after which a step that never comes fails the test
 
 
 class Started:
-    """A call in a thread and on a connection of its own."""
+    """A call that runs in its own thread, on its own database connection."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -38,7 +38,7 @@ class Started:
             connections.close_all()
 
     def wait_until_blocked(self) -> bool:
-        """Whether it waits for this thread's transaction; False when it was done without waiting."""
+        """Wait until the call is blocked by this thread's transaction; returns False if it ended without waiting."""
         if connection.vendor != "postgresql":
             return True
         end = time.monotonic() + LIMIT
@@ -59,7 +59,7 @@ class Started:
 
 
 def race(first: Callable[[], Any], second: Callable[[], Any]) -> bool:
-    """`second` starts while `first` is done but not committed; returns whether it waited, raises what it raised."""
+    """Start `second` after `first` has run but before it commits. Returns whether it waited; raises what it raised."""
     with transaction.atomic():
         first()
         started = Started(second)
@@ -69,7 +69,7 @@ def race(first: Callable[[], Any], second: Callable[[], Any]) -> bool:
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
-    """All at the same time, each on its own connection; what they return, in their order."""
+    """Run all calls at the same time, each on its own connection; returns their results in order."""
     gate = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What the tests of the console share: people signed in, URLs, and what the ledger holds."""
+"""Helpers for tests of the console: people who are signed in, URLs, and the ledger's content."""
 
 from django.test import Client
 from django.urls import reverse

@@ -1,7 +1,7 @@
-"""A migrated database for workers to copy, since running all migrations takes seconds of each.
+"""A migrated database that workers copy, because running all migrations would cost each of them seconds.
 
-SQLite's is a file that is kept between runs, named after all that it was made of; PostgreSQL's is a template database
-that the first worker of a run makes.
+For SQLite it is a file that is kept between runs and named after a fingerprint of the migrations; for PostgreSQL it is
+a template database that the first worker of a run creates.
 """
 
 import ast
@@ -20,19 +20,19 @@ from django.core.management import call_command
 from django.db import connection
 
 ROOT = Path(__file__).parents[2]
-LATELY_USED = 4  # one for each of the branches that somebody goes back and forth between
+LATELY_USED = 4  # files to keep: enough for switching between some branches
 
 
 @contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Among the workers, and among runs."""
+    """A file lock, which only one worker of all runs holds at a time."""
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def fingerprint() -> str:
-    """Of every migration, the modules of ours that they import, and what ran them."""
+    """A digest of all migrations, the product's modules that they import, Django's version and the kind of database."""
     found = hashlib.sha256(f"{metadata.version('Django')} {connection.vendor}".encode())
     ours: set[Path] = set()
     for app in apps.get_app_configs():
@@ -46,7 +46,7 @@ def fingerprint() -> str:
 
 
 def _imported(path: Path) -> set[Path]:
-    """The modules of the product that this one names, whichever way it imports them."""
+    """The files of the product's modules that this file imports, in either form of import."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -59,7 +59,7 @@ def _imported(path: Path) -> set[Path]:
 
 
 def copy_sqlite(target: Path, kept: Path) -> None:
-    """A migrated file at `target`; Django's own `migrate` then finds nothing left to do, or does what is."""
+    """Copy a migrated file to `target`; Django's own `migrate` then has little or nothing left to do."""
     with one_at_a_time(kept):
         template = kept / f"{fingerprint()}.sqlite3"
         if not template.exists():
@@ -73,7 +73,7 @@ def copy_sqlite(target: Path, kept: Path) -> None:
 
 
 def template_postgresql(folder: Path) -> str:
-    """The name of a migrated database for CREATE DATABASE … TEMPLATE; `folder` is the run's own, and notes it."""
+    """The name of a migrated database for CREATE DATABASE … TEMPLATE; stored in `folder`, that of the run."""
     note = folder / "template"
     with one_at_a_time(folder):
         if not note.exists():
@@ -87,7 +87,7 @@ def template_postgresql(folder: Path) -> str:
 
 
 def drop_template_postgresql(folder: Path) -> None:
-    """Once nobody copies it any more."""
+    """Drop the template, once no worker copies it any more."""
     note = folder / "template"
     if note.exists():
         with connection._nodb_cursor() as cursor:
@@ -96,7 +96,7 @@ def drop_template_postgresql(folder: Path) -> None:
 
 
 def _migrate(name: str) -> None:
-    """With the settings that a test database is made with."""
+    """Run the migrations with the settings of a test database."""
     usual = connection.settings_dict["NAME"]
     connection.close()
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name

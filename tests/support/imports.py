@@ -1,4 +1,4 @@
-"""What the tests of imports share: a file with a text in it, given to a command."""
+"""Helpers for tests of imports: a text as a file, given to a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +24,12 @@ def importer(command: str, folder: Path) -> Import:
 
 
 def counts(result: Run) -> dict[str, int]:
-    """Of the outcomes those that there are."""
+    """The outcomes that occur, with their counts."""
     return {name: value for name, value in result.json.items() if type(value) is int and value}
 
 
 def approve_and_run(result: Run) -> Any:
-    """A second operator's yes; then the job's own standing."""
+    """Approve the job as a second operator and run it, by command; returns the run's JSON."""
     if not User.objects.filter(email=SECOND).exists():
         casting.long_standing(User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True))
     job = result.json["job"]

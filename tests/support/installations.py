@@ -1,4 +1,4 @@
-"""A portal with a bit of everything to be moved, and one that is as empty as after `migrate`."""
+"""Installations for tests of moving: one with rows of every kind, and one as empty as after `migrate`."""
 
 import uuid
 from typing import Any
@@ -22,7 +22,7 @@ from tests.support.keys import issue_key
 
 
 def fill() -> None:
-    """A bit of everything: choices of both scopes, a lock, a key, a job, positions and events that have none yet."""
+    """Create rows of most kinds: choices of both scopes, a lock, a key, a job, events with and without positions."""
     made = casting.make()
     choices.choose(
         surface=LE_CHAT_MOBILE,
@@ -57,7 +57,7 @@ def fill() -> None:
 
 
 def empty() -> None:
-    """As after `migrate`."""
+    """Make the database as empty as after `migrate`."""
     lift_triggers()
     with connection.cursor() as cursor:
         for model in reversed(state.tables()):
@@ -68,7 +68,7 @@ def empty() -> None:
 
 
 def fill_all() -> None:
-    """`fill`, and whatever that left empty: a row in every table, with values that are hard to spell."""
+    """Like `fill`, with a row in every other table too, and values that are hard to serialize."""
     fill()
     operator = User.objects.get(is_staff=True)
     owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")

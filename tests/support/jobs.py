@@ -1,4 +1,4 @@
-"""What the tests of bulk jobs share: operators, organizations in a known state, and a job taken to its end."""
+"""Helpers for tests of bulk jobs: operators, organizations in a known state, and running a job to its end."""
 
 import datetime as dt
 import uuid
@@ -20,7 +20,7 @@ IN, OUT = "opted_in", "opted_out"
 
 
 class Team:
-    """Two operators: one writes jobs, the other may approve them."""
+    """Two operators: one makes jobs, the other may approve them."""
 
     def __init__(self) -> None:
         self.author: User = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
@@ -88,7 +88,7 @@ def events_of(job: BulkJob) -> list[ConsentEvent]:
 
 
 def lapse(job: BulkJob) -> None:
-    """The lease of a runner that is gone has run out."""
+    """Let the lease of a worker that has died expire."""
     BulkJob.objects.filter(pk=job.pk).update(leased_until=dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
 
 
@@ -97,7 +97,7 @@ def counts(job: BulkJob) -> tuple[int, int, int]:
 
 
 def assert_each_once(job: BulkJob) -> None:
-    """One event per changed organization and no more; the numbers add up; everything verifies."""
+    """Assert one event for each changed organization and no others, matching counts, and a ledger that verifies."""
     job = BulkJob.objects.get(pk=job.pk)
     events = events_of(job)
     subjects: list[uuid.UUID] = [event.organization_id for event in events]

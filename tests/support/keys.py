@@ -1,4 +1,4 @@
-"""API keys for tests: the installation's own, or one that a person answers for."""
+"""API keys for tests: the installation's own, or those of a responsible person."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ def issue_key(
     expires_at: dt.datetime | None = None,
     issued_by: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """The key and its text. With `issued_by`, as that person makes it, who has just shown who they are.
+    """The key and its text. With `issued_by` that person makes it, having just reauthenticated.
 
-    One that would wait for a second operator is made on the machine.
+    A key that would wait for a second operator is made as if by a command.
     """
     scopes = list(scopes)
     actor = Actor.on_machine() if issued_by is None else Actor.from_user(issued_by, confirmed=True)

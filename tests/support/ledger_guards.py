@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: raw SQL, the ledger as it stands, and a change made behind its guards."""
+"""Helpers for tests of the ledger: raw SQL, the ledger's content, and changes made with its triggers dropped."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ def rows(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
 
 
 def everything() -> list[list[tuple[Any, ...]]]:
-    """Every row of every table that a change could touch; when a key was used last is no change."""
+    """Every row of every table that a change could affect, without the time of a key's last use."""
     return [rows(statement) for statement in _statements()]
 
 
@@ -52,7 +52,7 @@ def columns(table: type[Model], but: str) -> list[str]:
 
 
 def settle() -> None:
-    """Have deferred constraints checked now: what they wait for keeps PostgreSQL from altering the tables."""
+    """Check deferred constraints now: while checks are pending, PostgreSQL refuses to alter the tables."""
     if connection.vendor == "postgresql":
         sql("SET CONSTRAINTS ALL IMMEDIATE")
         sql("SET CONSTRAINTS ALL DEFERRED")
@@ -60,7 +60,7 @@ def settle() -> None:
 
 @contextlib.contextmanager
 def behind_the_guards() -> Iterator[None]:
-    """As the tables' owner could: the triggers away, something done, the triggers back."""
+    """Run the block without the ledger's triggers, as the owner of the tables could."""
     settle()
     lift_triggers()
     yield
@@ -78,7 +78,7 @@ def changes_nothing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def refusal(error: type[Exception], code: str = "", field: str = "") -> Iterator[None]:
-    """Raises exactly this error, with this code and field, and changes nothing at all."""
+    """Assert that the block raises exactly this error, with this code and field, and changes nothing."""
     with changes_nothing():
         with pytest.raises(error) as caught:
             yield

@@ -1,4 +1,4 @@
-"""A mail server on this machine, as prompt or as slow as a test wants it."""
+"""A local mail server for tests, as fast or as slow as a test needs it."""
 
 import socketserver
 import threading
@@ -31,7 +31,7 @@ class _Conversation(socketserver.StreamRequestHandler):
 
 
 def prompt(_conversation: _Conversation) -> None:
-    """Greets at once."""
+    """Answer at once."""
 
 
 def silent(conversation: _Conversation) -> None:
@@ -39,13 +39,13 @@ def silent(conversation: _Conversation) -> None:
 
 
 def dripping(conversation: _Conversation) -> None:
-    """A byte now and then, so that no single wait is ever over."""
+    """Send one byte from time to time, so that no single read ever times out."""
     while not conversation.server.let_go.wait(0.2):
         conversation.wfile.write(b"2")
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """`begun`: one for each conversation; `recipients`: of what was taken, in order."""
+    """`begun` has an entry for each connection; `recipients` are those of accepted messages, in order."""
 
     daemon_threads = allow_reuse_address = True
 
@@ -59,7 +59,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         return f"smtp://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, *_arguments: object) -> None:
-        """A client that hangs up is what some tests are about."""
+        """Ignore clients that hang up: some tests do that on purpose."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Operators who ask and confirm, and what came of it."""
+"""Operators who make and confirm requests, and the outcome."""
 
 import datetime as dt
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.ledger_guards import everything
 
 
 class Staff:
-    """Three operators, one who was, and somebody who never was."""
+    """Three operators, a former operator, and somebody who never was one."""
 
     def __init__(self) -> None:
         self.asker, self.second, self.subject = (

@@ -1,4 +1,4 @@
-"""What tests of the operators' site share: its addresses, and what an operator's change leaves behind."""
+"""Helpers for tests of the operators' site: its URLs, and the events that an operator's change leaves."""
 
 from django.urls import reverse
 

@@ -1,4 +1,4 @@
-"""Role × URL × method, each with its exact status, and a world in which there is something at each URL."""
+"""Role × URL × method, each with its exact status, and a world in which every URL leads to something."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ KEYS = ("key", "foreign_key", "operator_key", "narrow_key")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What each of ROLES gets, in that order; `by_key`: what a key has to say in addition."""
+    """The status for each of ROLES, in their order; `by_key`: fields that a key has to send in addition."""
 
     method: str
     route: str
@@ -279,7 +279,7 @@ def make_busy_world() -> World:
 
 
 def job_for(route: str) -> uuid.UUID | None:
-    """A job in the state for the verb that the route ends with; for reading any will do."""
+    """A job in the state that the verb at the route's end needs; any job for reading."""
     verb = route.rstrip("/").rpartition("/")[2]
     return BulkJob.objects.filter(reason=verb if verb in STATES else "undo").values_list("pk", flat=True).first()
 

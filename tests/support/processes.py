@@ -1,10 +1,10 @@
-"""Processes of their own beside a test, on its database."""
+"""Separate processes that run next to a test, on its database."""
 
 import os
 
 from django.db import connection
 
-# A runner as the worker is one, with small chunks, which ends itself.
+# Like a worker that runs jobs, with small chunks; it ends by itself.
 RUNNER = """
 import os, signal, sys
 import django
@@ -34,7 +34,7 @@ with connection.execute_wrapper(wrapper):
 
 
 def database_url() -> str:
-    """Of the test's own database, for a process beside it."""
+    """The URL of the test's own database, for a separate process."""
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"

@@ -1,8 +1,8 @@
-"""What a function writes into an empty database, recorded once and written again wherever a test wants it.
+"""Records the rows that a function writes into an empty database once, and loads them in each test that needs them.
 
-Making people and organizations through the services runs sixty statements; writing the rows that came of it takes one
-per table. The rows go into the transaction of the test that asks for them, so that a test that doesn't ask sees an
-empty database, and whatever undoes a test's own rows undoes these. It is the same for tests that commit.
+Creating people and organizations through the services takes sixty statements, loading their rows one for each table.
+The rows are written in the transaction of the test that asks for them: other tests see an empty database, and the rows
+are undone together with the test's own. This also works for tests that commit.
 """
 
 import pickle
@@ -19,10 +19,10 @@ Rows = dict[str, list[str]]  # table → its rows, each as a list of SQL literal
 
 
 class Recording(Generic[Value]):
-    """`load` writes the rows and gives what the function returned: fresh objects each time, of the test's own."""
+    """`load` writes the rows and returns what the function returned, as new objects for each test."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
-        """Runs `make` and takes back what it did. Raises AssertionError if that was more than adding rows."""
+        """Run `make` and roll it back. Raises AssertionError if it did more than add rows."""
         with transaction.atomic():
             before = _rows()
             self._value = pickle.dumps(make())
@@ -47,7 +47,7 @@ class Recording(Generic[Value]):
         return value
 
     def _batches(self) -> Iterator[str]:
-        """PostgreSQL takes all statements in one go; SQLite knows no round trips."""
+        """All statements at once for PostgreSQL, to save round trips; one by one for SQLite, which has none."""
         if connection.vendor == "postgresql":
             yield "; ".join(self._statements)
         else:
@@ -55,7 +55,7 @@ class Recording(Generic[Value]):
 
 
 def _placed_events() -> list[str]:
-    """The ids of those that wait for no position any more."""
+    """The ids of the events that have a position."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id FROM {triggers.LEDGER} WHERE id NOT IN (SELECT event_id FROM {triggers.PENDING})")
         return [str(found) for (found,) in cursor.fetchall()]
@@ -68,7 +68,7 @@ def _columns(table: str) -> list[str]:
 
 
 def _rows() -> Rows:
-    """Every row of every table, in the spelling of the database itself, which reads it back without a loss."""
+    """Every row of every table as SQL literals made by the database itself, so that nothing is lost."""
     literal = "quote({})" if connection.vendor == "sqlite" else "quote_nullable({}::text)"
     found = {}
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Secrets as they are stored, and as those who have them see them."""
+"""Secrets as they are stored in the database, and as receivers verify them."""
 
 import datetime as dt
 
@@ -13,7 +13,7 @@ from consent.webhooks.secrets import signatures
 
 
 def stored() -> str:
-    """Every text of every table, as the database holds it, which is what a copy of it holds."""
+    """Every text of every table as it is stored, and so as a copy of the database would contain it."""
     texts = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -23,9 +23,9 @@ def stored() -> str:
 
 
 def verifies(endpoint: WebhookEndpoint, secret: str, at: dt.datetime | None = None) -> bool:
-    """Whether a receiver that has this secret accepts what is sent at that instant."""
+    """Whether a receiver with this secret accepts a message sent at that instant."""
     now = dt.datetime.now(dt.UTC)
-    # The verifier has no clock but the machine's: the ends of earlier secrets are moved instead.
+    # The verifier only knows the machine's clock, so the ends of earlier secrets are moved instead.
     sooner = to_micros(at) - to_micros(now) if at else 0
     shown = WebhookEndpoint(pk=endpoint.pk, key_id=endpoint.key_id, generation=endpoint.generation)
     shown.previous = [[key, generation, until - sooner] for key, generation, until in endpoint.previous]
@@ -38,7 +38,7 @@ def verifies(endpoint: WebhookEndpoint, secret: str, at: dt.datetime | None = No
 
 
 def old_secret(endpoint: WebhookEndpoint) -> str:
-    """As it was derived before there were WEBHOOK_KEYS."""
+    """The secret as it was derived before WEBHOOK_KEYS existed."""
     import base64
 
     digest = salted_hmac("consent.webhooks", f"{endpoint.pk}:{endpoint.generation}", algorithm="sha256").digest()

@@ -1,4 +1,4 @@
-"""Signing in by the pages: passwords, and the codes of an authenticator."""
+"""Signing in through the pages, with a password and the codes of an authenticator app."""
 
 from typing import Any
 

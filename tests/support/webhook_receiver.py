@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, as good or as bad as a test wants it."""
+"""A local receiver of webhooks for tests, as well or as badly behaved as a test needs it."""
 
 import json
 import socket
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def result_of_test(endpoint: WebhookEndpoint) -> WebhookAttempt:
-    """What became of a test that was asked for, and sent by a worker."""
+    """Request a test message, let a worker send it, and return its result."""
     asked = webhooks.request_test(endpoint=endpoint, actor=Actor.from_user(User.objects.filter(is_staff=True)[0]))
     sender = Sender()
     try:
@@ -63,7 +63,7 @@ def saying(status: int, **headers: str) -> Behave:
 
 
 def dripping(handler: Handler) -> None:
-    """A byte now and then, for ever."""
+    """Send one byte from time to time, without end."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000000")
     handler.end_headers()
@@ -102,7 +102,7 @@ def hanging_up(handler: Handler) -> None:
 
 
 class Receiver:
-    """`got`: headers and bodies, in order; `behave` can be changed at any time."""
+    """`got` are the headers and bodies received, in order; `behave` can be replaced at any time."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []

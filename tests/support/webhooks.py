@@ -1,4 +1,4 @@
-"""Webhooks of the cast: something to send, and sending it."""
+"""Webhooks of the cast: creating events for them, and delivering these."""
 
 import time
 from typing import Any

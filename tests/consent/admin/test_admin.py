@@ -1,4 +1,4 @@
-"""The operators' site: who gets in, and that each change is a service's: its events and nothing else."""
+"""The operators' site: who has access, and that each change goes through a service, with its events and no others."""
 
 import uuid
 

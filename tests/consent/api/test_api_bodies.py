@@ -1,4 +1,4 @@
-"""What is sent is read whole or refused: no write passes for done whose body was lost, and no text is Python's."""
+"""Bodies are read completely or refused: no write succeeds with a lost body, and no error shows Python's own text."""
 
 import gzip
 import json

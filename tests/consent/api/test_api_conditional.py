@@ -1,4 +1,4 @@
-"""Who has an answer already gets none, a write names what it was decided on, and a key reads what it has left."""
+"""Conditional requests: 304 for an unchanged answer, If-Match for writes; and rate-limit headers for keys."""
 
 import gzip
 from typing import Any

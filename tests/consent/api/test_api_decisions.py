@@ -1,4 +1,4 @@
-"""Questions through the API: 200 with an answer, 400 where malformed, 503 in trouble, and in doubt no."""
+"""Decisions through the API: 200 with an answer, 400 if malformed, 503 on failure, and no in doubt."""
 
 import datetime as dt
 import logging

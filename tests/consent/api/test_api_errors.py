@@ -1,4 +1,4 @@
-"""One shape for every error, whichever layer answers; and the addresses for monitors."""
+"""Every error has the same form, whichever part of the software answers; and the endpoints for monitors."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The same request sent again, and at the same time; and requests that are too many."""
+"""Idempotency keys: the same request repeated, also concurrently; and rate limits."""
 
 import datetime as dt
 import threading

@@ -1,4 +1,4 @@
-"""Many at once, and looked up: organizations by what a bulk job selects by, their settings, members, keys."""
+"""Lists and their filters: organizations by the criteria of a bulk job, settings of many, members, keys."""
 
 import datetime as dt
 from collections.abc import Callable

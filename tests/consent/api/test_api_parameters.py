@@ -1,4 +1,4 @@
-"""A filter whose value can match nothing, by its form, is refused by name: an empty list would pass for an answer."""
+"""A filter's value that can't match anything is refused with its name: an empty list would look like an answer."""
 
 import re
 from collections.abc import Iterator

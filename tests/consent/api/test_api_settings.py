@@ -1,4 +1,4 @@
-"""Privacy settings and locks through the API: If-Match where a write loosens, and never where it tightens."""
+"""Privacy settings and locks through the API: a write that loosens needs If-Match, one that tightens never does."""
 
 import pytest
 from django.http import HttpResponse

@@ -1,4 +1,4 @@
-"""The ledger as a stream, and the numbers for Prometheus."""
+"""The ledger's stream, and metrics for Prometheus."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The OpenID Authorization API 1.0: the specification's examples, in our words."""
+"""The OpenID Authorization API 1.0 (AuthZEN): the specification's examples, with the product's vocabulary."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The short way of a question: the same answers as the long one, by index look-ups, on a connection that was lost."""
+"""The fast path of decisions: the same answers as the normal one, by index look-ups, also after a lost connection."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The description says everything: no property, parameter, header, schema or enum is without its words and limits."""
+"""The OpenAPI description is complete: every property, parameter, header, schema and enum has a text and limits."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The catalogue of events: every kind, with an example that is what a webhook sends of it."""
+"""The catalogue of events: every kind is in it, with an example equal to what a webhook sends."""
 
 import json
 from pathlib import Path

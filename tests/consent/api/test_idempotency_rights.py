@@ -1,4 +1,4 @@
-"""A stored answer is given again only to who may still ask for it: every endpoint × every way to lose the right."""
+"""A stored answer is repeated only to callers who still have the right: every endpoint × every way to lose it."""
 
 from collections.abc import Callable
 from typing import Any

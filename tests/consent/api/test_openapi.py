@@ -1,4 +1,4 @@
-"""The description of the API: whole, valid, with examples that fit; and the page that shows it."""
+"""The OpenAPI description: complete, valid, with examples that match the schemas; and the page that shows it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A name that stands twice in an object says two things, so nothing is done: wherever JSON comes in."""
+"""Duplicate names in a JSON object are ambiguous, so they are refused wherever JSON is read."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Operators made from the machine (R19): noted, told to all, with a mark and credentials of that moment."""
+"""Operators made by command (R19): recorded, announced to all operators, their status and credentials dated to then."""
 
 import pytest
 from allauth.mfa.models import Authenticator

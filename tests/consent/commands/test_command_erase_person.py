@@ -1,4 +1,4 @@
-"""erase_person: nothing personal is left in the database or the logs; the opt-out and the proof are."""
+"""erase_person: no personal data is left in the database or the logs, but the opt-out and its proof stay."""
 
 import gzip
 import json

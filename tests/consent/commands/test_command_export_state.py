@@ -1,4 +1,4 @@
-"""What `export_state` writes: private, described, signed; and no half of it."""
+"""What `export_state` writes: private, self-describing, signed, and never an incomplete file."""
 
 import hashlib
 import json

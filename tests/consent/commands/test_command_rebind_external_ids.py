@@ -1,4 +1,4 @@
-"""`rebind_external_ids`: ids given to others than they meant, from a file, approved by a second operator."""
+"""`rebind_external_ids`: moves ids to other subjects, from a file, with a second operator's approval."""
 
 from pathlib import Path
 

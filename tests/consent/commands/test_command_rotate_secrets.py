@@ -1,4 +1,4 @@
-"""`rotate_secrets`: what was encrypted by an older key, and what lies in clear; with --webhooks their secrets too."""
+"""`rotate_secrets`: encrypts again what has an older key or is in clear text; --webhooks rotates their secrets too."""
 
 import datetime as dt
 from typing import Any

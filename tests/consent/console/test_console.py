@@ -1,4 +1,4 @@
-"""The console's pages: who sees which, and what holds for all of them."""
+"""The console's pages: who sees which, and what all of them have in common."""
 
 import pytest
 from django.conf import settings

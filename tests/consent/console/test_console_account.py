@@ -1,4 +1,4 @@
-"""The organization's keys, its history as a file, one's own choices as a file, and asking who is there."""
+"""The organization's keys, downloads of its history and of a person's own choices, and reauthentication."""
 
 import csv
 import io

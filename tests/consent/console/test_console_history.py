@@ -1,4 +1,4 @@
-"""History and members: what an organization's people may see, and what stays its members' own."""
+"""History and members: what an organization's people may see, and what remains private to its members."""
 
 import pytest
 

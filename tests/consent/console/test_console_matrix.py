@@ -1,4 +1,4 @@
-"""The console's URLs × roles × methods, each with its exact status; what is refused leaves the database as it was."""
+"""The console's URLs × roles × methods, each with its exact status; a refusal leaves the database unchanged."""
 
 import pytest
 from django.db import transaction

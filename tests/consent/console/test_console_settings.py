@@ -1,4 +1,4 @@
-"""The organization's toggles by plain forms, without any script; and that the page says what is decided."""
+"""The organization's settings by plain forms, without JavaScript; and pages say what a decision says."""
 
 import pytest
 from django.conf import settings

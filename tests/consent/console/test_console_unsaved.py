@@ -1,4 +1,4 @@
-"""An opt-out pressed after the session has ended: said to be unsaved, and done once the same person has signed in."""
+"""An opt-out sent after the session has ended: reported as unsaved, and saved once the same person signs in."""
 
 import re
 from typing import Any

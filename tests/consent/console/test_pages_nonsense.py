@@ -1,4 +1,4 @@
-"""Nonsense sent to every page, in every field that any of them has: refused or ignored, never an error of ours."""
+"""Nonsense sent to every page, in every field of every form, is refused or ignored, and never causes an error 500."""
 
 import random
 

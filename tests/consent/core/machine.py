@@ -1,11 +1,11 @@
-"""Random histories through the real services, held against the small model of R1–R10 and R16 in tests/support/model.
+"""Random histories through the real services, compared with the small model of R1–R10 and R16 in tests/support/model.
 
-A personal organization's one person says one thing in both layers (R17), and a team that had others stays one. Keys and
-webhooks are worth what its keys.py says (R18).
+A personal organization's one person makes one choice for both layers (R17), and a team that had other members stays a
+team. Keys and webhooks are compared with the model's keys.py (R18).
 
-After every step: questions about members, instants of events (and a microsecond beside them) and now get the model's
-answer and reason, one by one and in a batch; a refused call has raised what it should and changed nothing; the ledger
-verifies; and nothing became used but by the kinds of event that R5 lets do it.
+After every step questions about members get the model's answer and reason, one by one and in a batch: as of now, of the
+instants of events, and a microsecond before and after them. A refused call has raised the right error and changed
+nothing; the ledger verifies; and only the kinds of event that R5 allows have made data used.
 """
 
 import datetime as dt
@@ -52,7 +52,7 @@ reasons = st.sampled_from(["as agreed", "as agreed", ""])
 
 
 class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
-    """Organizations and people by number; everything that happens is done to the portal and told to the model."""
+    """Organizations and people by number; every step is done in the portal and told to the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
     # --- Doing and telling -------------------------------------------------------------------------------------------
 
     def happens(self, call: Callable[[], Any], *kinds: str) -> list[ConsentEvent]:
-        """The call writes events of exactly these kinds (none: it changes nothing at all)."""
+        """Assert that the call writes events of exactly these kinds; without kinds, that it changes nothing."""
         last, before = self.last_event(), [] if kinds else self.everything()
         call()
         events = list(ConsentEvent.objects.filter(pk__gt=last).order_by("pk"))
@@ -100,7 +100,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
         assert self.everything() == before
 
     def note(self, event: ConsentEvent) -> None:
-        """What holds between an event and the one before it in its layer (R5, R7)."""
+        """Check each event against the previous one of its layer (R5, R7)."""
         if event.kind.startswith("access."):  # of no layer
             return
         layer = (event.organization_id, event.member_id, event.product)
@@ -119,7 +119,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
         return ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
     def everything(self) -> list[list[tuple[Any, ...]]]:
-        """All that a call can change; a setting's row of version 0 is there to be locked, and says nothing yet."""
+        """Everything that a call can change; without settings of version 0, which exist only to be locked."""
         rows = [PrivacySetting.objects.filter(version__gt=0)]
         rows += [model._default_manager.all() for model in (Organization, Member, Subscription, Lock, Binding, ApiKey)]
         return [[(self.last_event(),)], *(list(found.order_by("pk").values_list()) for found in rows)]
@@ -225,7 +225,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
             self.told_both(account, more, by_operator=True)
 
     def layers_out(self, n: int) -> list[bool]:
-        """Whether the one person's Le Chat is opted out in the organization's layer, and in their own."""
+        """Whether a personal organization's Le Chat is opted out in its own layer, and in its person's."""
         account = self.at(n)[1]
         return [account.choice(LE_CHAT) == OUT, *(person.choice() == OUT for person in account.people.values())]
 
@@ -279,7 +279,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
 
     @rule(n=which, product=products)
     def resume(self, n: int, product: str) -> None:
-        """Whatever is in the way goes, or most histories would stand still: reopened, lifted, the last plan again."""
+        """Remove all obstacles (reopen, lift, subscribe again): otherwise most histories would get stuck."""
         _organization, account = self.at(n)
         held = [fact.value for fact in account.products[product] if fact.what == "plan"]
         self.reopen(n)
@@ -294,7 +294,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(MAY_DEFAULT_IN), default=absolute)
     def change_default(self, key: str, default: str) -> None:
-        """For subscriptions from now on; what was applied to running ones is stored with them."""
+        """Change a plan's default for new subscriptions; live ones have stored the default applied to them."""
         Plan.objects.filter(key=key).update(training_default=default)
         self.defaults[key] = default
 
@@ -333,7 +333,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
 
     @rule(n=which, product=products, choice=absolute, reason=reasons, by=st.sampled_from([None, 0, 0, 1]))
     def choose(self, n: int, product: str, choice: str, reason: str, by: int | None) -> None:
-        """By the operator (None), or by a person, who may do it as an owner or admin only."""
+        """Choose for an organization, as the operator (None) or as a person: only owners and admins may."""
         organization, account = self.at(n)
         actor = self.operator if by is None else Actor.from_user(self.users[by], confirmed=True)
         if account.kind() == "personal" and product == LE_CHAT and by in self.owners(n):
@@ -366,7 +366,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
         account.products[event.product].append(Fact(event.recorded_at, what, event.after))
 
     def one_person_chooses(self, n: int, choice: str, reason: str, source: str) -> None:
-        """R17: in both layers at once, wherever they say it, under the conditions of both."""
+        """R17: the one person chooses for both layers at once, on either surface, under the conditions of both."""
         organization, account = self.at(n)
         (name, person), user = next(iter(account.people.items())), self.users[self.owners(n)[0]]
         on_phone = source == "data_controls"

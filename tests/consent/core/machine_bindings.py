@@ -1,8 +1,8 @@
-"""External ids among the random histories (R16): given, changed, withdrawn, rebound by jobs, attested by imports.
+"""The part of the random histories about external ids (R16): given, withdrawn, rebound by jobs, attested by imports.
 
-Probes are questions by ids that stay the same through a history. About data of the past one that was denied stays
-denied, whatever happens to the ids, but for an earlier start that a second operator approved; and one as of a past
-instant gets the same answer for ever.
+Probes are questions that name external ids and are asked again after every step of a history. A probe about data from
+the past that was denied stays denied, whatever happens to the ids, except by an earlier start that a second operator
+approved. A probe as of a past instant always gets the same answer.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ numbers = st.integers(0, 1000)
 soon_or_not = st.sampled_from([True, True, False])
 OF_NEW = {LE_CHAT: "le_chat_free", AI_STUDIO: "ai_studio_experiment"}
 PROBES = 12
-# What may make data used that is collected from then on, asked by an id; of data of before nothing does.
+# Kinds of events that may allow data collected from then on, for questions by external id; none allows earlier data.
 FROM_THEN_ON = {"choice.opted_in", "choice.restored", "subscription.started", "lock.lifted", "organization.reopened"}
 FROM_THEN_ON |= {"member.joined", "organization.created", "organization.kind_changed"}
 FROM_THEN_ON |= {"external_id.given", "external_id.rebound"}
@@ -46,15 +46,15 @@ def spelled(text: str, number: int) -> str:
 
 @dataclasses.dataclass
 class Rebound:
-    """A job, and of each row the id, whom it is to mean ('' for nobody), and how many it had meant when previewed."""
+    """A job and its rows: the id, its new subject ('' for none), and its number of subjects at the preview."""
 
     job: BulkJob
     rows: list[tuple[Id, str, int]]
-    before: dict[Id, str] = dataclasses.field(default_factory=dict)  # what it changed: whom each meant until then
+    before: dict[Id, str] = dataclasses.field(default_factory=dict)  # id → its subject before, for each that changed
 
 
 class Bindings:
-    """The rules of ids; at most one job that rebinds is on its way at a time."""
+    """The state machine's rules about ids; at most one job that rebinds is open at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Bindings:
     # --- Asking ---
 
     def named(self, subject: str | None, scope: str) -> str | None:
-        """The same, or an external id in its place: one that it ever had, or any."""
+        """The id of the subject, or at random an external id instead: one that it ever had, or any other."""
         pick = self.random.choice
         if subject is None or self.random.random() < 0.5:
             return subject
@@ -113,7 +113,7 @@ class Bindings:
 
     @staticmethod
     def was_agreed(event: ConsentEvent) -> bool:
-        """By a second operator, where that is how the kind comes about."""
+        """Whether a second operator approved the event's job; True for kinds that need no approval."""
         if event.kind not in ("since.attested", "external_id.rebound"):
             return True
         return event.job is not None and event.job.approver not in (None, event.job.author)
@@ -121,7 +121,7 @@ class Bindings:
     # --- Giving and withdrawing ---
 
     def subject_of(self, n: int, who: int | None) -> tuple[Organization, Member | None, str, str]:
-        """An organization, or a person of it where they ever were there: its id and the scope of its external ids."""
+        """An organization, or a person who is or was its member; with the subject's id and its external ids' scope."""
         organization, _account = self.at(n)
         member = None if who is None else self.person(n, who)[0]
         scope = str(organization.pk) if member else ""
@@ -177,7 +177,7 @@ class Bindings:
         self.as_shown(subject)
 
     def as_shown(self, *subjects: str) -> None:
-        """The column that pages and answers read is the model's too."""
+        """Assert that the stored `external_id`, which pages and answers show, is that of the model."""
         for model in (Organization, Member):
             for pk, external_id in model._default_manager.filter(
                 pk__in=[each for each in subjects if each]
@@ -217,7 +217,7 @@ class Bindings:
         self.previewed(made[0], list(undone.before.items()), soon=soon, undone=undone)
 
     def previewed(self, job: BulkJob, rows: list[tuple[Id, str]], *, soon: bool, undone: Rebound | None = None) -> None:
-        """An undo is about what its job made of the id; any other row about what the id has meant last by now."""
+        """Note a preview for the model. The rows of an undo refer to the state after the undone job, others to now."""
         seen = {name: len(self.world.names.ever(name)) for name, _subject in rows}
         if undone is not None:
             seen = {name: count for name, _to, count in self.counted_after(undone)}
@@ -283,7 +283,7 @@ class Bindings:
     # --- Attesting ---
 
     def imported(self, table: str, row: dict[str, str], **plan: Any) -> None:
-        """A file of one row, approved by the second operator where it has to be; nothing to do: thrown away."""
+        """Import a file with one row; a second operator approves it if needed; without changes it is cancelled."""
         job = reading.prepare(
             plan=ImportPlan(table, {name: name for name in row}, **plan), actor=self.operator, source="command",
             name="f.csv", reason="moved here", reference="contract 7",
@@ -308,7 +308,7 @@ class Bindings:
 
     @rule(text=st.sampled_from(TEXTS), days=st.integers(1, 3))
     def import_with_a_start(self, text: str, days: int) -> None:
-        """A new organization whose data has been used since before the portal knew, as two operators say."""
+        """Import a new organization with an attested earlier start, which a second operator approves."""
         if len(self.organizations) > 3:
             return
         start, names = self.start(days), self.world.names

@@ -1,7 +1,7 @@
-"""Bulk jobs among the random histories: previewed, perhaps overtaken by other steps, run in one go or with a pause.
+"""The part of the random histories about bulk jobs: previewed, perhaps overtaken by other steps, run or paused and run.
 
-What a job selects and what it does to each organization is worked out by the model, from what happened to that
-organization so far; the portal has to preview just that, and to write an event where the model says so and no other.
+The model computes which organizations a job selects and what it does to each, from what happened to that organization
+so far. The portal has to preview exactly that, and to write the events that the model expects and no others.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _soon = st.sampled_from([True, True, False])
 
 @dataclasses.dataclass
 class Known:
-    """A job, and what the model knows of it: its rows in order; of each what is wanted, or the instant to undo."""
+    """A job and the model's knowledge of it: its rows in order, each with the wanted choice or the instant to undo."""
 
     job: BulkJob
     product: str
@@ -54,7 +54,7 @@ class Known:
 
 
 class Jobs:
-    """The rules of jobs; at most one is on its way at a time, while everything else goes on."""
+    """The state machine's rules about jobs; at most one is open at a time, while other steps happen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Jobs:
         return [pk for pk, account in self.accounts().items() if account.plan(product) == key]
 
     def outcome(self, known: Known, pk: str) -> str:
-        """What the job does with this organization as things stand: "change", "same", or why not."""
+        """What the job would do with this organization now: "change", "same", or the reason why it is passed over."""
         found = self.wished(known, pk)
         if found == "change" and known.seen.get(pk) != self.version(known, pk) and self.loosens(known, pk):
             return "changed_since"
@@ -82,7 +82,7 @@ class Jobs:
         return rows.values_list("version", flat=True).first() or 0
 
     def loosens(self, known: Known, pk: str) -> bool:
-        """Whether it could let data be used that is not, now or once nothing else is in the way (R13)."""
+        """Whether the row could loosen, now or once no lock or other obstacle is in the way (R13)."""
         if known.is_default or not known.is_undo:
             return not known.is_default and known.wanted[pk] == IN
         row = known.job.rows.select_related("event").get(organization=pk)
@@ -95,7 +95,7 @@ class Jobs:
         return usable(then, row.carry) > usable(now, setting.carry) or then == IN != now
 
     def wished(self, known: Known, pk: str) -> str:
-        """As `outcome`, whatever has changed since the preview."""
+        """Like `outcome`, but without comparing the setting's version with that of the preview."""
         account, product = self.world.accounts[pk], known.product
         if known.is_undo:
             return "change" if account.is_as_left(product, known.undoes[pk]) else "changed_since"
@@ -113,7 +113,7 @@ class Jobs:
         return "plan.default_changed" if known.is_default else f"choice.{known.wanted[pk]}"
 
     def tell(self, known: Known, event: ConsentEvent) -> None:
-        """To the model; where it knows the outcome in words, that has to be the event's."""
+        """Tell the model of a job's event, and check the event's choice against the model's."""
         pk, product, at = str(event.organization_id), known.product, event.recorded_at
         account = self.world.accounts[pk]
         known.changed[pk] = at
@@ -192,7 +192,7 @@ class Jobs:
     @precondition(lambda self: self.known is None)
     @rule(product=_products, choice=_absolute, n=_numbers, key=_plans, reference=st.sampled_from(["", "A-1"]))
     def a_job_is_overtaken_and_undone(self, product: str, choice: str, n: int, key: str, reference: str) -> None:
-        """What seldom comes about by itself: something between preview and run, and between run and undo."""
+        """A sequence that is rare by chance: a step between preview and run, and one between run and undo."""
         self.choose_in_bulk(product, choice, "everything", n, soon=False, pause=False)
         self.choose(n % 2, product, (IN, OUT)[n % 3 % 2], "as agreed", None)
         self.go_on(pause=bool(n % 5), cancel=False, drifted=True)
@@ -209,7 +209,7 @@ class Jobs:
         return made[0]
 
     def prepare(self, known: Known, *, soon: bool, pause: bool) -> None:
-        """Rows and counts of the preview are the model's; then run it at once, or when other things have happened."""
+        """Compare the preview's rows and counts with the model; then run the job at once, or after other steps."""
         assert self.rows_of(known.job) == known.rows
         known.seen = {pk: self.version(known, pk) for pk in known.rows}
         assert known.job.preview == Counter(self.outcome(known, pk) for pk in known.rows)
@@ -255,7 +255,7 @@ class Jobs:
         known.job = job
 
     def run(self, known: Known, *, pause: bool) -> None:
-        """From its mark on, a row at a time; the events are those that the model expects, and no others."""
+        """Run the job from its cursor on, row by row; the events must be exactly those that the model expects."""
         job, last = engine.claim(known.job), self.last_event()
         if known.is_default and not job.cursor:  # from here on it holds, and concerns who is there now
             self.defaults[known.plan] = job.wanted

@@ -1,7 +1,8 @@
-"""Keys and webhooks among the random histories (R18): made, tried by requests, lost with a right, taken over, ended.
+"""The part of the random histories about keys and webhooks (R18): created, used, suspended, taken over, ended.
 
 Two more people, the keepers, join and leave one organization, are deactivated and reactivated, become operators and
-are none any more; they touch no choice. Everybody's joining, leaving and change of role counts for what they made.
+stop being operators; they make no choices. For the keys and webhooks that somebody made, everybody's joining, leaving
+and change of role counts.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,7 @@ LOSSES = {"leaves": "joins", "demoted": "promoted", "deactivated": "reactivated"
 
 
 class Receiver:
-    """A sender that notes what is sent where."""
+    """A sender that records the URLs that it is asked to send to."""
 
     def __init__(self) -> None:
         self.got: list[str] = []
@@ -45,7 +46,7 @@ class Receiver:
 
 
 class Keys:
-    """The rules of keys and webhooks; `users` are all people by the model's numbers."""
+    """The state machine's rules about keys and webhooks; the model's number of a person is their index in `users`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class Keys:
         self.client = Client()
 
     def people_of_keys(self, *operators: User) -> list[User]:
-        """The keepers and the portal's operators, for the model too; the second keeper is an operator as well."""
+        """Create the keepers, and tell the model who is an operator: the portal's operators and the second keeper."""
         keepers = [User.objects.create_user(f"keeper{n}@people.example", is_staff=n == KEEPERS[1]) for n in KEEPERS]
         for who in (KEEPERS[1], *OPERATORS):
             self.rights.happens(Turn(who, "operator"))
@@ -67,13 +68,16 @@ class Keys:
             self.make_key(HOME, who, kind, VIEW)
 
     def acts(self, who: int) -> Actor:
-        """Somebody as they are now, who has just shown who they are."""
+        """An actor for the person's present state, who has just reauthenticated."""
         return Actor.from_user(User.objects.get(pk=self.users[who].pk), confirmed=True)
 
     # --- Doing and telling ---
 
     def takes_right(self, turn: Turn, call: Callable[[], Any], *kinds: str) -> list[ConsentEvent]:
-        """What ends with it is suspended, by an event each, its readers are told, and it is worth nothing at once."""
+        """Take a right away: keys and webhooks that depend on it are suspended, with an event each and an e-mail.
+
+        They stop working at once.
+        """
         lost = self.rights.happens(turn)
         keys = [key for key, told in self.keys if told in lost]
         hooks = [hook for hook, told in self.hooks if told in lost]
@@ -89,7 +93,7 @@ class Keys:
         return events
 
     def gives_right(self, *turns: Turn) -> None:
-        """Nothing comes back with it."""
+        """Give a right back, which must not revive any key or webhook."""
         assert self.rights.happens(*turns) == []
         self.try_keys_of(turns[0].who)
         self.look_at_hooks()
@@ -99,7 +103,7 @@ class Keys:
         assert answer.status_code == self.rights.status(text, VIEW, where)
 
     def try_keys(self, some: list[Credential]) -> None:
-        """By the last text that each had, and the one before."""
+        """Make requests with the last text of each key, and with the one before it."""
         for told in some:
             for text in told.texts[-2:]:
                 self.try_text(text, told.where or str(self.organizations[0].pk))
@@ -180,7 +184,7 @@ class Keys:
         scope=st.sampled_from([VIEW, ASK]),
     )
     def make_key(self, n: int, who: int | None, kind: str, scope: str) -> None:
-        """By somebody, or on the machine (None)."""
+        """Create a key, by a person or by a command (None)."""
         organization: Organization | None = self.at(n)[0] if kind == "theirs" else None
         where = str(organization.pk) if organization else ""
         scopes = (scope, SPEAK) if kind == "members'" else (scope,)
@@ -212,7 +216,7 @@ class Keys:
     @precondition(lambda self: bool(self.keys))
     @rule(number=numbers, n=numbers)
     def try_key(self, number: int, n: int) -> None:
-        """Any text that was ever given, about its own or another organization."""
+        """Make a request with any text that a key ever had, about its own or another organization."""
         texts = [text for _key, told in self.keys for text in told.texts]
         if texts:
             self.try_text(texts[number % len(texts)], str(self.at(n)[0].pk))
@@ -259,7 +263,7 @@ class Keys:
         lost_again=st.booleans(),
     )
     def key_outlives_its_person(self, who: int, how: str, taker: int, lost_again: bool) -> None:
-        """What seldom comes about by itself: lost with its person, not back with them, taken over by another."""
+        """A sequence that is rare by chance: a key is lost with its person, stays so, and is taken over by another."""
         by_role = how in ("leaves", "demoted") or (how == "deactivated" and not self.rights.is_marked(who))
         if by_role:
             self.keeper_moves(who, "no operator")
@@ -342,7 +346,7 @@ class Keys:
     @precondition(lambda self: bool(self.hooks))
     @rule()
     def deliver(self) -> None:
-        """Where a webhook is worth something, what happened since its position; nothing else, and nothing twice."""
+        """Deliver: each live webhook must get the events since its position, exactly once, and no other webhook any."""
         ledger.sequence()
         receiver, head, expected = Receiver(), ledger.head(), []
         for hook, told in self.hooks:
@@ -356,12 +360,12 @@ class Keys:
 
     @staticmethod
     def news(hook: WebhookEndpoint) -> int:
-        """How many events an organization is told of: none of the access trail, none about what a member chose (R4)."""
+        """The number of events for an organization's webhook: without the access trail and members' choices (R4)."""
         events = ConsentEvent.objects.filter(organization=hook.organization_id, placed__position__gt=hook.position)
         return events.exclude(kind__startswith="access.").exclude(member__isnull=False, product=LE_CHAT).count()
 
     def look_at_hooks(self) -> None:
-        """Paused where they are worth nothing, each where it stopped."""
+        """Assert that webhooks that may not be used are suspended, and that each kept its position."""
         for hook, told in self.hooks:
             position = hook.position
             hook.refresh_from_db()

@@ -1,7 +1,7 @@
-"""A rough model of external ids, small enough for thousands of histories: ids, subjects, and when each was used.
+"""A rough model of external ids, small enough for thousands of random histories: ids, subjects, and their use.
 
-Time is a counter. A subject's data is used from its last opting in on (R6), a member's and a plan's layers are left
-out: they are the same by whichever id is asked. R16 is the few lines of `Rules`; a twin leaves one of them out.
+Time is a counter. A subject's data is used from its last opt-in on (R6). The layers of members and plans are left out,
+because they do not depend on the id that a question names. R16 is the few lines of `Rules`; a mutant drops one of them.
 """
 
 import random
@@ -21,7 +21,7 @@ class Binding(NamedTuple):
 
 @dataclass
 class Rules:
-    """R16, and what happens to the ids by it; each switch is a twin."""
+    """R16, and what it makes of the ids; each switch makes a mutant that drops one rule."""
 
     attests_freely: bool = False  # a start is attested of any binding, not of an id's first alone
     undoes_to_the_old_dating: bool = False  # a rebinding taken back is as if it had never been
@@ -34,7 +34,7 @@ class Rules:
     # --- What is answered ---
 
     def state(self, subject: str, at: int) -> tuple[bool, int]:
-        """Whether its data is used then, and of since when."""
+        """Whether the subject's data is used at `at`, and from which collection time on."""
         last = next((each for each in reversed(self.changes[subject]) if each[0] <= at), (0, False, 0))
         return last[1], last[2]
 
@@ -52,7 +52,7 @@ class Rules:
             self.changes[subject].append((self.now, said, self.now))
 
     def attest(self, name: str, subject: str) -> bool:
-        """With a new subject: it has been used since the start, by an id that is given for the first time."""
+        """Create a subject with an attested start, by an id that is given for the first time; returns if it worked."""
         given = [binding.subject for bindings in self.bindings.values() for binding in bindings]
         is_new = not self.changes[subject] and subject not in given
         free = self.attests_freely and not self._now(name)
@@ -76,7 +76,7 @@ class Rules:
             self._bind(name, subject, self.now)
 
     def undo(self, name: str) -> None:
-        """Back to whom it meant before."""
+        """Bind the id to its previous subject again."""
         if len(self.bindings[name]) > 1:
             before = self.bindings[name][-2]
             self._bind(name, before.subject, before.since if self.undoes_to_the_old_dating else self.now)
@@ -89,9 +89,9 @@ class Rules:
 
 
 def loosens(rules: Rules, chance: random.Random, steps: int = 14) -> bool:
-    """Whether in a random history anything that was denied became used, by an id and for data of the past.
+    """Whether, in a random history, an answer about past data by external id changed from denied to allowed.
 
-    But for the start that is attested of a new subject by an id that had never been given: two operators answer for it.
+    The attested start of a new subject under an id that was never given does not count: two operators approve it.
     """
     asked = [(name, chance.choice([START, *range(steps)])) for name in IDS for _n in range(6)]
     past: dict[tuple[str, int, int], bool] = {}

@@ -1,4 +1,4 @@
-"""An earlier start that somebody attests never reaches over or into what the ledger denies."""
+"""An attested earlier start never reaches into, or back past, a time for which the ledger says no."""
 
 import datetime as dt
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Storing fails half way, by a failing event, a full disk, a killed process: never a state without its proof."""
+"""A write that fails half-way (failing event, full disk, killed process) never leaves a state without its event."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Who holds a lease, and how those find out who have lost it: the same for all that workers hold."""
+"""Leases: who holds one, and how a holder finds out that it is lost; the same for everything that workers lease."""
 
 import dataclasses
 import datetime as dt

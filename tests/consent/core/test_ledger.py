@@ -1,4 +1,4 @@
-"""The ledger is append-only: raw SQL, the ORM, replacing inserts, cascades, rebuilt tables and replicas' sessions."""
+"""The ledger is append-only against raw SQL, the ORM, REPLACE, cascades, rebuilt tables and replication sessions."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Events and settings written by one statement for many rows: the same as those that are written one by one."""
+"""Events and settings written by one statement for many rows equal those that are written one by one."""
 
 import dataclasses
 import uuid

@@ -1,4 +1,4 @@
-"""Instants of one subject strictly increase, and positions are an order that no reader ever misses anything in."""
+"""Instants of one subject strictly increase, and readers who follow the positions never miss an event."""
 
 import concurrent.futures
 import datetime as dt

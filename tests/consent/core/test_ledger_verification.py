@@ -1,4 +1,4 @@
-"""verify() finds what was changed behind the services' backs, names it, and finds nothing wrong where nothing is."""
+"""verify() finds and names what was changed without the services, and reports nothing if nothing was."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The random histories notice it when a key outlives its person's right (R18): with a rule taken away, they fail."""
+"""The random histories detect a key that outlives its person's right (R18): they fail without the rule."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,7 @@
-"""Two changes of one subject at the same time: the second sees what the first did, whatever the order.
+"""Two concurrent changes of one subject: the second one sees what the first one did, in either order.
 
-Each race is run again with its lock taken away, by the same steps, and is seen to go wrong: so the lock is what makes
-it right, and the steps would show it. SQLite has one writer at a time (BEGIN IMMEDIATE): no lock to take away.
+Each race also runs without its lock, by the same steps, and must then go wrong: this shows that the lock is needed, and
+that the test would notice. SQLite has one writer at a time (BEGIN IMMEDIATE), so there is no lock to remove.
 """
 
 import random

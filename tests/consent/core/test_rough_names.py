@@ -1,4 +1,4 @@
-"""R16 in thousands of histories of a rough model: nothing denied becomes used; without one of its rules, it does."""
+"""R16 in thousands of histories of a rough model: nothing denied becomes allowed; without any one rule, it does."""
 
 import os
 import random

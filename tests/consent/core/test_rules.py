@@ -1,4 +1,4 @@
-"""`resolve`: who wins over whom, and where each boundary in time lies. No database."""
+"""`resolve`: which layer and reason wins, and each boundary in time. No database."""
 
 import dataclasses
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What holds for every question whatever: properties of `resolve`, searched by hypothesis."""
+"""Properties of `resolve` that hold for every question, tested with hypothesis."""
 
 import dataclasses
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What a worker deletes when there is nothing else to do, and what it leaves alone."""
+"""Retention: what a worker deletes when it has nothing else to do, and what it keeps."""
 
 import datetime as dt
 from typing import Any

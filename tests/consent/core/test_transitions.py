@@ -1,7 +1,7 @@
-"""DESIGN's transition table, cell by cell, on the pure functions; its words are the row titles here.
+"""The transition table of the rules, cell by cell, on the pure functions; its words are the row titles here.
 
-A state is written as what an organization looks like (`standing`), an event as a function of a state; a cell says what
-the choice, the carry, `allowed` and `since` are afterwards. The second half walks every event over every standing.
+A state is given by what an organization looks like (`standing`), an event is a function of a state. A cell says what
+the choice, the carry, `allowed` and `since` are afterwards. The second half applies every event to every state.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ NONE = Choice.DEFAULT
 FREE, PRO, TEAMS, ENTERPRISE = "le_chat_free", "le_chat_pro", "le_chat_teams", "le_chat_enterprise"
 DEFAULTS = {FREE: IN, PRO: IN, TEAMS: OUT, ENTERPRISE: OUT}
 
-# "Deciding order of reasons", as DESIGN lists it: the first line that holds decides.
+# The order of reasons: the first line that applies decides.
 ORDER: list[tuple[Callable[[State], bool], bool, Reason]] = [
     (lambda s: s.closed, False, Reason.ORGANIZATION_CLOSED),
     (lambda s: not s.subscribed, False, Reason.NO_SUBSCRIPTION),

@@ -1,7 +1,7 @@
-"""DESIGN's fourteen worked examples, by number, through the services and the decisions.
+"""The fourteen worked examples of the rules, by number, through the services and decisions.
 
-Days pass as fast as the services are called: a day is the instant of its event, and "collected Tue" is collected at
-the very instant that Tuesday's change governs from.
+A day is the instant of its event, so days pass as fast as the services are called. "Collected Tue" means collected at
+the exact instant from which Tuesday's change counts.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Real workers beside slow servers and full pipes: what goes on, what is sent once, and that they end when told to."""
+"""Real workers with slow servers and full pipes: what continues, what is sent once, and that they stop when told."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Ways around the rules that were tried: whose data an id means, who chose, what a count gives away."""
+"""Attempts to get around the rules: whose data an id means, who chose, what a count reveals."""
 
 from pathlib import Path
 from typing import Any

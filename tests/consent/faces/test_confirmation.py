@@ -1,4 +1,4 @@
-"""Asking once more who is there: one list of acts, asked by the services, so that no face can differ."""
+"""Reauthentication: the services require it, by one list of actions, so that API, pages and admin can't differ."""
 
 import dataclasses
 from collections.abc import Callable

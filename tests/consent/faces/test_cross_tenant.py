@@ -1,7 +1,7 @@
-"""A person or a key of one organization, on the addresses of another: nothing is told, and nothing changes (R15).
+"""A person or key of one organization on the URLs of another: nothing is revealed, and nothing changes (R15).
 
-Random requests: any caller, any URL that names somebody or something of the other organization, any method, with the
-bodies that the API's description and the pages' forms have, or with nonsense. Questions are answered, with "unknown".
+Random requests: any caller, any URL with an id of the other organization, any method, with bodies from the OpenAPI
+description and the pages' forms, or with nonsense. Decisions are answered, with "unknown".
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One-line texts refuse every kind of line break by name, on every face; messages given up are shown to operators."""
+"""One-line texts refuse every kind of line break, and name it, everywhere; unsent messages are shown to operators."""
 
 from pathlib import Path
 from typing import Any

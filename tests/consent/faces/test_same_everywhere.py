@@ -1,4 +1,4 @@
-"""What the pages, the cards, the API and a decision say of one setting agree, for everybody, in every state."""
+"""Pages, cards, API and decisions agree about each setting, for every reader and in every state."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Who is told what a member chose: that member, signed in, and the provider (R4). One table for every way of asking."""
+"""Only the signed-in member and the provider learn what a member chose (R4): one table of all ways to ask."""
 
 import dataclasses
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Who is told of access events, where, and in which words: History and its file, API, webhooks, operators' site."""
+"""Who sees access events, where, and with which texts: history and its export, API, webhooks, operators' site."""
 
 import csv
 import io

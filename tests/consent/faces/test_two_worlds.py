@@ -1,8 +1,8 @@
-"""What a member chose is theirs (R4): two worlds that differ in nothing else are the same to everybody beside them.
+"""A member's choice is private (R4): two worlds that differ only in it look the same to everybody else.
 
-In the other world a member of another organization chooses in that place, so that ids and positions of events, which
-count for the whole portal, agree: all that R4 exempts. Everything else is compared to the byte: body, status, headers,
-number of queries, what webhooks and mail bring. A URL whose parameters nobody filled in makes the test fail.
+In the second world a member of another organization makes the choice instead, so that ids and positions of events are
+the same: they are counted for the whole portal, and the only thing that R4 exempts. All else is compared to the byte:
+body, status, headers, number of queries, webhooks and e-mails. A URL with a parameter without values fails the test.
 """
 
 import logging

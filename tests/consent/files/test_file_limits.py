@@ -1,4 +1,4 @@
-"""Files are read in pieces, whatever they are made of: a row has a limit, and so has what is unpacked."""
+"""Files are read in pieces, whatever their content: rows and unpacked data have a size limit."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Nothing in a CSV that the portal writes is run by a spreadsheet."""
+"""CSV injection: a spreadsheet runs no formula from a CSV file that the portal writes."""
 
 import csv
 import io

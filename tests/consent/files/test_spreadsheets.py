@@ -1,4 +1,4 @@
-"""CSV for people opens in their spreadsheet by a double click; for programs it is plain; both are read here alike."""
+"""CSV for people opens correctly in a spreadsheet, CSV for programs is plain; imports read both."""
 
 from pathlib import Path
 from typing import Any

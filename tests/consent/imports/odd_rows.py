@@ -1,16 +1,16 @@
-"""Tables with rows of every odd kind among good ones, and what is to be said of each."""
+"""Tables that mix odd rows of every kind with good ones, and the error expected for each."""
 
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-EVERY = 25  # one row of so many is odd, each kind in turn
+EVERY = 25  # every 25th row is odd, the kinds in turn
 COLUMNS = ("external_id", "name", "country", "choice")
 OPTIONS = ("--plan", "le_chat_free")
 
 
 class Odd(NamedTuple):
-    """What is put in place of a good row's values, the columns that are named then, and what else is said."""
+    """Values that replace those of a good row, the columns that the error names, and a part of its text."""
 
     values: dict[str, str]
     columns: tuple[str, ...]
@@ -47,14 +47,14 @@ _LINES = {
 
 
 def good(number: int) -> dict[str, str]:
-    """Some of them as people write: with marks of direction, decomposed, with quotes within."""
+    """A good row; some names have directional marks, decomposed characters or quotes, as in real life."""
     name = ("Kvasir {}", "\u200f\u0634\u0631\u0643\u0629 {}\u200e", "Cafe\u0301 {}", 'The "Hall" {}')[number % 4]
     choice = "opted_out" if number % 3 == 0 else ""
     return {"external_id": f"kv-{number}", "name": name.format(number), "country": "FR", "choice": choice}
 
 
 def lines(form: str, count: int) -> Iterator[tuple[str, Odd | None]]:
-    """A text line for each of so many rows, with what is odd about it; the first is good."""
+    """A line of text for each row, with what is odd about it or None; the first row is good."""
     kinds = KINDS + (IN_CSV if form == "csv" else IN_JSON)
     for number in range(1, count + 1):
         odd = kinds[number // EVERY % len(kinds)] if number % EVERY == 0 else None

@@ -1,4 +1,4 @@
-"""Imports as a whole: there and back, killed anywhere, and files with mistakes of every kind."""
+"""Imports from end to end: export and import again, killed at any point, files with every kind of mistake."""
 
 import csv
 import io

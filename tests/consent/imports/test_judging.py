@@ -1,4 +1,4 @@
-"""One judgement of a row: all its faults, in the same words while its file is read and when it is applied."""
+"""A row is judged in one way: all its errors, with the same texts when its file is read and when it is applied."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""Files as they come: odd characters, separators, encodings, JSON; what can't be meant is named, the rest is read."""
+"""Real-life files: odd characters, separators, encodings, JSON; invalid rows are named, and the others are read."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whatever can come of a row of a job is told to people in words, on every face; programs get the code."""
+"""Every outcome of a job's row has a text for people, on pages and in commands; programs get its code."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the portal exported it takes back: byte for byte, the past as the past, and nothing by silence."""
+"""The portal imports its own exports again: byte for byte, with the past as the past, and nothing left out silently."""
 
 import csv
 import io

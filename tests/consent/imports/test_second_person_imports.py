@@ -1,4 +1,4 @@
-"""An import is approved as it was read (R13): rows that loosen are held to it, table by table; the others never."""
+"""An import is approved as it was read (R13): in every table, rows that loosen must be unchanged; others need not."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One spelling, one identity in imports: a file makes no twin of an organization that is here unless it is allowed."""
+"""Similar ids in imports: a file creates no organization with an id similar to a known one unless that is allowed."""
 
 import json
 import uuid

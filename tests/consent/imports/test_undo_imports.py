@@ -1,4 +1,4 @@
-"""An import of choices creates nothing, so it is taken back like any other job: of every product, by every face."""
+"""An import of choices creates no rows, so it can be undone like any other job: every product, every interface."""
 
 from pathlib import Path
 from typing import Any

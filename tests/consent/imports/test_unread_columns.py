@@ -1,4 +1,4 @@
-"""A column that says whom a row is about is read, or left out on purpose: no choice is filed with somebody else."""
+"""A column that names a row's subject must be read or explicitly ignored, so that no choice is stored for another."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Running a job: its lease and fence, failures, writers beside it, and the default of a plan."""
+"""Running a job: its lease and fence, failures, concurrent writers, and a plan's default."""
 
 import datetime as dt
 

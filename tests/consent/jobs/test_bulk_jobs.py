@@ -1,4 +1,4 @@
-"""The verbs of a job: preview, digest and drift, approval, pause, resume, stop, undo."""
+"""The actions of a job: preview, digest and drift, approval, pause, resume, cancel, undo."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`kill -9` after each statement of a chunk, in a process of its own: what is resumed does every row exactly once."""
+"""`kill -9` after each statement of a chunk, in a separate process: the resumed job does every row exactly once."""
 
 import os
 import signal

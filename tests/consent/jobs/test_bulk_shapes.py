@@ -1,4 +1,4 @@
-"""A job's set-based change against the same change made one by one: every state that histories lead to, all columns."""
+"""A job's set-based change has the same result, in all columns, as single changes, from every reachable state."""
 
 import itertools
 from collections import Counter

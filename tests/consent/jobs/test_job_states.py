@@ -1,4 +1,4 @@
-"""What can be done with a job in which state is told once: the actions, the buttons and the API agree."""
+"""The actions possible in each state of a job are defined once: services, buttons and API agree."""
 
 import pytest
 from django.db import transaction

@@ -1,4 +1,4 @@
-"""Lists of any size: read row by row, matched by the database, and every row that can't be meant is named."""
+"""Lists in files of any size: read row by row, matched by the database; every invalid row is named."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs that rebind: the one way in which an external id comes to mean another (R16)."""
+"""Jobs that rebind: the only way to give an external id to another subject (R16)."""
 
 import datetime as dt
 from pathlib import Path

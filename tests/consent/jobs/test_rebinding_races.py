@@ -1,4 +1,4 @@
-"""An id that nobody had is given by whoever is first; a job that comes second goes on with its other rows."""
+"""Races for an unused id: whoever is first gives it; a job that comes second continues with its other rows."""
 
 import pytest
 

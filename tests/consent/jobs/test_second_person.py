@@ -1,4 +1,4 @@
-"""One person is not two (R13): who approves, what is approved, and until when it may run."""
+"""Approval needs a second person (R13): who may approve, what is approved, and how long it is valid."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator

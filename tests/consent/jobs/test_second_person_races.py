@@ -1,4 +1,4 @@
-"""Two operators at the same moment: a request and an approval work once, and not by who loses the right meanwhile."""
+"""Two operators at the same time: a request or approval works once, and not for somebody losing the right meanwhile."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A database from before external ids were dated: each begins where it is certain, and doubt means nobody (R16)."""
+"""The migration that dates external ids: each starts when that is certain, and in doubt means nobody (R16)."""
 
 import datetime as dt
 from typing import Any

@@ -1,4 +1,4 @@
-"""A database from before keys were worth what their person may do: each is judged, and owners are told (R18)."""
+"""The migration that ties keys to a person's rights: each key is checked, and owners are told (R18)."""
 
 import datetime as dt
 from typing import Any

@@ -1,4 +1,4 @@
-"""A database from before `had_others`: it is read off who ever was a member, and violators become teams, told so."""
+"""The migration that adds `had_others`, computed from all memberships: violators become teams, and are told."""
 
 from typing import Any
 

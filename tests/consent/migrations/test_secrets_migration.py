@@ -1,4 +1,4 @@
-"""A database from before secrets were encrypted and webhooks had keys: everything goes on, there and back."""
+"""The migrations to encrypted secrets and webhook keys: everything keeps working, forwards and backwards."""
 
 import datetime as dt
 from typing import Any

@@ -1,4 +1,4 @@
-"""A database from before R18: keys and webhooks whose person may no longer have them are suspended, others go on."""
+"""The migration to R18: keys and webhooks whose person has lost the right are suspended, others keep working."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""The migrations of the access trail: the ledger is carried over, guards and all; on the way back nothing is lost."""
+"""The migrations of the access trail: the ledger is kept with its triggers, and nothing is lost on the way back."""
 
 from typing import Any
 

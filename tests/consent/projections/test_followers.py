@@ -1,4 +1,4 @@
-"""Followers of the ledger: sums per day that agree with what is there, and e-mail to owners about every loosening."""
+"""Followers of the ledger: daily totals that match the settings, and e-mails to owners about every loosening."""
 
 import datetime as dt
 from collections import Counter

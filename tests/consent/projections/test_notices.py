@@ -1,4 +1,4 @@
-"""E-mail to the owner of a personal account: whenever its data came to be used, and only then, whoever did what."""
+"""E-mails to the owner of a personal account: whenever its data begins to be used, and only then."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Erasing a person: their external ids are nowhere any more, mean nobody, and are refused to others (R16)."""
+"""Erasing a person: their external ids are stored nowhere, mean nobody, and can't be given to others (R16)."""
 
 import json
 from typing import Any

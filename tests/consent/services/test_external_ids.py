@@ -1,4 +1,4 @@
-"""R16: an external id means one subject, for good; withdrawn, nobody; and only an approved job gives it to another."""
+"""R16: an external id means one subject for good; withdrawn, nobody. Only an approved job gives it to another one."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Invitations: sent by who may, accepted by whom they are for, once, while they are good."""
+"""Invitations: only people with the right send them; only the invited person accepts one, once, before it expires."""
 
 import datetime as dt
 import re

@@ -1,4 +1,4 @@
-"""R18: a key or a webhook is worth what whoever answers for it may do now; who loses that takes its worth along."""
+"""R18: a key or webhook may do what its responsible person may do now; if they lose the right, it is suspended."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What somebody or something is called: written as people write, with something to see and nothing hidden."""
+"""Names of people and things: written as people write, with visible characters and no hidden ones."""
 
 import unicodedata
 

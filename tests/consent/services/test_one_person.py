@@ -1,4 +1,4 @@
-"""R17: a personal organization has one person, whose one choice stands in both layers; everybody else writes one."""
+"""R17: the one person of a personal organization chooses for both layers at once; everybody else writes one layer."""
 
 import dataclasses
 from typing import Any

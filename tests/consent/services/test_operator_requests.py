@@ -1,4 +1,4 @@
-"""No operator makes another, or gets into another's account, alone (R19): act × who × state, each exactly."""
+"""No operator can make another one, or get into another's account, alone (R19): action × person × state."""
 
 import contextlib
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What was given by a right ends with it (R18): addresses and secrets of webhooks, tests, invitations by a key."""
+"""What depends on a right ends with it (R18): URLs and secrets of webhooks, tests, invitations sent by a key."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What services write by batches: the same as one by one, and by the same number of statements for any number."""
+"""Services that write batches: the same result as one by one, with a number of statements independent of the size."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

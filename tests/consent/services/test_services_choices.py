@@ -1,4 +1,4 @@
-"""choose(): who may, what it needs, what it writes, and that every refusal changes nothing (R3, R4, R10, R11, R13)."""
+"""choose(): permissions, requirements, what it writes; every refusal changes nothing (R3, R4, R10, R11, R13)."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""A member's own choice: theirs alone to loosen, and nobody's to see but theirs and the provider's (R4)."""
+"""A member's own choice: only they can loosen it, and only they and the provider can see it (R4)."""
 
 import itertools
 

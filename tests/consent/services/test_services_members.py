@@ -1,4 +1,4 @@
-"""Members: one row for good, whatever comes and goes; at least one owner; their choice is kept (R5, R14, R15)."""
+"""Members: one permanent row for each, at least one owner, choices are kept when they leave (R5, R14, R15)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Organizations: created whole, with no window in which more is allowed; changed, closed and reopened by events."""
+"""Organizations: created in one step, so that nothing is allowed too early; changed, closed, reopened with events."""
 
 import datetime as dt
 from typing import Any

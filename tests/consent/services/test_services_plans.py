@@ -1,4 +1,4 @@
-"""Subscriptions and locks: what is written, by whom, and that nothing turns "not used" into "used" by itself (R5)."""
+"""Subscriptions and locks: what they write, who may do it, and that nothing loosens by itself (R5)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The ledger holds ids, no names or addresses; persons can be erased and the proof stays (R14, R15)."""
+"""The ledger contains ids, no names or addresses: people can be erased, and the proof stays (R14, R15)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Access events in the ledger: of no layer, placed and verified like any other, told to whom they concern."""
+"""Access events in the ledger: of no layer, placed and verified like others, and shown to those whom they concern."""
 
 import datetime as dt
 from typing import Any

@@ -1,4 +1,4 @@
-"""Each act that gives, changes or ends the means to act leaves exactly the access events it should, and no secret."""
+"""Each action that gives, changes or ends access writes exactly the expected access events, and no secret."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Every service by which somebody changes something leaves an event: read from the source, for what comes later too."""
+"""Every service that changes something writes an event: checked in the source code, so that new ones are covered."""
 
 import ast
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Addresses of webhooks: which are taken, and what becomes of one that can't be called."""
+"""URLs of webhooks: which are accepted, and what happens if one can't be called."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,6 +1,6 @@
-"""What external ids mean, for the model (R16): of each id what happened to it, and its meaning read off that.
+"""The meaning of external ids for the model (R16), derived from what happened to each id.
 
-Nothing of the portal's bindings is in here: no rows, no number of a meaning, no `since` of a layer.
+It shares nothing with the portal's bindings: no rows, no numbered meanings, no `since` of a layer.
 """
 
 import datetime as dt
@@ -8,16 +8,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 PREFIX = "external:"
-# However a caller spells an id, it is one.
+# Ways to write an external id that all mean the same one.
 SPELLINGS = ("{}", "{}", "{}", " {}", '"{}"', "“{} ”")
 _AROUND = ' "“”'
 
-Id = tuple[str, str]  # within which organization, '' for an organization's own; its text
+Id = tuple[str, str]  # the organization within which it is unique ('' for an organization's own id), and its text
 
 
 @dataclass(frozen=True)
 class Meant:
-    """From an instant on the id meant this subject, '' for nobody; by it what was collected from `start` on counts."""
+    """From `at` on the id means `subject` ('' for none), for data collected from `start` on."""
 
     at: dt.datetime
     subject: str
@@ -30,16 +30,16 @@ class Names:
     shown: dict[str, str] = field(default_factory=dict)  # subject → the id that it shows
 
     def meant(self, name: Id, moment: dt.datetime) -> Meant | None:
-        """What it meant then; None for nobody."""
+        """What the id meant at `moment`; None if it meant nobody."""
         last = next((each for each in reversed(self.history[name]) if each.at <= moment), None)
         return last if last and last.subject else None
 
     def subject(self, name: Id) -> str:
-        """Whom it means now, '' for nobody."""
+        """The subject that the id means now, '' for none."""
         return self.history[name][-1].subject if self.history[name] else ""
 
     def ever(self, name: Id) -> list[str]:
-        """All whom it ever meant, in order."""
+        """All subjects that the id ever meant, in order."""
         return [each.subject for each in self.history[name] if each.subject]
 
     def is_anothers(self, name: Id, subject: str) -> bool:
@@ -61,7 +61,7 @@ class Names:
             del self.shown[subject]
 
     def found(self, ident: str, scope: str, moment: dt.datetime) -> tuple[str, dt.datetime | None]:
-        """Whom an id, or external:ID, of a question means then, '' for nobody; and from when on it may be asked by."""
+        """The subject of a question's id or `external:` id at `moment` ('' for none), and the start for its data."""
         if not ident.startswith(PREFIX):
             return ident, None
         meant = self.meant((scope, ident.removeprefix(PREFIX).strip(_AROUND)), moment)

@@ -1,8 +1,8 @@
-"""What keys and webhooks are worth, for the model (R18): what happened to people's rights, and a worth read off that.
+"""Whether keys and webhooks may be used, for the model (R18), derived from what happened to people's rights.
 
-Nothing of the portal's suspending is in here, no mark and no state. Something is worth what it says as long as whoever
-answers for it has had the right to without a break since they began to; that is why it stays worthless when they come
-back. Instants are counts: after so many things had happened to anybody's rights.
+It shares nothing with the portal's suspension: no flag and no state. A key or webhook is live as long as the
+responsible person has had the right to it without a break since they became responsible; so it stays dead when they
+get the right back. An instant is a count: the number of turns, of anybody, before it.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ VIEW, ASK, SPEAK = "organizations:read", "decisions:read", "consent:member"
 
 @dataclass(frozen=True)
 class Turn:
-    """Something that happened to somebody's rights: "role" and "left" of an organization, the others of the person."""
+    """A change of a person's rights: "role" and "left" concern an organization, the others the person everywhere."""
 
     who: int
     what: str  # role, left, operator, no operator, deactivated, reactivated
@@ -23,13 +23,13 @@ class Turn:
 
 @dataclass(eq=False)
 class Credential:
-    """A key or a webhook: `where` is its organization, '' for all; `keeper` answers for it, None: the installation."""
+    """A key or webhook of the organization `where` ('' for all); `keeper` is responsible, None: the installation."""
 
     where: str
     made: int
     maker: int | None
     keeper: int | None
-    since: int  # when the keeper began to answer for it
+    since: int  # when the keeper became responsible
     scopes: tuple[str, ...] = ()
     texts: list[str] = field(default_factory=list)  # of a key, the last one given last
     ended: bool = False
@@ -40,7 +40,7 @@ class Credential:
 
     @property
     def waits(self) -> bool:
-        """For a second operator, who is the first to see its text."""
+        """Whether the key waits for a second operator, who will be the first to see its text."""
         return self.speaks_for_members and not self.texts
 
 
@@ -60,7 +60,7 @@ class Rights:
         return last is None or last.what == "reactivated"
 
     def is_marked(self, who: int, moment: int | None = None) -> bool:
-        """As an operator, active or not."""
+        """Whether the person has operator status, active or not."""
         last = self._last(who, self.now if moment is None else moment, "operator", "no operator")
         return last is not None and last.what == "operator"
 
@@ -69,7 +69,7 @@ class Rights:
         return last.role if last else ""
 
     def may(self, who: int, where: str, moment: int | None = None) -> bool:
-        """Have keys and webhooks there: as an operator, or as one of those who manage the organization."""
+        """Whether the person may have keys and webhooks there, as an operator or by managing the organization."""
         managing = bool(where) and self.role(who, where, moment) in MANAGING
         return self.is_active(who, moment) and (managing or self.is_marked(who, moment))
 
@@ -81,13 +81,13 @@ class Rights:
         return len(self.turns)
 
     def happens(self, *turns: Turn) -> list[Credential]:
-        """Returns whose worth it ends."""
+        """Add the turns; returns the keys and webhooks that stop being live by them."""
         live = [each for each in self.credentials if self.lives(each)]
         self.turns += turns
         return [each for each in live if not self.lives(each)]
 
     def readers(self, where: str) -> list[int]:
-        """Who is told: the owners, without one the operators."""
+        """Who gets the e-mail: the owners, or without any the operators."""
         people = [who for who in self.people() if self.is_active(who)]
         owners = [who for who in people if where and self.role(who, where) == "owner"]
         return owners or [who for who in people if self.is_marked(who)]
@@ -95,7 +95,7 @@ class Rights:
     # --- Keys and webhooks ---
 
     def makes(self, who: int | None, where: str, *scopes: str) -> Credential:
-        """`who`: None on the machine."""
+        """Add a key or webhook; `who` is None if a command made it."""
         keeper = None if SPEAK in scopes else who
         made = Credential(where, self.now, who, keeper, self.now, scopes)
         self.credentials.append(made)
@@ -110,7 +110,7 @@ class Rights:
         return all(self.may(each.keeper, each.where, moment) for moment in (each.since, *moments))
 
     def takes_over(self, who: int, each: Credential) -> str:
-        """Whether they may: "", or what refuses it."""
+        """'' if the person may take it over, else the code of the refusal."""
         if not self.may(who, each.where):
             return "forbidden"
         if each.ended:
@@ -127,7 +127,7 @@ class Rights:
         each.texts += [text] if text else []
 
     def status(self, text: str, scope: str, where: str) -> int:
-        """Of the answer to a request with this text about an organization that needs the scope."""
+        """The HTTP status for a request with this key's text, about an organization, that needs the scope."""
         key = next((each for each in self.credentials if text in each.texts[-1:]), None)
         if key is None or not self.lives(key):
             return 401

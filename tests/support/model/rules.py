@@ -1,9 +1,8 @@
-"""A second, slower telling of R1–R10 and R16: it keeps what happened and reads the rules off that.
+"""A second, slower implementation of R1–R10 and R16, which stores what happened and derives the answers from that.
 
-Nothing of `consent.rules` is in here. There is no state, no carry, no dropped choice and no `since`: whether data was
-usable at an instant follows from everything that had happened by then, and "without a break" (R6) is what the words
-say: usable at the moment of collection and after every single thing that happened between then and the moment asked
-about.
+It shares nothing with `consent.rules`: no state, no carry, no dropped choice and no `since`. Whether data was usable at
+an instant follows from everything that had happened by then. "Without a break" (R6) is taken literally: usable at the
+moment of collection and after every single event between then and the moment asked about.
 """
 
 import datetime as dt
@@ -32,12 +31,12 @@ class Fact:
 
 @dataclass
 class Person:
-    """A member: joinings, leavings, changes of role, own choices."""
+    """A member: the facts of joining, leaving, roles and own choices."""
 
     facts: list[Fact] = field(default_factory=list)
 
     def presence(self, moment: dt.datetime) -> Fact | None:
-        """The last joining or leaving by then."""
+        """The last fact of joining or leaving until `moment`."""
         return _last(self.facts, moment, "joined", "left")
 
     def here(self, moment: dt.datetime = FOREVER) -> bool:
@@ -53,7 +52,7 @@ class Person:
         return given.value if given else ""
 
     def stayed(self, first: dt.datetime, last: dt.datetime) -> bool:
-        """Was a member at `first`, and has not joined anew until `last`: leaving takes nothing back."""
+        """Whether they were a member at `first` and did not join again until `last`; leaving alone changes nothing."""
         said = _attested(self.facts, first, last)
         since = said.at if said else first
         here = said is not None or self.here(first)
@@ -78,12 +77,12 @@ class Account:
         return kind.value if kind else ""
 
     def plan(self, product: str, moment: dt.datetime = FOREVER) -> str:
-        """The plan held then, '' for none."""
+        """The plan at `moment`, '' for none."""
         held = _last(self.products[product], moment, "plan", "ended")
         return held.value if held and held.what == "plan" else ""
 
     def held(self, product: str) -> str:
-        """The plan held last, ended or not."""
+        """The last plan, whether its subscription has ended or not."""
         plan = _last(self.products[product], FOREVER, "plan")
         return plan.value if plan else ""
 
@@ -92,12 +91,12 @@ class Account:
         return lock is not None and lock.what == "locked"
 
     def applied_default(self, product: str, moment: dt.datetime = FOREVER) -> str:
-        """The default that was applied last, held or not; '' before the first subscription."""
+        """The last plan default that was applied, whether the plan is still held or not; '' before any subscription."""
         default = _last(self.products[product], moment, "default")
         return default.value if default else ""
 
     def choice(self, product: str, moment: dt.datetime = FOREVER) -> str:
-        """The last explicit word, unless it was an opt-in and the default has since gone from in to out (R5)."""
+        """The last explicit choice; '' for none, or for an opt-in after which the default fell from in to out (R5)."""
         facts = _standing(self.products[product], moment)
         words = [n for n, fact in enumerate(facts) if fact.what == "choice"]
         if not words:
@@ -111,7 +110,7 @@ class Account:
         return "" if fell else IN
 
     def obstacle(self, product: str) -> str:
-        """What keeps it from opting in now."""
+        """The reason why an opt-in would be refused now, '' if it would not."""
         if self.closed():
             return "organization_closed"
         if not self.plan(product):
@@ -119,7 +118,7 @@ class Account:
         return "locked" if self.locked(product) else ""
 
     def in_bulk(self, product: str, wanted: str) -> str:
-        """What a job that wants this does with it now: "change", "same", or why it passes it over (R13)."""
+        """What a job with this choice would do now: "change", "same", or the reason why it is passed over (R13)."""
         said = self.choice(product)
         if said == wanted:
             return "same"
@@ -128,7 +127,7 @@ class Account:
         return "organization_opted_out" if said == OUT else self.obstacle(product) or "change"
 
     def is_as_left(self, product: str, instant: dt.datetime) -> bool:
-        """Nobody has chosen, confirmed or restored since then, nor moved it, not even away and back."""
+        """Whether nobody chose, confirmed, restored or moved the organization since then, not even away and back."""
         facts = self.products[product]
         held = {what: _last(facts, instant, what) for what in ("plan", "default")}
         values = {what: fact.value if fact else "" for what, fact in held.items()}
@@ -138,7 +137,7 @@ class Account:
         )
 
     def word(self, product: str, moment: dt.datetime) -> Verdict:
-        """What the organization's side says about that instant."""
+        """The verdict of the organization's layer at `moment`."""
         if self.closed(moment):
             return False, "organization_closed"
         if not self.plan(product, moment):
@@ -151,17 +150,17 @@ class Account:
         defaults = [fact.value for fact in facts if fact.what == "default"]
         if defaults[-1] == OUT:
             return False, "plan_default"
-        # Nobody's word stands, and somewhere before there was an "out": only a word can end it (R5).
+        # No choice is in effect, but there was an "out" before: only a choice can end it (R5).
         if OUT in defaults or any(fact.what == "choice" for fact in facts):
             return False, "carried_over"
         return True, "plan_default"
 
     def used(self, product: str, instant: dt.datetime, moment: dt.datetime) -> bool:
-        """Whether data was used at that instant, as is known by `moment`: by then somebody may have answered for it."""
+        """Whether data was used at `instant`, as known at `moment`: an earlier start may have been attested by then."""
         return self.word(product, instant)[0] or _attested(self.products[product], instant, moment) is not None
 
     def owner(self, moment: dt.datetime) -> str:
-        """The one person of a personal organization; '' before they joined."""
+        """The only member of a personal organization; '' before they joined."""
         return next((name for name, person in self.people.items() if person.here(moment)), "")
 
 
@@ -181,7 +180,7 @@ class World:
     names: Names = field(default_factory=Names)
 
     def answer(self, asked: Asked, now: dt.datetime) -> Verdict:
-        """By external ids: about whom they meant at the instant asked about, of data of since they have meant them."""
+        """The verdict on a question. External ids are resolved as of `at`, and deny data from before their start."""
         moment = asked.at or FOREVER
         organization, since = self.names.found(asked.organization, "", moment)
         member, member_since = asked.member, None
@@ -253,12 +252,12 @@ def _with_member(account: Account, person: Person, asked: Asked, moment: dt.date
 
 
 def _instants(happened: list[Fact], first: dt.datetime, last: dt.datetime) -> set[dt.datetime]:
-    """Where anything can have changed from `first` to `last`; a change governs from its own instant on (R7)."""
+    """The instants from `first` to `last` at which anything changed; a change counts from its own instant on (R7)."""
     return {first} | {fact.at for fact in happened if first < fact.at <= last}
 
 
 def _attested(facts: list[Fact], instant: dt.datetime, moment: dt.datetime) -> Fact | None:
-    """What somebody answered for by then, where that instant is within: from a start until they said so."""
+    """The attestation made until `moment` whose time, from its start to when it was made, includes `instant`."""
     said = (fact for fact in facts if fact.what == "attested" and instant < fact.at <= moment)
     return next((fact for fact in said if dt.datetime.fromisoformat(fact.value) <= instant), None)
 
@@ -268,7 +267,7 @@ def _until(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
 
 
 def _standing(facts: list[Fact], moment: dt.datetime) -> list[Fact]:
-    """What had happened by then, as if what was undone by then had never been said."""
+    """The facts until `moment`, without choices that were undone by then."""
     past = _until(facts, moment)
     void: set[str] = set()
     for fact in reversed(past):

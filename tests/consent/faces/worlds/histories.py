@@ -1,7 +1,7 @@
-"""Two organizations that are each other's likeness, and what happens to them.
+"""Two organizations that are alike, and the histories that they go through.
 
-Whatever happens, happens to both, but for what is hidden: that, one member of the one or of the other chooses. So the
-two worlds have the same events at the same positions, and differ in whose member it was.
+Every step happens to both, except the hidden ones: choices by a member of only one of the two. So two worlds have the
+same events at the same positions, and differ only in the organization whose member made the hidden choices.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ Step = tuple[str, str]
 
 
 class Recorder(Sender):
-    """A receiver of webhooks who answers at once, with `status`; `got` is what was sent."""
+    """A webhook receiver that answers at once with `status`; `got` are the requests that it received."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class World:
     provider: Actor
     ours: Side
     theirs: Side
-    hidden: str  # whose member does what is hidden: one of SIDES
+    hidden: str  # the one of SIDES whose member makes the hidden choices
     receiver: Recorder
 
     def side(self, name: str) -> Side:
@@ -67,7 +67,7 @@ class World:
 
 
 def make(clock: Stopped, hidden: str, role: str) -> World:
-    """`role`: the chooser's."""
+    """Create both organizations; `role` is that of the member who makes the hidden choices."""
     operator = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
     provider = Actor.from_user(operator, confirmed=True)
     first = [plans.get_plan(key) for key in ("le_chat_pro", "ai_studio_experiment")]
@@ -91,7 +91,7 @@ def _side(organization: Organization, name: str, role: str, provider: Actor) -> 
     owner = people["owner"].user
     keys = {scope: (scope,) for scope in ORGANIZATION_SCOPES} | {"all": ORGANIZATION_SCOPES}
     issued = {title: _key(organization, title, scopes, owner) for title, scopes in keys.items()}
-    # The chooser's own, where they manage keys: it is not them, signed in.
+    # A key of the chooser, if they may manage keys: a key may not see its owner's choices as the signed-in person does.
     manager = chooser if role in ("owner", "admin") else people["admin"]
     issued["another"] = _key(organization, "another", ORGANIZATION_SCOPES, manager.user)
     hooks = [
@@ -178,7 +178,7 @@ def _name(world: World, side: Side, country: str) -> None:
     )
 
 
-# What both do; a member's own choice among them, which the one may have made before and the other not.
+# Steps of both sides. They include the member's own choice, which after a hidden one may be new on one side only.
 SHARED: dict[str, Callable[[World, Side, str], None]] = {
     "member": _choose_own,
     "organization": _choose,
@@ -221,7 +221,7 @@ STEPS: list[Step] = [
 
 
 def play(world: World, steps: list[Step]) -> None:
-    """One after the other; what the services refuse does not happen, on either side."""
+    """Play the steps in order; a step that the services refuse is skipped on that side."""
     for n, (what, value) in enumerate(steps):
         world.clock.repeat(f"step {n}")
         if what == "time":
@@ -243,7 +243,7 @@ def play(world: World, steps: list[Step]) -> None:
 
 
 def deliver(world: World) -> None:
-    """As the worker does: positions, webhooks, messages."""
+    """Do what the worker does: assign positions, send webhooks and messages."""
     ledger.sequence()
     for _turn in range(20):
         if not deliver_next(world.receiver):

@@ -1,4 +1,4 @@
-"""What an organization's people and keys see of a world: every answer, and what is sent to them."""
+"""Everything that an organization's people and keys see of a world: every answer, webhook and e-mail."""
 
 import dataclasses
 import json
@@ -27,16 +27,16 @@ from tests.consent.faces.worlds.requests import (
     some_id,
 )
 
-# How long somebody else's server took is nobody's choice.
+# Removed before comparing: the latency of a receiver differs by chance.
 _LATENCY = re.compile(rb'("latency_ms": ?)\d+|\d+( ms</td>)')
-# Who looks at the history after each change of theirs; it is the same change whoever made it.
+# The callers after whose changes the history is read; one person and one key are enough, the changes are the same.
 _LOOK_AFTER = ("owner", "all")
 _ELSEWHERE = "203.0.113.7"
 
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """One answer; `queries`: how many the database was asked."""
+    """One answer; `queries` is the number of database queries that it took."""
 
     who: str
     sent: str
@@ -47,7 +47,7 @@ class Seen:
 
 
 class Callers:
-    """The organization's people by session, but for the one whose choice is hidden, and its keys."""
+    """The organization's people with sessions, without the one whose choice is hidden, and its keys."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -61,7 +61,7 @@ class Callers:
         return list(self.clients)
 
     def call(self, who: str, sent: Sent) -> Seen:
-        """Asked and answered; what it changed is left to the caller."""
+        """Send the request and return its answer; the caller has to roll back what it changed."""
         client, headers = self.clients.get(who, self._plain), dict(sent.headers)
         client.cookies = SimpleCookie(self._cookies.get(who, "").replace("Set-Cookie: ", ""))
         if who in self.keys:
@@ -88,7 +88,7 @@ def _signed_in(person: Any) -> Client:
 
 
 def values(world: World) -> Values:
-    """What stands in the parameters of a URL; one without an entry here makes `paths` fail."""
+    """Values for the parameters of URLs; a parameter without an entry makes `paths` fail."""
     ours = world.ours
     key = ApiKey.objects.filter(organization=ours.organization).order_by("pk").first()
     invitation = Invitation.objects.order_by("pk").first()
@@ -122,11 +122,11 @@ def values(world: World) -> Values:
 
 
 def requests(world: World, who: str) -> Iterator[Sent]:
-    """Every URL, and what the pages' forms and the questions say beyond the described examples."""
+    """The requests that a caller makes: every URL with the described examples, forms of pages, and questions."""
     replaced = {EXAMPLE_MEMBER: str(world.ours.chooser.pk), EXAMPLE_ORGANIZATION: str(world.ours.organization.pk)}
     by_key = who in world.ours.keys
     asked = every(values(world), among=OF_KEYS if by_key else ("",), replaced=replaced)
-    # One person and one key try the methods that neither pages nor programs use.
+    # Methods that neither pages nor programs use are tried by one person and one key only, to save time.
     yield from (sent for sent in asked if who in ("admin", "all") or sent.method not in UNUSUAL or sent.is_api)
     yield from questions(world)
     yield from _lists(world)
@@ -135,7 +135,7 @@ def requests(world: World, who: str) -> Iterator[Sent]:
 
 
 def _lists(world: World) -> Iterator[Sent]:
-    """Filters and pages, about the chooser where one can say so."""
+    """Lists with filters and paging, filtered by the chooser where possible."""
     labs, chooser = f"/api/v1/organizations/{world.ours.organization.pk}/", world.ours.chooser
     for query in ("limit=1", f"member={chooser.pk}", f"actor={chooser.user_id}", "kind=choice.opted_out", "after=3",
                   "surface=le_chat_mobile", "product=le_chat", f"since={_instants()[0]}"):  # fmt: skip
@@ -172,14 +172,14 @@ def forms(world: World) -> Iterator[Sent]:
 
 
 def _instants() -> list[str]:
-    """Of every event, whosever, and beside it."""
+    """The instants of all events, and those a microsecond before and after."""
     recorded = set(ConsentEvent.objects.values_list("recorded_at", flat=True))
     at = {instant + n * MICROSECOND for instant in recorded for n in (-1, 0, 1)}
     return [each.isoformat() for each in sorted(at)]
 
 
 def questions(world: World) -> Iterator[Sent]:
-    """About the chooser and another member: now, as of every instant, explained, in a batch, by AuthZEN."""
+    """Questions about the chooser and another member: now, as of every instant, explained, in a batch, by AuthZEN."""
     organization = str(world.ours.organization.pk)
     chooser, other = str(world.ours.chooser.pk), str(world.ours.people["member"].pk)
     instants = _instants()
@@ -214,7 +214,7 @@ def _evaluation(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def aftermath(world: World) -> list[Sent]:
-    """Where a change would show."""
+    """Requests that would show a change: the events and the history."""
     organization = world.ours.organization.pk
     return [
         Sent("GET", f"/api/v1/organizations/{organization}/events/?limit=200"),
@@ -223,7 +223,7 @@ def aftermath(world: World) -> list[Sent]:
 
 
 def look(callers: Callers, asked: Iterable[tuple[str, Sent]]) -> Iterator[Seen]:
-    """Each answer from the world as it was, with what is seen after a change."""
+    """The answer to each request, from the unchanged world, and after a change also the aftermath; rolls back."""
     for who, sent in asked:
         with transaction.atomic():
             seen = callers.call(who, sent)
@@ -234,7 +234,7 @@ def look(callers: Callers, asked: Iterable[tuple[str, Sent]]) -> Iterator[Seen]:
 
 
 def sent_to(world: World) -> list[Any]:
-    """What came to the organization's webhooks, and by mail to its people."""
+    """What the organization's webhooks received, and its people by e-mail."""
     hooks = {hook.url for hook in world.ours.hooks}
     addresses = [member.user.email for member in world.ours.people.values()]
     mail = OutgoingMessage.objects.filter(recipient__in=addresses).order_by("pk")

@@ -1,4 +1,4 @@
-"""Every request that an organization's people and keys can make: from the URLconf and the API's own description."""
+"""Every request that an organization's people and keys can make, from the URLconf and the OpenAPI description."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from tests.support.permission_matrix import routes
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNUSUAL = ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
-# What programs use: a key is good for nothing elsewhere.
+# The routes for programs: keys are not accepted elsewhere.
 OF_KEYS = ("api/", "access/", ".well-known/", "metrics", "healthz", "readyz")
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 
@@ -42,7 +42,7 @@ Values = dict[str, tuple[str, ...]]
 
 
 def paths(route: str, values: Values) -> list[str]:
-    """The addresses of a route, by each value of each parameter; raises KeyError for a parameter without any."""
+    """The paths of a route with each value of each parameter; raises KeyError for a parameter without values."""
     found = [route.replace("^", "").replace("$", "")]
     for match in _PARAMETER.finditer(route):
         name = match[1] or match[2]
@@ -52,7 +52,7 @@ def paths(route: str, values: Values) -> list[str]:
 
 @functools.cache
 def bodies() -> dict[tuple[str, str], list[Any]]:
-    """(method, route) → the bodies that the description of the API shows for it."""
+    """(method, route) → the example bodies in the OpenAPI description."""
     described = Client().get("/api/schema/").json()
     found: dict[tuple[str, str], list[Any]] = {}
     for path, operations in described["paths"].items():
@@ -69,9 +69,9 @@ def described_routes() -> set[str]:
 
 
 def every(values: Values, *, among: tuple[str, ...] = ("",), replaced: dict[str, str] | None = None) -> Iterator[Sent]:
-    """Every route of the URLconf × method, with the bodies described for it, and an empty one.
+    """Every route of the URLconf with every method, each described body, and an empty one.
 
-    `replaced`: ids of the description's examples → ids of this world.
+    `replaced` maps ids in the description's examples to ids of this world.
     """
     shown = bodies()
     for route in dict.fromkeys([*routes(), *described_routes()]):
@@ -98,5 +98,5 @@ EXAMPLE_MEMBER: str = EXAMPLES["MemberOutput"]["id"]
 
 
 def some_id(n: int) -> str:
-    """Of nobody."""
+    """An id that nothing has."""
     return str(uuid.UUID(int=n))

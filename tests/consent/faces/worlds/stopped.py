@@ -1,4 +1,4 @@
-"""Time that stands still and chance that repeats: what differs between two runs is then what they were made of."""
+"""Frozen time and repeatable randomness, so that two runs can differ only in what the test changes."""
 
 import contextlib
 import datetime as dt
@@ -22,14 +22,14 @@ START = dt.datetime(2026, 11, 2, 9, tzinfo=dt.UTC)
 
 
 class Stopped:
-    """The clock moves when it is told to; ids and random bytes come from a counter that `repeat` sets."""
+    """A clock that moves only by `advance`; ids and random bytes come from counters that `repeat` resets."""
 
     def __init__(self, traveller: time_machine.Traveller) -> None:
         self._traveller = traveller
         self.repeat("the beginning")
 
     def repeat(self, seed: str) -> None:
-        """From here on the same ids and bytes as after any other call with this seed; nothing is remembered."""
+        """Restart ids and random bytes as after any other call with this seed, and clear caches."""
         self._seed, self._bytes, self._ids = seed, itertools.count(), itertools.count(1)
         random.seed(seed)
         cache.clear()
@@ -39,7 +39,7 @@ class Stopped:
         return hashlib.shake_256(f"{self._seed}:{next(self._bytes)}".encode()).digest(size)
 
     def new_id(self) -> uuid.UUID:
-        """In order of making within a seed, as the product's own are."""
+        """An id that sorts after earlier ones of this seed, as the product's UUIDv7 do."""
         space = int.from_bytes(hashlib.sha256(self._seed.encode()).digest()[:4], "big")
         return uuid.UUID(int=(0x0190 << 112) | (space << 80) | (7 << 76) | (2 << 62) | next(self._ids))
 
@@ -53,7 +53,7 @@ class Stopped:
 
 
 def _stop_database_clock() -> None:
-    """Of PostgreSQL: a function of the same name is found before its own."""
+    """Replace PostgreSQL's clock: a function of the same name in an earlier schema of the search path."""
     sql("CREATE SCHEMA stopped")
     sql(
         "CREATE FUNCTION stopped.clock_timestamp() RETURNS timestamptz LANGUAGE sql STABLE AS"
@@ -63,14 +63,14 @@ def _stop_database_clock() -> None:
 
 
 def _restart_sequences() -> None:
-    """No rollback takes a sequence back; SQLite keeps its own in a table."""
+    """Reset PostgreSQL's sequences, which a rollback does not; SQLite's are in a table, which it does."""
     for schema, name in rows("SELECT schemaname, sequencename FROM pg_sequences WHERE schemaname = 'public'"):
         sql(f"SELECT setval('{schema}.\"{name}\"', 1000000, false)")
 
 
 @contextlib.contextmanager
 def stopped() -> Iterator[Stopped]:
-    """A run of its own, of which nothing is left afterwards."""
+    """Run the block with frozen time, in a transaction that is rolled back afterwards."""
     chance = random.getstate()
     with (
         time_machine.travel(START, tick=False) as traveller,
