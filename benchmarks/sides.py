@@ -119,10 +119,9 @@ def bare() -> dict[str, Any]:
     """Make the same change by one INSERT and one UPDATE, in one transaction that locks all rows until its end."""
     from django.db import connection, transaction
 
-    from accounts.fields import to_micros
+    from accounts.fields import raw_id, to_micros
     from accounts.models import User
     from consent import ledger
-    from consent.jobs.rows import job_id
     from consent.models import BulkJob
 
     job, author = BulkJob.objects.get(), User.objects.get(email=OPERATORS[0])
@@ -131,7 +130,7 @@ def bare() -> dict[str, Any]:
         stamp = to_micros(ledger.clock())
         cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
         (before,) = cursor.fetchone()
-        cursor.execute(BARE_EVENTS, [stamp, stamp, job_id(job), str(author.pk), PRODUCT])
+        cursor.execute(BARE_EVENTS, [stamp, stamp, raw_id(job.pk), str(author.pk), PRODUCT])
         cursor.execute(BARE_SETTINGS, [before])
         changed = cursor.rowcount
     seconds = time.perf_counter() - begun

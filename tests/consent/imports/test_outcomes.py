@@ -1,6 +1,8 @@
 """Every outcome of a job's row has a text for people, on pages and in commands; programs get its code."""
 
 import ast
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -20,18 +22,13 @@ PLACES = {"Fault": 3, "Verdict": 0}
 
 
 def constants() -> dict[str, str]:
-    """Of all modules of bulk jobs, those that are texts."""
-    found: dict[str, str] = {}
-    for path in MODULES:
-        for each in ast.parse(path.read_text()).body:
-            if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name | ast.Tuple):
-                target = each.targets[0]
-                names = [target] if isinstance(target, ast.Name) else target.elts
-                values = each.value.elts if isinstance(each.value, ast.Tuple) else [each.value]
-                for name, value in zip(names, values, strict=False):
-                    if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                        found[name.id] = value.value
-    return found
+    """The constants of all modules of bulk jobs that are texts, by name."""
+    modules = [
+        importlib.import_module(f"{package.__name__}.{each.name}")
+        for package in (jobs, imports)
+        for each in pkgutil.iter_modules(package.__path__)
+    ]
+    return {name: value for each in modules for name, value in vars(each).items() if isinstance(value, str)}
 
 
 def literals() -> set[str]:
