@@ -40,7 +40,8 @@ class Recording(Generic[Value]):
             self._statements.append(f"DELETE FROM {triggers.PENDING} WHERE event_id IN ({', '.join(placed)})")
 
     def load(self) -> Value:
-        with connection.cursor() as cursor:
+        # Foreign keys are checked at the end of a transaction, and rows may come before those that they point to.
+        with transaction.atomic(), connection.cursor() as cursor:
             for statement in self._batches():
                 cursor.execute(statement)
         value: Value = pickle.loads(self._value)  # noqa: S301  pickled above

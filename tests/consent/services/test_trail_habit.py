@@ -13,6 +13,7 @@ ROWS = {"save", "create", "create_user", "update", "delete", "bulk_create", "upd
 Function = tuple[str, str]  # module, name
 # What gives nobody anything and takes nothing away, each with its reason.
 LEAVE_NONE = {
+    ("addresses", "ask"): "links by mail, which change nothing: the change and its event come with `confirm`",
     ("people", "rename"): "a person's name; events hold ids",
     ("webhooks", "request_test"): "a message without content, which stands among the attempts",
     ("webhooks", "resend"): "a message that its webhook had already, or was to have, which stands among the attempts",
