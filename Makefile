@@ -121,6 +121,9 @@ demo-password: $(VENV)/installed env ## give the demo's operator a new password 
 # --- Test ---------------------------------------------------------------------------------------------------------
 
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
+# COVERAGE=1 measures the tests on SQLite, which takes longer by a third.
+COVERAGE ?=
+MEASURED = $(PY) -m coverage run -m pytest -p tests.measuring -n $(WORKERS) --dist worksteal
 
 .PHONY: test
 test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its own (or TEST_DATABASE_URL)
@@ -136,7 +139,13 @@ test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, w
 .PHONY: test-sqlite
 test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, browser tests included
 	@echo "== Tests on SQLite"
-	@env -u DATABASE_URL $(PYTEST) -m "not soak" $(ARGS)
+	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
+	@env -u DATABASE_URL $(if $(COVERAGE),$(MEASURED),$(PYTEST)) -m "not soak" $(ARGS)
+	@$(if $(COVERAGE),$(PY) scripts/coverage_report.py)
+
+.PHONY: coverage
+coverage: ## tests on SQLite, and how many branches of accounts and consent they take
+	@$(MAKE) test-sqlite COVERAGE=1
 
 # Exit code 77 of with_postgres.py: there is no PostgreSQL for this platform, and this is not CI.
 .PHONY: test-postgres

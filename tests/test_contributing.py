@@ -1,11 +1,17 @@
 """The files for contributors exist, and agree with the Makefile, the code and CI."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from scripts import coverage_report
+from scripts.coverage_report import Branches
+from tests import measuring
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -134,3 +140,44 @@ def test_security__leads_to_private_reporting_and_names_no_address() -> None:
     text = read("SECURITY.md")
     assert "private vulnerability reporting" in text and "## Supported versions" in text and "## In scope" in text
     assert not re.search(r"\S@\S|https?://", text)
+
+
+# --- Coverage ---------------------------------------------------------------------------------------------------------
+
+
+def test_coverage__by_package__is_rounded_down_and_summed() -> None:
+    files = {"a/x.py": Branches(949, 950), "a/b/y.py": Branches(0, 50), "c/z.py": Branches(0, 0)}
+    sums = coverage_report.by_package(files)
+    assert {name: str(branches) for name, branches in sums.items()} == {
+        "a": "94.9 % of 1000 branches",
+        "c": "100.0 % of 0 branches",
+    }
+    assert sums["a"].share < 95
+
+
+@pytest.mark.parametrize(("least", "code"), [(50, 0), (51, 1)])
+def test_coverage__report__says_the_share_and_refuses_less_than_is_wanted(
+    least: int, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "accounts").mkdir()
+    half = "if __name__:\n    pass\nif not __file__:\n    pass\n"
+    (tmp_path / "accounts/half.py").write_text(half, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.coverage.run]\nbranch = true\nparallel = true\nsource = ['accounts']\n"
+        f"[tool.coverage.report]\nfail_under = {least}\n"
+    )
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run("-m", "coverage", "run", "accounts/half.py").returncode == 0
+    done = run(str(ROOT / "scripts/coverage_report.py"))
+    assert "Coverage of accounts: 50.0 % of 4 branches" in done.stdout, done.stdout + done.stderr
+    assert (done.returncode, "fewer than" in done.stderr) == (code, code == 1)
+
+
+def test_coverage__what_is_not_measured__is_there() -> None:
+    tests = ROOT / "tests"
+    modules = {path.stem for path in tests.rglob("test_*.py")}
+    assert modules >= measuring.UNMEASURED
+    assert all((tests / folder).is_dir() for folder in measuring.UNMEASURED_FOLDERS)
