@@ -1,6 +1,7 @@
 """README and docs are true: links work; make targets, commands and options exist; the example gets its answer."""
 
 import argparse
+import ast
 import json
 import re
 import shlex
@@ -58,6 +59,39 @@ def test_page__files_that_it_names__are_there(page: Path) -> None:
         r"`((?:accounts|benchmarks|config|consent|docs|scripts|static|tests)/[\w./-]*)`", TEXTS[name(page)]
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def modules() -> set[str]:
+    """Every module of the product with something in it; migrations count as their folder."""
+    paths = {path for package in ("accounts", "config", "consent") for path in (ROOT / package).rglob("*.py")}
+    return {
+        f"{name(path.parent)}/" if path.parent.name == "migrations" else name(path)
+        for path in paths
+        if path.name != "__init__.py"
+    }
+
+
+def test_map__has_each_module_once_and_no_other() -> None:
+    lines = re.findall(r"^- `((?:accounts|config|consent)/[^`]*)`: \S", TEXTS["docs/map.md"], re.MULTILINE)
+    packages = {line for line in lines if line.endswith("/") and not line.endswith("/migrations/")}
+    assert {*lines} - packages == modules()
+    assert len(lines) == len({*lines})
+    assert [package for package in packages if not (ROOT / package).is_dir()] == []
+
+
+def defined(path: str) -> set[str]:
+    """The functions and classes of a module, and the methods of its classes as Class.method."""
+    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    top = [node for node in body if isinstance(node, kinds)]
+    methods = {f"{node.name}.{each.name}" for node in top for each in node.body if isinstance(each, kinds)}
+    return methods | {node.name for node in top}
+
+
+def test_how_it_works__functions_that_it_names_after_a_module__are_there() -> None:
+    steps = re.findall(r"`([a-z_/]+\.py)`: `([\w.]+)`", TEXTS["docs/how-it-works.md"])
+    assert len(steps) > 20
+    assert [(path, function) for path, function in steps if function not in defined(path)] == []
 
 
 def test_pages__make_targets__exist() -> None:

@@ -403,7 +403,13 @@ def test_todo__nothing_is_left_for_later_in_the_code() -> None:
 
 def test_apps__init_exports_nothing() -> None:
     for package in ("accounts", "config", "consent", "consent/services"):
-        assert (ROOT / package / "__init__.py").read_text(encoding="utf-8").strip() == ""
+        [docstring] = tree(ROOT / package / "__init__.py").body
+        assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
+
+
+def test_packages__say_what_is_inside() -> None:
+    silent = [path for path in sources("accounts", "config", "consent") if path.name == "__init__.py"]
+    assert [name(path) for path in silent if not ast.get_docstring(tree(path))] == []
 
 
 def test_guarded_models__are_there_by_these_names() -> None:

@@ -1,0 +1,1 @@
+"""What workers send: events and tests to webhooks, and e-mail, by threads of their own."""

@@ -1,0 +1,1 @@
+"""Base classes and helpers of this app's commands."""

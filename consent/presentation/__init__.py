@@ -1,0 +1,1 @@
+"""What all interfaces show alike: settings, sentences, events, names of actors and targets, charts."""

@@ -1,0 +1,1 @@
+"""Every change: check the permission, lock the rows, ask the rules, write state and event together."""

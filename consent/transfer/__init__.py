@@ -1,0 +1,1 @@
+"""A whole installation as one file, and back."""
