@@ -39,7 +39,7 @@ class Unusable(ValueError):
         """The error message for people, which says what to remove; '' where there is no character to name."""
         if not self.character:
             return ""
-        text = _("There is a character in it that can't be seen or kept: %(character)s. Remove it.")
+        text = _("This contains an invisible or unsupported character: %(character)s. Remove it.")
         return text % {"character": self.code_point}
 
 

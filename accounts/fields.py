@@ -34,7 +34,7 @@ def line_break_in(text: str) -> str:
 def one_line(text: str) -> None:
     """Raises ValidationError for a text of more than one line."""
     if code := line_break_in(text):
-        raise ValidationError(_("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code})
+        raise ValidationError(_("Write this on one line, without line breaks (%(code)s).") % {"code": code})
 
 
 def validate_address(text: str) -> None:

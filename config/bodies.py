@@ -38,10 +38,10 @@ class Refusal(Exception):
 INCOMPLETE = (400, "incomplete", _("The body was cut off."))
 TOO_SLOW = (408, "too_slow", _("The body did not arrive in time."))
 TOO_LARGE = (413, "too_large", _("The body is too large."))
-BUSY = (503, "busy", _("Too much is being uploaded at the moment."))
+BUSY = (503, "busy", _("Too many uploads are in progress. Try again later."))
 LENGTH_REQUIRED = (411, "length_required", _("Send a Content-Length."))
-CODED = (415, "content_encoding", _("Send the body as it is, without a Content-Encoding."))
-UNKNOWN_CODING = (501, "transfer_encoding", _("The only transfer encoding that is read is “chunked”."))
+CODED = (415, "content_encoding", _("Send the body without a Content-Encoding."))
+UNKNOWN_CODING = (501, "transfer_encoding", _("The only supported transfer encoding is “chunked”."))
 
 
 class Full(Exception):

@@ -150,8 +150,8 @@ _STATUSES = {
     400: ("bad_request", gettext_lazy("The request could not be understood.")),
     403: ("forbidden", gettext_lazy("This is not allowed.")),
     404: ("not_found", gettext_lazy("There is nothing at this path. Paths of the API end in a slash.")),
-    412: ("precondition_failed", gettext_lazy("What If-Match names is not what is there.")),
-    500: ("error", gettext_lazy("Something went wrong here; it has been noted.")),
+    412: ("precondition_failed", gettext_lazy("The version in If-Match is not the current version.")),
+    500: ("error", gettext_lazy("An error occurred on our side. It has been logged.")),
 }
 
 

@@ -24,7 +24,7 @@ def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> A
     """
     decoded = _decoded(text) if isinstance(text, bytes) else text
     if decoded.startswith("\ufeff"):
-        raise NotJson(_("it begins with a byte order mark; leave that out"))
+        raise NotJson(_("it begins with a byte order mark; remove it"))
     try:
         return json.loads(
             decoded,
@@ -55,7 +55,7 @@ def _where(error: json.JSONDecodeError, text: str) -> str:
         return _("it is empty")
     if error.pos >= len(text.rstrip()):
         return _("it ends too early")
-    return _("it can't be read from line %(line)s, column %(column)s on") % {
+    return _("it has a syntax error at line %(line)s, column %(column)s") % {
         "line": error.lineno,
         "column": error.colno,
     }
@@ -66,7 +66,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         ((name, _times),) = Counter(name for name, _value in pairs).most_common(1)
-        raise NotJson(_("the name %s is there twice") % json.dumps(name))
+        raise NotJson(_("the name %s appears twice") % json.dumps(name))
     return found
 
 

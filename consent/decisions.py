@@ -106,19 +106,23 @@ _DETAILS: dict[Reason, str | Promise] = {
     Reason.UNKNOWN_ORGANIZATION: gettext_lazy("There is no such organization."),
     Reason.UNKNOWN_PRODUCT: gettext_lazy("There is no such product."),
     Reason.UNKNOWN_DATA_KIND: gettext_lazy("This product has no such kind of data."),
-    Reason.NOT_YET_KNOWN: gettext_lazy("The instants asked about do not lie within what is known."),
-    Reason.MEMBER_REQUIRED: gettext_lazy("A question about this product names a member."),
-    Reason.UNKNOWN_MEMBER: gettext_lazy("%(organization)s had no such member then."),
+    Reason.NOT_YET_KNOWN: gettext_lazy("The times asked about are outside the period that is known."),
+    Reason.MEMBER_REQUIRED: gettext_lazy("A question about this product has to name a member."),
+    Reason.UNKNOWN_MEMBER: gettext_lazy("%(organization)s had no such member at that time."),
     Reason.ORGANIZATION_CLOSED: gettext_lazy("The account of %(organization)s is closed."),
     Reason.NO_SUBSCRIPTION: gettext_lazy("%(organization)s has no subscription for this product."),
     Reason.LOCKED: gettext_lazy("Training on data of %(organization)s is locked."),
     Reason.ORGANIZATION_OPTED_OUT: gettext_lazy("%(organization)s opted out on %(chosen)s."),
     Reason.PLAN_DEFAULT: gettext_lazy("%(organization)s follows the default of its plan: opted out."),
-    Reason.CARRIED_OVER: gettext_lazy("%(organization)s stays out, as under an earlier default, until it opts in."),
-    Reason.MEMBER_PRIVATE: gettext_lazy("What a member chose is told to them and to operators alone."),
+    Reason.CARRIED_OVER: gettext_lazy(
+        "%(organization)s stays opted out because of an earlier default, until it opts in."
+    ),
+    Reason.MEMBER_PRIVATE: gettext_lazy("Only the member and operators can see what the member chose."),
     Reason.MEMBER_OPTED_OUT: gettext_lazy("The member opted out."),
     Reason.MEMBER_LEFT: gettext_lazy("The member had left when this was collected."),
-    Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy("Collected before %(since)s, from when on it has been allowed."),
+    Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy(
+        "Collected before %(since)s; training has been allowed only since then."
+    ),
     Reason.ORGANIZATION_OPTED_IN: gettext_lazy("%(organization)s opted in on %(chosen)s."),
 }
 

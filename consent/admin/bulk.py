@@ -49,7 +49,7 @@ _REASONS = (
 _ABOUT = ("surface", "choice", "reason")
 # Part of a selection → its field here, where it has another name than in the API and in jobs: these two are taken.
 _FIELDS = {"choice": "standing", "reason": "because"}
-_UTC = _("Like 2026-01-31 14:00, UTC.")
+_UTC = _("Example: 2026-01-31 14:00 (UTC).")
 
 
 def _several(label: Any, choices: Any) -> forms.MultipleChoiceField:
@@ -61,14 +61,16 @@ class BulkForm(OperatorForm):
 
     surface = forms.ChoiceField(label=_("For"), choices=[(s.key, s.product.label) for s in ORGANIZATION_SURFACES])
     choice = forms.ChoiceField(label=_("Choice"), choices=_CHOICES, widget=forms.RadioSelect, required=False)
-    reason = reason_field(help_text=_("Kept in the ledger. Opting in needs one."))
+    reason = reason_field(help_text=_("Stored in the ledger. Required for opting in."))
     everything = forms.BooleanField(label=_("All organizations"), required=False)
     plan = _several(_("On one of these plans"), [])
     standing = _several(_("What they have chosen"), CHOICE_LABELS)
-    because = _several(_("Used or not, because"), [(reason.value, reason.label) for reason in _REASONS])
+    because = _several(_("Reason why it is used or not"), [(reason.value, reason.label) for reason in _REASONS])
     kind = _several(_("Kind"), OrganizationKind.choices)
     status = _several(_("Account"), OrganizationStatus.choices)
-    country = forms.CharField(label=_("Countries"), required=False, help_text=_("Two letters each: FR DE."))
+    country = forms.CharField(
+        label=_("Countries"), required=False, help_text=_("Two-letter codes with spaces between them: FR DE.")
+    )
     created_from = forms.DateTimeField(label=_("Created from"), required=False, help_text=_UTC, widget=forms.TextInput)
     created_until = forms.DateTimeField(
         label=_("Created before"), required=False, help_text=_UTC, widget=forms.TextInput
@@ -77,14 +79,14 @@ class BulkForm(OperatorForm):
         label=_("These organizations"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=_("Ids, or external: and the external id, one a line."),
+        help_text=_("One per line: an id, or external: followed by an external id."),
     )
     file = forms.FileField(
         label=_("Organizations from a file"),
         required=False,
         help_text=_(
-            "CSV or JSON Lines with a column organization or external_id; a column choice has each one's own, and "
-            "then no choice is given above."
+            "CSV or JSON Lines with a column organization or external_id. If a column choice gives the choice of each "
+            "organization, leave the choice above empty."
         ),
     )
     encoding, separator = reading_fields().values()
@@ -141,8 +143,9 @@ class RebindForm(OperatorForm):
     file = forms.FileField(
         label=_("External ids from a file"),
         help_text=_(
-            "CSV or JSON Lines with the columns external_id and organization, and member where the id is to mean a"
-            " member of it; each by id, or external: and an external id."
+            "CSV or JSON Lines with the columns external_id and organization, and also member if the external id is "
+            "for a member. Give organizations and members by their id, or by external: followed by their external "
+            "id."
         ),
     )
     encoding, separator = reading_fields().values()
@@ -230,7 +233,7 @@ def _how(data: dict[str, Any]) -> Reading:
 
 def _tell_encoding(request: HttpRequest, file: TableFile) -> None:
     if file.encoding.doubtful:
-        text = gettext("The bytes of the file don't say for certain which encoding it has: it is read as %(encoding)s.")
+        text = gettext("The encoding of the file can't be detected for certain. It is read as %(encoding)s.")
         messages.warning(request, text % {"encoding": file.encoding.label})
 
 

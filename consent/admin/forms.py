@@ -28,9 +28,10 @@ class OperatorForm(forms.Form):
 
 def reading_fields() -> dict[str, forms.ChoiceField]:
     """Fields to set a file's encoding and separator, which otherwise are detected from its content."""
-    encodings = [("", _("As its bytes say")), *ENCODINGS.items()]
+    encodings = [("", _("Detect from the file")), *ENCODINGS.items()]
     separators = [
-        ("", _("As header and rows say")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
+        ("", _("Detect from "
+"header and rows")), (",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Pipe"))
     ]  # fmt: skip
     return {
         "encoding": forms.ChoiceField(label=_("Encoding"), choices=encodings, required=False),
@@ -41,7 +42,7 @@ def reading_fields() -> dict[str, forms.ChoiceField]:
 def refuse_too_large(form: forms.Form, request: HttpRequest) -> None:
     """Add an error to the form's field `file` if the upload is too large. Call it before other uses of the form."""
     if is_too_large(request):
-        text = _("The file is larger than %(mb)s MiB. Divide it, or use the command, which takes any.")
+        text = _("The file is larger than %(mb)s MiB. Split it, or use the command, which has no limit.")
         form.errors.pop("file", None)
         form.add_error("file", text % {"mb": settings.UPLOAD_MB})
 
@@ -96,7 +97,11 @@ class WithdrawForm(OperatorForm):
 
     external_id = forms.ChoiceField(label=_("External id"))
     reason = reason_field(
-        required=True, help_text=_("From then on nobody is found by it; only a bulk job gives it to another.")
+        required=True,
+        help_text=_(
+            "From then on this external id identifies nobody. Only a bulk job can give "
+            "it to another organization or member."
+        ),
     )
 
     def __init__(self, *args: Any, live: Sequence[str], **kwargs: Any) -> None:
@@ -122,7 +127,7 @@ class DetailsForm(OperatorForm):
 class NewOrganizationForm(DetailsForm):
     kind = forms.ChoiceField(label=_("Kind"), choices=Organization.Kind.choices, initial=Organization.Kind.TEAM)
     owner_email = AddressFormField(
-        label=_("Owner's e-mail"), required=False, help_text=_("For a personal organization: whose it is.")
+        label=_("Owner's e-mail"), required=False, help_text=_("Only for a personal organization.")
     )
     owner_name = forms.CharField(label=_("Owner's name"), required=False, max_length=200)
 
@@ -143,9 +148,12 @@ class NewOrganizationForm(DetailsForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("kind") == Organization.Kind.PERSONAL and not data.get("owner_email"):
-            self.add_error("owner_email", _("A personal organization names its owner."))
+            self.add_error("owner_email", _("Give the owner of the personal organization."))
         if data.get("kind") == Organization.Kind.TEAM and (data.get("owner_email") or data.get("owner_name")):
-            self.add_error("owner_email", _("Only a personal organization names its owner here; add members later."))
+            self.add_error(
+                "owner_email",
+                _("Give an owner only for a personal organization; add the members of other organizations later."),
+            )
         return data
 
 
@@ -159,7 +167,10 @@ class MemberForm(OperatorForm):
 class NewMemberForm(MemberForm):
     email = forms.CharField(label=_("E-mail"))
     name = forms.CharField(
-        label=_("Name"), required=False, max_length=200, help_text=_("Kept as it is where the person is known already.")
+        label=_("Name"),
+        required=False,
+        max_length=200,
+        help_text=_("If the person already exists, their name is not changed."),
     )
     field_order = ["email", "name", "role", "external_id"]
 
@@ -167,7 +178,7 @@ class NewMemberForm(MemberForm):
 def _ident(value: str) -> None:
     if value and split_ident(value) == (None, None):
         raise ValidationError(
-            _("“%(value)s” is not an id. Give the id, or external: and the external id.") % {"value": value}
+            _("“%(value)s” is not an id. Give an id, or external: followed by an external id.") % {"value": value}
         )
 
 
@@ -178,11 +189,16 @@ class IdentField(forms.CharField):
 
 
 class KeyForm(OperatorForm):
-    name = forms.CharField(label=_("Name"), max_length=80, validators=[one_line], help_text=_("What will use it."))
+    name = forms.CharField(
+        label=_("Name"), max_length=80, validators=[one_line], help_text=_("What the key will be used for.")
+    )
     organization = IdentField(
         label=_("Organization"),
         required=False,
-        help_text=_("Its id, or external: and its external id. Empty: an operator key, good for all organizations."),
+        help_text=_(
+            "Its id, or external: followed by its external id. Leave empty for an operator "
+            "key, which is valid for all organizations."
+        ),
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
@@ -192,7 +208,7 @@ class KeyForm(OperatorForm):
     expires_at = forms.DateTimeField(
         label=_("Expires"),
         required=False,
-        help_text=_("Like 2027-01-31 14:00, UTC; empty: never."),
+        help_text=_("Example: 2027-01-31 14:00 (UTC). Leave empty if the key is never to expire."),
         widget=forms.TextInput,
     )
 
@@ -206,20 +222,26 @@ class KeyForm(OperatorForm):
 class WhyForm(OperatorForm):
     """One question for a decision. Instants without a time zone are UTC, as the page says."""
 
-    organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: and its external id."))
+    organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: followed by its external id."))
     product = forms.ChoiceField(label=_("Product"), choices=Product.choices)
     member = IdentField(
-        label=_("Member"), required=False, help_text=_("Le Chat asks for one; a personal account's is its owner.")
+        label=_("Member"), required=False, help_text=_("Required for Le Chat. For a personal account it is the owner.")
     )
     data_kind = forms.ChoiceField(label=_("Kind of data"), required=False)
     collected_at = forms.DateTimeField(
         label=_("Collected at"),
         required=False,
-        help_text=_("Like 2026-01-31 14:00, UTC unless it says otherwise. Empty: at the instant asked about."),
+        help_text=_(
+            "Example: 2026-01-31 14:00. This is UTC unless you give another time zone. "
+            "Leave empty for the time asked about."
+        ),
         widget=forms.TextInput,
     )
     at = forms.DateTimeField(
-        label=_("Asked about"), required=False, help_text=_("The same form. Empty: now."), widget=forms.TextInput
+        label=_("Time asked about"),
+        required=False,
+        help_text=_("In the same format. Leave empty for now."),
+        widget=forms.TextInput,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

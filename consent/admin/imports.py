@@ -27,10 +27,13 @@ from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 
 class UploadForm(OperatorForm):
-    table = forms.ChoiceField(label=_("What it has"), choices=ImportTable.choices)
+    table = forms.ChoiceField(label=_("What the file contains"), choices=ImportTable.choices)
     file = forms.FileField(
         label=_("File"),
-        help_text=_("CSV or JSON Lines, packed by gzip too; of any size. Separator and encoding can be chosen next."),
+        help_text=_(
+            "CSV or JSON Lines, of any size, gzip-compressed or not. You choose "
+            "separator and encoding in the next step."
+        ),
     )
 
 
@@ -64,27 +67,29 @@ class ColumnsForm(OperatorForm):
         for field in FIELDS[table]:
             label = field.label
             if field.required:
-                needed = _("%(field)s (this or the next is needed)") if field.or_else else _("%(field)s (needed)")
+                needed = _("%(field)s (this or the next is required)") if field.or_else else _("%(field)s (required)")
                 label = needed % {"field": field.label}
             words: dict[str, Any] = {"label": label, "help_text": field.help}
             self.fields[f"column_{field.name}"] = forms.ChoiceField(choices=choices, required=False, **words)
         if table == ImportTable.ORGANIZATIONS:
             self._add_of_organizations()
-        self.fields["reason"] = reason_field(help_text=_("Kept in the ledger; needed where the file opts in."))
+        self.fields["reason"] = reason_field(help_text=_("Stored in the ledger. Required if the file opts in."))
         self.fields["reference"] = forms.CharField(
             label=_("Reference"),
             required=False,
             max_length=200,
-            help_text=_("Where an attested start can be looked up; needed with one."),
+            help_text=_("Where to find the evidence for an earlier start. Required if the file gives one."),
         )
         read = guess_columns(table, columns) if data is None else _mapped(table, data)
         if strange := subjects_left(table, columns, read):
             self.fields["ignored"] = forms.MultipleChoiceField(
-                label=_("Left out on purpose"),
+                label=_("Columns to leave out"),
                 choices=[(column, column) for column in strange],
                 required=False,
                 widget=forms.CheckboxSelectMultiple,
-                help_text=_("These say whom a row is about: each is read above, or left out here."),
+                help_text=_(
+                    "These columns say whom a row is about. Each of them has to be read above or left out here."
+                ),
             )
         for name, reads in reading_fields().items():
             reads.widget = forms.HiddenInput()
@@ -112,8 +117,8 @@ class ColumnsForm(OperatorForm):
             label=_("Allow similar ids"),
             required=False,
             help_text=_(
-                "Create those, too, whose external ids differ from known ones by case, width, hyphens, quotes or"
-                " leading zeros alone. Without this they are bad rows."
+                "Also create organizations whose external ids differ from known ones only by case, width, hyphens, "
+                "quotes or leading zeros. Otherwise their rows are bad rows."
             ),
         )
 

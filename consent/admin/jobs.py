@@ -43,9 +43,9 @@ _VERBS: dict[str, Callable[..., BulkJob]] = {
 }
 _SAID = {
     "approve": _("Approved. A worker runs the job."),
-    "pause": _("The job pauses after the rows at hand."),
-    "resume": _("The job goes on where it stopped."),
-    "cancel": _("The job is stopped. What is done stays."),
+    "pause": _("The job will pause as soon as the current rows are done."),
+    "resume": _("The job continues where it stopped."),
+    "cancel": _("The job is stopped. Changes already made are kept."),
 }
 _PEOPLE = ("author", "author_key", "submitter", "approver")
 _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_LINES)}
@@ -217,7 +217,7 @@ def _value(name: str) -> str:
 def _outcome(name: str) -> str:
     if name in (cases.CHANGE, cases.SAME, OPT_OUT, ""):
         return outcomes.in_words(name) if name == cases.SAME else ""
-    return gettext("Passed over: %(reason)s") % {"reason": outcomes.in_words(name)}
+    return gettext("Skipped: %(reason)s") % {"reason": outcomes.in_words(name)}
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def title_of(job: BulkJob) -> str:
         return gettext("Opt out of %(product)s training") % {"product": product}
     if job.wanted == Choice.OPTED_IN:
         return gettext("Opt in to %(product)s training") % {"product": product}
-    return gettext("Choices for %(product)s, each its own") % {"product": product}
+    return gettext("Different choices for %(product)s") % {"product": product}
 
 
 def _scope(job: BulkJob) -> list[tuple[str, Any]]:

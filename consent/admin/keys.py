@@ -78,7 +78,9 @@ class ApiKeyAdmin(OperatorAdmin):
     def _made(self, request: HttpRequest, issued: Issued) -> HttpResponse:
         """Shows the key's text, this once. A key without text waits for another operator to take it over."""
         if issued.text is None:
-            words = gettext("The key doesn't work yet: another operator has to take it over, and will be shown it.")
+            words = gettext(
+                "The key doesn't work yet. Another operator has to take it over; only that operator will see the key."
+            )
             messages.warning(request, words)
             return redirect("admin:accounts_apikey_change", issued.key.pk)
         context = {"key": issued.key, "text": issued.text}

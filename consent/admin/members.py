@@ -109,7 +109,7 @@ class MemberAdmin(OperatorAdmin):
         form, done = withdraw(request, member.organization, member)
         if not done.done:
             return self._page(request, member, withdrawal=form, status=done.status)
-        messages.success(request, gettext("The external id is withdrawn: nobody is found by it."))
+        messages.success(request, gettext("The external id is withdrawn. It identifies nobody now."))
         return redirect("admin:accounts_member_change", member.pk)
 
     @require_post

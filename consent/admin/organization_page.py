@@ -227,7 +227,7 @@ class OrganizationPage(OperatorAdmin):
         form, done = withdraw(request, organization)
         if not done.done:
             return self.page(request, organization, {"withdraw": form}, done.status)
-        messages.success(request, _("The external id is withdrawn: nobody is found by it."))
+        messages.success(request, _("The external id is withdrawn. It identifies nobody now."))
         return redirect(page_url(organization))
 
     @require_post

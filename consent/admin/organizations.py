@@ -109,7 +109,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationPage):
         if request.method == "POST":
             made = run_service(form, lambda data: self._create(request, data))
             if made.done:
-                messages.success(request, gettext("The organization is there."))
+                messages.success(request, gettext("The organization is created."))
                 return redirect(page_url(made.result))
             status = made.status
         context = {"form": form, "submit": gettext("Create the organization")}

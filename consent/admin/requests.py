@@ -117,7 +117,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         actor = actor_of(request)
         if verb == "confirm":
             service.confirm(request=asked, actor=actor, password_link=password_link(request))
-            messages.success(request, gettext("Confirmed, and done."))
+            messages.success(request, gettext("Confirmed. The change is made."))
         else:
             service.decline(request=asked, actor=actor)
             messages.success(request, gettext("The request is closed. Nothing has changed."))

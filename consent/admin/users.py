@@ -41,7 +41,7 @@ class UserForm(BaseUserForm):
         data = super().clean() or {}
         if self.own:
             for field, problem in (
-                ("is_staff", _("You can't take away your own right to operate; ask another operator.")),
+                ("is_staff", _("You can't remove yourself as an operator; ask another operator.")),
                 ("is_active", _("You can't deactivate yourself; ask another operator.")),
             ):
                 if data.get(field) is False:

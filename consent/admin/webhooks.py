@@ -27,7 +27,10 @@ class EndpointForm(OperatorForm):
     organization = IdentField(
         label=_("Organization"),
         required=False,
-        help_text=_("Its id, or external: and its external id: its events alone. Empty: everybody's."),
+        help_text=_(
+            "Its id, or external: followed by its external id, to send only the events of this "
+            "organization. Leave empty to send the events of all."
+        ),
     )
     description = forms.CharField(label=_("Description"), max_length=200, required=False)
     kinds = forms.MultipleChoiceField(
@@ -44,7 +47,10 @@ class EndpointForm(OperatorForm):
 
 class ReplayForm(OperatorForm):
     after = forms.IntegerField(
-        label=_("After position"), min_value=0, max_value=2**63 - 1, help_text=_("What follows it is sent once more.")
+        label=_("After position"),
+        min_value=0,
+        max_value=2**63 - 1,
+        help_text=_("All events after this position are sent again."),
     )
 
 
@@ -61,7 +67,7 @@ class WebhookAdmin(OperatorAdmin):
 
     @admin.display(description=_("organization"))
     def whose(self, endpoint: WebhookEndpoint) -> str:
-        return str(endpoint.organization) if endpoint.organization else gettext("Everybody's")
+        return str(endpoint.organization) if endpoint.organization else gettext("All organizations")
 
     def endpoint(self, object_id: str) -> WebhookEndpoint:
         found: WebhookEndpoint = self.get_or_404(WebhookEndpoint.objects.select_related("organization"), object_id)
@@ -186,7 +192,7 @@ class WebhookAdmin(OperatorAdmin):
         )
         if not done.done:
             return self._page(request, endpoint, form, done.status)
-        messages.success(request, gettext("What follows that position is sent once more."))
+        messages.success(request, gettext("All events after that position are being sent again."))
         return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
 
     def get_urls(self) -> list[Any]:

@@ -118,7 +118,7 @@ def _cut(answers: list[dict[str, Any]], semantic: str) -> list[dict[str, Any]]:
 
 def _asked(item: Any, *path: object) -> _Asked:
     if not isinstance(item, dict):
-        return _Asked(faults=[error_item(body_pointer(*path), _("An evaluation is an object."))])
+        return _Asked(faults=[error_item(body_pointer(*path), _("Each evaluation has to be an object."))])
     faults = [
         error_item(body_pointer(*path, part), _("This field is required, as an object."))
         for part in _PARTS
@@ -251,7 +251,7 @@ def _answer(asked: _Asked, decision: Any) -> dict[str, Any]:
 def configuration(request: HttpRequest) -> HttpResponseBase:
     """The discovery document: where the endpoints are. Public."""
     if request.method not in ("GET", "HEAD"):
-        return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
+        return Problem(405, "method_not_allowed", _("This is read-only."), headers={"Allow": "GET, HEAD"}).response()
     base = request.build_absolute_uri("/").rstrip("/")
     response = JsonResponse(
         {

@@ -49,10 +49,14 @@ def refusal(exc: Exception) -> Exception:
             return Problem(403, "forbidden", exc.detail or _("You may not do this here."))
         case TooMany():
             headers = {"Retry-After": str(exc.seconds), **(exc.allowance.headers if exc.allowance else {})}
-            return Problem(429, "throttled", _("Too many requests; come back a little later."), headers=headers)
+            return Problem(429, "throttled", _("Too many requests. Try again later."), headers=headers)
         case IntegrityError():
             logger.warning("a write met a constraint", exc_info=exc)
-            return Problem(409, "conflict", _("Somebody else wrote the same at the same time. Look, and try again."))
+            return Problem(
+                409,
+                "conflict",
+                _("Somebody else changed this at the same time. Check the current state and try again."),
+            )
     return exc
 
 
@@ -64,7 +68,7 @@ def check_csrf(request: HttpRequest) -> None:
     check = CSRFCheck(_not_exempt)
     check.process_request(request)
     if check.process_view(request, _not_exempt, (), {}):
-        raise Problem(403, "csrf", _("A write from a browser carries its CSRF token."))
+        raise Problem(403, "csrf", _("The CSRF token is missing or wrong. A browser has to send it with every change."))
 
 
 def _not_exempt(_request: HttpRequest) -> HttpResponse:
@@ -177,7 +181,7 @@ class ApiView(APIView):
         if length:  # the CSRF check has already read a form's body, so it would look empty below
             check_type(self.request.META.get("CONTENT_TYPE", ""))
         elif method in ("PUT", "PATCH"):
-            detail = _("There is no body, and so nothing to change.")
+            detail = _("The request has no body, so there is nothing to change.")
             raise Problem(400, "empty_body", detail, [error_item(body_pointer(), detail)])
         data = self.request.data
         if not isinstance(data, Mapping):
@@ -185,14 +189,14 @@ class ApiView(APIView):
         serializer = serializer_class(data=self._with_parameters(data) if method == "DELETE" else data)
         serializer.is_valid(raise_exception=True)
         if method == "PATCH" and not serializer.validated_data.keys() - {"reason"}:
-            raise invalid([error_item(body_pointer(), _("Name what is to change."))])
+            raise invalid([error_item(body_pointer(), _("Give at least one field to change."))])
         return serializer.validated_data  # type: ignore[no-any-return]
 
     def _with_parameters(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body's fields and the query parameters together; raises Problem where both name one and they differ."""
         for name, value in self.params.items():
             if name in body and (not isinstance(body[name], str) or body[name].strip() != value):
-                raise invalid([error_item(f"?{name}", _("The body says something else."))])
+                raise invalid([error_item(f"?{name}", _("This differs from the value in the body."))])
         return {**body, **self.params}
 
     def created(self, data: object, *path: object) -> Response:
@@ -212,7 +216,7 @@ class ApiView(APIView):
         given = {name: values for name, values in request.query_params.lists() if name not in known}
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1 and name not in several]
         if repeated:
-            raise invalid([error_item(f"?{name}", _("Give this once.")) for name in repeated])
+            raise invalid([error_item(f"?{name}", _("Give this only once.")) for name in repeated])
         data = {name: values if name in several else values[0] for name, values in given.items()}
         serializer = serializer_class(data=data, partial=request.method == "DELETE")
         try:

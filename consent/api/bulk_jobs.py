@@ -91,7 +91,7 @@ class BulkJobs(JobView):
             beside += [name for name in ("surface", "choice", "select") if name in values]
         needed = () if "rebind" in values else ("surface", "choice", "select")
         missing = [name for name in needed if name not in values]
-        faults = [error_item(body_pointer(name), _("This can't be given together with the rest.")) for name in beside]
+        faults = [error_item(body_pointer(name), _("This can't be combined with the other fields.")) for name in beside]
         faults += [error_item(body_pointer(name), _("This field is required.")) for name in missing]
         if faults:
             raise invalid(faults)
@@ -120,12 +120,14 @@ class BulkJobs(JobView):
     def _submitted(self, values: dict[str, Any]) -> BulkJob:
         """Submit the preview that the digest names; other fields, where given, must equal the preview's."""
         if not values.get("digest"):
-            detail = _("A run names the digest of its dry run: what is to happen has been seen.")
+            detail = _("Give the digest of the dry run, so that exactly what was previewed is run.")
             raise invalid([error_item(body_pointer("digest"), detail)])
         kept = BulkJob.objects.filter(digest=values["digest"], status=JobStatus.PREVIEWED).exclude(kind=JobKind.IMPORT)
         job = kept.order_by("-pk").first()
         if job is None:
-            raise invalid([error_item(body_pointer("digest"), _("No preview with this digest waits to be run."))])
+            raise invalid(
+                [error_item(body_pointer("digest"), _("There is no preview with this digest that can be run."))]
+            )
         previewed = BulkJobOutput(job).data
         if "select" in values:
             # Compared in one normal form: a single text counts as a list of one.
@@ -133,7 +135,9 @@ class BulkJobs(JobView):
             previewed["select"] = Selection.from_json(job.selection).to_json() if job.selection else {}
         differing = [name for name in _PREVIEWED if name in values and values[name] != previewed[name]]
         if differing:
-            raise invalid([error_item(body_pointer(name), _("The preview said something else.")) for name in differing])
+            raise invalid(
+                [error_item(body_pointer(name), _("The preview was made for something else.")) for name in differing]
+            )
         drift = values.get("accept_drift", False)
         return actions.submit(job=job, actor=self.actor, digest=job.digest, accept_drift=drift)
 

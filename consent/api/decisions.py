@@ -101,7 +101,7 @@ def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpRespons
             auth = RequestAuth(request)
             if request.method != "POST":
                 auth.actor()
-                raise Problem(405, "method_not_allowed", _("Questions are asked by POST."), headers={"Allow": "POST"})
+                raise Problem(405, "method_not_allowed", _("Use POST to ask a question."), headers={"Allow": "POST"})
             response = view(request, auth)
             response.headers["Cache-Control"] = "no-store"
         except Exception as error:
@@ -109,7 +109,7 @@ def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpRespons
             # Whatever failed must not look like an answer: the caller gets 503 with `allowed` false.
             if problem is None or problem.status_code >= 500:
                 logger.exception("a question could not be answered")
-                detail = _("The question could not be answered, which means no.")
+                detail = _("The question could not be answered. Treat this as a “no”.")
                 problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
             response = problem.response()
         if auth is not None and auth.allowance is not None:
@@ -201,7 +201,7 @@ def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
 def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str, str]]]:
     """The parsed question and no faults, or None and every fault of the item at `path`."""
     if not isinstance(item, dict):
-        return None, [error_item(body_pointer(*path), _("A question is an object."))]
+        return None, [error_item(body_pointer(*path), _("Each question has to be an object."))]
     faults = [
         error_item(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS
     ]

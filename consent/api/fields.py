@@ -51,7 +51,7 @@ class Sought(Text):
     `spelled` normalizes the text, and raises Unusable or Invalid where no object can have it.
     """
 
-    default_error_messages = {"sought": gettext_lazy("Nothing can be called “{input}”.")}
+    default_error_messages = {"sought": gettext_lazy("“{input}” can't be used as a name.")}
 
     def __init__(self, spelled: Callable[[str], str] = _one_line, *, longest: int, **named: Any) -> None:
         super().__init__(longest=longest, **{"required": False, **named})
@@ -76,7 +76,9 @@ class Sought(Text):
 class Ident(Sought):
     """An id, or `external:` followed by an external id."""
 
-    default_error_messages = {"sought": gettext_lazy("“{input}” is no id. Give one, or external: and an external id.")}
+    default_error_messages = {
+        "sought": gettext_lazy("“{input}” is not an id. Give an id, or external: followed by an external id.")
+    }
 
     def __init__(self, **named: Any) -> None:
         super().__init__(_ident, longest=IDENT, **named)

@@ -72,7 +72,7 @@ def organizations(actor: Actor, permission: Permission, params: dict[str, Any]) 
     rows = _within(Organization.objects.all(), actor, permission)
     if any(name in params for name in _OF_SETTINGS):
         if "product" not in params:
-            raise invalid([error_item("?product", _("Say of which product."))])
+            raise invalid([error_item("?product", _("Give the product."))])
         # A filter by choice or reason reveals it, so it needs the permission to view it.
         rows = _within(rows, actor, Permission.CONSENT_VIEW)
     if "plan" in params:

@@ -44,7 +44,7 @@ class MembersAnywhere(ApiView):
         require(self.actor, Permission.MEMBERS_VIEW, None)
         # Without either this would be a list of all people.
         if not self.params.keys() & {"email", "external_id"}:
-            detail = _("Say who is looked for, by email or external_id.")
+            detail = _("Give the email or external_id to look for.")
             raise invalid([error_item("?email", detail), error_item("?external_id", detail)])
         found, following = self.paginator.page(request, matching(Member.objects.all(), self.params))
         return Response({"results": MemberFound(found, many=True).data, "next": following})

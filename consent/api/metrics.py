@@ -63,7 +63,7 @@ registry.register(_Standing())
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics, for an operator's API key, or without one for a client on this machine."""
     if request.method not in ("GET", "HEAD"):
-        return Problem(405, "method_not_allowed", _("This is only read."), headers={"Allow": "GET, HEAD"}).response()
+        return Problem(405, "method_not_allowed", _("This is read-only."), headers={"Allow": "GET, HEAD"}).response()
     if problem := _refused(request):
         return problem.response()
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST, headers=_FRESH)

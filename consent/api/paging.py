@@ -51,7 +51,7 @@ class CursorPagination:
             # Checked by the type of the primary key, so that no malformed value reaches the database.
             return rows.model._meta.pk.to_python(key)
         except (ValueError, binascii.Error, ValidationError):
-            raise _fault("cursor", _("Not a cursor of this list: take it from “next”.")) from None
+            raise _fault("cursor", _("This is not a cursor of this list. Use the one in “next”.")) from None
 
     def next_url(self, request: Request, last: Any) -> str:
         cursor = base64.urlsafe_b64encode(str(last.pk).encode("ascii")).decode("ascii")

@@ -21,7 +21,7 @@ def _plain(view: Callable[[], HttpResponse]) -> Callable[[HttpRequest], HttpResp
     def wrapped(request: HttpRequest) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             allow = {"Allow": "GET, HEAD"}
-            return Problem(405, "method_not_allowed", _("This is only read."), headers=allow).response()
+            return Problem(405, "method_not_allowed", _("This is read-only."), headers=allow).response()
         response = view()
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -51,9 +51,9 @@ def readyz() -> HttpResponse:
     except Exception:  # whatever it is, the portal is not ready
         logger.exception("not ready")
     if "failed" in shown.values():
-        return Problem(503, "not_ready", _("Not ready; the log says why."), checks=shown).response()
+        return Problem(503, "not_ready", _("Not ready. See the log for the reason."), checks=shown).response()
     if shown["database"] != "ok":
-        return Problem(503, "read_only", _("The database takes no writes here."), checks=shown).response()
+        return Problem(503, "read_only", _("The database is read-only here."), checks=shown).response()
     return JsonResponse({"status": "ok", "checks": shown})
 
 

@@ -32,7 +32,7 @@ class StreamQuery(Input):
 
     def validate_after(self, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
-            raise serializers.ValidationError(_("Give a number from 0 on."))
+            raise serializers.ValidationError(_("Give a number that is 0 or greater."))
         return int(text)
 
 

@@ -115,7 +115,7 @@ def _opted_out_text(own: list[Member]) -> str:
     teams = privacy_settings.decided_by_teams(own)
     if not teams:
         return _("Saved. From now on none of your data is used for training.")
-    text = _("%(product)s data of %(organization)s is decided by %(organization)s.")
+    text = _("%(organization)s decides about its %(product)s data.")
     decided = [text % {"product": product, "organization": team} for product, team in teams]
     return " ".join([_("Saved. From now on none of your Le Chat data is used for training."), *decided])
 

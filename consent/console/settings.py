@@ -32,7 +32,7 @@ class KeyForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What the key is for."))
     scopes = forms.MultipleChoiceField(label=_("What it may do"), choices=SCOPES, widget=forms.CheckboxSelectMultiple)
     expires_on = forms.DateField(
-        label=_("Good until"),
+        label=_("Valid until"),
         required=False,
         widget=forms.DateInput({"type": "date"}),
         help_text=_("Empty: until it is revoked."),
@@ -44,7 +44,7 @@ class KeyForm(forms.Form):
         if day is None:
             return None
         if day < timezone.now().date():
-            raise forms.ValidationError(_("This day is over."))
+            raise forms.ValidationError(_("This date is in the past."))
         return end_of(day)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # For a file packed by gzip that ends early, or whose contents are damaged.
-DAMAGED = gettext_lazy("The file is packed by gzip, and damaged or cut off. Pack it again, or give it unpacked.")
+DAMAGED = gettext_lazy("The gzip file is damaged or incomplete. Compress the file again, or send it uncompressed.")
 
 
 class BadFile(Exception):

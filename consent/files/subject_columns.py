@@ -56,7 +56,7 @@ def refuse_unread_subject(columns: Sequence[str], read: Collection[str], known: 
     """Raise BadFile if a list, whose columns have fixed names, has an `unread_subject`."""
     if subject := unread_subject(columns, read, known):
         text = _(
-            "The column “%(column)s” says whom a row is about, and is not read: the row would be taken for somebody"
-            " else's. Remove the column, or give it its name: %(read)s."
+            "The column “%(column)s” says whom a row is about, but it is not read, so rows could be applied to the "
+            "wrong person. Remove the column, or rename it to: %(read)s."
         )
         raise BadFile(text % {"column": subject[:80], "read": ", ".join(read)})

@@ -36,8 +36,8 @@ _SINCE = Field(
     "since",
     gettext_lazy("Since"),
     gettext_lazy(
-        "An instant with a time zone, from which on it was so already. Somebody answers for it: it needs a reference "
-        "and a second operator's approval. Without it, what was collected before the import is never used."
+        "A date and time with a time zone, since when this has been the case. It needs a reference and a second "
+        "operator's approval. Without it, data collected before the import is never used."
     ),
 )
 _ORGANIZATION = (
@@ -53,7 +53,7 @@ _ORGANIZATION = (
 _OF_CLOSED = Field(
     "organization_status",
     gettext_lazy("Organization's status"),
-    gettext_lazy("active or closed. Nothing starts at a closed one."),
+    gettext_lazy("active or closed. Rows of closed organizations are not imported."),
     standing=True,
 )
 FIELDS: Mapping[str, Sequence[Field]] = {
@@ -66,33 +66,46 @@ FIELDS: Mapping[str, Sequence[Field]] = {
             required=True,
         ),
         Field("country", gettext_lazy("Country"), gettext_lazy("Two letters, like FR.")),
-        Field("choice", gettext_lazy("Choice"), gettext_lazy("opted_out, opted_in, or empty where nobody chose.")),
+        Field("choice", gettext_lazy("Choice"), gettext_lazy("opted_out, opted_in, or empty if nobody has chosen.")),
         Field("owner_email", gettext_lazy("Owner's e-mail"), gettext_lazy("Of a personal organization.")),
         Field("id", gettext_lazy("Id here"), gettext_lazy("Its id here, where it has no external id.")),
         Field("kind", gettext_lazy("Kind of each"), gettext_lazy("team or personal, where the file has both.")),
         Field(
-            "status", gettext_lazy("Status"), gettext_lazy("active or closed. None is created closed."), standing=True
+            "status",
+            gettext_lazy("Status"),
+            gettext_lazy("active or closed. Closed organizations are not created."),
+            standing=True,
         ),
         _SINCE,
     ),
     ImportTable.MEMBERS: (
         *_ORGANIZATION,
-        Field("email", gettext_lazy("E-mail"), gettext_lazy("Who they are when they sign in."), required=True),
-        Field("name", gettext_lazy("Name"), gettext_lazy("Kept where the person is new.")),
+        Field("email", gettext_lazy("E-mail"), gettext_lazy("The address that they sign in with."), required=True),
+        Field("name", gettext_lazy("Name"), gettext_lazy("Used only for a new person.")),
         Field("role", gettext_lazy("Role"), gettext_lazy("owner, admin, member (where empty) or auditor.")),
         Field("external_id", gettext_lazy("External id"), gettext_lazy("The provider's own, in the organization.")),
         Field(
-            "status", gettext_lazy("Status"), gettext_lazy("active or left. Who has left does not join."), standing=True
+            "status",
+            gettext_lazy("Status"),
+            gettext_lazy("active or left. Persons who have left are not added."),
+            standing=True,
         ),
-        Field("left_at", gettext_lazy("Left"), gettext_lazy("When, of those who have left."), standing=True),
+        Field("left_at", gettext_lazy("Left"), gettext_lazy("When they left, if they have left."), standing=True),
         _OF_CLOSED,
         _SINCE,
     ),
     ImportTable.SUBSCRIPTIONS: (
         *_ORGANIZATION,
         Field("plan", gettext_lazy("Plan"), gettext_lazy("Its key, like le_chat_teams."), required=True),
-        Field("product", gettext_lazy("Product"), gettext_lazy("The plan's, to be sure.")),
-        Field("ended_at", gettext_lazy("Ended"), gettext_lazy("When. What has ended does not start."), standing=True),
+        Field(
+            "product", gettext_lazy("Product"), gettext_lazy("The product of the plan; it is compared with the plan.")
+        ),
+        Field(
+            "ended_at",
+            gettext_lazy("Ended"),
+            gettext_lazy("When it ended. Subscriptions that have ended are not started."),
+            standing=True,
+        ),
         _OF_CLOSED,
         _SINCE,
     ),
@@ -104,11 +117,16 @@ FIELDS: Mapping[str, Sequence[Field]] = {
         Field(
             "choice",
             gettext_lazy("Choice"),
-            gettext_lazy("opted_out or opted_in; default says nothing."),
+            gettext_lazy("opted_out or opted_in; default means that nobody has chosen."),
             required=True,
         ),
         *(
-            Field(name, label, gettext_lazy("Where it is so and not here, the row says so."), standing=True)
+            Field(
+                name,
+                label,
+                gettext_lazy("If this applies in the file but not in this portal, the preview reports the row."),
+                standing=True,
+            )
             for name, label in (
                 ("closed", gettext_lazy("Account closed")),
                 ("locked", gettext_lazy("Locked")),
@@ -157,11 +175,17 @@ class ImportPlan:
                 raise Invalid("unknown_field", text % {"name": name, "known": ", ".join(known)}, "columns")
         for field in fields:
             if field.required and not {field.name, field.or_else} & set(self.columns):
-                raise Invalid("required", _("Say which column holds the %s.") % field.name, f"columns/{field.name}")
+                raise Invalid(
+                    "required", _("Choose the column that contains the %s.") % field.name, f"columns/{field.name}"
+                )
         if self.table == ImportTable.ORGANIZATIONS:
             self._check_organizations()
         elif self.plans or self.default_choice or self.allow_similar:
-            raise Invalid("invalid", _("Plans, a choice for all rows, similar ids: of new organizations."), "plans")
+            raise Invalid(
+                "invalid",
+                _("Plans, a choice for all rows and similar ids can be given only for new organizations."),
+                "plans",
+            )
         return self
 
     def unread(self, columns: Sequence[str]) -> list[str]:
@@ -172,8 +196,8 @@ class ImportPlan:
         left = [each for each in columns if each and each not in self.columns.values() and each not in self.ignored]
         if subjects := subjects_left(self.table, left, self.columns):
             text = _(
-                "The column “%(column)s” says whom a row is about, and is not read: the row would be filed with"
-                " somebody else. Say which field it holds, or that it is left out on purpose."
+                "The column “%(column)s” says whom a row is about, but it is not read, so rows could be stored for "
+                "the wrong person. Choose the field that it contains, or leave it out explicitly."
             )
             raise Invalid("unread_subject", text % {"column": subjects[0][:80]}, "ignored")
         return left
@@ -195,14 +219,16 @@ class ImportPlan:
         if self.kind not in OrganizationKind.values:
             raise Invalid("unknown_kind", _("There is no kind “%s”.") % self.kind, "kind")
         if not self.has_owners():
-            text = _("A column for owner_email goes with personal organizations, and is needed there.")
+            text = _("A column for owner_email is required for personal organizations, and not allowed for others.")
             raise Invalid("owner", text, "kind")
         if "choice" in self.columns and self.default_choice:
-            raise Invalid("invalid", _("A column for the choice, or one choice for all: not both."), "default_choice")
+            raise Invalid(
+                "invalid", _("Give either a column for the choice or one choice for all, not both."), "default_choice"
+            )
         if self.default_choice not in ("", Choice.OPTED_OUT, Choice.OPTED_IN):
             raise Invalid("unknown_choice", _("Choose opted_out or opted_in."), "default_choice")
         if not self.plans:
-            raise Invalid("required", _("Say what they subscribe to."), "plans")
+            raise Invalid("required", _("Give the plans that they subscribe to."), "plans")
         products = [plan.product for plan in self.plan_rows()]
         if len(set(products)) != len(products):
             raise Invalid("plans", _("One plan per product."), "plans")

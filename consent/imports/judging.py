@@ -150,7 +150,7 @@ def _closed(row: Row) -> Fault:
 
 
 def _personal(row: Row) -> Fault:
-    remedy = "A personal organization has its owner and nobody else. Remove the row."
+    remedy = "A personal organization can't have members other than its owner. Remove the row."
     return Fault("organization", row.ident, remedy, PERSONAL)
 
 

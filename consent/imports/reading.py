@@ -132,7 +132,7 @@ def read(job: BulkJob, path: str, on_rows: Callable[[int], None] | None = None) 
         refuse_in_file(job, plan)
         _keep(job)
     opts_in = loosens and not job.reason and _opts_in(job)
-    require_reason(job.reason, opts_in=opts_in, told=_("The file opts in: that needs a reason."))
+    require_reason(job.reason, opts_in=opts_in, told=_("The file opts in, so it needs a reason."))
     found = counts(job)
     job.preview = {cases.CHANGE: found.pop("", 0) + found.pop(OPT_OUT, 0), **found}
     changes = {"loosens": loosens, "preview": job.preview, "matched": job.matched, "digest": _digest(job, path)}

@@ -53,13 +53,13 @@ def preview_choice(
     """
     require(actor, Permission.CONSENT_CHOOSE, None)
     if surface.scope is not Scope.ORGANIZATION:
-        raise Invalid("wrong_scope", _("Members choose for themselves; nobody does it for them in bulk."), "surface")
+        raise Invalid("wrong_scope", _("Only members make this choice; it can't be made for them in bulk."), "surface")
     if selection is not None:
         _check_known(selection)
     reason = layers.clean_text(reason, "reason")
     own = wishes.has_choices if isinstance(wishes, ListFile) else isinstance(wishes, Mapping)
     if own and choice:
-        raise Invalid("choice", _("The choices are in the list; leave this one out."), "choice")
+        raise Invalid("choice", _("The list already gives the choices; leave this out."), "choice")
     # The choices in a file are known only once it has been read: `_freeze_list` checks those.
     chosen = set() if own else {choice}
     if isinstance(wishes, Mapping):
@@ -80,7 +80,9 @@ def _check_known(selection: Selection) -> None:
 
 def _check_choices(chosen: Collection[str], reason: str) -> None:
     if unknown := set(chosen) - {Choice.OPTED_IN, Choice.OPTED_OUT}:
-        raise Invalid("unknown_choice", _("“%s” is no choice; choose opted_in or opted_out.") % min(unknown), "choice")
+        raise Invalid(
+            "unknown_choice", _("“%s” is not a choice. Choose opted_in or opted_out.") % min(unknown), "choice"
+        )
     require_reason(reason, opts_in=Choice.OPTED_IN in chosen)
 
 
@@ -89,7 +91,7 @@ def preview_default(*, plan: Plan, default: str, actor: Actor, source: str, reas
     """Preview a change of a plan's default: an event for each subscriber, which may tighten but never loosen (R5)."""
     require(actor, Permission.CONSENT_CHOOSE, None)
     if default not in (Choice.OPTED_IN, Choice.OPTED_OUT):
-        raise Invalid("unknown_choice", _("A default is opted_in or opted_out."), "default")
+        raise Invalid("unknown_choice", _("The default has to be opted_in or opted_out."), "default")
     _check_default(plan, default)
     reason = layers.clean_text(reason, "reason", required=True)
     job = BulkJob(kind=JobKind.PLAN_DEFAULT, product=plan.product, plan=plan.key, wanted=default, reason=reason)
@@ -176,7 +178,7 @@ def _preview(
     # A default that becomes opted in loosens for later subscribers, even if nobody is subscribed now.
     job.loosens |= seen.loosens or (job.kind == JobKind.PLAN_DEFAULT and job.wanted == Choice.OPTED_IN)
     if job.loosens and job.undoes is not None and not job.reason:
-        raise Invalid("required", _("This undo lets data be used again: that needs a reason."), "reason")
+        raise Invalid("required", _("This undo allows data to be used again, so it needs a reason."), "reason")
     job.preview, job.summary, job.digest = dict(seen.outcomes), seen.summary, rows.digest(job, kept)
     job.save(update_fields=["loosens", "preview", "summary", "digest"])
     return job
@@ -213,7 +215,7 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     submitter = answering_person(actor)
     job = _locked(job, Verb.RUN)
     if digest != job.digest:
-        raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
+        raise Invalid("digest", _("This is not the digest of the preview, which is: %s.") % job.digest, "digest")
     if not accept_drift and _has_drifted(job):
         raise Refused("drifted", _("The organizations selected, or their settings, have changed since the preview."))
     if _gives_authority(job):
@@ -249,7 +251,7 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
     answering_person(actor)
     job = _locked(job, Verb.APPROVE)
     if digest and digest != job.digest:
-        raise Invalid("digest", _("The digest is not this preview's: %s.") % job.digest, "digest")
+        raise Invalid("digest", _("This is not the digest of the preview, which is: %s.") % job.digest, "digest")
     approver = require_approver(job, actor)
     layers.require_confirmed(actor, Act.JOB_APPROVE)
     job.approver, job.approved_at, job.status = approver, ledger.clock(), JobStatus.QUEUED

@@ -49,7 +49,7 @@ def claim(job: BulkJob) -> BulkJob:
     with transaction.atomic():
         job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
         if job.status not in UNFINISHED:
-            raise Refused("status", _("The job is not to be run: %s.") % job.get_status_display())
+            raise Refused("status", _("The job can't be run: %s.") % job.get_status_display())
         changes = {"status": JobStatus.RUNNING, "started_at": job.started_at or ledger.clock(), "error": ""}
         taken = LEASE.take(BulkJob.objects.filter(pk=job.pk), **changes)
         if taken is None:

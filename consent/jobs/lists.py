@@ -106,7 +106,8 @@ def _contradiction(line: int, ident: str) -> ListError:
     words = {"row": line, "id": ident}
     return ListError(
         line,
-        _("row %(row)s, column choice: “%(id)s” stands in the file before, with the other choice. Keep one.") % words,
+        _("row %(row)s, column choice: “%(id)s” appears earlier in the file with the other choice. Keep only one.")
+        % words,
     )
 
 

@@ -41,7 +41,11 @@ class RebindFile:
             if problem := record.problem_with(*COLUMNS, WITHDRAWN):
                 yield fault(record.row, "", problem)
             elif record.values.get(WITHDRAWN):  # an export of external ids contains withdrawn ones too
-                yield fault(record.row, WITHDRAWN, _("The id was withdrawn then. Remove the row, or empty this."))
+                yield fault(
+                    record.row,
+                    WITHDRAWN,
+                    _("The external id was withdrawn at this time. Remove the row, or leave this empty."),
+                )
             else:
                 yield Rebinding(record.row, *(record.values.get(column, "") for column in COLUMNS))
 

@@ -54,7 +54,11 @@ def freeze(job: BulkJob, wishes: Iterable[Rebinding | ListError]) -> None:
                 known[key] = subject
                 rows.append(row)
             elif known[key] != subject:
-                faults.add(fault(line, COLUMNS[0], _("This id stands in the file before, for another. Keep one.")))
+                faults.add(
+                    fault(
+                        line, COLUMNS[0], _("This external id appears earlier in the file for another. Keep only one.")
+                    )
+                )
         _number_and_keep(rows, made)
         made += len(rows)
     if faults.count:

@@ -90,7 +90,7 @@ def _divide(job: BulkJob, written: list[Any]) -> None:
         )
         (of_members,) = cursor.fetchone()
     if not parts:
-        raise Refused("members", _("These are members' own choices: only the members take them back."))
+        raise Refused("members", _("These are members' own choices; only the members can change them."))
     if len(parts) == 1:
         job.product, job.surface = parts[0][0], organization_surface(parts[0][0]).key
     else:

@@ -48,10 +48,12 @@ class Selection:
     def from_json(cls, data: object) -> Self:
         """From a request, or a stored job. Raises Invalid, naming the part at fault."""
         if not isinstance(data, Mapping):
-            raise Invalid("invalid", _("A selection is an object."), "select")
+            raise Invalid("invalid", _("The selection has to be an object."), "select")
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - names):
-            raise Invalid("unknown_field", _("A selection has no part “%s”.") % unknown[0], f"select/{unknown[0]}")
+            raise Invalid(
+                "unknown_field", _("There is no selection criterion “%s”.") % unknown[0], f"select/{unknown[0]}"
+            )
         return cls(**{name: _clean(name, value) for name, value in data.items()}).checked()
 
     def to_json(self) -> dict[str, Any]:
@@ -73,9 +75,11 @@ class Selection:
                     words = {"value": value, "part": part, "known": ", ".join(sorted(values))}
                     raise Invalid("unknown_value", text % words, f"select/{part}")
         if not self.to_json():
-            raise Invalid("required", _("Say which organizations; for all of them, say everything."), "select")
+            raise Invalid(
+                "required", _("Give at least one selection criterion, or “everything” for all organizations."), "select"
+            )
         if self.everything and len(self.to_json()) > 1:
-            raise Invalid("invalid", _("Everything goes with no other part."), "select")
+            raise Invalid("invalid", _("“everything” can't be combined with other criteria."), "select")
         return self
 
     def organizations_for(self, product: str) -> QuerySet[Organization]:
@@ -117,7 +121,7 @@ def _clean(name: str, value: object) -> Any:
     where = f"select/{name}"
     if name == "everything":
         if value is not True:
-            raise Invalid("invalid", _("Say true, or leave it out."), where)
+            raise Invalid("invalid", _("Give true, or leave this out."), where)
         return True
     if name in ("created_from", "created_until"):
         _instant(value, name)
@@ -203,10 +207,12 @@ class ListFile:
     def _elsewhere(self, record: FileRow, product: str) -> ListError | None:
         for column in _MEMBER_COLUMNS:
             if record.values.get(column):
-                return self._fault(record, column, _("This is a member's own choice. import_choices takes such rows."))
+                return self._fault(
+                    record, column, _("This is a member's own choice. Use import_choices for such rows.")
+                )
         told = record.values.get(_PRODUCT_COLUMN, "").lower()
         if told not in ("", product):
-            what = _("“%(told)s” is not what this is about: %(product)s. Remove the row.")
+            what = _("The product here is %(product)s, not “%(told)s”. Remove the row.")
             return self._fault(record, _PRODUCT_COLUMN, what % {"told": told[:80], "product": product})
         return None
 
@@ -221,7 +227,7 @@ class ListFile:
             # People write “Opted out” or “opted-out”.
             choice = text.lower().replace("-", "_").replace(" ", "_")
             if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
-                what = _("“%(text)s” is no choice. Write opted_out or opted_in.") % {"text": text[:80]}
+                what = _("“%(text)s” is not a choice. Write opted_out or opted_in.") % {"text": text[:80]}
                 return self._fault(record, _CHOICE_COLUMN, what)
         return ListedChoice(record.row, external_ident(ident) if self._column == _EXTERNAL_ID else ident, choice)
 

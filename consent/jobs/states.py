@@ -42,11 +42,11 @@ def require_state(job: BulkJob, verb: Verb) -> None:
 
 def _require_undoable(job: BulkJob) -> None:
     if job.kind == JobKind.PLAN_DEFAULT:
-        raise Refused("plan_default", _("A plan's default is changed back by another change of it."))
+        raise Refused("plan_default", _("This can't be undone as a job. Change the default of the plan again instead."))
     if job.kind == JobKind.IMPORT and job.table != ImportTable.CHOICES:
-        raise Refused("import", _("An import is not undone as a whole: what it created is changed or closed instead."))
+        raise Refused("import", _("An import can't be undone as a whole. Change or close what it created instead."))
     if job.status not in _STATES[Verb.UNDO] or not job.changed:
-        raise Refused("status", _("There is nothing to undo: the job is not over, or changed nothing."))
+        raise Refused("status", _("There is nothing to undo: the job has not ended, or it changed nothing."))
 
 
 def possible(job: BulkJob, actor: Actor) -> list[Verb]:

@@ -83,7 +83,7 @@ def confirm(*, user: User, secret: str) -> bool:
     user = User.objects.select_for_update().get(pk=user.pk)
     change = find(user=user, secret=secret)
     if change is None:
-        raise Refused("ended", _("This link has ended. Ask for another."))
+        raise Refused("ended", _("This link is no longer valid. Ask for another one."))
     field = "old_confirmed_at" if change.old_hash == _digest(secret) else "new_confirmed_at"
     setattr(change, field, ledger.clock())
     change.save(update_fields=[field])

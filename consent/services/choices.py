@@ -70,7 +70,7 @@ def choose(
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
     if (surface.scope is Scope.MEMBER) != (member is not None):
-        raise Invalid("wrong_scope", _("This surface is not one of this subject's."), "surface")
+        raise Invalid("wrong_scope", _("This surface doesn't exist for this subject."), "surface")
     if member is not None and member.organization_id != organization.pk:
         raise Invalid("wrong_organization", _("This is a member of another organization."), "member")
     reason = layers.clean_text(reason, "reason")
@@ -213,7 +213,9 @@ def _member_origin(wish: ChoiceRequest, member: Member) -> ledger.Origin:
     if wish.source not in Source.values:
         raise Invalid("unknown_source", f"There is no source “{wish.source}”.", "source")
     if actor.type == ActorType.API_KEY and wish.source not in sources:
-        raise Invalid("wrong_source", _("Say where the member chose: %s.") % _(" or ").join(sources), "source")
+        raise Invalid(
+            "wrong_source", _("Give the surface where the member chose: %s.") % _(" or ").join(sources), "source"
+        )
     return ledger.Origin(actor=actor, source=wish.source, by_operator=not speaks, reason=wish.reason)
 
 
@@ -239,7 +241,7 @@ def _check_version(wish: ChoiceRequest, version: int, *, loosens: bool) -> None:
     if not loosens:  # a write that tightens never waits for a version
         return
     if wish.expected_versions is None and wish.version_required:
-        raise VersionRequired("version_required", _("Say which version of the setting this was decided on."))
+        raise VersionRequired("version_required", _("Give the version of the setting that this choice is based on."))
     if wish.expected_versions is not None and version not in wish.expected_versions:
         raise VersionMismatch("version_mismatch", _("The setting has changed since you looked at it."))
 

@@ -94,12 +94,12 @@ def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     _require_manager(layers.hold_rights(actor, key.organization), key.organization)
     held = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
     if held.has_ended(timezone.now()):
-        raise Refused("ended", _("This key has ended. Make another one."))
+        raise Refused("ended", _("This key is no longer valid. Create another one."))
     outlives = bool(INSTALLATION_SCOPES & set(held.scopes))
     if outlives and actor.type == ActorType.USER and actor.user is not None:
         # Not while such a key is in use: the one person who takes it over would alone have its new text.
         if held.suspended_at is None or actor.user.pk == held.issued_by_id:
-            text = _("A key of the installation itself needs two operators: ask another one.")
+            text = _("A key that belongs to the installation needs two operators. Ask another one.")
             raise Refused("second_operator", text)
         require_second_person(actor.user, asked_at=held.suspended_at, involved=(held.issued_by_id,))
     layers.require_confirmed(actor, Act.KEY_TAKE_OVER)

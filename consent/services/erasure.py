@@ -65,7 +65,9 @@ def find_person(email: str) -> User:
     """The person with this address. Raises Invalid if there is none."""
     user: User | None = User.objects.filter(email=email).first()
     if user is None:
-        raise Invalid("unknown_person", _("Nobody here has the address “%(value)s”.") % {"value": email}, "email")
+        raise Invalid(
+            "unknown_person", _("There is no person with the address “%(value)s”.") % {"value": email}, "email"
+        )
     return user
 
 
@@ -80,7 +82,7 @@ def erase_person(*, person: User, actor: Actor, source: str = Source.COMMAND) ->
     if not actor.is_operator:
         raise Forbidden(Permission.MEMBERS_MANAGE)
     if actor.user is not None and actor.user.pk == person.pk:
-        raise Refused("self", _("Nobody erases themselves; ask another operator."))
+        raise Refused("self", _("You can't erase yourself; ask another operator."))
     words = _Words.of(person)
     own = list(Member.objects.filter(user=person).select_related("organization", "user").order_by("pk"))
     ids = _ids_of(own, words)
@@ -150,7 +152,10 @@ def _refuse_imports(words: _Words, ids: frozenset[str]) -> None:
     if ImportFile.objects.exists() or rows.exists():
         raise Refused(
             "importing",
-            _("A file that may name this person is being imported. Finish or discard it first, then erase."),
+            _(
+                "A file that may contain this person is being imported. Finish or "
+                "discard the import, then erase the person."
+            ),
         )
 
 

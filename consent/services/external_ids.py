@@ -60,13 +60,18 @@ def clean_external_id(external_id: str | None) -> str | None:
         text = external_ids.normalize(external_id)
     except Unusable as error:
         if not error.character:
-            raise Invalid("invalid", _("An external id can't be made of quotation marks alone."), FIELD) from None
+            raise Invalid("invalid", _("An external id can't consist only of quotation marks."), FIELD) from None
         raise Invalid("invalid", error.told, FIELD) from None
     layers.clean_text(text, FIELD, length=external_ids.LENGTH)
     if "/" in text:
-        raise Invalid("invalid", _("An external id can't have a slash: it stands in the addresses of the API."), FIELD)
+        raise Invalid(
+            "invalid", _("An external id can't contain a slash, because it is part of paths of the API."), FIELD
+        )
     if text in _OTHERWISE or text.lower().startswith("external:"):
-        told = _("An external id can't begin with “external:”, nor be . or .. alone: in an address that means another.")
+        told = _(
+            "An external id can't begin with “external:” and can't be . or .., because "
+            "these have another meaning in a path."
+        )
         raise Invalid("invalid", told, FIELD)
     return text
 
@@ -77,8 +82,8 @@ def clean_external_id(external_id: str | None) -> str | None:
 def taken(value: str) -> Refused:
     """The error for an id that means or meant another subject."""
     told = _(
-        "The external id “%(value)s” is taken: it means or has meant another. An id means one subject for good;"
-        " only a bulk job of the kind “rebind”, which a second operator approves, gives it to another."
+        "The external id “%(value)s” is taken: it belongs, or once belonged, to another organization or member. Only "
+        "a bulk job of the kind “rebind”, approved by a second operator, can give it to somebody else."
     )
     return Refused(TAKEN, told % {"value": value}, FIELD)
 

@@ -106,7 +106,7 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
     """
     locked = Invitation.objects.select_for_update().filter(pk=invitation.pk, hash=invitation.hash).first()
     if locked is None or locked.expires_at <= timezone.now():
-        raise Refused("ended", _("This invitation has ended. Ask for another."))
+        raise Refused("ended", _("This invitation is no longer valid. Ask for another one."))
     known = account_of(locked)
     if user is not None and user.email != locked.email:
         raise Refused("not_yours", _("This invitation is for another address."))
@@ -123,7 +123,7 @@ def accept(*, invitation: Invitation, user: User | None = None, name: str = "", 
         )
     except Forbidden:
         # The inviter has lost the right to invite: to the invited person that looks like an expired invitation.
-        raise Refused("ended", _("This invitation has ended. Ask for another.")) from None
+        raise Refused("ended", _("This invitation is no longer valid. Ask for another one.")) from None
     if user is None:
         _first_password(member.user, name, password)
     _note(EventKind.ACCESS_INVITATION_ACCEPTED, locked, Actor.from_user(member.user), Source.CONSOLE)

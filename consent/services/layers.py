@@ -41,12 +41,13 @@ def clean_text(value: str, field: str, *, required: bool = False, length: int = 
     if len(text) > length:
         raise Invalid(
             "too_long",
-            _("At most %(length)s characters are kept, not %(given)s.") % {"length": length, "given": len(text)},
+            _("This has %(given)s characters; at most %(length)s are allowed.")
+            % {"length": length, "given": len(text)},
             field,
         )
     if code := line_break_in(text):
         raise Invalid(
-            "line_break", _("Write it in one line: a line break (%(code)s) can't be kept.") % {"code": code}, field
+            "line_break", _("Write this on one line, without line breaks (%(code)s).") % {"code": code}, field
         )
     return text
 

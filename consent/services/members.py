@@ -116,7 +116,7 @@ def refuse_joining(organization: Organization) -> None:
 
 _JOIN_OBSTACLES = {
     Reason.ORGANIZATION_CLOSED: gettext_lazy("The account is closed; reopen it first."),
-    rules.PERSONAL: gettext_lazy("A personal organization has its owner and nobody else."),
+    rules.PERSONAL: gettext_lazy("A personal organization can't have members other than its owner."),
 }
 
 
@@ -234,7 +234,7 @@ def update_member(*, member: Member, actor: Actor, source: str, **changes: Unpac
         give(Subject(organization, member), clean_external_id(changes["external_id"]), origin)
     if "role" in changes and (role := clean_role(changes["role"])) != member.role:
         if organization.kind == Organization.Kind.PERSONAL:
-            raise Refused("personal", _("The one person of a personal organization is its owner."), "role")
+            raise Refused("personal", _("The only member of a personal organization has to be its owner."), "role")
         _refuse_last_owner(member)
         layers.require_confirmed(actor, act_of_giving(role))
         at, before = ledger.clock(member.changed_at), member.role

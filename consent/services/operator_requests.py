@@ -94,7 +94,7 @@ def decline(*, request: OperatorRequest, actor: Actor, source: str = Source.ADMI
     person = people.in_person(actor)
     request = _locked(request)
     if request.status != RequestStatus.WAITING:
-        raise Refused("decided", _("This is decided already: %s.") % request.get_status_display())
+        raise Refused("decided", _("This request has been decided already: %s.") % request.get_status_display())
     own = person.pk == request.asked_by_id
     _decide(request, person, RequestStatus.WITHDRAWN if own else RequestStatus.REFUSED)
     _note(EventKind.ACCESS_REQUEST_DECLINED, request, actor, source, after=request.kind)
@@ -146,7 +146,7 @@ class _Confirmed:
     def subject(self) -> User:
         subject = self.request.subject
         if subject is None:
-            raise Refused("subject", _("The person is not there any more."))
+            raise Refused("subject", _("This person no longer exists."))
         return subject
 
     def note(self, kind: EventKind, person: User, **more: str) -> None:
@@ -219,7 +219,7 @@ def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> 
         if subject is None:
             return None, {"email": address, "name": layers.clean_name(name)}
     if subject is None:
-        raise Invalid("required", _("Say whom it is about."), "subject")
+        raise Invalid("required", _("Give the person that the request is about."), "subject")
     if kind == RequestKind.ADDRESS:
         return subject, {"email": people.free_address(email)}
     operator = subject.is_active and subject.is_staff
@@ -245,9 +245,9 @@ def _check_confirmer(request: OperatorRequest, actor: Actor) -> User:
 def _still_open(request: OperatorRequest) -> None:
     """Raise Refused if it is decided or has expired, or its asker has not been an operator all along."""
     if request.status != RequestStatus.WAITING:
-        raise Refused("decided", _("This is decided already: %s.") % request.get_status_display())
+        raise Refused("decided", _("This request has been decided already: %s.") % request.get_status_display())
     if request.expires_at <= ledger.clock():
-        raise Refused("ended", _("This request has ended. Ask again."))
+        raise Refused("ended", _("This request is no longer valid. Ask again."))
     _still_asker(request)
 
 

@@ -59,7 +59,7 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
     if draft.kind not in OrganizationKind.values:
         raise Invalid("unknown_kind", _("There is no kind “%(value)s”.") % {"value": draft.kind}, "kind")
     if (draft.kind == OrganizationKind.PERSONAL) != (draft.owner is not None):
-        raise Invalid("owner", _("A personal organization names its owner, and only that one does."), "owner")
+        raise Invalid("owner", _("An owner has to be given for a personal organization, and only for one."), "owner")
     products = [plan.product for plan in draft.subscriptions]
     if len(set(products)) != len(products):
         raise Invalid("subscriptions", _("One plan per product."), "subscriptions")
@@ -71,7 +71,7 @@ def clean_draft(draft: OrganizationDraft) -> OrganizationDraft:
         if choice == Choice.OPTED_IN:
             raise Invalid(
                 "opted_in",
-                _("A new organization can be opted out from the start; opting in is a step of its own."),
+                _("A new organization can be opted out from the start; opting in is a separate step."),
                 f"choices/{product}",
             )
     return dataclasses.replace(

@@ -175,7 +175,7 @@ def _refuse_suspended(endpoint: WebhookEndpoint) -> None:
     if endpoint.paused_because == PausedBecause.SUSPENDED:
         raise Refused(
             "suspended",
-            _("The person responsible for this webhook may no longer have it. Take it over, and it goes on."),
+            _("The person responsible for this webhook may no longer have it. If you take it over, it continues."),
         )
 
 
@@ -251,7 +251,7 @@ def resend(*, endpoint: WebhookEndpoint, attempt: str, actor: Actor) -> WebhookA
         if not known:
             raise NotFound("attempt")
         if known.position is None:
-            raise Refused("no_event", _("This was a test, which tells of no event. Send another test."))
+            raise Refused("no_event", _("This message was a test, without an event. Send another test."))
         return _wait(held, known.position)
 
 

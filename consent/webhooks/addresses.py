@@ -70,16 +70,16 @@ def checked_url(text: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise Invalid("url", _("This is no address."), "url") from None
+        raise Invalid("url", _("This is not a valid address."), "url") from None
     if parts.scheme != "https" and not (settings.DEBUG and parts.scheme == "http"):
-        raise Invalid("url", _("The address begins with https://."), "url")
+        raise Invalid("url", _("The address has to begin with https://."), "url")
     if parts.username is not None or parts.password is not None or "#" in url or port == 0:
-        raise Invalid("url", _("An address without a user, a password and a fragment, please."), "url")
+        raise Invalid("url", _("The address can't contain a user, a password or a fragment."), "url")
     # Not `parts.hostname`: it normalizes the spelling that is to be checked.
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
     literal = _literal(host)
     if literal is None and not is_name(host):
-        raise Invalid("url", _("The address names no host that can be called."), "url")
+        raise Invalid("url", _("The host of this address can't be called."), "url")
     if literal is not None and not is_allowed(literal):
         raise Invalid("url", _("Webhooks are not sent to this network."), "url")
     return url

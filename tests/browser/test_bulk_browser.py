@@ -62,7 +62,7 @@ def test_import__from_upload_to_end__on_a_phone(open_as_operator: Callable[..., 
     page.get_by_label("Choice", exact=True).select_option("Training")
     page.get_by_label("Le Chat Free").check()
     page.get_by_role("button", name="Read the file").click()
-    expect(page.get_by_text("A worker reads the file")).to_be_visible()
+    expect(page.get_by_text("A worker is reading the file")).to_be_visible()
     while work_once():
         pass
     expect(page.get_by_text("Write opted_out or opted_in")).to_be_visible()

@@ -129,7 +129,7 @@ def test_plots__title_summary_and_the_same_as_a_table(cast: Cast, open_as: Calla
     runner.catch_up("rollup")
     page = open_as(cast.operator)
     page.goto(reverse("admin:index"))
-    for title in ("Opted out, by plan", "Choices a day", "How settings stand"):
+    for title in ("Opted out, by plan", "Choices a day", "Settings by what decides"):
         card = page.locator("section.card").filter(has=page.get_by_role("heading", name=title))
         assert card.get_by_role("img").count() > 0
         assert all(image.get_attribute("aria-label") or image.get_attribute("aria-labelledby")

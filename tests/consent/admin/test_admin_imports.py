@@ -71,9 +71,7 @@ def page_of(client: Client, job: BulkJob) -> str:
     return client.get(url("consent_bulkjob_change", job.pk)).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("language", "bad"), [("en", "Passed over: Bad row"), ("fr", "Laissées de côté : Ligne fautive")]
-)
+@pytest.mark.parametrize(("language", "bad"), [("en", "Skipped: Bad row"), ("fr", "Laissées de côté : Ligne fautive")])
 def test_import__rows_that_are_passed_over__say_why_in_words(operator: Client, language: str, bad: str) -> None:
     job = mapped(operator, HALLS + "Hall C,A,opted_out\n", MAPPED)
     told = operator.get(url("consent_bulkjob_change", job.pk), headers={"accept-language": language}).content.decode()
@@ -293,7 +291,7 @@ def test_columns__encoding_chosen__names_as_they_are(operator: Client, encoding:
 @pytest.mark.parametrize(("encoding", "doubtful"), [("cp1251", True), ("utf-8", False), ("utf-16", False)])
 def test_columns__doubtful_guess__said(operator: Client, encoding: str, doubtful: bool) -> None:
     page = operator.get(send(operator, "Name,Id\nЗал,a\n".encode(encoding))["Location"]).content.decode()
-    assert ("say for certain which encoding" in page) == doubtful
+    assert ("detected for certain" in page) == doubtful
 
 
 def test_columns__file_that_the_guess_can_not_read__encoding_can_be_chosen(operator: Client) -> None:

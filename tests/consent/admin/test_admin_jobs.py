@@ -137,7 +137,7 @@ def test_job__opts_in__waits_for_another_operator(team: Team, author: Client, se
     job = previewed(author, choice=IN, reason="Agreed")
     send(author, job, "run")
     mine = author.get(url("consent_bulkjob_change", job.pk))
-    assert mine.context["buttons"] == ["cancel"] and "Another operator has to approve it" in text_of(mine)
+    assert mine.context["buttons"] == ["cancel"] and "another operator has to approve it" in text_of(mine)
     assert second.get(url("consent_bulkjob_change", job.pk)).context["buttons"] == ["approve", "cancel"]
     assert send(second, job, "approve").status_code == 302
     assert (worked(job).status, job.approver) == ("done", team.second)
@@ -160,7 +160,7 @@ def test_job__drifted__409_and_both_ways_on(team: Team, author: Client) -> None:
     job = previewed(author)
     team.choose(halls[0], OUT)
     response = send(author, job, "run")
-    assert response.status_code == 409 and "Run it for those previewed all the same" in text_of(response)
+    assert response.status_code == 409 and "Run it anyway for those in the preview" in text_of(response)
     job.refresh_from_db()
     assert job.status == "previewed"
     assert send(author, job, "run", accept_drift="true").status_code == 302

@@ -87,12 +87,12 @@ def test_import__row_with_a_name_twice__is_a_bad_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"a": {"b": 1, "b": 1}}', 'the name "b" is there twice'),
-        ('[{"a": 1}, {"": 1, "": 2}]', 'the name "" is there twice'),
+        ('{"a": {"b": 1, "b": 1}}', 'the name "b" appears twice'),
+        ('[{"a": 1}, {"": 1, "": 2}]', 'the name "" appears twice'),
         ("NaN", "NaN is not JSON"),
         ("[" * 100_000, "nested too deep"),
         ("{", "ends too early"),
-        ("{\n x}", "from line 2, column 2 on"),
+        ("{\n x}", "at line 2, column 2"),
         ("", "is empty"),
         (b"\xff{}", "not in UTF-8, at byte 1"),
         ("{}".encode("utf-16"), "not in UTF-8"),

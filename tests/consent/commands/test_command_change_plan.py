@@ -114,7 +114,7 @@ def test_change_plan__closed_account__exits_1_and_nothing_changed(operator: Acto
         (
             ["external:a", "--plan", "le_chat_pro", "--reason", "x" * 501],
             1,
-            "reason: At most 500 characters are kept, not 501.",
+            "reason: This has 501 characters; at most 500 are allowed.",
         ),
     ],
 )

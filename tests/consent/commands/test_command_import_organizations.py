@@ -134,7 +134,7 @@ def test_import__opts_in_without_reason__exits_2_and_nothing_written(
     before = database()
     result = load(f"Name,Id,Training\nA,a,opted_out\nB,b,{word}\n", *WITH_CHOICE, *extra)
     assert (result.code, result.out) == (2, "")
-    assert "--reason: The file opts in: that needs a reason." in result.err
+    assert "--reason: The file opts in, so it needs a reason." in result.err
     assert database() == before
 
 
@@ -200,7 +200,7 @@ def test_import__value_too_long__bad_and_shortened(load: Import, field: str) -> 
     values = {"name": "A", "external_id": "a", field: "x" * 201}
     result = load(f"Name,Id\n{values['name']},{values['external_id']}\n")
     assert result.code == 1
-    assert f"“{'x' * 80}…”: At most 200 characters are kept, not 201." in result.err
+    assert f"“{'x' * 80}…”: This has 201 characters; at most 200 are allowed." in result.err
     assert not Organization.objects.exists()
 
 
@@ -306,7 +306,7 @@ def test_import__needed_field_not_mapped__exits_2(operator: Actor, tmp_path: Pat
     path.write_text("Name,Id\nA,a\n")
     result = run("import_organizations", str(path), "--map", other, "--plan", "le_chat_free", *ACTOR)
     assert result.code == 2
-    assert f"--map: Say which column holds the {field}." in result.err
+    assert f"--map: Choose the column that contains the {field}." in result.err
 
 
 def test_import__no_such_file__exits_1(operator: Actor, tmp_path: Path) -> None:

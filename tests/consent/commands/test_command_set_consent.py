@@ -283,7 +283,7 @@ def test_set_consent__reason_too_long__exits_1_and_nothing_changed(five: list[Or
     before = database()
     result = set_consent(*OUT, "--all", "--yes", "--reason", "x" * 501)
     assert (result.code, result.out) == (1, "")
-    assert "reason: At most 500 characters are kept, not 501." in result.err
+    assert "reason: This has 501 characters; at most 500 are allowed." in result.err
     assert database() == before
 
 
@@ -419,9 +419,9 @@ def test_set_consent__file_with_choices__each_its_own_once_approved(five: list[O
 @pytest.mark.parametrize(
     ("text", "choice", "code", "message"),
     [
-        ("external_id,choice\na,opted_out\nb,maybe\n", (), 1, "row 3, column choice: “maybe” is no choice"),
-        ("external_id,choice\na,opted_out\nb,\n", (), 1, "row 3, column choice: “” is no choice"),
-        ("external_id,choice\na,opted_out\na,opted_in\n", (), 1, "row 3, column choice: “external:a” stands"),
+        ("external_id,choice\na,opted_out\nb,maybe\n", (), 1, "row 3, column choice: “maybe” is not a choice"),
+        ("external_id,choice\na,opted_out\nb,\n", (), 1, "row 3, column choice: “” is not a choice"),
+        ("external_id,choice\na,opted_out\na,opted_in\n", (), 1, "row 3, column choice: “external:a” appears"),
         ("external_id,choice\na,opted_out\n", ("--choice", "opted_out"), 2, "one of the two"),
         ("external_id\na\n", (), 2, "one of the two"),
         ("external_id,choice\na,opted_in\n", (), 1, "needs a reason"),

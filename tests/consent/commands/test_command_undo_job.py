@@ -84,7 +84,9 @@ def test_undo_job__no_yes_and_no_terminal__exits_2_and_changes_nothing(done: Bul
     assert ConsentEvent.objects.count() == events
 
 
-@pytest.mark.parametrize(("ident", "message"), [("7", "There is no job “7”"), (None, "not over, or changed nothing")])
+@pytest.mark.parametrize(
+    ("ident", "message"), [("7", "There is no job “7”"), (None, ("not ended, or it changed nothing"))]
+)
 def test_undo_job__unknown_or_not_over__exits_1_and_nothing_changed(
     done: BulkJob, ident: str | None, message: str
 ) -> None:

@@ -243,7 +243,7 @@ def test_opt_out_everywhere__what_a_team_decides__said_by_name(cast: Cast) -> No
     text = answer.content.decode()
     assert "none of your data is used" not in text
     assert "From now on none of your Le Chat data is used for training." in text
-    assert "AI Studio and API data of Kvasir Labs is decided by Kvasir Labs." in text
+    assert "Kvasir Labs decides about its AI Studio and API data." in text
     question = decisions.Question(str(cast.labs.pk), "ai_studio", str(cast.labs_member.pk))
     assert decisions.decide(question, cast.provider).decision.allowed
 

@@ -108,7 +108,7 @@ def test_csv_file__absent__says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20] + b"\xff\xff" + data[22:]])
 def test_csv_file__gzip_cut_off_or_damaged__says_so(make: Make, damage: Callable[[bytes], bytes]) -> None:
-    with pytest.raises(BadFile, match="damaged or cut off"):
+    with pytest.raises(BadFile, match="damaged or incomplete"):
         list(CsvFile(make(damage(gzip.compress(b"Name,Id\n" + bytes(range(65, 91)) * 40)))))
 
 

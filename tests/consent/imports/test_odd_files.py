@@ -197,7 +197,7 @@ def test_json__array__said_what_it_is(make: Make, text: str) -> None:
 
 BAD_LINES = [
     ('{"Name": ' + "[" * 10_000 + "]" * 10_000 + "}", "nested too deep"),
-    ('{"Name": "A", "Name": "B"}', "there twice"),
+    ('{"Name": "A", "Name": "B"}', "appears twice"),
     ('{"Name": "A"', "ends too early"),
     ('[{"Name": "A"}]', "no JSON object"),
     ('"Name"', "no JSON object"),

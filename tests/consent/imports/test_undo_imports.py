@@ -143,9 +143,9 @@ def test_undo__members_among_them__theirs_stay_and_are_counted(made: list[Organi
 @pytest.mark.parametrize(
     ("table", "text", "message"),
     [
-        ("choices", HEADER + "a,external:ann,le_chat,opted_out", "only the members take them back"),
-        ("members", "organization_external_id,email\na,new@a.example", "An import is not undone as a whole"),
-        ("choices", HEADER + "d,,le_chat,default\na,external:ann,le_chat,opted_out", "only the members take them back"),
+        ("choices", HEADER + "a,external:ann,le_chat,opted_out", "only the members can change them"),
+        ("members", "organization_external_id,email\na,new@a.example", "An import can't be undone as a whole"),
+        ("choices", HEADER + "d,,le_chat,default\na,external:ann,le_chat,opted_out", "only the members can change"),
     ],
 )
 def test_undo__nothing_to_be_taken_back__refused_and_nothing_changed(

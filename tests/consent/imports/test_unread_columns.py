@@ -151,13 +151,13 @@ def test_import_screen__column_that_says_whom__read_or_left_out_on_purpose(team:
     refused = client.post(where, MAPPED)
     page = refused.content.decode()
     assert (refused.status_code, database()) == (400, before)
-    assert "“member_email”" in page and "Left out on purpose" in page
+    assert "“member_email”" in page and "Columns to leave out" in page
     assert client.post(where, MAPPED | {"ignored": ["member_email"]}).status_code == 302
     while work_once():
         pass
     job = BulkJob.objects.get()
     assert (job.status, job.selection["unread"]) == ("previewed", ["Note"])
-    assert "Not read: Note." in client.get(url("consent_bulkjob_change", job.pk)).content.decode()
+    assert "not stored: Note." in client.get(url("consent_bulkjob_change", job.pk)).content.decode()
 
 
 def test_import_screen__column_of_a_field_taken_away__left_out_on_purpose_alone(team: Team, client: Client) -> None:

@@ -78,7 +78,7 @@ def test_list__rows_in_any_order_and_twice__are_a_row_per_organization_in_order(
     [
         ("b,ann-id,,le_chat,opted_out", "row 3, column member: This is a member's own choice"),
         ("b,,ann,le_chat,opted_out", "row 3, column member_external_id: This is a member's own choice"),
-        ("b,,,ai_studio,opted_out", "row 3, column product: “ai_studio” is not what this is about: le_chat"),
+        ("b,,,ai_studio,opted_out", "row 3, column product: The product here is le_chat, not “ai_studio”"),
     ],
 )
 def test_list__row_about_a_member_or_another_product__is_a_fault(
@@ -141,8 +141,8 @@ def test_list__faults_of_every_kind__are_all_named_with_their_rows(
     assert (error.code, error.bad, error.missing) == ("bad_rows", 4, 1)
     assert [problem.partition(". ")[0] for problem in error.problems] == [
         "row 4, column external_id: is empty",
-        "row 5, column choice: “perhaps” is no choice",
-        "row 6, column choice: “external:a” stands in the file before, with the other choice",
+        "row 5, column choice: “perhaps” is not a choice",
+        "row 6, column choice: “external:a” appears earlier in the file with the other choice",
         "row 7, column external_id: has 1 values, but there are 2 columns; put values with a separator in quotes",
     ]
     assert error.unknown == ["external:nobody"]

@@ -218,7 +218,7 @@ def test_preview__id_for_two__bad(team: Team) -> None:
     acme, other = make(team, "acct-1"), make(team)
     with pytest.raises(BadList) as error:
         previewed(team, ("acct-1", str(other.pk)), ('"acct-1"', str(acme.pk)))
-    assert "stands in the file before" in error.value.problems[0]
+    assert "appears earlier in the file" in error.value.problems[0]
 
 
 def test_preview__row_twice_pages_apart__is_one(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
