@@ -1,4 +1,4 @@
-"""The rules R1–R9, pure: no database, no clock.
+"""The rules R1–R9, and what R13, R16 and R17 add to them, pure: no database, no clock.
 
 A `State` is one layer's standing for one product: the organization's, or a member's own. Transitions take a state and
 the instant of the change and return the next state; `resolve` takes all layers of a question and returns a `Decision`.
@@ -46,7 +46,7 @@ class Reason(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """One layer's state. `since` is when `allowed` last changed; None: not since the layer exists."""
+    """One layer's state. `since` is when `allowed` last changed, or an earlier start that was attested; None: never."""
 
     plan: str = ""  # the plan held, or last held
     subscribed: bool = False

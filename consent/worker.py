@@ -1,4 +1,7 @@
-"""Background work: gives events positions, runs followers and jobs, reads uploads. Any number of workers may run."""
+"""Background work: gives events positions, runs followers and jobs, reads uploads. Any number of workers may run.
+
+Webhooks and e-mail are sent by the threads of `delivery.threads`, which the command `worker` starts beside this.
+"""
 
 import logging
 import time

@@ -26,7 +26,8 @@ _PLAN, _CARRY, _ROW_CARRY = "plan", "carry", "row"
 class StateGroup(NamedTuple):
     """A group of rows that are the same in everything that the rules depend on.
 
-    `stale`: changed by somebody else, so that the job skips it; `changed`: not in the version that was previewed.
+    Variables call it a shape. `stale`: changed by somebody else, so that the job skips it; `changed`: not in the
+    version that was previewed.
     """
 
     subscribed: bool

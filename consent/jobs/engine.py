@@ -1,6 +1,7 @@
 """Runs a job chunk by chunk: lock, insert the events, update the settings, move the cursor, commit.
 
-Each chunk is one transaction, so a job that is killed at any moment continues at its cursor, and no row is done twice.
+Each chunk is one transaction, so a job that is killed at any moment continues at its cursor, and no row is done twice:
+once the lease of the killed process has ended, `claim_next` gives the job to another one.
 Other writers wait for one chunk at most; its size is adapted to the time that the chunk before took.
 """
 

@@ -1,8 +1,8 @@
 """The catalogue of events: what the payload of each kind contains, with an example of what a webhook sends.
 
-The API (`event-kinds/`) and docs/events.md are generated from this table. Payloads of all kinds have the same fields:
-those of `events.serialize_event`, plus `type` and `timestamp`. What `before`, `after` and `target` hold depends on the
-kind.
+The API (`event-kinds/`) is made from this table; docs/events.md repeats it, and a test compares the two.
+Payloads of all kinds have the same fields: those of `events.serialize_event`, plus `type` and `timestamp`. What
+`before`, `after` and `target` hold depends on the kind.
 """
 
 import dataclasses

@@ -15,6 +15,7 @@ from .owner_emails import notify_owners
 
 BATCH = 2_000
 Follower = Callable[[Sequence[ConsentEvent]], None]
+# By the names of their stored cursors, which stay as they are: “rollup” is that of the daily totals.
 FOLLOWERS: dict[str, Follower] = {"notices": notify_owners, "rollup": add_up}
 
 
