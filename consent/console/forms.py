@@ -15,8 +15,10 @@ _DAY = dt.timedelta(days=1)
 
 
 def end_of(day: dt.date) -> dt.datetime:
-    """The first instant after the day, in UTC; for `date.max`, which has no next day, the start of that day."""
-    return dt.datetime.combine(min(day, dt.date.max - _DAY) + _DAY, dt.time(), dt.UTC)
+    """The first instant after the day, in UTC; for `date.max`, which has no next day, the last instant there is."""
+    if day == dt.date.max:
+        return dt.datetime.max.replace(tzinfo=dt.UTC)
+    return dt.datetime.combine(day + _DAY, dt.time(), dt.UTC)
 
 
 class ChoiceForm(forms.Form):

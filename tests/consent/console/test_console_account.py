@@ -1,6 +1,7 @@
 """The organization's keys, downloads of its history and of a person's own choices, and reauthentication."""
 
 import csv
+import datetime as dt
 import io
 import json
 from typing import Any
@@ -11,6 +12,7 @@ from django.urls import reverse
 
 from accounts.access import Actor
 from accounts.models import ApiKey
+from consent.console.forms import HistoryFilter
 from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
@@ -64,6 +66,22 @@ def test_days__at_the_ends_of_time__no_error(cast: Cast, day: str) -> None:
         assert client.get(url(cast, "history") + "csv/", {name: day}).status_code == 200
     sent = {"do": "create", "name": "sync", "scopes": ["consent:read"], "expires_on": day}
     assert client.post(url(cast, "settings"), sent).status_code in (200, 400)
+
+
+@pytest.mark.parametrize(
+    ("day", "end"),
+    [
+        (dt.date(2026, 12, 31), dt.datetime(2027, 1, 1, tzinfo=dt.UTC)),
+        (dt.date.max - dt.timedelta(days=1), dt.datetime(9999, 12, 31, tzinfo=dt.UTC)),
+        (dt.date.max, dt.datetime.max.replace(tzinfo=dt.UTC)),
+    ],
+)
+def test_day__the_last_of_something__belongs_to_it_whole(cast: Cast, day: dt.date, end: dt.datetime) -> None:
+    history = HistoryFilter({"until": day.isoformat()})
+    assert history.is_valid() and history.conditions() == {"recorded_at__lt": end}
+    sent = {"do": "create", "name": "sync", "scopes": ["consent:read"], "expires_on": day.isoformat()}
+    assert signed_in(cast, "owner").post(url(cast, "settings"), sent).status_code == 200
+    assert ApiKey.objects.get(name="sync").expires_at == end
 
 
 def test_key__revoked__ends_at_once(cast: Cast) -> None:
