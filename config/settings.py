@@ -48,7 +48,7 @@ REQUEST_SECONDS = min(60, max(1, env.int("REQUEST_SECONDS", default=20)))
 SPOOL_MB = max(1, env.int("SPOOL_MB", default=4 * UPLOAD_MB))
 # Threads that handle requests, in each process; each has its own database connection.
 WEB_THREADS = max(1, env.int("WEB_THREADS", default=2))
-# The largest uncompressed size of a gzip file, in MiB, and the largest row of a file, in KiB.
+# The largest uncompressed size of a gzip file, in MiB, and the largest row of a file, in KiB of UTF-8.
 UNPACKED_MB = max(1, env.int("UNPACKED_MB", default=10_000))
 ROW_KB = max(1, env.int("ROW_KB", default=1024))
 FILE_UPLOAD_HANDLERS = [

@@ -84,8 +84,9 @@ class TableFile:
 
 
 class _Lines:
-    """The lines of a file. A row may have ROW_KB × 1024 characters at most, so that no missing quote fills the memory.
+    """The lines of a file. A row may take ROW_KB as UTF-8 at most, so that no missing quote fills the memory.
 
+    Measured in UTF-8 whatever the file's encoding, so that the same row has the same size in every file.
     `row` is the line where the current row starts, `taken` are the lines of it that have been read.
     """
 
@@ -104,12 +105,13 @@ class _Lines:
 
     def readline(self) -> str:
         """The next line, '' at the end of the file. Raises BadFile if the row becomes too long."""
+        # At most so many characters, each of which takes at least a byte.
         line = self._text.readline(self._limit - self._size + 1)
         self._number += 1
-        self._size += len(line)
+        self._size += len(line) if line.isascii() else len(line.encode())
         if self._size > self._limit:
             remedy = "Is a quote or a line end missing there?"
-            raise BadFile(f"row {self.row}: longer than {settings.ROW_KB} KiB. {remedy} ROW_KB allows more.")
+            raise BadFile(f"row {self.row}: longer than {settings.ROW_KB} KiB of UTF-8. {remedy} ROW_KB allows more.")
         self.taken.append(line)
         return line
 

@@ -63,6 +63,9 @@ LONG = [
     pytest.param(b"A,B\n1,2\n" + b'"\n",' * 2 * KIB, 3, id="many lines in one row"),
     pytest.param(b'A,B\n1,2\n"' + b"open\n" * 3 * KIB, 3, id="quote that is never closed"),
     pytest.param(b"A\r1\r" + b"x" * 3 * KIB, 3, id="old line ends"),
+    pytest.param("A,B\n1,2\n{},1\n".format("語" * KIB).encode(), 3, id="characters of several bytes"),
+    pytest.param("A,B\n1,2\n{},1\n".format("é" * 1_100).encode("cp1252"), 3, id="several bytes only as UTF-8"),
+    pytest.param(("A,B\n1,2\n" + '"é\n",' * 500).encode(), 3, id="several bytes, many lines in one row"),
     pytest.param("A\n1\n".encode("utf-16") + ("x" * 3 * KIB).encode("utf-16-le"), 3, id="UTF-16"),
     pytest.param(b'{"A": "1"}\n{"A": "' + b"x" * 3 * KIB + b'"}\n{"A": "3"}\n', 2, id="JSON Lines"),
     pytest.param(b'{"A": "' + b"x" * 3 * KIB + b'"}', 1, id="JSON Lines, first"),
@@ -76,7 +79,7 @@ def test_row__longer_than_the_limit__file_refused_and_row_named(
     make: Make, data: bytes, row: int, packed: bool
 ) -> None:
     path = make(gzip.compress(data) if packed else data)
-    with pytest.raises(BadFile, match=rf"^row {row}: longer than 2 KiB.* ROW_KB"):
+    with pytest.raises(BadFile, match=rf"^row {row}: longer than 2 KiB of UTF-8\..* ROW_KB"):
         table(path)
 
 
@@ -84,6 +87,8 @@ def test_rows__up_to_the_limit__read(make: Make) -> None:
     rows = [{"A": "x" * (2 * KIB - 20)}] * 50
     assert len(table(make(b"".join(json.dumps(row).encode() + b"\n" for row in rows)))[1]) == 50
     assert len(table(make(b"A\n" + (b"y" * (2 * KIB - 1) + b"\n") * 50))[1]) == 50
+    for encoding in ("utf-8", "utf-16"):
+        assert len(table(make(("A\n" + ("é" * (KIB - 1) + "x\n") * 50).encode(encoding)))[1]) == 50
 
 
 @pytest.mark.parametrize(
