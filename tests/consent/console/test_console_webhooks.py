@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from standardwebhooks import Webhook
 
+from consent import ledger
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
-from consent.models import WebhookEndpoint
+from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.services import webhooks
 from tests.support.cast import Cast
 from tests.support.commands import database
@@ -84,3 +87,32 @@ def test_navigation__webhooks__for_those_who_manage_them(cast: Cast) -> None:
     for role, there in (("owner", True), ("admin", True), ("auditor", False)):
         page = signed_in(cast, role).get(url(cast, "history")).content.decode()
         assert (url(cast, "webhooks") in page) is there
+
+
+def test_page__many_webhooks__the_latest_attempts_of_each_by_one_query(cast: Cast, there: Receiver) -> None:
+    counts = [0, 3, 9, 5]
+    hooks = [
+        webhooks.create_endpoint(source="admin", organization=cast.labs, url=there.url, actor=cast.provider)
+        for _count in counts
+    ]
+    foreign = webhooks.create_endpoint(source="admin", organization=cast.brage, url=there.url, actor=cast.provider)
+    made = {hook.pk: list[int]() for hook in hooks}
+    for n in range(max(counts)):
+        # Of several webhooks in turn, as workers write them.
+        for hook in [each for each, count in zip(hooks, counts, strict=True) if n < count]:
+            made[hook.pk].append(attempt(hook).pk)
+        attempt(foreign)
+    owner = signed_in(cast, "owner")
+    with CaptureQueriesContext(connection) as queries:
+        page = owner.get(url(cast, "webhooks"))
+    shown = {row["endpoint"].pk: [each.pk for each in row["attempts"]] for row in page.context["rows"]}
+    assert shown == {pk: found[::-1][:5] for pk, found in made.items()}
+    start = f'SELECT "{WebhookAttempt._meta.db_table}".'
+    (asked,) = [each["sql"] for each in queries if each["sql"].startswith(start)]
+    with connection.cursor() as cursor:
+        cursor.execute(asked)
+        assert len(cursor.fetchall()) == sum(min(count, 5) for count in counts)  # and none are read to be left out
+
+
+def attempt(endpoint: WebhookEndpoint) -> WebhookAttempt:
+    return WebhookAttempt.objects.create(endpoint=endpoint, at=ledger.clock(), delivered=True, latency_ms=1)
