@@ -79,7 +79,9 @@ def create_endpoint(
 def update_endpoint(
     *, endpoint: WebhookEndpoint, actor: Actor, source: str, expected: Check = _as_it_is, **changes: Any
 ) -> WebhookEndpoint:
-    """Change `url`, `description`, `kinds`, `status`. When active again, it continues at its position at once.
+    """Change `url`, `description`, `kinds`, `status`. Made active, it continues at its position at once.
+
+    Pausing what is paused already changes nothing, so that a suspended webhook waits to be taken over as before.
 
     The person who changes its URL becomes responsible for it: it is suspended when they lose their right (R18).
     Raises Forbidden, Invalid; Refused if a suspended webhook is to be resumed.
@@ -106,7 +108,7 @@ def update_endpoint(
             kind = EventKind.ACCESS_WEBHOOK_PAUSED if paused else EventKind.ACCESS_WEBHOOK_RESUMED
             _note(kind, held, actor, source)
         # Earlier failures don't count any more, and it is tried at once.
-        if "status" in changes or "url" in changes:
+        if changes.get("status") == EndpointStatus.ACTIVE or "url" in changed:
             held.failures, held.next_attempt_at = 0, None
         held.save()
     return held

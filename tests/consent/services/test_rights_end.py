@@ -111,6 +111,38 @@ def test_webhook__paused_before_it_was_suspended__is_paused_after_take_over_too(
         assert (gone_on.status, gone_on.paused_because, gone_on.paused_before) == ("active", "", "")
 
 
+@pytest.mark.parametrize("changes", [{"status": "paused"}, {"status": "paused", "url": URL, "description": "Ours"}])
+@pytest.mark.parametrize("before", ["", "failing"])
+def test_webhook__suspended_and_paused_once_more__stays_as_it_is(
+    cast: Cast, before: str, changes: dict[str, str]
+) -> None:
+    hook = hook_of(cast, cast.admin)
+    later = timezone.now() + dt.timedelta(hours=2)
+    WebhookEndpoint.objects.update(failures=4, next_attempt_at=later)
+    if before:
+        WebhookEndpoint.objects.update(status="paused", paused_because=before)
+    leaves(cast, cast.admin)
+    hook.refresh_from_db()
+    kept = ("status", "paused_because", "paused_before", "failures", "next_attempt_at", "position", "created_by_id")
+    there = WebhookEndpoint.objects.values(*kept).get()
+    webhooks.update_endpoint(endpoint=hook, actor=sure(cast.owner), source="api", **changes)
+    assert WebhookEndpoint.objects.values(*kept).get() == there
+    assert there["paused_because"] == "suspended" and there["failures"] == 4
+
+
+def test_webhook__waits_for_its_next_attempt__tried_at_once_only_where_that_is_asked(cast: Cast) -> None:
+    hook = hook_of(cast, cast.owner)
+    for changes, waits in (
+        ({"url": URL}, True),
+        ({"description": "Ours"}, True),
+        ({"status": "active"}, False),
+        ({"url": "https://bo.example.com/"}, False),
+    ):
+        WebhookEndpoint.objects.update(failures=4, next_attempt_at=timezone.now() + dt.timedelta(hours=2))
+        found = webhooks.update_endpoint(endpoint=hook, actor=sure(cast.owner), source="api", **changes)
+        assert (found.failures, found.next_attempt_at is not None) == ((4, True) if waits else (0, False)), changes
+
+
 ACTS: dict[str, Callable[[WebhookEndpoint, Actor], Any]] = CHANGES | {
     "makes one": lambda hook, actor: webhooks.create_endpoint(
         organization=hook.organization, url=URL, actor=actor, source="admin"
