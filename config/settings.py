@@ -323,7 +323,7 @@ SPECTACULAR_SETTINGS = {
         "* **Doubt means no**: anything but a 200 with `allowed` true is no permission."
     ),
     "VERSION": "1",
-    "LICENSE": {"name": "Internal use only", "identifier": "LicenseRef-Internal"},
+    "LICENSE": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
     "CONTACT": {"name": "The operators of this portal"},
     "SERVERS": [{"url": "/", "description": "This portal."}],
     "OAS_VERSION": "3.1.1",

@@ -1,10 +1,12 @@
 """Every dependency has a licence that is compatible with the portal's own, Apache-2.0."""
 
+import json
 import re
 from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 ROOT = Path(__file__).parents[1]
 PERMISSIVE = {
@@ -122,3 +124,10 @@ def test_licence_and_notice__are_there_whole() -> None:
     assert "END OF TERMS AND CONDITIONS" in text and "9. Accepting Warranty or Additional Liability" in text
     assert "Copyright 2026 the project's authors" in text
     assert "belong to their owners" in (ROOT / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_licence__wherever_a_machine_reads_it__is_the_one_of_the_file() -> None:
+    packages = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    described = settings.SPECTACULAR_SETTINGS["LICENSE"]
+    assert (packages["license"], described["identifier"]) == ("Apache-2.0", "Apache-2.0")
+    assert described["name"] in (ROOT / "README.md").read_text(encoding="utf-8")
