@@ -65,7 +65,7 @@ class BulkForm(OperatorForm):
     everything = forms.BooleanField(label=_("All organizations"), required=False)
     plan = _several(_("On one of these plans"), [])
     standing = _several(_("What they have chosen"), CHOICE_LABELS)
-    because = _several(_("Reason why it is used or not"), [(reason.value, reason.label) for reason in _REASONS])
+    because = _several(_("Why it is used or not"), [(reason.value, reason.label) for reason in _REASONS])
     kind = _several(_("Kind"), OrganizationKind.choices)
     status = _several(_("Account"), OrganizationStatus.choices)
     country = forms.CharField(

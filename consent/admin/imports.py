@@ -27,7 +27,7 @@ from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
 
 
 class UploadForm(OperatorForm):
-    table = forms.ChoiceField(label=_("What the file contains"), choices=ImportTable.choices)
+    table = forms.ChoiceField(label=_("Contents"), choices=ImportTable.choices)
     file = forms.FileField(
         label=_("File"),
         help_text=_(

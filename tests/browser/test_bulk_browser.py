@@ -58,7 +58,7 @@ def test_import__from_upload_to_end__on_a_phone(open_as_operator: Callable[..., 
     text = b"Name,Id,Training\nHall A,a,opted_out\nHall B,b,perhaps\n"
     page.get_by_label("File").set_input_files({"name": "halls.csv", "mimeType": "text/csv", "buffer": text})
     page.get_by_role("button", name="Send the file").click()
-    page.get_by_label("External id (needed)").select_option("Id")
+    page.get_by_label("External id (required)").select_option("Id")
     page.get_by_label("Choice", exact=True).select_option("Training")
     page.get_by_label("Le Chat Free").check()
     page.get_by_role("button", name="Read the file").click()
