@@ -57,6 +57,7 @@ questions = st.builds(
     product_known=mostly,
     data_kind_known=mostly,
     first_event_at=st.just(EPOCH) | st.none() | instants,
+    named_since=st.none() | instants,
     organization=organization_states(),
     member_asked=mostly,
     member_needed=mostly,
