@@ -234,4 +234,4 @@ def test_dashboard__said_how_far_it_is__and_when_the_ledger_was_verified(cast: C
     run("verify_ledger")
     catch_up()
     page = client.get("/admin/").content.decode()
-    assert "all well" in page and FollowerCursor.objects.get(name="rollup").position == ledger.head()
+    assert "no problems" in page and FollowerCursor.objects.get(name="rollup").position == ledger.head()
