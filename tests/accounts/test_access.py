@@ -1,10 +1,13 @@
 """Access: the table of roles, scopes, tenants; and foreign objects look like absent ones (R15)."""
 
+import datetime as dt
 import uuid
 
 import pytest
+from django.db import transaction
+from django.db.models import QuerySet
 
-from accounts import access
+from accounts import access, operators
 from accounts.access import Actor, Forbidden, NotFound, Permission
 from accounts.models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 from consent.models import ConsentEvent
@@ -242,3 +245,31 @@ def test_acts_as_operator__own_admin_does_not_need_the_providers_authority(cast:
     assert access.acts_as_operator(own, P.CONSENT_CHOOSE, cast.brage)
     assert access.acts_as_operator(key("consent:write"), P.CONSENT_CHOOSE, cast.labs)
     assert not access.acts_as_operator(key("consent:write", cast.labs), P.CONSENT_CHOOSE, cast.labs)
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ({}, "active"),
+        ({"suspended_at": -1}, "suspended"),
+        ({"expires_at": 1}, "active"),
+        ({"expires_at": 0}, "expired"),
+        ({"suspended_at": -1, "expires_at": -1}, "expired"),
+        ({"suspended_at": -1, "expires_at": -1, "revoked_at": -2}, "revoked"),
+    ],
+)
+def test_key__several_ends__the_one_that_lasts_is_shown(ended: dict[str, int], status: str) -> None:
+    now = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
+    key = ApiKey(**{name: now + dt.timedelta(days=days) for name, days in ended.items()})
+    assert key.status(now) == status
+    assert key.is_live(now) == (status == "active")
+
+
+def test_second_person__age_of_credentials_unknown__refused(cast: Cast) -> None:
+    other = casting.long_standing(casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True))
+    wish = {"asked_at": dt.datetime(2026, 3, 2, tzinfo=dt.UTC), "involved": [cast.operator.pk]}
+    with transaction.atomic():
+        assert operators.require_second_person(other, **wish) == other
+    QuerySet(User).filter(pk=other.pk).update(credentials_at=None)
+    with transaction.atomic(), pytest.raises(Forbidden):
+        operators.require_second_person(other, **wish)

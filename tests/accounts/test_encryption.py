@@ -173,3 +173,10 @@ def test_check__keys__each_fault_named(settings: Any) -> None:
 
 def test_survey__nothing_there__nothing_done() -> None:
     assert [(each.rewritten, each.current, dict(each.unreadable)) for each in encrypted.survey()] == [(0, 0, {})] * 3
+
+
+def test_secrets__of_recovery_codes_from_another_system__each_changed() -> None:
+    data = {"migrated_codes": ["one", "two"], "seed": "three", "used_mask": 3}
+    changed = {"migrated_codes": ["ONE", "TWO"], "seed": "THREE", "used_mask": 3}
+    assert encrypted.map_secrets(data, str.upper) == changed
+    assert data["migrated_codes"] == ["one", "two"]
