@@ -15,7 +15,7 @@ from consent.jobs.list_errors import BadList
 from consent.jobs.rebind_files import RebindFile, Rebinding
 from consent.jobs.selection import ListError
 from consent.lookups import Question
-from consent.models import BulkJob, ConsentEvent
+from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, external_ids, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
@@ -274,3 +274,39 @@ def test_rebind__killed_between_chunks__goes_on_at_its_mark(team: Team, monkeypa
     assert (job.status, job.changed) == ("done", 5)
     assert Binding.objects.live().filter(organization=other).count() == 5
     assert verification.verify().problems == []
+
+
+@pytest.mark.parametrize("already", [True, False])
+@pytest.mark.parametrize("opted_out", [True, False])
+def test_rebind__contested_id_of_members__takes_their_opt_outs_along(
+    opted_out: bool, already: bool, team: Team
+) -> None:
+    acme = make(team, "acct-1")
+    by: dict[str, Any] = {"organization": acme, "actor": team.actor, "source": "admin"}
+    first, second, third = (members.add_member(email=f"{n}@acme.example", **by) for n in range(3))
+    at = ledger.clock()
+    shared = {"recorded_at": at, "since": at, "withdrawn_at": at, "contested": True, "spelled": "m-1"}
+    for number, each in enumerate((first, second), start=1):
+        Binding.objects.create(organization=acme, member=each, value="m-1", number=number, **shared)
+    for each in [second] * opted_out + [third] * already:
+        choices.choose(surface=LE_CHAT_MOBILE, member=each, choice="opted_out", **by)
+    events = ConsentEvent.objects.filter(member=third.pk, product="le_chat").count()
+    done(team, previewed(team, ("m-1", "external:acct-1", str(third.pk))))
+    own = PrivacySetting.objects.of_members().filter(member=third, choice="opted_out")
+    assert own.exists() == (opted_out or already)
+    # An opt-out that is there already is not made again.
+    made = ConsentEvent.objects.filter(member=third.pk, product="le_chat").count() - events
+    assert made == (opted_out and not already)
+    assert acme.members.identified_by("external:m-1").get() == third
+
+
+def test_rebind__member_has_left_since_the_preview__row_refused(team: Team) -> None:
+    acme = make(team, "acct-1")
+    by: dict[str, Any] = {"actor": team.actor, "source": "admin"}
+    ada, bo = (members.add_member(organization=acme, email=f"{n}@acme.example", **by) for n in ("ada", "bo"))
+    job = team.queued(previewed(team, ("m-1", "external:acct-1", str(ada.pk)), ("m-2", "external:acct-1", str(bo.pk))))
+    members.remove_member(member=ada, **by)
+    job = engine.run(engine.claim(job))
+    assert (job.changed, job.refused, job.refusals) == (1, 1, {rebinding.LEFT: 1})
+    assert not acme.members.identified_by("external:m-1").exists()
+    assert acme.members.identified_by("external:m-2").get() == bo
