@@ -19,7 +19,8 @@ from consent.models import BulkJob, OperatorRequest, WebhookAttempt, WebhookEndp
 from consent.services import addresses, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, UserFactory, long_standing
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import everything
 from tests.support.recordings import Recorded
@@ -45,8 +46,8 @@ ADMIN = [route for route in ROUTES if route.startswith("admin/")]
 def make_busy() -> Cast:
     """With one of each thing that a URL could be about, each in a state in which something can be done with it."""
     made = casting.make()
-    casting.long_standing(made.operator)
-    second = casting.long_standing(casting.user("second@provider.example", "Second", is_staff=True))
+    long_standing(made.operator)
+    second = UserFactory(email="second@provider.example", name="Second", operator=True, old=True)
     author, owner = Actor.from_user(second, confirmed=True), Actor.from_user(made.owner, confirmed=True)
     issue_key("Sync", ["decisions:read"], organization=made.labs, issued_by=made.owner)
     webhooks.create_endpoint(organization=made.labs, url="https://hooks.example.com/", actor=owner, source="console")

@@ -312,6 +312,21 @@ def test_cast__one_fixture_of_this_name() -> None:
     assert made == ["tests/conftest.py"]
 
 
+# Made by a factory or a service; those of the ledger's state only where a test forges a row for the ledger to refuse.
+BY_FACTORY = (
+    r"(User|Authenticator|OutgoingMessage|Invitation|BulkJob|ImportRow|ImportFile|ImportProblem|WebhookEndpoint)"
+)
+BY_HAND = re.compile(
+    rf"\b({BY_FACTORY}\.objects\.(bulk_create|create|create_user|create_superuser)|{BY_FACTORY}\([^()]*\)\.save)\("
+)
+
+
+def test_rows__that_tests_need__are_made_by_factories() -> None:
+    assert BY_HAND.search("User.objects." + "create_user('a@b.example')")
+    made = [name(path) for path in sources("tests") if BY_HAND.search(path.read_text(encoding="utf-8"))]
+    assert made == ["tests/accounts/test_sessions.py"], "that one writes in a process of its own"
+
+
 # --- Templates ---------------------------------------------------------------------------------------------------
 
 

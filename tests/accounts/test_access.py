@@ -12,8 +12,8 @@ from accounts.access import Actor, Forbidden, NotFound, Permission
 from accounts.models import ApiKey, KeyScope, Member, MemberRole, Organization, User
 from consent.models import ConsentEvent
 from consent.services import members, organizations
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 
 P = Permission
@@ -133,7 +133,7 @@ def test_permissions__of_a_command_of_somebody_who_is_no_operator__none(cast: Ca
 
 
 def test_superuser__who_is_no_operator__has_nothing(cast: Cast) -> None:
-    root = casting.user("root@example.org", "Root", is_superuser=True)
+    root = UserFactory(email="root@example.org", name="Root", is_superuser=True)
     assert access.permissions(Actor.from_user(root, confirmed=True), cast.labs) == set()
 
 
@@ -237,8 +237,8 @@ def test_organizations_with__agrees_with_permissions__for_everybody(cast: Cast) 
 
 
 def test_acts_as_operator__own_admin_does_not_need_the_providers_authority(cast: Cast) -> None:
-    staff = casting.user("staff@provider.example", "Staff", is_staff=True)
-    casting.join(cast.labs, staff, "admin", cast.provider)
+    staff = UserFactory(email="staff@provider.example", name="Staff", operator=True)
+    MemberFactory(organization=cast.labs, user=staff, role="admin", actor=cast.provider)
     own = Actor.from_user(staff, confirmed=True)
     assert not access.acts_as_operator(own, P.CONSENT_CHOOSE, cast.labs)
     assert access.acts_as_operator(own, P.LOCKS_MANAGE, cast.labs)
@@ -266,7 +266,7 @@ def test_key__several_ends__the_one_that_lasts_is_shown(ended: dict[str, int], s
 
 
 def test_second_person__age_of_credentials_unknown__refused(cast: Cast) -> None:
-    other = casting.long_standing(casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True))
+    other = UserFactory(email="frigg@provider.example", name="Frigg Dahl", operator=True, old=True)
     wish = {"asked_at": dt.datetime(2026, 3, 2, tzinfo=dt.UTC), "involved": [cast.operator.pk]}
     with transaction.atomic():
         assert operators.require_second_person(other, **wish) == other

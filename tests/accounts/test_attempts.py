@@ -13,7 +13,8 @@ from django.test import Client
 from accounts import attempts
 from accounts.deactivation import end_sessions, remove_second_factors
 from accounts.models import OutgoingMessage, RateCount, User
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
+from tests.support.factories import PASSWORD
 from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -17,6 +17,7 @@ from consent import ledger
 from consent.models import Lock, PrivacySetting
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import UserFactory
 from tests.support.ledger_guards import changes_nothing, everything
 
 OPTED_OUT_PLANS = ("le_chat_teams", "le_chat_enterprise", "ai_studio_scale")
@@ -270,7 +271,7 @@ def test_ended_subscriptions_and_lifted_locks__may_be_many(cast: Cast) -> None:
 
 def test_users__addresses_in_any_case__one_account_that_signs_in(cast: Cast) -> None:
     assert User.objects.get_by_natural_key(" ADA@Kvasir.Example ") == cast.owner
-    made = User.objects.create_user(" New@Example.ORG ", "a password of some length")
+    made = UserFactory(email=" New@Example.ORG ", password="a password of some length")
     assert made.email == "new@example.org"
 
 

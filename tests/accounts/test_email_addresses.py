@@ -18,8 +18,9 @@ from accounts.outbox import OutboxBackend
 from consent.errors import Invalid, Refused
 from consent.services import erasure, invitations, members, operator_requests
 from tests.support import cast as casting
-from tests.support.cast import PASSWORD, Cast, signed_in
+from tests.support.cast import Cast, signed_in
 from tests.support.commands import database, run
+from tests.support.factories import PASSWORD, UserFactory
 from tests.support.imports import importer
 from tests.support.operators_site import url
 
@@ -176,6 +177,6 @@ def test_migration__addresses_of_before__one_spelling_and_a_twin_gets_no_mail(tr
 def test_outbox__address_however_it_was_typed__is_the_persons(db: None, typed: str) -> None:
     """Or erasing them would leave the message."""
     EmailMessage("s", "b", None, [typed], connection=OutboxBackend()).send()
-    person = User.objects.create_user("zed@m\u00fcnchen.example")
+    person = UserFactory(email="zed@m\u00fcnchen.example")
     assert OutgoingMessage.objects.filter(recipient=person.email).exists()
     assert OutgoingMessage.objects.filter(recipient=typed).exists()

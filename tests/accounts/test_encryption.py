@@ -16,6 +16,7 @@ from django.test import Client
 from accounts import encrypted, keys, outbox
 from accounts.models import OutgoingMessage
 from tests.support.cast import Cast
+from tests.support.factories import AuthenticatorFactory
 from tests.support.secrets import stored
 from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
@@ -87,7 +88,7 @@ def test_stored__second_factors_messages_and_what_waits_in_sessions__never_in_cl
 
 def test_stored__clear_secret__opens_nothing(cast: Cast) -> None:
     """Whoever can write to the database, but has no key, can't put in a second factor of their own."""
-    Authenticator.objects.create(user=cast.owner, type="totp", data={"secret": SECRET})
+    AuthenticatorFactory(user=cast.owner, type="totp", data={"secret": SECRET})
     client = Client()
     sign_in(client, cast.owner.email)
     client.post("/account/second-factor/authenticate/", {"code": code()})

@@ -15,10 +15,10 @@ from django.core.mail import send_mail
 from django.test import Client, override_settings
 
 from accounts import outbox
-from accounts.access import Actor
 from accounts.models import ApiKey, OutgoingMessage, User
 from consent.services import operator_requests
-from tests.support.cast import PASSWORD, Cast, user
+from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, ActorFactory, OutgoingMessageFactory
 from tests.support.keys import issue_key
 from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
@@ -181,7 +181,7 @@ def test_address__changed_by_two_operators__the_old_one_opens_nothing(cast: Cast
     old, new = cast.owner.email, "another password of nobody in particular"
     reset(old, new)
     asker = dataclasses.replace(cast.provider, confirmed=True)
-    other = Actor.from_user(user("tyr@provider.example", "Tyr Holm", is_staff=True), confirmed=True)
+    other = ActorFactory(user__email="tyr@provider.example", user__name="Tyr Holm")
     asked = operator_requests.ask(
         kind="address", subject=cast.owner, email="ada@elsewhere.example", reason="Married", actor=asker, source="admin"
     )
@@ -313,7 +313,7 @@ def test_outbox__server_away__kept_tried_again_then_given_up(settings: Any, capl
     settings.DELIVERY = {
         "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend", "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": 9
     }  # fmt: skip
-    OutgoingMessage.objects.create(recipient="ada@kvasir.example", subject="s", body="b")
+    OutgoingMessageFactory(recipient="ada@kvasir.example", subject="s", body="b")
     for attempt in range(len(outbox.BACK_OFF)):
         assert outbox.send_next() is True
         message = OutgoingMessage.objects.get()
@@ -345,7 +345,7 @@ def test_outbox__worker__sends_what_waits(settings: Any) -> None:
     from tests.support.commands import run
 
     for number in range(45):
-        OutgoingMessage.objects.create(recipient=f"{number}@kvasir.example", subject="s", body="b")
+        OutgoingMessageFactory(recipient=f"{number}@kvasir.example", subject="s", body="b")
     assert outbox.send_waiting() is True
     assert OutgoingMessage.objects.count() == 25  # twenty, and then it is other work's turn
     run("worker", "--once")

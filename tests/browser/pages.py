@@ -2,13 +2,13 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.support import cast as casting
+from tests.support.factories import PASSWORD
 
 
 def sign_in(page: Page, email: str) -> Page:
     page.goto("/")
     page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(casting.PASSWORD)
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("navigation")).to_be_visible()
     return page

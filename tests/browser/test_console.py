@@ -11,6 +11,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.pages import sign_in
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, MemberFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,7 +124,7 @@ def test_data_controls__phone__off_and_on(cast: Cast, phone: Page) -> None:
 
 
 def test_opt_out_everywhere__one_tap__all_cards_off(cast: Cast, phone: Page) -> None:
-    casting.join(cast.brage, cast.member, "member", cast.provider)
+    MemberFactory(organization=cast.brage, user=cast.member, actor=cast.provider)
     sign_in(phone, cast.member.email)
     phone.get_by_role("button", name="Opt out everywhere").tap()
     expect(phone.get_by_role("status")).to_contain_text("none of your Le Chat data is used")
@@ -151,7 +152,7 @@ def test_keyboard_alone__signs_in_and_switches(cast: Cast, page: Page) -> None:
     expect(page.get_by_label("E-mail")).to_be_focused()
     page.keyboard.type(cast.owner.email)
     page.keyboard.press("Tab")
-    page.keyboard.type(casting.PASSWORD)
+    page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Kvasir Labs")
     reach(page, page.get_by_role("navigation").get_by_role("link", name="Le Chat"))

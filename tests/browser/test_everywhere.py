@@ -27,6 +27,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,9 +64,9 @@ def world(transactional_db: None) -> Cast:
             source="admin", organization=organization, url="https://hooks.example.com/", actor=actor
         )
         issue_key("sync", ["consent:read"], organization=organization, issued_by=actor.user)
-    casting.join(cast.brage, cast.owner, "admin", operator)
-    third = casting.user("tor@kvasir.example", "Tor Left")
-    members.remove_member(member=casting.join(cast.labs, third, "member", operator), **how)
+    MemberFactory(organization=cast.brage, user=cast.owner, role="admin", actor=operator)
+    third = UserFactory(email="tor@kvasir.example", name="Tor Left")
+    members.remove_member(member=MemberFactory(organization=cast.labs, user=third, actor=operator), **how)
     TOTP.activate(cast.admin, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     _jobs(cast)
     while worker.work_once():

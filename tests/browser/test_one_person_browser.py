@@ -12,8 +12,8 @@ from consent.services import organizations, plans
 from consent.services.organizations import OrganizationDraft
 from tests.browser.conftest import PHONE
 from tests.browser.pages import sign_in
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."
@@ -21,7 +21,7 @@ UNSAVED = "You were signed out. Your change is not saved yet: it will be when yo
 
 @pytest.fixture
 def personal(cast: Cast) -> Organization:
-    frida = casting.user("frida@mail.example", "Frida Ek")
+    frida = UserFactory(email="frida@mail.example", name="Frida Ek")
     return organizations.create_organization(
         draft=OrganizationDraft(
             name="Frida Ek",
@@ -36,7 +36,7 @@ def personal(cast: Cast) -> Organization:
 
 def sign_in_again(page: Page, email: str) -> None:
     page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(casting.PASSWORD)
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
 
 

@@ -6,7 +6,8 @@ import pytest
 from allauth.mfa.models import Authenticator
 from playwright.sync_api import Page, expect
 
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
+from tests.support.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

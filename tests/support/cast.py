@@ -1,41 +1,20 @@
 """The people and organizations of the tests, created through the services so that their history is real."""
 
 import dataclasses
-import datetime as dt
 
-from django.db.models import QuerySet
 from django.test import Client
+from factory import Iterator
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
-from consent.services import members, organizations, plans
-from consent.services.organizations import OrganizationDraft
-
-PASSWORD = "the password of nobody in particular"
-
-
-def user(email: str, name: str, **fields: object) -> User:
-    made: User = User.objects.create_user(email, PASSWORD, name=name, **fields)
-    return made
-
-
-def long_standing(person: User) -> User:
-    """Date the person's operator status and credentials to before everything in the test."""
-    then = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
-    instants = {"credentials_at": then} | ({"operator_since": then} if person.is_staff else {})
-    QuerySet(User).filter(pk=person.pk).update(**instants)
-    person.refresh_from_db()
-    return person
+from consent.services import plans
+from tests.support.factories import OPERATOR, MemberFactory, OrganizationFactory, UserFactory
 
 
 def signed_in(email: str) -> Client:
     client = Client()
     client.force_login(User.objects.get(email=email))
     return client
-
-
-def join(organization: Organization, person: User, role: str, actor: Actor) -> Member:
-    return members.add_member(organization=organization, email=person.email, role=role, actor=actor, source="admin")
 
 
 def subscribe(organization: Organization, plan: str, actor: Actor) -> None:
@@ -59,18 +38,16 @@ class Cast:
 
 
 def make() -> Cast:
-    operator = user("odin@provider.example", "Odin Eriksen", is_staff=True)
+    operator = UserFactory(email=OPERATOR, name="Odin Eriksen", operator=True)
     provider = Actor.from_user(operator, confirmed=True)
-    labs, brage = organizations.create_organizations(
-        [
-            OrganizationDraft(name="Kvasir Labs", subscriptions=[plans.get_plan(key) for key in LABS_PLANS]),
-            OrganizationDraft(name="Brage Skaldskap", subscriptions=[plans.get_plan("le_chat_teams")]),
-        ],
+    labs, brage = OrganizationFactory.create_batch(
+        2,
+        name=Iterator(["Kvasir Labs", "Brage Skaldskap"]),
+        subscriptions=Iterator([plans.get_plan(key) for key in held] for held in (LABS_PLANS, ["le_chat_teams"])),
         actor=provider,
-        source="admin",
     )
     people = {
-        role: user(f"{name.split()[0].lower()}@kvasir.example", name)
+        role: UserFactory(email=f"{name.split()[0].lower()}@kvasir.example", name=name)
         for role, name in (
             ("owner", "Ada Lindqvist"),
             ("admin", "Bo Nyström"),
@@ -78,9 +55,12 @@ def make() -> Cast:
             ("member", "Dag Sund"),
         )
     }
-    joined = {role: join(labs, person, role, provider) for role, person in people.items()}
-    outsider = user("eli@brage.example", "Eli Berg")
-    join(brage, outsider, "owner", provider)
+    joined = {
+        role: MemberFactory(organization=labs, user=person, role=role, actor=provider)
+        for role, person in people.items()
+    }
+    outsider = UserFactory(email="eli@brage.example", name="Eli Berg")
+    MemberFactory(organization=brage, user=outsider, role="owner", actor=provider)
     return Cast(
         operator, **people, outsider=outsider, labs=labs, brage=brage, labs_member=joined["member"], provider=provider
     )

@@ -7,8 +7,8 @@ from accounts.models import KeyScope, Organization
 from consent.models import PrivacySetting
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import UserFactory
 from tests.support.keys import issue_key
 
 IN, OUT = "opted_in", "opted_out"
@@ -40,7 +40,7 @@ def actors(cast: Cast) -> dict[str, Actor]:
         name: Actor.from_user(getattr(cast, name), confirmed=True)
         for name in ("owner", "admin", "auditor", "member", "outsider", "operator")
     }
-    blocked = casting.user("gone@provider.example", "Gone", is_staff=True, is_active=False)
+    blocked = UserFactory(email="gone@provider.example", name="Gone", operator=True, is_active=False)
     return (
         people
         | {

@@ -9,14 +9,10 @@ import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
 
-from accounts.access import Actor
 from accounts.management.program import ProgramCommand
-from accounts.models import Organization, User
 from consent.models import PrivacySetting
-from consent.services import organizations, plans
-from consent.services.organizations import OrganizationDraft
+from tests.support.factories import OPERATOR
 
-OPERATOR = "odin@provider.example"
 ACTOR = ("--actor", OPERATOR)
 
 
@@ -55,16 +51,6 @@ def database() -> dict[str, list[tuple[Any, ...]]]:
     """Every row of the product's own tables, to compare before and after something that must change nothing."""
     models = [*apps.get_app_config("accounts").get_models(), *apps.get_app_config("consent").get_models()]
     return {model._meta.db_table: sorted(model._base_manager.values_list(), key=repr) for model in models}
-
-
-def make_operator() -> Actor:
-    return Actor.from_user(User.objects.create_user(OPERATOR, None, name="Odin Eriksen", is_staff=True), confirmed=True)
-
-
-def make_organizations(actor: Actor, plan: str, *external_ids: str) -> list[Organization]:
-    subscriptions = [plans.get_plan(plan)] if plan else []
-    drafts = [OrganizationDraft(name=f"{e} Ltd", external_id=e, subscriptions=subscriptions) for e in external_ids]
-    return organizations.create_organizations(drafts, actor=actor, source="admin")
 
 
 def choices_of(product: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from accounts.models import User
-from tests.support import cast as casting
 from tests.support.commands import ACTOR, Run, run
+from tests.support.factories import UserFactory
 
 SECOND = "frida@provider.example"
 Import = Callable[..., Run]
@@ -31,7 +31,7 @@ def counts(result: Run) -> dict[str, int]:
 def approve_and_run(result: Run) -> Any:
     """Approve the job as a second operator and run it, by command; returns the run's JSON."""
     if not User.objects.filter(email=SECOND).exists():
-        casting.long_standing(User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True))
+        UserFactory(email=SECOND, name="Frida Berg", operator=True, old=True)
     job = result.json["job"]
     assert run("job", "approve", job, "--actor", SECOND).code == 0
     return run("job", "run", job, "--format", "json").json

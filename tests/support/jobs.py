@@ -5,16 +5,17 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from factory import Iterator
+
 from accounts.access import Actor
 from accounts.models import Organization, User
 from consent import verification
 from consent.jobs import actions, engine
 from consent.jobs.selection import Selection
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
-from consent.services import choices, organizations, plans
-from consent.services.organizations import OrganizationDraft
+from consent.services import choices, plans
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support import cast as casting
+from tests.support.factories import OPERATOR, OrganizationFactory, UserFactory
 
 IN, OUT = "opted_in", "opted_out"
 
@@ -23,14 +24,14 @@ class Team:
     """Two operators: one makes jobs, the other may approve them."""
 
     def __init__(self) -> None:
-        self.author: User = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
-        self.second: User = casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
+        self.author: User = UserFactory(email=OPERATOR, name="Odin Eriksen", operator=True)
+        self.second: User = UserFactory(email="frigg@provider.example", name="Frigg Dahl", operator=True)
         self.actor = Actor.from_user(self.author, confirmed=True)
         self.other = Actor.from_user(self.second, confirmed=True)
 
     def organizations(self, number: int, plan: str = "le_chat_free") -> list[Organization]:
-        drafts = [OrganizationDraft(name=f"Hall {n}", subscriptions=[plans.get_plan(plan)]) for n in range(number)]
-        return organizations.create_organizations(drafts, actor=self.actor, source="admin")
+        names = Iterator([f"Hall {n}" for n in range(number)])
+        return OrganizationFactory.create_batch(number, name=names, plan=plan, actor=self.actor)
 
     def choose(self, organization: Organization, choice: str, **changes: Any) -> PrivacySetting:
         wish: dict[str, Any] = {"surface": LE_CHAT_CONSOLE, "source": "admin", "reason": "as agreed"} | changes

@@ -1,6 +1,5 @@
 """Operators who make and confirm requests, and the outcome."""
 
-import datetime as dt
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -11,6 +10,7 @@ from accounts.models import AddressChange, OutgoingMessage, User
 from consent.models import OperatorRequest
 from consent.services import operator_requests
 from tests.support import cast as casting
+from tests.support.factories import LONG_AGO, AuthenticatorFactory, UserFactory
 from tests.support.ledger_guards import everything
 
 
@@ -19,15 +19,13 @@ class Staff:
 
     def __init__(self) -> None:
         self.asker, self.second, self.subject = (
-            casting.long_standing(casting.user(f"{name}@provider.example", name.title(), is_staff=True))
+            UserFactory(email=f"{name}@provider.example", name=name.title(), operator=True, old=True)
             for name in ("odin", "frigg", "tyr")
         )
-        self.gone = casting.user("loki@provider.example", "Loki", is_staff=True)
+        self.gone = UserFactory(email="loki@provider.example", name="Loki", operator=True)
         User.objects.filter(pk=self.gone.pk).update(is_active=False)
-        self.nobody = casting.user("ada@kvasir.example", "Ada")
-        Authenticator.objects.create(
-            user=self.subject, type="totp", data={"secret": "x"}, created_at=dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
-        )
+        self.nobody = UserFactory(email="ada@kvasir.example", name="Ada")
+        AuthenticatorFactory(user=self.subject, created_at=LONG_AGO)
 
     def actor(self, name: str) -> Actor:
         return Actor.from_user(User.objects.get(pk=getattr(self, name).pk), confirmed=True)

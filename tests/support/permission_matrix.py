@@ -8,7 +8,6 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.access import Actor
 from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.jobs import actions
@@ -16,8 +15,8 @@ from consent.jobs.selection import Selection
 from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
 from consent.services import invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support import cast as casting
 from tests.support.callers import World, make_world
+from tests.support.factories import ActorFactory
 from tests.support.keys import issue_key
 
 # Routes that start so have to be in a table.
@@ -261,7 +260,7 @@ def make_busy_world() -> World:
     by: dict[str, Any] = {"actor": made.cast.provider, "source": "admin"}
     organizations.update_organization(organization=made.cast.labs, external_id="labs", **by)
     members.update_member(member=made.cast.labs_member, external_id="m-1", **by)
-    author = Actor.from_user(casting.user("second@provider.example", "Frigg Dahl", is_staff=True), confirmed=True)
+    author = ActorFactory(user__email="second@provider.example", user__name="Frigg Dahl")
     for verb, status in STATES.items():
         wish: dict[str, Any] = {"selection": Selection(everything=True), "choice": "opted_out", "reason": verb}
         job = actions.preview_choice(surface=LE_CHAT_CONSOLE, actor=author, source="admin", **wish)

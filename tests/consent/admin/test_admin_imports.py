@@ -15,7 +15,8 @@ from accounts.models import Member, Organization, Subscription
 from consent import retention, verification
 from consent.models import BulkJob, ImportFile, ImportRow, PrivacySetting
 from consent.worker import work_once
-from tests.support.commands import choices_of, database, make_organizations
+from tests.support.commands import choices_of, database
+from tests.support.factories import OrganizationFactory
 from tests.support.jobs import Team
 from tests.support.operators_site import url
 
@@ -108,7 +109,7 @@ def test_import__mistakes__each_told_and_the_rest_imported(operator: Client) -> 
 
 
 def test_import__members_subscriptions_choices__by_external_id(team: Team, operator: Client) -> None:
-    make_organizations(team.actor, "", "a")
+    OrganizationFactory.with_ids("a", actor=team.actor)
     by_external = {"column_organization_external_id": "org"}
     people = mapped(operator, "org,mail\na,p@x.example\n", by_external | {"column_email": "mail"}, table="members")
     held = mapped(operator, "org,plan\na,le_chat_pro\n", by_external | {"column_plan": "plan"}, table="subscriptions")

@@ -8,7 +8,7 @@ from accounts.access import Actor
 from accounts.models import ApiKey
 from consent.models import WebhookEndpoint
 from tests.support.callers import World, assert_problem, state
-from tests.support.cast import join
+from tests.support.factories import MemberFactory
 
 pytestmark = pytest.mark.django_db
 NOBODY = [str(uuid.UUID(int=7)), uuid.UUID(int=7).hex, "external:nobody", "nonsense", "-"]
@@ -41,7 +41,7 @@ def test_made__organization_left_out__only_where_there_is_one(path: str, manages
     role = "member" if manages == 0 else "owner"
     if manages == 2:
         provider: Actor = world.cast.provider
-        join(world.cast.brage, world.cast.owner, "admin", provider)
+        MemberFactory(organization=world.cast.brage, user=world.cast.owner, role="admin", actor=provider)
     answer = world.callers[role].post(path, BODIES[path])
     made = [*ApiKey.objects.filter(name="Own"), *WebhookEndpoint.objects.filter(description="Own")]
     if manages == 1:

@@ -13,8 +13,8 @@ from accounts.models import Member, Organization, RateCount
 from consent import ledger, retention
 from consent.models import BulkJob, ConsentEvent, IdempotencyKey
 from tests.support.callers import Caller, World, assert_problem, by_key
-from tests.support.cast import PASSWORD
 from tests.support.commands import database
+from tests.support.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
 NEW = {"name": "Once", "kind": "team", "subscriptions": {"le_chat": "le_chat_free"}}

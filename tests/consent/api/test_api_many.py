@@ -17,8 +17,8 @@ from consent.models import ConsentEvent
 from consent.services import choices, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
 from tests.support.callers import World, assert_problem, by_key, make_world
+from tests.support.factories import MemberFactory
 from tests.support.keys import issue_key
 from tests.support.recordings import Recorded
 
@@ -204,7 +204,7 @@ def test_members__looked_up_by_an_operator__with_their_organization(query: str, 
 
 
 def test_members__of_two_organizations_and_left__all_are_found(world: World) -> None:
-    casting.join(world.cast.brage, world.cast.member, "auditor", world.cast.provider)
+    MemberFactory(organization=world.cast.brage, user=world.cast.member, role="auditor", actor=world.cast.provider)
     members.remove_member(member=world.cast.labs_member, actor=world.cast.provider, source="admin")
     found = world.operator_key.get("members/?email=dag%40kvasir.example").json()["results"]
     assert [(row["organization"], row["status"]) for row in found] == [

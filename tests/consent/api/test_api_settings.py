@@ -5,8 +5,8 @@ from django.http import HttpResponse
 
 from consent.models import ConsentEvent, EventKind
 from consent.services import members
-from tests.support import cast as casting
 from tests.support.callers import Caller, World, assert_problem, by_key, by_session, last_event, state
+from tests.support.factories import MemberFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 OUT, IN = {"choice": "opted_out"}, {"choice": "opted_in"}
@@ -199,8 +199,8 @@ def test_get__members_opted_out__counted_for_the_provider_alone(chat: str, world
     """With five accounts of one's own, any count that begins at five is read to the last member."""
     counts = []
     for n in range(6):
-        person = casting.user(f"m{n}@kvasir.example", f"M {n}")
-        member = casting.join(world.cast.labs, person, "member", world.cast.provider)
+        person = UserFactory(email=f"m{n}@kvasir.example", name=f"M {n}")
+        member = MemberFactory(organization=world.cast.labs, user=person, actor=world.cast.provider)
         by_session(person).put(f"{world.labs}members/{member.pk}/privacy-settings/le_chat_mobile/", OUT)
         callers = (world.owner, world.admin, world.auditor, world.key)
         assert {caller.get(chat).json()["members_opted_out"] for caller in callers} == {None}

@@ -10,7 +10,7 @@ from config import strict_json
 from consent.files.tables import open_table
 from consent.models import ConsentEvent
 from tests.support.callers import World, assert_problem, state
-from tests.support.commands import make_operator, make_organizations
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import counts, importer
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +70,7 @@ def test_rows_of_a_file__looked_at_in_french__faults_are_in_one_language(tmp_pat
 
 
 def test_import__row_with_a_name_twice__is_a_bad_row(tmp_path: Path) -> None:
-    make_organizations(make_operator(), "le_chat_free", "kv-1", "kv-2")
+    OrganizationFactory.with_ids("kv-1", "kv-2", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     load = importer("import_choices", tmp_path)
     rows = (
         '{"organization": "external:kv-2", "product": "le_chat", "choice": "opted_out"}',

@@ -5,14 +5,15 @@ from accounts.models import Organization, Subscription
 from consent.models import ConsentEvent
 from consent.services import choices, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import ACTOR, Run, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 def _choose(organization: Organization, choice: str, operator: Actor) -> None:
@@ -32,7 +33,7 @@ def change(*argv: str) -> Run:
 
 
 def test_change_plan__first_subscription__before_and_after_shown(operator: Actor) -> None:
-    make_organizations(operator, "", "a")
+    OrganizationFactory.with_ids("a", actor=operator)
     result = change("--plan", "le_chat_free", "--reason", "Ordered by post")
     assert result.code == 0
     lines = result.out.splitlines()
@@ -61,7 +62,7 @@ def test_change_plan__first_subscription__before_and_after_shown(operator: Actor
 def test_change_plan__moved__says_what_became_of_the_choice(
     operator: Actor, plan: str, choice: str | None, target: str, kept: str, allowed: bool, note: str
 ) -> None:
-    [organization] = make_organizations(operator, plan, "a")
+    [organization] = OrganizationFactory.with_ids("a", plan=plan, actor=operator)
     if choice:
         _choose(organization, choice, operator)
     result = change("--plan", target, "--format", "json")
@@ -73,7 +74,7 @@ def test_change_plan__moved__says_what_became_of_the_choice(
 
 
 def test_change_plan__end__subscription_ended_and_choice_kept(operator: Actor) -> None:
-    [organization] = make_organizations(operator, "le_chat_free", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     _choose(organization, "opted_out", operator)
     result = change("--end", "le_chat", "--format", "json")
     assert result.code == 0
@@ -84,7 +85,7 @@ def test_change_plan__end__subscription_ended_and_choice_kept(operator: Actor) -
 
 @pytest.mark.parametrize("argv", [["--plan", "le_chat_free"], ["--end", "ai_studio"]])
 def test_change_plan__so_already__nothing_written(operator: Actor, argv: list[str]) -> None:
-    make_organizations(operator, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     events, subscriptions = ConsentEvent.objects.count(), Subscription.objects.count()
     result = change(*argv, "--format", "json")
     assert (result.code, result.json["changed"]) == (0, False)
@@ -93,7 +94,7 @@ def test_change_plan__so_already__nothing_written(operator: Actor, argv: list[st
 
 
 def test_change_plan__closed_account__exits_1_and_nothing_changed(operator: Actor) -> None:
-    [organization] = make_organizations(operator, "le_chat_free", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     organizations.close_organization(organization=organization, actor=operator, source="admin", reason="x")
     before = database()
     result = change("--plan", "le_chat_pro")
@@ -121,7 +122,7 @@ def test_change_plan__closed_account__exits_1_and_nothing_changed(operator: Acto
 def test_change_plan__bad_input__named_and_nothing_changed(
     operator: Actor, argv: list[str], code: int, message: str
 ) -> None:
-    make_organizations(operator, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     before = database()
     result = run("change_plan", *argv, *ACTOR)
     assert (result.code, result.out) == (code, "")
@@ -130,7 +131,7 @@ def test_change_plan__bad_input__named_and_nothing_changed(
 
 
 def test_change_plan__actor_no_operator__exits_2_and_nothing_changed(operator: Actor) -> None:
-    make_organizations(operator, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     before = database()
     result = run("change_plan", "external:a", "--plan", "le_chat_pro", "--actor", "ada@kvasir.example")
     assert (result.code, result.out) == (2, "")
@@ -151,7 +152,7 @@ def test_change_plan__actor_no_operator__exits_2_and_nothing_changed(operator: A
 def test_change_plan__dry_run__says_what_the_change_then_says_and_changes_nothing(
     operator: Actor, plan: str, choice: str | None, target: list[str]
 ) -> None:
-    [organization] = make_organizations(operator, plan, "a")
+    [organization] = OrganizationFactory.with_ids("a", plan=plan, actor=operator)
     if choice:
         _choose(organization, choice, operator)
     before = database()

@@ -5,7 +5,8 @@ import pytest
 
 from accounts.authentication import recognise
 from accounts.models import ApiKey
-from tests.support.commands import database, make_operator, make_organizations, run
+from tests.support.commands import database, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +37,7 @@ def test_create_api_key__same_name_again__another_key() -> None:
 
 @pytest.mark.parametrize("by", ["external", "id"])
 def test_create_api_key__organization__good_for_it_alone(by: str) -> None:
-    [acme] = make_organizations(make_operator(), "", "acme")
+    [acme] = OrganizationFactory.with_ids("acme", actor=ActorFactory(of_commands=True))
     ident = "external:acme" if by == "external" else str(acme.pk)
     made = run("create_api_key", "a", "--scope", "consent:write", "--organization", ident)
     assert made.code == 0
@@ -73,7 +74,7 @@ def test_create_api_key__expires__kept(text: str, expected: dt.datetime) -> None
     ],
 )
 def test_create_api_key__bad_input__named_and_nothing_made(argv: list[str], code: int, message: str) -> None:
-    make_organizations(make_operator(), "", "acme")
+    OrganizationFactory.with_ids("acme", actor=ActorFactory(of_commands=True))
     before = database()
     refused = run("create_api_key", *argv)
     assert (refused.code, refused.out) == (code, "")

@@ -13,7 +13,8 @@ from consent.lookups import Question
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
 from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import database, make_operator, make_organizations, run
+from tests.support.commands import database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -109,11 +110,11 @@ def test_demo__new_password_of_somebody_inactive__left_out() -> None:
 
 
 def _organization() -> None:
-    make_organizations(make_operator(), "", "a")
+    OrganizationFactory.with_ids("a", actor=ActorFactory(of_commands=True))
 
 
 def _demo_address_taken() -> None:
-    User.objects.create_user("operator@demo.example", None)
+    UserFactory(email="operator@demo.example")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def _demo_address_taken() -> None:
     [
         (_organization, [], "There are organizations here"),
         (_demo_address_taken, [], "There is a user operator@demo.example here already"),
-        (make_operator, ["--new-password"], "There is no demo here"),
+        (lambda: ActorFactory(of_commands=True), ["--new-password"], "There is no demo here"),
     ],
 )
 def test_demo__installation_in_use__exits_1_and_nothing_changed(

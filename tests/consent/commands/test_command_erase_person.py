@@ -20,12 +20,12 @@ from accounts.models import ApiKey, Member, Organization, User
 from consent import decisions, verification
 from consent.errors import Invalid, Refused
 from consent.lookups import Question
-from consent.models import ConsentEvent, ImportFile
+from consent.models import ConsentEvent
 from consent.services import choices, erasure, invitations, members, organizations
 from consent.surfaces import LE_CHAT_MOBILE
-from tests.support import cast as casting
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
 from tests.support.commands import run
+from tests.support.factories import PASSWORD, ImportFileFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
@@ -37,7 +37,7 @@ OPERATOR = "odin@provider.example"
 
 @pytest.fixture(autouse=True)
 def person_everywhere(cast: Cast) -> None:
-    person = casting.user(EMAIL, NAME)
+    person = UserFactory(email=EMAIL, name=NAME)
     for organization in (cast.labs, cast.brage):
         members.add_member(
             organization=organization, email=EMAIL, role="member", external_id=f"m-{organization.name[:3]}",
@@ -163,7 +163,7 @@ def test_erase__last_owner_of_a_closed_account__erased_and_the_account_left_as_i
 
 
 def test_erase__file_under_way__refused(cast: Cast) -> None:
-    ImportFile.objects.create(table="members", name="members.csv", uploaded_by=cast.operator, created_at=0)
+    ImportFileFactory(table="members", name="members.csv", uploaded_by=cast.operator, created_at=0)
     with changes_nothing():
         result = run("erase_person", EMAIL, "--actor", OPERATOR, "--yes")
     assert result.code != 0 and "being imported" in result.err

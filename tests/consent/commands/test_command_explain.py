@@ -9,19 +9,20 @@ from consent.models import ConsentEvent
 from consent.services import choices, members, organizations
 from consent.services.plans import get_plan, subscribe
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import Run, database, make_operator, make_organizations, run
+from tests.support.commands import Run, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
 def acme(operator: Actor) -> Organization:
-    [organization] = make_organizations(operator, "le_chat_pro", "acme")
+    [organization] = OrganizationFactory.with_ids("acme", plan="le_chat_pro", actor=operator)
     members.add_member(
         organization=organization,
         email="ada@acme.example",

@@ -12,7 +12,8 @@ from consent.services import choices, locks, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.worker import work_once
 from tests.support.cast import Cast, make
-from tests.support.commands import choices_of, database, make_operator, make_organizations
+from tests.support.commands import choices_of, database
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import Import, approve_and_run, counts, importer
 
 pytestmark = pytest.mark.django_db
@@ -21,12 +22,12 @@ HEAD = "organization_external_id,product,choice\n"
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
 def load(operator: Actor, tmp_path: Path) -> Import:
-    make_organizations(operator, "le_chat_free", "a", "b", "c")
+    OrganizationFactory.with_ids("a", "b", "c", plan="le_chat_free", actor=operator)
     return importer("import_choices", tmp_path)
 
 

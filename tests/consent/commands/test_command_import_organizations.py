@@ -5,14 +5,15 @@ import pytest
 from django.db import connection
 
 from accounts.access import Actor
-from accounts.models import Member, Organization, Subscription, User
+from accounts.models import Member, Organization, Subscription
 from consent import verification
 from consent.decisions import decide
 from consent.lookups import Question
 from consent.models import BulkJob, ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import ACTOR, Run, choices_of, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, choices_of, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 Import = Callable[..., Run]
@@ -22,7 +23,7 @@ WITH_CHOICE = ("--map", "choice=Training")
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_import__same_file_again__all_unchanged_and_nothing_written(load: Import
 
 
 def test_import__known_with_opt_out__opted_out_and_nothing_else(load: Import, operator: Actor) -> None:
-    make_organizations(operator, "le_chat_pro", "a", "b")
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_pro", actor=operator)
     result = load("Name,Id,Training\na Ltd,a,opted_out\nOther,b,\n", *WITH_CHOICE, "--format", "json")
     assert (result.code, _counts(result)) == (0, {"opted_out": 1, "differing": 2})
     assert choices_of("le_chat") == {"a": "opted_out", "b": "default"}
@@ -109,7 +110,7 @@ def test_import__known_with_opt_out__opted_out_and_nothing_else(load: Import, op
 
 
 def test_import__known_opted_out_file_says_nothing__stays_out(load: Import, operator: Actor) -> None:
-    [acme] = make_organizations(operator, "le_chat_free", "a")
+    [acme] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=acme, choice="opted_out", actor=operator, source="admin"
     )  # fmt: skip
@@ -147,7 +148,7 @@ def test_import__default_choice_opted_in_without_reason__exits_2_and_nothing_wri
 
 
 def test_import__opts_in_with_reason__nothing_written_until_another_operator_approved(load: Import) -> None:
-    User.objects.create_user("frida@provider.example", None, name="Frida", is_staff=True)
+    UserFactory(email="frida@provider.example", name="Frida", operator=True)
     text = "Name,Id,Training\nA,a,opted_out\nB,b,opted_in\n"
     result = load(text, *WITH_CHOICE, "--reason", "Signed, ticket 7", "--format", "json")
     assert (result.code, result.json["written"], result.json["status"]) == (0, False, "awaiting_approval")
@@ -232,7 +233,7 @@ def test_import__rows_of_one_id_differ_in_the_choice__both_bad(load: Import) -> 
 @pytest.mark.parametrize("known", [True, False])
 def test_import__dry_run__counts_and_changes_nothing(load: Import, operator: Actor, known: bool) -> None:
     if known:
-        make_organizations(operator, "le_chat_free", "a")
+        OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     before = database()
     result = load("Name,Id\na Ltd,a\n", "--default-choice", "opted_out", "--dry-run", "--format", "json")
     assert (result.code, result.json["written"]) == (0, False)

@@ -23,6 +23,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.transfer import state
 from tests.support import cast as casting
 from tests.support.commands import Run, database, run
+from tests.support.factories import PASSWORD, OutgoingMessageFactory, UserFactory
 from tests.support.installations import empty, fill, fill_all
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +119,7 @@ def test_import_state__portal_goes_on__ids_and_positions_follow_those_of_the_fil
     assert run("import_state", str(exported)).code == 0
     last, head = ConsentEvent.objects.latest("id").pk, ledger.head()
     person = User.objects.get(email="odin@provider.example")
-    assert person.check_password(casting.PASSWORD)
+    assert person.check_password(PASSWORD)
     organizations.create_organization(
         draft=OrganizationDraft(name="New"),
         actor=casting.Actor.from_user(person, confirmed=True),
@@ -158,7 +159,7 @@ def test_state__from_sqlite_to_this_database_and_back__three_equal_files(tmp_pat
 
 
 def test_import_state__installation_not_empty__refused(exported: Path) -> None:
-    User.objects.create_user("early@provider.example")
+    UserFactory(email="early@provider.example")
     _refused(exported, "This installation is not empty: there are rows in accounts_user.")
 
 
@@ -309,7 +310,7 @@ def _with_secrets(settings: Any, path: Path) -> None:
     fill()
     owner = User.objects.get(email="ada@kvasir.example")
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
-    OutgoingMessage.objects.create(recipient=owner.email, subject="s", body="a link that opens an account")
+    OutgoingMessageFactory(recipient=owner.email, subject="s", body="a link that opens an account")
     actor = Actor.from_user(User.objects.get(is_staff=True), confirmed=True)
     organization = Organization.objects.get(name="Kvasir Labs")
     webhooks.create_endpoint(source="admin", organization=organization, url="https://example.com/hook", actor=actor)

@@ -7,7 +7,8 @@ from accounts.models import Organization, Subscription
 from consent import verification
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import locks, organizations, plans
-from tests.support.commands import database, make_operator, make_organizations
+from tests.support.commands import database
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import Import, approve_and_run, counts, importer
 
 pytestmark = pytest.mark.django_db
@@ -16,14 +17,14 @@ HEAD = "organization_external_id,plan\n"
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
 def load(operator: Actor, tmp_path: Path) -> Import:
-    make_organizations(operator, "", "new")
-    make_organizations(operator, "le_chat_free", "free")
-    make_organizations(operator, "le_chat_teams", "teams")
+    OrganizationFactory.with_ids("new", actor=operator)
+    OrganizationFactory.with_ids("free", plan="le_chat_free", actor=operator)
+    OrganizationFactory.with_ids("teams", plan="le_chat_teams", actor=operator)
     return importer("import_subscriptions", tmp_path)
 
 
@@ -56,7 +57,7 @@ def test_import__out_to_in__carried_over_and_not_allowed(load: Import) -> None:
 
 
 def test_import__restart_that_allows_again__waits_for_approval(load: Import, operator: Actor) -> None:
-    [organization] = make_organizations(operator, "le_chat_free", "again")
+    [organization] = OrganizationFactory.with_ids("again", plan="le_chat_free", actor=operator)
     plans.end_subscription(organization=organization, product="le_chat", actor=operator, source="admin")
     result = load(HEAD + "again,le_chat_free\n")
     assert (result.code, result.json["status"], "again" in held()) == (0, "awaiting_approval", False)
@@ -143,7 +144,7 @@ def test_import__denied_between_reading_and_applying__row_refused(
 
 
 def test_import__closed_account__bad(load: Import, operator: Actor) -> None:
-    [organization] = make_organizations(operator, "", "closed")
+    [organization] = OrganizationFactory.with_ids("closed", actor=operator)
     organizations.close_organization(organization=organization, reason="over", actor=operator, source="admin")
     result = load(HEAD + "closed,le_chat_pro\n")
     assert result.code == 1 and "The account is closed" in result.json["bad_rows"][0]

@@ -9,7 +9,8 @@ from accounts.models import Organization, User
 from consent import verification
 from consent.jobs import engine
 from consent.models import BulkJob, ConsentEvent
-from tests.support.commands import ACTOR, Run, choices_of, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, choices_of, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 from tests.support.jobs import lapse
 
 pytestmark = pytest.mark.django_db
@@ -20,18 +21,18 @@ IN = ("--surface", "le_chat_console", "--choice", "opted_in", "--reason", "x")
 
 @pytest.fixture(autouse=True)
 def second() -> User:
-    made: User = User.objects.create_user(SECOND[1], None, is_staff=True)
+    made: User = UserFactory(email=SECOND[1], operator=True)
     return made
 
 
 @pytest.fixture(autouse=True)
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture(autouse=True)
 def five(operator: Actor) -> list[Organization]:
-    return make_organizations(operator, "le_chat_free", *"abcde")
+    return OrganizationFactory.with_ids(*"abcde", plan="le_chat_free", actor=operator)
 
 
 def made(*argv: str) -> BulkJob:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from accounts.models import Organization
-from tests.support.commands import ACTOR, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 SECOND = ("--actor", "frigg@provider.example")
@@ -16,10 +17,9 @@ def holder() -> Organization | None:
 
 
 def test_command__asked_approved_run_and_undone(tmp_path: Path) -> None:
-    from accounts.models import User
 
-    User.objects.create_user(SECOND[1], None, is_staff=True)
-    make_organizations(make_operator(), "le_chat_free", "acct-1", "acct-2")
+    UserFactory(email=SECOND[1], operator=True)
+    OrganizationFactory.with_ids("acct-1", "acct-2", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     file = tmp_path / "ids.csv"
     file.write_text("external_id,organization\nacct-1,external:acct-2\n")
     arguments = (str(file), "--reason", "Merged", *ACTOR)
@@ -42,7 +42,7 @@ def test_command__asked_approved_run_and_undone(tmp_path: Path) -> None:
 
 
 def test_command__bad_rows__exit_1_naming_them_and_nothing_kept(tmp_path: Path) -> None:
-    make_organizations(make_operator(), "le_chat_free", "acct-1")
+    OrganizationFactory.with_ids("acct-1", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     file = tmp_path / "ids.csv"
     file.write_text("external_id,organization\nacct-1,external:nobody\n,external:acct-1\n")
     before = database()

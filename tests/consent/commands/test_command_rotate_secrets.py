@@ -17,6 +17,7 @@ from consent.services import webhooks
 from consent.webhooks.secrets import secret_of
 from tests.support.cast import Cast
 from tests.support.commands import database, run
+from tests.support.factories import AuthenticatorFactory
 from tests.support.secrets import old_secret, verifies
 from tests.support.webhook_receiver import result_of_test
 
@@ -33,8 +34,8 @@ def test_rotate_secrets__older_key_and_clear__first_key_alone_afterwards(cast: C
     settings.ENCRYPTION_KEYS = [OLD]
     TOTP.activate(cast.owner, SECRET)
     send_mail("s", "a link", None, ["ada@kvasir.example"])
-    Authenticator.objects.create(user=cast.admin, type="totp", data={"secret": SECRET})
-    Authenticator.objects.create(user=cast.admin, type="webauthn", data={"name": "Key"})
+    AuthenticatorFactory(user=cast.admin, type="totp", data={"secret": SECRET})
+    AuthenticatorFactory(user=cast.admin, type="webauthn", data={"name": "Key"})
     client = Client()
     client.force_login(cast.member)
     settings.ENCRYPTION_KEYS = [NEW, OLD]

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from accounts.access import Actor
-from accounts.models import Organization, User
+from accounts.models import Organization
 from consent import verification
 from consent.jobs import engine, selection
 from consent.models import BulkJob, ConsentEvent, PrivacySetting
 from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import ACTOR, Run, Terminal, choices_of, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, Terminal, choices_of, run
 from tests.support.commands import database as all_tables
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 OUT = ("--surface", "le_chat_console", "--choice", "opted_out")
@@ -23,16 +24,16 @@ IN = ("--surface", "le_chat_console", "--choice", "opted_in")
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
 def five(operator: Actor) -> list[Organization]:
     """a, b, c on Le Chat Free, d on Pro, e on nothing."""
     return [
-        *make_organizations(operator, "le_chat_free", "a", "b", "c"),
-        *make_organizations(operator, "le_chat_pro", "d"),
-        *make_organizations(operator, "", "e"),
+        *OrganizationFactory.with_ids("a", "b", "c", plan="le_chat_free", actor=operator),
+        *OrganizationFactory.with_ids("d", plan="le_chat_pro", actor=operator),
+        *OrganizationFactory.with_ids("e", actor=operator),
     ]
 
 
@@ -188,7 +189,7 @@ def test_set_consent__asked_and_confirmed__done(five: list[Organization], monkey
 
 
 def test_set_consent__opt_in_of_one_with_reason__done(operator: Actor) -> None:
-    make_organizations(operator, "le_chat_enterprise", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_enterprise", actor=operator)
     argv = (*IN, "--organization", "external:a", "--reason", "Agreement of May", "--yes")
     result = set_consent(*argv)
     assert (result.code, result.out) == (0, "changed    1\nunchanged  0\n")
@@ -259,7 +260,7 @@ def test_set_consent__wrong_command_line__exits_2_and_nothing_changed(
 
 
 def test_set_consent__opt_in_not_confirmed__exits_2_and_says_what_it_means(operator: Actor) -> None:
-    make_organizations(operator, "le_chat_enterprise", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_enterprise", actor=operator)
     before = database()
     result = set_consent(*IN, "--organization", "external:a", "--reason", "x")
     assert (result.code, result.out) == (2, "")
@@ -400,7 +401,7 @@ def test_set_consent__stdin__is_read_as_a_file(five: list[Organization], monkeyp
 
 
 def test_set_consent__file_with_choices__each_its_own_once_approved(five: list[Organization], tmp_path: Path) -> None:
-    second = User.objects.create_user("frigg@provider.example", None, is_staff=True)
+    second = UserFactory(email="frigg@provider.example", operator=True)
     path = tmp_path / "choices.csv"
     path.write_text("external_id,choice\na,opted_out\nb,Opted in\ne,opted-in\n")
     argv = ("--surface", "le_chat_console", "--from-file", str(path), "--reason", "Letters of May", "--yes")

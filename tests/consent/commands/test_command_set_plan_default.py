@@ -1,10 +1,11 @@
 import pytest
 
-from accounts.models import Plan, User
+from accounts.models import Plan
 from consent import verification
 from consent.models import PrivacySetting
 from consent.services import plans
-from tests.support.commands import ACTOR, choices_of, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, choices_of, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 SECOND = ("--actor", "frigg@provider.example")
@@ -21,9 +22,9 @@ def default() -> str:
 
 
 def test_set_plan_default__out_and_back__in_reaches_only_later_subscriptions() -> None:
-    actor = make_operator()
-    User.objects.create_user(SECOND[1], None, is_staff=True)
-    make_organizations(actor, "le_chat_free", "a", "b")
+    actor = ActorFactory(of_commands=True)
+    UserFactory(email=SECOND[1], operator=True)
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=actor)
     assert allowed() == {"a": True, "b": True}
     result = run("set_plan_default", *OUT, *ACTOR, "--yes", "--format", "json")
     assert result.code == 0, result.err
@@ -34,20 +35,20 @@ def test_set_plan_default__out_and_back__in_reaches_only_later_subscriptions() -
     assert (back.code, back.json["status"], default()) == (0, "awaiting_approval", "opted_out")
     assert run("job", "approve", back.json["job"], *SECOND).code == 0
     assert run("job", "run", back.json["job"]).code == 0
-    make_organizations(actor, "le_chat_free", "c")
+    OrganizationFactory.with_ids("c", plan="le_chat_free", actor=actor)
     assert (default(), allowed()) == ("opted_in", {"a": False, "b": False, "c": True})
     assert set(choices_of("le_chat").values()) == {"default"}
     assert verification.verify().problems == []
 
 
 def test_set_plan_default__nobody_subscribed__the_plan_changes_all_the_same() -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     result = run("set_plan_default", *OUT, *ACTOR, "--yes", "--format", "json")
     assert (result.code, result.json["matched"], default()) == (0, 0, "opted_out")
 
 
 def test_set_plan_default__dry_run_or_not_confirmed__nothing_changed() -> None:
-    make_organizations(make_operator(), "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     assert run("set_plan_default", *OUT, *ACTOR, "--dry-run").out.startswith("would change  1\n")
     result = run("set_plan_default", *OUT, *ACTOR)
     assert (result.code, result.out) == (2, "")
@@ -66,7 +67,7 @@ def test_set_plan_default__dry_run_or_not_confirmed__nothing_changed() -> None:
     ],
 )
 def test_set_plan_default__what_may_not_be__named_and_nothing_changed(argv: list[str], code: int, message: str) -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     before = database()
     result = run("set_plan_default", *argv, *ACTOR, "--yes")
     assert (result.code, result.out) == (code, "")

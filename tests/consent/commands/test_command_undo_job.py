@@ -5,7 +5,8 @@ from consent import verification
 from consent.models import BulkJob, ConsentEvent
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import ACTOR, choices_of, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, choices_of, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 SECOND = ("--actor", "frigg@provider.example")
@@ -14,8 +15,8 @@ SECOND = ("--actor", "frigg@provider.example")
 @pytest.fixture
 def done() -> BulkJob:
     """a, b, c of Le Chat Enterprise, opted out by a job: undoing that loosens nothing, for they are out by default."""
-    User.objects.create_user(SECOND[1], None, is_staff=True)
-    make_organizations(make_operator(), "le_chat_enterprise", "a", "b", "c")
+    UserFactory(email=SECOND[1], operator=True)
+    OrganizationFactory.with_ids("a", "b", "c", plan="le_chat_enterprise", actor=ActorFactory(of_commands=True))
     out = ("--surface", "le_chat_console", "--choice", "opted_out", "--all")
     assert run("set_consent", *out, *ACTOR, "--yes").code == 0
     return BulkJob.objects.get()
@@ -23,8 +24,8 @@ def done() -> BulkJob:
 
 @pytest.fixture
 def done_on_free() -> BulkJob:
-    User.objects.create_user(SECOND[1], None, is_staff=True)
-    make_organizations(make_operator(), "le_chat_free", "a", "b", "c")
+    UserFactory(email=SECOND[1], operator=True)
+    OrganizationFactory.with_ids("a", "b", "c", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     out = ("--surface", "le_chat_console", "--choice", "opted_out", "--all")
     assert run("set_consent", *out, *ACTOR, "--yes").code == 0
     return BulkJob.objects.get()

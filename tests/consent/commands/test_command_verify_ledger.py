@@ -7,15 +7,16 @@ from accounts.models import Organization, Subscription
 from consent import ledger, verification
 from consent.models import PrivacySetting
 from tests.conftest import lift_triggers
-from tests.support.commands import database, make_operator, make_organizations, run
+from tests.support.commands import database, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 
 @pytest.mark.django_db
 def test_verify_ledger__whole__exit_0_with_counts_and_nothing_changed() -> None:
-    operator = make_operator()
-    make_organizations(operator, "le_chat_free", "a", "b")
+    operator = ActorFactory(of_commands=True)
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
     ledger.sequence()
-    make_organizations(operator, "", "c")
+    OrganizationFactory.with_ids("c", actor=operator)
     before = database()
     result = run("verify_ledger")
     assert result.code == 0
@@ -36,7 +37,7 @@ def test_verify_ledger__empty__exit_0() -> None:
 
 @pytest.mark.django_db
 def test_verify_ledger__setting_and_subscription_tampered_with__exit_1_and_each_named() -> None:
-    [organization] = make_organizations(make_operator(), "le_chat_teams", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_teams", actor=ActorFactory(of_commands=True))
     PrivacySetting.objects.update(choice="opted_in", allowed=True, reason_code="organization_opted_in")
     Subscription.objects.update(plan_id="le_chat_free")
     result = run("verify_ledger", "--format", "json")
@@ -61,13 +62,13 @@ def test_verify_ledger__triggers_gone__exit_1() -> None:
 def test_verify_ledger__others_write_meanwhile__sees_one_moment_and_keeps_nobody_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    operator = make_operator()
-    make_organizations(operator, "le_chat_free", "a")
+    operator = ActorFactory(of_commands=True)
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     ordinary = verification._verify_layers
 
     def write_meanwhile(*args: object) -> None:
         def write() -> None:
-            make_organizations(operator, "le_chat_free", "b")
+            OrganizationFactory.with_ids("b", plan="le_chat_free", actor=operator)
             connections.close_all()
 
         writer = threading.Thread(target=write)

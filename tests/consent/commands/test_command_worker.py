@@ -6,7 +6,8 @@ import pytest
 from consent import verification
 from consent.jobs import engine
 from consent.models import BulkJob, ConsentEvent
-from tests.support.commands import ACTOR, choices_of, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, choices_of, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.jobs import lapse
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def queued() -> BulkJob:
-    make_organizations(make_operator(), "le_chat_free", *"abcde")
+    OrganizationFactory.with_ids(*"abcde", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     out = ("--surface", "le_chat_console", "--choice", "opted_out", "--all")
     assert run("set_consent", *out, *ACTOR, "--yes", "--background").code == 0
     return BulkJob.objects.get()

@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import reverse
 
 from consent.services import organizations
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.console import CONTROLS, signed_in, url
+from tests.support.factories import PASSWORD, MemberFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -42,11 +42,11 @@ def test_home__each_role__leads_where_they_belong(cast: Cast, role: str, goal: s
 
 
 def test_home__several_consoles__lists_them_and_no_other(cast: Cast) -> None:
-    casting.join(cast.brage, cast.owner, "auditor", cast.provider)
+    MemberFactory(organization=cast.brage, user=cast.owner, role="auditor", actor=cast.provider)
     page = signed_in(cast, "owner").get("/", follow=True)
     assert page.redirect_chain == [("/organizations/", 302)]
     assert "Kvasir Labs" in page.content.decode() and "Brage Skaldskap" in page.content.decode()
-    casting.join(cast.brage, cast.member, "member", cast.provider)
+    MemberFactory(organization=cast.brage, user=cast.member, actor=cast.provider)
     assert "Brage" not in signed_in(cast, "member").get("/organizations/").content.decode()
 
 
@@ -54,7 +54,7 @@ def test_sign_in__right_and_wrong_password(cast: Cast) -> None:
     client = Client()
     wrong = client.post("/sign-in/", {"login": cast.owner.email, "password": "wrong"})
     assert wrong.status_code == 200 and "_auth_user_id" not in client.session
-    right = client.post("/sign-in/", {"login": cast.owner.email, "password": casting.PASSWORD})
+    right = client.post("/sign-in/", {"login": cast.owner.email, "password": PASSWORD})
     assert (right.status_code, right["Location"]) == (302, "/")
     assert client.get("/sign-out/").status_code == 200  # asks; a link never signs anybody out
     assert client.get("/settings/data-controls/").status_code == 200

@@ -18,9 +18,9 @@ from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
 from consent.services import choices
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
-from tests.support import cast as casting
-from tests.support.cast import PASSWORD, Cast, user
+from tests.support.cast import Cast
 from tests.support.console import choice_of, events, opt_in, opted_out_by_owner, signed_in, url
+from tests.support.factories import PASSWORD, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing
 
@@ -207,7 +207,7 @@ def test_opt_in__on_a_plan_that_is_in_by_default__does_not_ask(cast: Cast, asked
 
 
 def test_approval__asks_and_then_approves(cast: Cast, asked: None) -> None:
-    second = user("second@provider.example", "Second", is_staff=True)
+    second = UserFactory(email="second@provider.example", name="Second", operator=True)
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )
@@ -260,7 +260,7 @@ def test_api_with_a_session__opt_in_and_approval__ask_too(cast: Cast, asked: Non
     )  # fmt: skip
     actions.submit(job=job, actor=cast.provider, digest=job.digest)
     second = Client()
-    second.force_login(casting.long_standing(user("second@provider.example", "Second", is_staff=True)))
+    second.force_login(UserFactory(email="second@provider.example", name="Second", operator=True, old=True))
     path = f"/api/v1/bulk-jobs/{job.pk}/approve/"
     with changes_nothing():
         refused = second.post(path, {}, content_type="application/json")

@@ -6,9 +6,9 @@ from django.urls import reverse
 from accounts.models import Member
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import members, organizations
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.console import CONTROLS, events, opted_out_by_owner, signed_in
+from tests.support.factories import MemberFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_data_controls__has_left__may_only_opt_out(cast: Cast) -> None:
 
 
 def test_opt_out_everywhere__several_memberships__one_event_each(cast: Cast) -> None:
-    other = casting.join(cast.brage, cast.member, "member", cast.provider)
+    other = MemberFactory(organization=cast.brage, user=cast.member, actor=cast.provider)
     client, before = signed_in(cast, "member"), events()
     for _ in range(2):
         assert client.post(reverse("console:opt-out-everywhere")).status_code == 302
@@ -84,7 +84,7 @@ def test_data_controls__more_memberships__as_many_queries(cast: Cast, django_ass
         made = organizations.create_organization(
             draft=organizations.OrganizationDraft(name=f"Team {n}"), actor=cast.provider, source="admin"
         )
-        casting.join(made, cast.member, "member", cast.provider)
+        MemberFactory(organization=made, user=cast.member, actor=cast.provider)
     client = signed_in(cast, "member")
     with django_assert_max_num_queries(30):
         assert client.get(CONTROLS).content.decode().count("data-switch") == 7

@@ -5,9 +5,9 @@ import pytest
 from accounts.access import Actor
 from consent.services import choices, organizations
 from consent.surfaces import LE_CHAT_MOBILE
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.console import opted_out_by_owner, signed_in, url
+from tests.support.factories import MemberFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -57,8 +57,8 @@ def test_history__many_events__paged_by_key(cast: Cast) -> None:
 @pytest.mark.parametrize("opted_out", [0, 1, 6])
 def test_members__how_many_opted_out__told_to_operators_alone(cast: Cast, opted_out: int) -> None:
     for n in range(6):
-        person = casting.user(f"m{n}@kvasir.example", f"Member {n}")
-        member = casting.join(cast.labs, person, "member", cast.provider)
+        person = UserFactory(email=f"m{n}@kvasir.example", name=f"Member {n}")
+        member = MemberFactory(organization=cast.labs, user=person, actor=cast.provider)
         if n < opted_out:
             choices.choose(
                 surface=LE_CHAT_MOBILE,

@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from accounts.models import Member, User
 from consent.models import ConsentEvent, PrivacySetting
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
+from tests.support.factories import PASSWORD
 from tests.support.ledger_guards import changes_nothing
 
 UNSAVED = "You were signed out. Your change is not saved yet: it will be when you sign in."

@@ -30,6 +30,7 @@ from consent.surfaces import LE_CHAT_MOBILE, organization_surface
 from tests.consent.core.machine_bindings import Bindings, spelled, texts
 from tests.consent.core.machine_jobs import Jobs
 from tests.consent.core.machine_keys import Keys
+from tests.support.factories import UserFactory
 from tests.support.model.keys import MANAGING, Turn
 from tests.support.model.rules import AI_STUDIO, DATA_KINDS, IN, LE_CHAT, OUT, Account, Asked, Fact, Person, World
 
@@ -58,9 +59,9 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
         super().__init__()
         self.savepoint = transaction.atomic()
         self.savepoint.__enter__()
-        self.operator = Actor.from_user(User.objects.create_superuser("operator@provider.example"), confirmed=True)
-        self.second = Actor.from_user(User.objects.create_superuser("second@provider.example"), confirmed=True)
-        self.users = [User.objects.create_user(f"person{n}@people.example") for n in range(PEOPLE)]
+        self.operator = Actor.from_user(UserFactory(email="operator@provider.example", superuser=True), confirmed=True)
+        self.second = Actor.from_user(UserFactory(email="second@provider.example", superuser=True), confirmed=True)
+        self.users = [UserFactory(email=f"person{n}@people.example") for n in range(PEOPLE)]
         self.users += self.people_of_keys(User.objects.get(pk=self.operator.id), User.objects.get(pk=self.second.id))
         self.world = World()
         self.defaults = dict(Plan.objects.values_list("key", "training_default"))

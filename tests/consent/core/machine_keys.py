@@ -20,6 +20,7 @@ from consent.delivery.sending import ReceiverResponse
 from consent.errors import Refused
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import credentials, members, people, webhooks
+from tests.support.factories import UserFactory
 from tests.support.model.keys import ASK, SPEAK, VIEW, Credential, Rights, Turn
 from tests.support.model.rules import LE_CHAT, Fact
 
@@ -57,7 +58,7 @@ class Keys:
 
     def people_of_keys(self, *operators: User) -> list[User]:
         """Create the keepers, and tell the model who is an operator: the portal's operators and the second keeper."""
-        keepers = [User.objects.create_user(f"keeper{n}@people.example", is_staff=n == KEEPERS[1]) for n in KEEPERS]
+        keepers = [UserFactory(email=f"keeper{n}@people.example", is_staff=n == KEEPERS[1]) for n in KEEPERS]
         for who in (KEEPERS[1], *OPERATORS):
             self.rights.happens(Turn(who, "operator"))
         return [*keepers, *operators]

@@ -16,7 +16,7 @@ from consent.models import ConsentEvent
 from consent.rules import MEMBER_START, Span, State
 from consent.services import choices, locks, organizations, plans
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import make_operator
+from tests.support.factories import ActorFactory
 from tests.support.imports import Import, approve_and_run, importer
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ def test_attest__denied_or_no_earlier_start__refused(state: State, since: dt.dat
 
 @pytest.fixture
 def operator(db: None) -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 def wander(organization: Organization, step: str, operator: Actor) -> None:

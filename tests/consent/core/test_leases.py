@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,13 @@ from consent.delivery import endpoints
 from consent.imports import reading
 from consent.jobs import engine
 from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
-from tests.support import cast as casting
 from tests.support.concurrency import race, together
+from tests.support.factories import (
+    BulkJobFactory,
+    OutgoingMessageFactory,
+    WebhookEndpointFactory,
+    WebhookTestFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAST = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
@@ -34,22 +38,19 @@ class Held:
 
 
 def _job(**changes: Any) -> BulkJob:
-    author = casting.user(f"{uuid.uuid4()}@provider.example", "Odin Eriksen", is_staff=True)
-    return BulkJob.objects.create(source="admin", author=author, created_at=ledger.clock(), **changes)
+    return BulkJobFactory(**changes)
 
 
 def _endpoint() -> WebhookEndpoint:
-    return WebhookEndpoint.objects.create(url="https://crm.example/", created_at=ledger.clock())
+    return WebhookEndpointFactory()
 
 
 def _test() -> WebhookAttempt:
-    return WebhookAttempt.objects.create(
-        endpoint=_endpoint(), at=ledger.clock(), waiting_for=uuid.uuid4(), delivered=False, latency_ms=0
-    )
+    return WebhookTestFactory()
 
 
 def _message() -> OutgoingMessage:
-    return OutgoingMessage.objects.create(recipient="ada@kvasir.example", subject="Hello", body="Sign in here.")
+    return OutgoingMessageFactory()
 
 
 WORK = {

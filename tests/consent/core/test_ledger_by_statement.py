@@ -13,14 +13,14 @@ from consent.ledger import Sql
 from consent.models import STATE_FIELDS, ConsentEvent, EventKind, PrivacySetting
 from consent.rules import State
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import make_operator, make_organizations
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 def origin_of(operator: Actor) -> ledger.Origin:
@@ -40,7 +40,7 @@ def all_but_ids(row: Any) -> dict[str, Any]:
 
 
 def test_insert_select__the_same_event_as_record__in_every_column(operator: Actor) -> None:
-    one, other = make_organizations(operator, "le_chat_free", "a", "b")
+    one, other = OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
     setting = PrivacySetting.objects.get(organization=one)
     at = ledger.clock(setting.changed_at, PrivacySetting.objects.get(organization=other).changed_at)
     after, origin = rules.opt_out(setting.state, at), origin_of(operator)
@@ -64,7 +64,7 @@ def test_insert_select__the_same_event_as_record__in_every_column(operator: Acto
 
 
 def test_insert_select__a_field_of_the_state_not_said__nothing_is_stored(operator: Actor) -> None:
-    make_organizations(operator, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     before = ConsentEvent.objects.count()
     for name in STATE_FIELDS:
         state = {field: value for field, value in micros(State()).items() if field != name}
@@ -82,7 +82,7 @@ def test_insert_select__a_field_of_the_state_not_said__nothing_is_stored(operato
 
 
 def test_ensure_settings__by_statement__as_the_services_make_them_and_only_where_there_is_none(operator: Actor) -> None:
-    [organization] = make_organizations(operator, "le_chat_free", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     there = PrivacySetting.objects.get(product="le_chat")
     everybody = Sql("FROM accounts_organization AS o ORDER BY o.id")
     for product in ("le_chat", "ai_studio", "ai_studio"):

@@ -11,7 +11,7 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 
 from accounts.access import Actor
-from accounts.models import Member, Organization, User
+from accounts.models import Member, Organization
 from consent import ledger, verification
 from consent.models import ConsentEvent, EventPosition, PendingEvent, PrivacySetting
 from consent.services import choices, members, organizations
@@ -19,6 +19,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support.cast import Cast
 from tests.support.concurrency import LIMIT, Started, race
+from tests.support.factories import UserFactory
 from tests.support.ledger_guards import behind_the_guards, everything, sql
 
 LAST = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -145,7 +146,7 @@ def test_history_clock__installation_with_a_history__refused(cast: Cast) -> None
 
 
 def test_history_clock__empty_installation__tells_a_history_and_stops(db: None) -> None:
-    operator = Actor.from_user(User.objects.create_superuser("odin@provider.example"), confirmed=True)
+    operator = Actor.from_user(UserFactory(email="odin@provider.example", superuser=True), confirmed=True)
     then = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     with ledger.history_clock() as travel:
         travel(then)

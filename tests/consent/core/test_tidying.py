@@ -12,8 +12,15 @@ from accounts.models import Invitation
 from consent import ledger, retention
 from consent.errors import Refused
 from consent.jobs import actions, engine
-from consent.models import BulkJob, BulkJobRow, ImportFile, ImportFilePart, ImportProblem, ImportRow, JobKind, JobStatus
+from consent.models import BulkJob, BulkJobRow, ImportFile, ImportFilePart, ImportProblem, ImportRow, JobStatus
 from tests.support.commands import run
+from tests.support.factories import (
+    BulkJobFactory,
+    ImportFileFactory,
+    ImportProblemFactory,
+    ImportRowFactory,
+    InvitationFactory,
+)
 from tests.support.jobs import OUT, Team, assert_each_once
 from tests.support.ledger_guards import refusal
 
@@ -41,17 +48,14 @@ def aged(job: BulkJob, **time: float) -> BulkJob:
 
 
 def imported(team: Team, status: str, **fields: Any) -> BulkJob:
-    job = BulkJob.objects.create(
-        kind=JobKind.IMPORT, table="organizations", status=status, source="admin", author=team.author,
-        created_at=ledger.clock(), **fields,
-    )  # fmt: skip
-    ImportRow.objects.bulk_create(ImportRow(job=job, number=n, line=n + 1, email="a@b.example") for n in range(1, 6))
-    ImportProblem.objects.create(job=job, line=7, remedy="Mend it.")
+    job = BulkJobFactory(loads=True, status=status, author=team.author, **fields)
+    ImportRowFactory.create_batch(5, job=job)
+    ImportProblemFactory(job=job)
     return job
 
 
 def uploaded(team: Team, **time: float) -> ImportFile:
-    file = ImportFile.objects.create(table="members", name="m.csv", uploaded_by=team.author, created_at=ago(**time))
+    file = ImportFileFactory(uploaded_by=team.author, created_at=ago(**time))
     ImportFilePart.objects.bulk_create(ImportFilePart(file=file, number=n, data=b"x") for n in range(5))
     return file
 
@@ -159,10 +163,8 @@ def test_tidy_up__sessions_and_invitations__go_when_they_are_long_over(team: Tea
         Session.objects.create(session_key=key, session_data="", expire_date=now + dt.timedelta(days=days))
     (organization,) = team.organizations(1)
     for name, days in (("over", -8), ("ended", -1), ("live", 1)):
-        Invitation.objects.create(
-            organization=organization, email=f"{name}@kvasir.example", hash=name, invited_by=team.author,
-            expires_at=now + dt.timedelta(days=days),
-        )  # fmt: skip
+        until = now + dt.timedelta(days=days)
+        InvitationFactory(organization=organization, hash=name, invited_by=team.author, expires_at=until)
     retention.tidy_up()
     assert list(Session.objects.values_list("session_key", flat=True)) == ["live"]
     assert set(Invitation.objects.values_list("hash", flat=True)) == {"ended", "live"}

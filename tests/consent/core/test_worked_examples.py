@@ -9,7 +9,7 @@ import datetime as dt
 import pytest
 
 from accounts.access import Actor
-from accounts.models import Member, Plan, User
+from accounts.models import Member, Plan
 from consent import ledger
 from consent.decisions import decide, decide_many
 from consent.lookups import Question
@@ -20,6 +20,7 @@ from consent.services.members import add_member
 from consent.services.organizations import OrganizationDraft, create_organization
 from consent.services.plans import end_subscription, subscribe
 from consent.surfaces import LE_CHAT_MOBILE, organization_surface
+from tests.support.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +34,7 @@ class Story:
 
     def __init__(self, *plans: str, name: str = "Acme") -> None:
         self.operator = Actor.from_user(
-            User.objects.create_superuser(f"operator@{name}.example".lower()), confirmed=True
+            UserFactory(email=f"operator@{name}.example".lower(), superuser=True), confirmed=True
         )
         draft = OrganizationDraft(name=name)
         self.organization = create_organization(draft=draft, actor=self.operator, source="admin")

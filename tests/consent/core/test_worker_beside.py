@@ -21,7 +21,8 @@ from consent.models import BulkJob, ConsentEvent, WebhookEndpoint
 from consent.services import organizations, webhooks
 from tests.support import mail_receiver, webhook_receiver
 from tests.support.cast import Cast, make
-from tests.support.commands import ACTOR, choices_of, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, choices_of, run
+from tests.support.factories import ActorFactory, OrganizationFactory, OutgoingMessageFactory
 from tests.support.ledger_guards import rows, sql
 from tests.support.mail_receiver import mail_server
 from tests.support.processes import database_url
@@ -57,7 +58,7 @@ def until(holds: Callable[[], Any]) -> None:
 
 
 def message(number: int = 0, body: str = "b") -> None:
-    OutgoingMessage.objects.create(recipient=f"{number}@kvasir.example", subject="s", body=body)
+    OutgoingMessageFactory(recipient=f"{number}@kvasir.example", subject="s", body=body)
 
 
 # --- Told to end ------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def test_stopping__main_thread_waits_for_something__ends(what: str, number: int,
 
 @beside
 def test_worker__slow_mail_server__jobs_and_the_order_of_events_go_on() -> None:
-    make_organizations(make_operator(), "le_chat_free", *"abcde")
+    OrganizationFactory.with_ids(*"abcde", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     for number in range(3):
         message(number)
     out = ("--surface", "le_chat_console", "--choice", "opted_out", "--all")

@@ -13,9 +13,9 @@ from consent.models import ConsentEvent, PrivacySetting
 from consent.rules import Reason
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.commands import run
+from tests.support.factories import MemberFactory
 from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +74,7 @@ def test_operator__opts_in_without_a_reason__refused_on_any_plan(cast: Cast) -> 
 def test_operator__made_a_member_by_the_organization__still_acts_for_the_provider_on_the_operators_site(
     cast: Cast,
 ) -> None:
-    casting.join(cast.labs, cast.operator, "admin", cast.provider)
+    MemberFactory(organization=cast.labs, user=cast.operator, role="admin", actor=cast.provider)
     choices.choose(
         surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin"
     )

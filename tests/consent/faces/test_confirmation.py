@@ -21,8 +21,9 @@ from consent.services import addresses, choices, credentials, invitations, locks
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.callers import Caller, by_session
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
 from tests.support.commands import run
+from tests.support.factories import PASSWORD, UserFactory, long_standing
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing
 from tests.support.recordings import Recorded
@@ -53,8 +54,8 @@ class World:
 
 def make_busy_world() -> World:
     cast = casting.make()
-    casting.long_standing(cast.operator)
-    second = casting.long_standing(casting.user("second@provider.example", "Second", is_staff=True))
+    long_standing(cast.operator)
+    second = UserFactory(email="second@provider.example", name="Second", operator=True, old=True)
     owner, author = Actor.from_user(cast.owner, confirmed=True), Actor.from_user(second, confirmed=True)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")
     locks.place_lock(

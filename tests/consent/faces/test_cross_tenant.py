@@ -16,7 +16,7 @@ import pytest
 from django.db import transaction
 from django.http import HttpResponse
 
-from accounts.models import ApiKey, Invitation, Member, Organization
+from accounts.models import ApiKey, Member, Organization
 from consent.services import webhooks
 from tests.consent.faces.worlds.requests import (
     EXAMPLE_MEMBER,
@@ -29,6 +29,7 @@ from tests.consent.faces.worlds.requests import (
     some_id,
 )
 from tests.support.callers import World, by_key
+from tests.support.factories import InvitationFactory
 from tests.support.ledger_guards import everything, rows
 from tests.support.permission_matrix import routes
 
@@ -62,10 +63,9 @@ class Other:
             organization=brage, url="https://brage.invalid/", actor=world.cast.provider, source="admin"
         )
         by_key("decisions:read", organization=brage)
-        invitation = Invitation.objects.create(
-            organization=brage, email="new@brage.example", hash="h", invited_by=world.cast.outsider,
-            expires_at=world.cast.brage.created_at,
-        )  # fmt: skip
+        invitation = InvitationFactory(
+            organization=brage, invited_by=world.cast.outsider, expires_at=world.cast.brage.created_at
+        )
         Organization.objects.filter(pk=brage.pk).update(external_id="acme")
         Member.objects.filter(pk=member.pk).update(external_id="ada")
         found = ApiKey.objects.get(organization=brage, scopes=["decisions:read"])

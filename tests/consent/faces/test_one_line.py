@@ -17,7 +17,7 @@ from consent.projections import owner_emails
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.cast import Cast
-from tests.support.commands import make_operator
+from tests.support.factories import ActorFactory, OutgoingMessageFactory
 from tests.support.imports import importer
 from tests.support.ledger_guards import refusal
 
@@ -99,7 +99,7 @@ def test_key_and_person__name_with_a_line_break__refused(cast: Cast, kind: str) 
 
 @pytest.mark.parametrize("kind", ["LF", "LS", "NEL"])
 def test_import__name_with_a_line_break__bad_row(db: None, tmp_path: Path, kind: str) -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     text = f'name,external_id\n"Ac{BREAKS[kind]}me",acme\nSaga,saga\n'
     result = importer("import_organizations", tmp_path)(text, "--plan", "le_chat_free")
     assert result.code == 1 and "one line" in result.json["bad_rows"][0]
@@ -121,7 +121,7 @@ def test_notice__stored_name_with_a_line_break__owners_are_told(cast: Cast) -> N
 def test_overview__messages_given_up__counted_and_named(cast: Cast, client: Client) -> None:
     client.force_login(cast.operator)
     assert "given up" not in client.get("/admin/").content.decode()
-    OutgoingMessage.objects.create(
+    OutgoingMessageFactory(
         recipient="ada@kvasir.example", subject="Data is used", body="b", given_up_at=timezone.now(), error="SMTPError"
     )
     page = client.get("/admin/").content.decode()

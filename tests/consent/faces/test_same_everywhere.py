@@ -14,8 +14,8 @@ from consent import decisions
 from consent.services import choices, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ STATES: dict[str, Any] = {
 
 
 def make(cast: Cast, kind: str) -> Place:
-    frida = casting.user("frida@mail.example", "Frida Ek")
+    frida = UserFactory(email="frida@mail.example", name="Frida Ek")
     draft = OrganizationDraft(
         name="Frida Ek" if kind == "personal" else "Saga Institute",
         kind=kind,
@@ -111,8 +111,8 @@ def make(cast: Cast, kind: str) -> Place:
     )
     made = organizations.create_organization(draft=draft, actor=cast.provider, source="admin")
     if kind == "team":
-        casting.join(made, frida, "owner", cast.provider)
-        casting.join(made, casting.user("tor@mail.example", "Tor Li"), "member", cast.provider)
+        MemberFactory(organization=made, user=frida, role="owner", actor=cast.provider)
+        MemberFactory(organization=made, user=UserFactory(email="tor@mail.example", name="Tor Li"), actor=cast.provider)
     own = list(Member.objects.filter(organization=made).select_related("organization", "user").order_by("pk"))
     return Place(cast, made, own[0], own[-1])
 

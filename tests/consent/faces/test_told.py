@@ -17,6 +17,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support import cast as casting
 from tests.support.callers import Caller, World, by_key, by_session
+from tests.support.factories import ActorFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -161,7 +162,7 @@ class Personal:
 
 @pytest.fixture
 def personal() -> Personal:
-    provider = Actor.from_user(casting.user("odin@provider.example", "Odin", is_staff=True), confirmed=True)
+    provider = ActorFactory(user__email="odin@provider.example", user__name="Odin")
     (made,) = organizations.create_organizations(
         [OrganizationDraft(name="Vala", kind="personal", owner=("vala@example.org", "Vala"), subscriptions=[])],
         actor=provider,
@@ -184,7 +185,7 @@ def test_ask__personal_organization__its_person_and_its_key_are_told(personal: P
 
 
 def test_ask__once_another_person_belonged_to_it__nobody_is_told_of_them_at_any_instant(personal: Personal) -> None:
-    provider = Actor.from_user(casting.user("frigg@provider.example", "Frigg", is_staff=True), confirmed=True)
+    provider = ActorFactory(user__email="frigg@provider.example", user__name="Frigg")
     by: dict[str, Any] = {"actor": provider, "source": "admin"}
     organizations.update_organization(organization=personal.organization, kind="team", **by)
     former = members.add_member(organization=personal.organization, email="former@example.org", **by)

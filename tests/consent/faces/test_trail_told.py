@@ -17,6 +17,7 @@ from consent.services.exports import Export, note_export
 from tests.support.callers import World, assert_problem
 from tests.support.cast import Cast
 from tests.support.console import opted_out_by_owner, signed_in, url
+from tests.support.factories import WebhookEndpointFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -144,17 +145,12 @@ def test_stream__has_them_too(world: World) -> None:
 def test_webhook__sends_access_events_only_where_it_names_them__and_only_ones_own(
     cast: Cast, settings: Any, everybody: bool, kinds: list[str]
 ) -> None:
-    from consent.models import WebhookEndpoint
-
     opted_out_by_owner(cast)
     note(cast, EventKind.ACCESS_KEY_CREATED)
     note(cast, EventKind.ACCESS_KEY_CREATED, organization=cast.brage, actor=cast.provider)
     note(cast, EventKind.ACCESS_OPERATOR_MADE, organization=None, actor=cast.provider)
     ledger.sequence()
-    endpoint = WebhookEndpoint.objects.create(
-        organization=None if everybody else cast.labs, url="https://receiver.example/", kinds=kinds, position=0,
-        created_at=ledger.clock(),
-    )  # fmt: skip
+    endpoint = WebhookEndpointFactory(organization=None if everybody else cast.labs, kinds=kinds, position=0)
     turn = endpoints._Turn(endpoint, sender=None)  # type: ignore[arg-type]
     sent = [(event.kind, event.organization_id) for event in turn._events(ledger.head())]
     access = [each for each in sent if each[0] in ACCESS_KINDS]

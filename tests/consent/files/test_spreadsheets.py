@@ -12,7 +12,8 @@ from consent.files.tables import open_table
 from consent.models import BulkJob
 from tests.support import cast as casting
 from tests.support.cast import Cast
-from tests.support.commands import ACTOR, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 ROWS = [["a", 'x;y,"z"'], ["b", "=1+1"], ["c", "é"]]
 MARK = b"\xef\xbb\xbf"
@@ -59,7 +60,7 @@ def test_history__downloaded_in_a_language__as_its_spreadsheets_want_it(
 @pytest.mark.django_db
 @pytest.mark.parametrize(("language", "separator"), [("en", b","), ("fr", b";")])
 def test_job_rows__downloaded_on_the_site__as_spreadsheets_want_it(language: str, separator: bytes) -> None:
-    make_organizations(make_operator(), "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=ActorFactory(of_commands=True))
     run("set_consent", "--surface", "le_chat_console", "--choice", "opted_out", "--all", *ACTOR, "--dry-run")
     client = casting.signed_in(ACTOR[1])
     address = f"/admin/consent/bulkjob/{BulkJob.objects.get().pk}/files/rows.csv"
@@ -94,7 +95,7 @@ def test_export__stdout_led_into_a_file__for_spreadsheets_unless_plain(
 def test_import__problems_into_a_file__for_spreadsheets_unless_plain(
     tmp_path: Path, options: tuple[str, ...], begins: bytes
 ) -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     path, problems = tmp_path / "file.csv", tmp_path / "problems.csv"
     path.write_text("organization_external_id,email\nno,x@y.example\n")
     assert run("import_members", str(path), *ACTOR, "--problems", str(problems), *options).code == 1

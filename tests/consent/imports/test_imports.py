@@ -27,7 +27,8 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.worker import work_once
 from tests.conftest import lift_triggers
-from tests.support.commands import ACTOR, make_operator, run
+from tests.support.commands import ACTOR, run
+from tests.support.factories import ActorFactory
 from tests.support.imports import approve_and_run, counts
 from tests.support.jobs import lapse
 from tests.support.processes import RUNNER, database_url
@@ -72,7 +73,7 @@ POINTS = {
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("point", POINTS)
 def test_import__runner_killed_at_any_point__resumed_and_every_row_once(point: str) -> None:
-    actor = make_operator()
+    actor = ActorFactory(of_commands=True)
     job = uploaded(actor, file_of(ROWS))
     assert reading.read_next()
     job.refresh_from_db()
@@ -117,7 +118,7 @@ with connection.execute_wrapper(wrapper):
     ("fragment", "occurrence"), [('UPDATE "consent_bulkjob"', 3), ('SELECT "consent_importfilepart"', 1)]
 )
 def test_import__reader_killed__read_again_from_the_start(fragment: str, occurrence: int) -> None:
-    actor = make_operator()
+    actor = ActorFactory(of_commands=True)
     job = uploaded(actor, file_of(ROWS))
     assert killed(READER, job, fragment, str(occurrence)) == -signal.SIGKILL
     job.refresh_from_db()
@@ -180,7 +181,7 @@ def exported(table: str, *, where: str = "") -> str:
 def test_export__imported_into_an_empty_installation__same_members_plans_choices(
     tmp_path: Path,
 ) -> None:
-    everything(make_operator())
+    everything(ActorFactory(of_commands=True))
     before, people = standing(), set(Member.objects.values_list("user__email", "role", "external_id"))
     files = {
         "organizations": exported("organizations"),
@@ -191,7 +192,7 @@ def test_export__imported_into_an_empty_installation__same_members_plans_choices
     lift_triggers()
     call_command("flush", interactive=False, verbosity=0)
     import_module("accounts.migrations.0002_plans").create_plans(apps, None)
-    make_operator()
+    ActorFactory(of_commands=True)
     options = {
         "organizations": ("--map", "name=name", "--map", "external_id=external_id", "--plan", "ai_studio_scale"),
         "choices": ("--reason", "As it was"),
@@ -239,7 +240,7 @@ MISTAKES = {
 
 @pytest.mark.django_db
 def test_import__a_mistake_of_each_kind_in_a_hundred_rows__each_named_and_the_rest_imported(tmp_path: Path) -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     dice = random.Random(7)  # noqa: S311  guards nothing
     columns = ["Name", "Id", "Country", "Training", "Since"]
     mistaken = dict(zip(sorted(dice.sample(range(1, 5_000, 2), 50)), list(MISTAKES) * 5, strict=True))

@@ -18,7 +18,8 @@ from consent.jobs import actions, engine
 from consent.models import BulkJob
 from consent.rules import State
 from consent.services import members, organizations
-from tests.support.commands import database, make_operator, make_organizations
+from tests.support.commands import database
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import importer
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 def faults(result: Any) -> list[tuple[str, str]]:
@@ -80,7 +81,7 @@ def test_row__several_faults__each_named_by_its_column_and_counted_once(
     operator: Actor, tmp_path: Path, case: str
 ) -> None:
     command, row, options, columns = CASES[case]
-    for made in make_organizations(operator, "le_chat_free", "a", "closed")[1:]:
+    for made in OrganizationFactory.with_ids("a", "closed", plan="le_chat_free", actor=operator)[1:]:
         organizations.close_organization(organization=made, reason="Gone", actor=operator, source="admin")
     before = database()
     result = importer(command, tmp_path)(json.dumps(row) + "\n", *options, name="file.jsonl")
@@ -134,7 +135,7 @@ LATE: dict[str, tuple[str, dict[str, str], Any]] = {
 @pytest.mark.parametrize("case", LATE)
 def test_row__meets_it_when_applied__told_in_the_words_of_reading(operator: Actor, tmp_path: Path, case: str) -> None:
     table, row, happens = LATE[case]
-    [organization] = make_organizations(operator, "le_chat_free", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     job = read(operator, tmp_path, table, row)
     assert job.preview["change"] == 1 and not told(job)
     happens(operator, organization)
@@ -165,7 +166,7 @@ def test_judge_row__knows_no_database() -> None:
 def test_import__ids_spelled_as_they_are_asked_for__meant_and_named_so(
     operator: Actor, tmp_path: Path, table: str, header: str, line: str
 ) -> None:
-    make_organizations(operator, "", "a")
+    OrganizationFactory.with_ids("a", actor=operator)
     load = importer(f"import_{table}", tmp_path)
     assert load(f"organization_external_id,{header}\nexternal:a,{line}\n").code == 0
     result = load(f"organization_external_id,{header}\nexternal:kv-100,{line}\nkv-200,{line}\n")

@@ -9,7 +9,8 @@ import pytest
 from accounts.models import Organization
 from consent import verification
 from tests.consent.imports import odd_rows
-from tests.support.commands import choices_of, make_operator
+from tests.support.commands import choices_of
+from tests.support.factories import ActorFactory
 from tests.support.imports import importer
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +19,7 @@ TOLD = re.compile(r"row (\d+)(?:, column (\w+))?:? ?(.*)", re.DOTALL)
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_import__twelve_kinds_of_odd_rows__each_named_and_the_others_written(form: str, tmp_path: Path) -> None:
-    make_operator()
+    ActorFactory(of_commands=True)
     kinds = len(odd_rows.KINDS) + len(odd_rows.IN_CSV if form == "csv" else odd_rows.IN_JSON)
     made = list(odd_rows.lines(form, 2 * kinds * odd_rows.EVERY))
     first = 2 if form == "csv" else 1

@@ -23,7 +23,8 @@ from consent.services.external_ids import clean_external_id
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from tests.support import cast as casting
-from tests.support.commands import choices_of, make_operator, make_organizations, run
+from tests.support.commands import choices_of, run
+from tests.support.factories import ActorFactory, MemberFactory, OrganizationFactory, UserFactory
 from tests.support.imports import Import, approve_and_run, counts, importer
 from tests.support.installations import empty
 
@@ -35,7 +36,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ LIKE_FORMULAS = ("+4930123456", "-77", "@handle", "=1+1", "'Ndrangheta", "plain"
 def test_import__own_export_with_a_choice_added__the_same_organizations_are_out(
     operator: Actor, load: Callable[[str], Import]
 ) -> None:
-    make_organizations(operator, "le_chat_free", *LIKE_FORMULAS)
+    OrganizationFactory.with_ids(*LIKE_FORMULAS, plan="le_chat_free", actor=operator)
     rows = [{**row, "choice": "opted_out"} for row in exported("organizations")]
     result = load("organizations")(as_csv(rows), *PLAN["organizations"])
     assert (result.code, counts(result)) == (0, {"opted_out": len(LIKE_FORMULAS)}), result.err
@@ -97,7 +98,7 @@ def installation(operator: Actor, names: Sequence[str]) -> list[Organization]:
     )
     made = organizations.create_organizations(drafts, **by)
     for n, organization in enumerate(made[:-1]):
-        person = User.objects.create_user(f"p{n}@hall.example", None, name=organization.name)
+        person = UserFactory(email=f"p{n}@hall.example", name=organization.name)
         member = members.add_member(
             organization=organization, email=person.email, role="auditor", external_id=organization.external_id, **by
         )
@@ -114,7 +115,7 @@ def tell(n: int, organization: Organization, member: Member, by: dict[str, Any])
     match n % 8:
         case 0:  # left, and came back; a subscription of once, and the same again
             members.remove_member(member=member, **by)
-            casting.join(organization, member.user, "member", by["actor"])
+            MemberFactory(organization=organization, user=member.user, actor=by["actor"])
             casting.subscribe(organization, "le_chat_teams", by["actor"])
             casting.subscribe(organization, "le_chat_free", by["actor"])  # out, carried over
         case 1:
@@ -186,7 +187,7 @@ def is_accepted(text: str) -> bool:
 @given(st.lists(st.text(ALPHABET, min_size=1, max_size=12).filter(is_accepted), min_size=8, max_size=10, unique=True))
 def test_import__own_export_of_any_contents__nothing_changes(names: list[str]) -> None:
     with transaction.atomic(), tempfile.TemporaryDirectory() as folder:
-        installation(make_operator(), names)
+        installation(ActorFactory(of_commands=True), names)
         assert_nothing_changes(lambda table: importer(f"import_{table}", Path(folder)))
         transaction.set_rollback(True)
 
@@ -215,7 +216,7 @@ def test_import__own_export_into_another_installation__byte_for_byte(
         subscriptions=[plans.get_plan("le_chat_free")],
     )  # fmt: skip
     organizations.create_organization(draft=solo, actor=operator, source="admin")
-    for n, organization in enumerate(make_organizations(operator, "le_chat_free", *NASTY)):
+    for n, organization in enumerate(OrganizationFactory.with_ids(*NASTY, plan="le_chat_free", actor=operator)):
         by: dict[str, Any] = {"organization": organization, "actor": operator, "source": "admin"}
         external_id = organization.external_id
         members.add_member(email=f"p{n}@hall.example", name=f"{external_id}.", external_id=external_id, **by)
@@ -226,7 +227,7 @@ def test_import__own_export_into_another_installation__byte_for_byte(
     before = carried()
     files = {table: run("export", table, "--format", form).out for table in TABLES}
     empty()
-    make_operator()
+    ActorFactory(of_commands=True)
     # A file of both kinds, one after the other: those of the other kind are bad rows until they are here.
     apart = load("organizations")(files["organizations"], *PLAN["organizations"], "--skip-bad", name=f"o.{form}")
     assert (apart.code, counts(apart)) == (0, {"created": len(NASTY), "bad": 1})
@@ -251,7 +252,7 @@ def test_import__own_export_into_another_installation__byte_for_byte(
 def test_import__id_and_external_id_of_two__bad_by_name(
     operator: Actor, load: Callable[[str], Import], table: str, line: str, column: str
 ) -> None:
-    a, _b = make_organizations(operator, "le_chat_free", "a", "b")
+    a, _b = OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
     by: dict[str, Any] = {"organization": a, "actor": operator, "source": "admin"}
     ann, _bob = (members.add_member(email=f"{name}@a.example", external_id=name, **by) for name in ("ann", "bob"))
     header = {"members": "email", "subscriptions": "plan", "choices": "member,member_external_id,product,choice"}[table]
@@ -288,7 +289,7 @@ FRESH = {
 def test_import__rows_of_the_past__neither_bad_nor_made(
     operator: Actor, load: Callable[[str], Import], table: str
 ) -> None:
-    make_organizations(operator, "le_chat_free", "a", "b")
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
     header, lines = FRESH[table]
     result = load(table)("\n".join([header, *lines]), *PLAN.get(table, ()))
     made = {"organizations": "created", "members": "joined", "subscriptions": "started", "choices": "chosen"}[table]
@@ -304,7 +305,7 @@ def test_import__rows_of_the_past__neither_bad_nor_made(
 @pytest.fixture
 def past(operator: Actor) -> Organization:
     """a has ended a subscription, b was left by somebody, c is closed."""
-    a, b, c = make_organizations(operator, "le_chat_free", "a", "b", "c")
+    a, b, c = OrganizationFactory.with_ids("a", "b", "c", plan="le_chat_free", actor=operator)
     by: dict[str, Any] = {"actor": operator, "source": "admin"}
     plans.end_subscription(organization=a, product="le_chat", **by)
     members.remove_member(member=members.add_member(organization=b, email="bo@b.example", name="Bo", **by), **by)
@@ -410,7 +411,7 @@ def test_import__what_says_that_it_is_over_and_cant_be_understood__bad_by_name(
 def test_import__column_named_like_one_that_says_what_is_over__ignored_on_purpose(
     operator: Actor, load: Callable[[str], Import]
 ) -> None:
-    make_organizations(operator, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     text = "Account,Mail,Status\na,ann@a.example,gold"
     mapped = ("--map", "organization_external_id=Account", "--map", "email=Mail")
     refused = load("members")(text, *mapped)

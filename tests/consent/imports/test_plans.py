@@ -8,7 +8,7 @@ from consent.errors import Invalid
 from consent.imports import reading
 from consent.imports.fields import ImportPlan
 from consent.models import BulkJob, ImportFile
-from tests.support.commands import make_operator
+from tests.support.factories import ActorFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,9 @@ def plan(table: str = "organizations", columns: dict[str, str] = HALLS, **more: 
 )  # fmt: skip
 def test_plan__that_can_not_be_right__refused_and_nothing_made(asked: ImportPlan, code: str, field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        reading.prepare(plan=asked, actor=make_operator(), source="admin", name="halls.csv", reason="Moved")
+        reading.prepare(
+            plan=asked, actor=ActorFactory(of_commands=True), source="admin", name="halls.csv", reason="Moved"
+        )
     assert (refused.value.code, refused.value.field) == (code, field)
     assert not BulkJob.objects.exists()
 
@@ -66,13 +68,13 @@ def test_upload__unknown_table_or_empty_file__refused_and_nothing_kept(
     table: str, data: list[bytes], code: str
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        reading.upload(table=table, name="a.csv", data=data, actor=make_operator())
+        reading.upload(table=table, name="a.csv", data=data, actor=ActorFactory(of_commands=True))
     assert refused.value.code == code
     assert not ImportFile.objects.exists()
 
 
 def test_read_next__file_no_longer_kept__job_cancelled_and_told() -> None:
-    actor = make_operator()
+    actor = ActorFactory(of_commands=True)
     file = reading.upload(table="organizations", name="halls.csv", data=[b"Name,Id\nA,a\n"], actor=actor)
     job = reading.prepare(plan=plan(), actor=actor, source="admin", name=file.name, **{reading.FILE: str(file.pk)})
     file.delete()

@@ -14,7 +14,8 @@ from consent.models import BulkJob, PrivacySetting
 from consent.services import locks, plans
 from consent.services import organizations as services
 from tests.support import cast as casting
-from tests.support.commands import ACTOR, Run, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 from tests.support.imports import SECOND
 
 pytestmark = pytest.mark.django_db
@@ -24,8 +25,8 @@ REASONS = ("--reason", "Letters", "--reference", "Contract 7")
 
 @pytest.fixture
 def operator() -> Actor:
-    User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True)
-    return make_operator()
+    UserFactory(email=SECOND, name="Frida Berg", operator=True)
+    return ActorFactory(of_commands=True)
 
 
 def the(external_id: str) -> Organization:
@@ -91,7 +92,7 @@ def test_import__row_that_loosens_changed_since_it_was_read__is_refused_and_told
         mapped = ("--map", "name=name", "--map", "external_id=external_id")
         assert run("import_organizations", str(path), *mapped, "--plan", plan, *ACTOR).code == 0
     else:
-        make_organizations(operator, plan, "a", "b")
+        OrganizationFactory.with_ids("a", "b", plan=plan, actor=operator)
     if case == "subscriptions":  # a restart under which data is used again
         for name in ("a", "b"):
             plans.end_subscription(product="le_chat", **about(operator, name))
@@ -107,7 +108,7 @@ def test_import__row_that_loosens_changed_since_it_was_read__is_refused_and_told
 
 
 def test_import__opt_outs_beside__run_whatever_has_changed(operator: Actor, tmp_path: Path) -> None:
-    make_organizations(operator, "le_chat_teams", "a", "b")
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_teams", actor=operator)
     result = read(tmp_path, "choices", f"{HEAD},product,choice\na,le_chat,opted_out\nb,le_chat,opted_in\n")
     for name in ("a", "b"):
         locked_and_unlocked(operator, name)
@@ -158,7 +159,7 @@ def test_import__somebody_may_no_longer__only_what_tightens_runs(
     operator: Actor, tmp_path: Path, table: str, who: str
 ) -> None:
     if table == "choices":
-        make_organizations(operator, "le_chat_teams", "a", "b")
+        OrganizationFactory.with_ids("a", "b", plan="le_chat_teams", actor=operator)
         text, more = f"{HEAD},product,choice\na,le_chat,opted_in\nb,le_chat,opted_out\n", ()
     else:
         text, more = NEW, ("--plan", "le_chat_free")
@@ -175,7 +176,7 @@ def test_import__somebody_may_no_longer__only_what_tightens_runs(
 
 
 def test_import__its_preview__names_what_loosens_to_the_second_operator(operator: Actor, tmp_path: Path) -> None:
-    make_organizations(operator, "le_chat_teams", "a", "b")
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_teams", actor=operator)
     result = read(tmp_path, "choices", f"{HEAD},product,choice\na,le_chat,opted_in\nb,le_chat,opted_out\n")
     shown = run("job", "show", result.json["job"], "--format", "json").json
     told = {(row["plan"], row["before"], row["after"], row["loosens"]): row["count"] for row in shown["summary"]}
@@ -198,7 +199,7 @@ def test_import__its_preview__names_what_loosens_to_the_second_operator(operator
 
 
 def test_close__account_closed_since__is_refused_by_its_own_reason(operator: Actor, tmp_path: Path) -> None:
-    make_organizations(operator, "le_chat_teams", "a", "b")
+    OrganizationFactory.with_ids("a", "b", plan="le_chat_teams", actor=operator)
     result = read(tmp_path, "choices", f"{HEAD},product,choice\na,le_chat,opted_in\nb,le_chat,opted_in\n")
     services.close_organization(reason="over", **about(operator, "a"))
     assert approved(result).refusals == {"organization_closed": 1}

@@ -13,7 +13,8 @@ from accounts.models import Binding, Organization
 from consent.imports import reading, similar
 from consent.imports.fields import ImportPlan
 from consent.jobs import actions, engine
-from tests.support.commands import choices_of, database, make_operator, make_organizations
+from tests.support.commands import choices_of, database
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import Import, counts, importer
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ OUT = ("--plan", "le_chat_free")
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def lines(*ids: str) -> str:
 def test_import__id_like_a_known_one__bad_row_naming_both_and_nobody_is_made(
     load: Import, operator: Actor, known: str, spelled: str
 ) -> None:
-    make_organizations(operator, "le_chat_free", known)
+    OrganizationFactory.with_ids(known, plan="le_chat_free", actor=operator)
     before = database()
     result = load(lines(spelled, "other-1"), *OUT)
     assert (result.code, result.json["bad"], result.json["created"]) == (1, 1, 1) and database() == before
@@ -60,7 +61,7 @@ def test_import__id_like_a_known_one__bad_row_naming_both_and_nobody_is_made(
 def test_import__id_that_means_another_in_an_address__bad_row_and_nobody_is_made(
     load: Import, operator: Actor, spelled: str
 ) -> None:
-    make_organizations(operator, "le_chat_free", "kv-100")
+    OrganizationFactory.with_ids("kv-100", plan="le_chat_free", actor=operator)
     before = database()
     result = load(lines(spelled), *OUT, "--allow-similar")
     assert (result.code, result.json["bad"], result.json["created"]) == (1, 1, 0) and database() == before
@@ -69,7 +70,7 @@ def test_import__id_that_means_another_in_an_address__bad_row_and_nobody_is_made
 
 @pytest.mark.parametrize(("known", "spelled"), APART, ids=ascii)
 def test_import__id_unlike_any__created(load: Import, operator: Actor, known: str, spelled: str) -> None:
-    make_organizations(operator, "le_chat_free", known)
+    OrganizationFactory.with_ids(known, plan="le_chat_free", actor=operator)
     assert counts(load(lines(spelled), *OUT)) == {"created": 1}
 
 
@@ -77,7 +78,7 @@ def test_import__id_unlike_any__created(load: Import, operator: Actor, known: st
 def test_import__the_same_id_spelled_otherwise__the_organization_that_is_here(
     load: Import, operator: Actor, spelled: str
 ) -> None:
-    make_organizations(operator, "le_chat_free", "caf\u00e9-1")
+    OrganizationFactory.with_ids("caf\u00e9-1", plan="le_chat_free", actor=operator)
     for text in (lines(spelled), f"external_id;name;choice\n{spelled};Kvasir;opted_out\n"):
         result = load(text, *OUT)
         assert (result.code, result.json["created"], result.json["bad"]) == (0, 0, 0)
@@ -90,7 +91,7 @@ def test_import__the_same_id_spelled_otherwise__the_organization_that_is_here(
     ids=ascii,
 )
 def test_import__unseen_character_in_an_id__bad_row_naming_it(load: Import, operator: Actor, unseen: str) -> None:
-    make_organizations(operator, "le_chat_free", "kv-100")
+    OrganizationFactory.with_ids("kv-100", plan="le_chat_free", actor=operator)
     before = database()
     result = load(lines(f"kv-100{unseen}x", "kv-100"), *OUT, "--dry-run")
     [told] = result.json["bad_rows"]
@@ -117,7 +118,7 @@ def test_import__similar_one_added_since_the_file_was_read__refused_in_the_same_
     assert reading.take(job)
     job = reading.read(job, str(path))
     assert job.preview == {"change": 2}
-    make_organizations(operator, "le_chat_free", "kv-1")
+    OrganizationFactory.with_ids("kv-1", plan="le_chat_free", actor=operator)
     job = actions.submit(job=job, actor=operator, digest=job.digest)
     claimed = engine.claim_next()
     assert claimed is not None
@@ -130,7 +131,7 @@ def test_import__similar_one_added_since_the_file_was_read__refused_in_the_same_
 
 
 def test_import__withdrawn_id_is_known_and_an_erased_one_leaves_nothing(load: Import, operator: Actor) -> None:
-    make_organizations(operator, "le_chat_free", "KV-1")
+    OrganizationFactory.with_ids("KV-1", plan="le_chat_free", actor=operator)
     assert Binding.objects.get().folded == "kv-1"
     Binding.objects.update(withdrawn_at=Binding.objects.get().recorded_at)
     assert load(lines("kv-1"), *OUT, "--dry-run").json["bad"] == 1
@@ -145,7 +146,7 @@ def test_folded__any_similar_ids__the_same() -> None:
 
 
 def test_similar__looked_for_row_by_row__by_indexes_and_not_among_all_ids_there_are(operator: Actor) -> None:
-    make_organizations(operator, "", *(f"ACCT-{n}" for n in range(500)))
+    OrganizationFactory.with_ids(*(f"ACCT-{n}" for n in range(500)), actor=operator)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("ANALYZE accounts_binding")  # which index it takes depends on what it knows of the table

@@ -12,7 +12,8 @@ from consent.models import BulkJob, ConsentEvent, JobKind, PrivacySetting
 from consent.services import choices, members
 from consent.surfaces import AI_STUDIO_CONSOLE
 from tests.support import cast as casting
-from tests.support.commands import ACTOR, Run, choices_of, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, Run, choices_of, run
+from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 from tests.support.imports import SECOND, approve_and_run, importer
 
 pytestmark = pytest.mark.django_db
@@ -31,8 +32,8 @@ def standing() -> dict[tuple[Any, ...], tuple[Any, ...]]:
 @pytest.fixture
 def made() -> list[Organization]:
     """On Le Chat Free and API Experiment, as everybody's data is used; the last one carried over as out from Teams."""
-    operator = make_operator()
-    made = make_organizations(operator, "le_chat_free", *NAMES)
+    operator = ActorFactory(of_commands=True)
+    made = OrganizationFactory.with_ids(*NAMES, plan="le_chat_free", actor=operator)
     for organization in made:
         casting.subscribe(organization, "ai_studio_experiment", operator)
     for plan in ("le_chat_teams", "le_chat_free"):
@@ -52,7 +53,7 @@ def imported(folder: Path, *lines: str) -> BulkJob:
 
 def undone(job: BulkJob, *options: str) -> Run:
     if not User.objects.filter(email=SECOND).exists():
-        casting.long_standing(User.objects.create_user(SECOND, None, name="Frida Berg", is_staff=True))
+        UserFactory(email=SECOND, name="Frida Berg", operator=True, old=True)
     return run("undo_job", str(job.pk), *ACTOR, "--yes", "--format", "json", *options)
 
 

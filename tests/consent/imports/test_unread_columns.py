@@ -14,7 +14,8 @@ from consent.files.subject_columns import names_subject
 from consent.imports.fields import FIELDS
 from consent.models import BulkJob
 from consent.worker import work_once
-from tests.support.commands import ACTOR, choices_of, database, make_operator, make_organizations, run
+from tests.support.commands import ACTOR, choices_of, database, run
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.imports import Import, importer
 from tests.support.jobs import Team
 from tests.support.operators_site import url
@@ -42,8 +43,8 @@ PLAN = {"organizations": ("--plan", "le_chat_free")}
 
 @pytest.fixture
 def operator() -> Actor:
-    operator = make_operator()
-    make_organizations(operator, "le_chat_free", "a")
+    operator = ActorFactory(of_commands=True)
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     return operator
 
 
@@ -144,7 +145,7 @@ TEXT = b"org,product,choice,member_email,Note\na,le_chat,opted_out,ann@a.example
 
 
 def test_import_screen__column_that_says_whom__read_or_left_out_on_purpose(team: Team, client: Client) -> None:
-    make_organizations(team.actor, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=team.actor)
     sent = {"table": "choices", "file": SimpleUploadedFile("f.csv", TEXT)}
     where = client.post(url("import"), sent)["Location"]
     before = database()
@@ -161,7 +162,7 @@ def test_import_screen__column_that_says_whom__read_or_left_out_on_purpose(team:
 
 
 def test_import_screen__column_of_a_field_taken_away__left_out_on_purpose_alone(team: Team, client: Client) -> None:
-    make_organizations(team.actor, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=team.actor)
     text = b"org,product,choice,member\na,le_chat,opted_out,external:ada\n"
     where = client.post(url("import"), {"table": "choices", "file": SimpleUploadedFile("f.csv", text)})["Location"]
     assert client.get(where).context["form"].fields["ignored"].choices == [("org", "org")]  # nobody has said yet
@@ -224,7 +225,7 @@ def test_list__encoding_and_separator_said__read_so(operator: Actor, tmp_path: P
 def test_list_screen__encoding_and_separator_said__read_so(
     team: Team, client: Client, form: str, text: str, more: dict[str, str]
 ) -> None:
-    make_organizations(team.actor, "le_chat_free", "a")
+    OrganizationFactory.with_ids("a", plan="le_chat_free", actor=team.actor)
     data = text.replace("Note", "Заметка").replace("~", "|").encode("utf-16-le")
 
     def sent(**how: str) -> int:

@@ -14,7 +14,7 @@ from consent.jobs.selection import Selection
 from consent.models import BulkJob, ConsentEvent, JobStatus, PrivacySetting
 from consent.services import locks, organizations
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.jobs import IN, OUT, Team, assert_each_once, choices_of, counts, events_of, named, settings_of
 from tests.support.ledger_guards import refusal
 
@@ -94,7 +94,7 @@ def test_preview__unknown_organization_among_wishes__is_refused_by_name(team: Te
 
 
 def test_preview__by_nobody_of_the_operators__is_forbidden(team: Team) -> None:
-    person = Actor.from_user(casting.user("ada@kvasir.example", "Ada"), confirmed=True)
+    person = Actor.from_user(UserFactory(email="ada@kvasir.example", name="Ada"), confirmed=True)
     with refusal(Forbidden):
         actions.preview_choice(
             surface=LE_CHAT_CONSOLE, actor=person, source="admin", choice=OUT, selection=Selection(everything=True)
@@ -293,7 +293,7 @@ def cancel_once(team: Team, job: BulkJob) -> None:
 
 
 def test_verbs__by_nobody_of_the_operators__are_forbidden(team: Team, waiting: BulkJob) -> None:
-    person = Actor.from_user(casting.user("ada@kvasir.example", "Ada"), confirmed=True)
+    person = Actor.from_user(UserFactory(email="ada@kvasir.example", name="Ada"), confirmed=True)
     for verb in (actions.approve, actions.pause, actions.resume, actions.cancel):
         with refusal(Forbidden):
             verb(job=waiting, actor=person)
@@ -314,8 +314,8 @@ def test_undo__opt_out__restores_where_nobody_did_anything_since(team: Team) -> 
     before = settings_of(made)
     job = team.done(team.previewed(OUT, made))
     team.choose(made[2], IN)  # chosen since
-    owner = casting.user("ada@kvasir.example", "Ada")
-    casting.join(made[3], owner, "owner", team.actor)
+    owner = UserFactory(email="ada@kvasir.example", name="Ada")
+    MemberFactory(organization=made[3], user=owner, role="owner", actor=team.actor)
     team.choose(made[3], OUT, actor=Actor.from_user(owner, confirmed=True), source="console")  # confirmed since
     team.move(made[4], "le_chat_teams")  # moved since
     team.move(made[5], "le_chat_teams")

@@ -20,7 +20,7 @@ from consent.jobs import actions, engine, reports
 from consent.models import BulkJob, JobStatus
 from consent.services import credentials, layers, locks, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
-from tests.support import cast as casting
+from tests.support.factories import PASSWORD, ActorFactory, AuthenticatorFactory, UserFactory, long_standing
 from tests.support.jobs import IN, OUT, Team, choices_of, counts, settings_of
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
@@ -35,7 +35,7 @@ def team() -> Team:
 
 @pytest.fixture
 def third() -> Actor:
-    return Actor.from_user(casting.user("hnoss@provider.example", "Hnoss Holm", is_staff=True), confirmed=True)
+    return ActorFactory(user__email="hnoss@provider.example", user__name="Hnoss Holm")
 
 
 def submitted(team: Team, by: Actor | None = None) -> BulkJob:
@@ -90,7 +90,7 @@ def test_database__approver_who_submitted__is_refused(team: Team) -> None:
 
 
 def new_factor(user: User) -> None:
-    Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    AuthenticatorFactory(user=user, type=Authenticator.Type.TOTP, data={"secret": "x"})
 
 
 def set_and_save(**changes: Any) -> Callable[[User], None]:
@@ -164,7 +164,7 @@ def test_check_password__stronger_hash_of_the_same__is_no_new_credential(team: T
         "django.contrib.auth.hashers.MD5PasswordHasher",
     ]
     person = User.objects.get(pk=team.second.pk)
-    assert person.password.startswith("md5") and person.check_password(casting.PASSWORD)
+    assert person.password.startswith("md5") and person.check_password(PASSWORD)
     assert User.objects.get(pk=person.pk).password.startswith("pbkdf2")
     person.save()
     assert actions.approve(job=job, actor=team.other).status == JobStatus.QUEUED
@@ -172,11 +172,11 @@ def test_check_password__stronger_hash_of_the_same__is_no_new_credential(team: T
 
 def test_approve__operator_made_after_the_submission__is_forbidden(team: Team) -> None:
     job = submitted(team)
-    refuses(job, Actor.from_user(casting.user("new@provider.example", "New", is_staff=True), confirmed=True))
+    refuses(job, ActorFactory(user__email="new@provider.example", user__name="New"))
 
 
 def test_operator__raw_mark_without_its_instant__is_refused_by_the_database(team: Team) -> None:
-    person = casting.user("ada@kvasir.example", "Ada")
+    person = UserFactory(email="ada@kvasir.example", name="Ada")
     with pytest.raises(IntegrityError, match="user_operator_has_instant"), transaction.atomic():
         QuerySet(User).filter(pk=person.pk).update(is_staff=True)
 
@@ -444,10 +444,10 @@ def test_require_second_person__unknown_instant__is_doubt_and_forbidden(team: Te
 
 
 def test_unchanged_since__is_the_latest_of_mark_password_and_factors(team: Team) -> None:
-    person = casting.long_standing(team.second)
+    person = long_standing(team.second)
     assert operators.unchanged_since(person).year == 2001
     at = timezone.now()
-    Authenticator.objects.create(user=person, type=Authenticator.Type.WEBAUTHN, data={}, created_at=at)
+    AuthenticatorFactory(user=person, type=Authenticator.Type.WEBAUTHN, data={}, created_at=at)
     assert operators.unchanged_since(person) == at
 
 

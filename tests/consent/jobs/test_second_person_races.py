@@ -10,8 +10,8 @@ from consent.errors import Refused
 from consent.jobs import actions
 from consent.models import OperatorRequest
 from consent.services import operator_requests, people
-from tests.support import cast as casting
 from tests.support.concurrency import together
+from tests.support.factories import UserFactory
 from tests.support.jobs import IN, Team
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def third(transactional_db: None) -> User:
-    return casting.user("hnoss@provider.example", "Hnoss", is_staff=True)
+    return UserFactory(email="hnoss@provider.example", name="Hnoss", operator=True)
 
 
 def attempted(act: Callable[[], object]) -> Callable[[], str]:

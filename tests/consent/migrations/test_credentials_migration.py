@@ -14,8 +14,8 @@ from accounts.models import ApiKey, OutgoingMessage, User
 from consent import verification
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import members
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,13 +29,18 @@ class Before:
 
     def __init__(self, cast: Cast) -> None:
         self.cast, self.texts = cast, dict[str, str]()
-        gone, demoted, inactive = (casting.user(f"{name}@kvasir.example", name) for name in ("gone", "demoted", "off"))
-        joined = [casting.join(cast.labs, each, "admin", cast.provider) for each in (gone, demoted, inactive)]
+        gone, demoted, inactive = (
+            UserFactory(email=f"{name}@kvasir.example", name=name) for name in ("gone", "demoted", "off")
+        )
+        joined = [
+            MemberFactory(organization=cast.labs, user=each, role="admin", actor=cast.provider)
+            for each in (gone, demoted, inactive)
+        ]
         members.remove_member(member=joined[0], actor=cast.provider, source="admin")
         members.update_member(member=joined[1], role="member", actor=cast.provider, source="admin")
         User.objects.filter(pk=inactive.pk).update(is_active=False)
-        former = casting.user("former@provider.example", "former")
-        ownerless = casting.user("alone@brage.example", "alone")
+        former = UserFactory(email="former@provider.example", name="former")
+        ownerless = UserFactory(email="alone@brage.example", name="alone")
         labs, brage = cast.labs.pk, cast.brage.pk
         # Who answers for it, of which organization, and whether they still may.
         self.cases: dict[str, tuple[Any, Any, bool]] = {

@@ -12,8 +12,8 @@ from consent import ledger, triggers, verification
 from consent.models import ConsentEvent
 from consent.services import members, organizations
 from consent.services.organizations import OrganizationDraft
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def test_migrate__personal_organization_that_had_others__team_by_an_event(cast: 
         actor=cast.provider,
         source="admin",
     )
-    joined = casting.join(cast.brage, cast.member, "member", cast.provider)
+    joined = MemberFactory(organization=cast.brage, user=cast.member, actor=cast.provider)
     members.remove_member(member=joined, actor=cast.provider, source="admin")
     last = ConsentEvent.objects.latest("pk")
 

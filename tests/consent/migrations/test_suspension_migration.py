@@ -13,9 +13,9 @@ from accounts.models import ApiKey, Member, User
 from consent import ledger
 from consent.models import WebhookEndpoint
 from consent.services import credentials, webhooks
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.keys import issue_key
+from tests.support.factories import MemberFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEFORE = [("accounts", "0012_known_devices"), ("consent", "0011_longer_event_values")]
@@ -62,13 +62,15 @@ SUSPENDED = (True, False, "paused", "suspended")
 
 def test_migrate__persons_may_no_longer__keys_and_webhooks_are_suspended(cast: Cast) -> None:
     """Four ways to lose it in one go: each way back and forth takes five seconds."""
-    lost = {how: casting.user(f"{how}@kvasir.example", how.title()) for how in ("left", "demoted", "deactivated")}
+    lost = {
+        how: UserFactory(email=f"{how}@kvasir.example", name=how.title()) for how in ("left", "demoted", "deactivated")
+    }
     for person in lost.values():
-        casting.join(cast.labs, person, "admin", cast.provider)
+        MemberFactory(organization=cast.labs, user=person, role="admin", actor=cast.provider)
     kept = owned(cast, cast.owner)
     gone = {how: owned(cast, person) for how, person in lost.items()}
     gone["no operator any more"] = owned(cast, cast.operator)
-    second = casting.user("frigg@provider.example", "Frigg", is_staff=True)
+    second = UserFactory(email="frigg@provider.example", name="Frigg", operator=True)
     own, seconds = (issue_key("Mine", SCOPES, issued_by=person)[0] for person in (cast.operator, second))
     machine = issue_key("Machine", SCOPES)[0]
 

@@ -17,9 +17,9 @@ from consent.presentation import charts
 from consent.projections import runner
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
-from tests.support import cast as casting
-from tests.support.cast import Cast, user
+from tests.support.cast import Cast
 from tests.support.commands import run
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.jobs import Team
 from tests.support.ledger_guards import everything
 
@@ -74,7 +74,7 @@ def test_sums__any_batch__the_same(monkeypatch: Any, batch: int, cast: Cast) -> 
             version_required=False,
         )  # fmt: skip
     members.remove_member(member=member, actor=cast.provider, source="admin")
-    casting.join(cast.labs, cast.member, "member", cast.provider)
+    MemberFactory(organization=cast.labs, user=cast.member, actor=cast.provider)
     plans.subscribe(
         organization=cast.labs, plan=plans.get_plan("le_chat_teams"), actor=cast.provider, source="admin", reason="x"
     )
@@ -130,8 +130,8 @@ def choose(cast: Cast, choice: str, surface: Any = AI_STUDIO_CONSOLE) -> None:
 
 def test_notice__opted_in__every_owner_is_told_once(cast: Cast) -> None:
     assert sent() == []  # first subscriptions are no change
-    second = user("olga@kvasir.example", "Olga")
-    casting.join(cast.labs, second, "owner", cast.provider)
+    second = UserFactory(email="olga@kvasir.example", name="Olga")
+    MemberFactory(organization=cast.labs, user=second, role="owner", actor=cast.provider)
     choose(cast, "opted_in")
     told = [(cast.owner.email, "Kvasir Labs: data is used for training from now on")]
     assert sent() == [*told, (second.email, told[0][1])]

@@ -14,7 +14,7 @@ from consent.projections import runner
 from consent.services import choices, locks, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
+from tests.support.factories import ActorFactory
 from tests.support.keys import issue_key
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ class Account:
     """Frida's, and everything that she, the provider and her key can do to it."""
 
     def __init__(self) -> None:
-        self.provider = Actor.from_user(casting.user("odin@provider.example", "Odin", is_staff=True), confirmed=True)
+        self.provider = ActorFactory(user__email="odin@provider.example", user__name="Odin")
         draft = OrganizationDraft(
             name="Frida Ek",
             kind="personal",

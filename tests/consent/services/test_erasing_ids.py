@@ -17,12 +17,12 @@ from consent.jobs import actions, engine
 from consent.jobs.rebind_files import Rebinding
 from consent.jobs.selection import Selection
 from consent.lookups import Question
-from consent.models import BulkJob, ImportProblem, ImportRow, RebindRow
+from consent.models import BulkJob, ImportRow, RebindRow
 from consent.services import erasure, members, organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import ImportProblemFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import refusal
 
@@ -34,7 +34,7 @@ WORDS = ("canary-7f3a", "canária", "can\\u00e1ria", "gelbvogel")
 
 @pytest.fixture(autouse=True)
 def person_with_ids(cast: Cast) -> None:
-    person = casting.user(EMAIL, NAME)
+    person = UserFactory(email=EMAIL, name=NAME)
     by: dict[str, Any] = {"actor": cast.provider, "source": "admin"}
     members.add_member(organization=cast.labs, email=EMAIL, role="member", external_id=AS_MEMBER, **by)
     draft = OrganizationDraft(name=NAME, kind="personal", external_id=OWN, owner=(EMAIL, person.name))
@@ -43,7 +43,7 @@ def person_with_ids(cast: Cast) -> None:
 
 def queued(cast: Cast, job: BulkJob) -> BulkJob:
     second = User.objects.filter(email="frigg@provider.example").first()
-    second = second or casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
+    second = second or UserFactory(email="frigg@provider.example", name="Frigg Dahl", operator=True)
     job = actions.submit(job=job, actor=cast.provider, digest=job.digest)
     if job.status == BulkJob.Status.AWAITING_APPROVAL:
         job = actions.approve(job=job, actor=Actor.from_user(second, confirmed=True))
@@ -84,7 +84,7 @@ def test_erase__ids_in_jobs_selections_and_stored_answers__nowhere_any_more(cast
         surface=LE_CHAT_CONSOLE, choice="opted_out", selection=Selection(organizations=(f"external:{OWN}",)),
         actor=cast.provider, source="admin",
     )  # fmt: skip
-    ImportProblem.objects.create(
+    ImportProblemFactory(
         job=done, line=1, value=f"external:{OWN}", remedy=f"It has the external id “{AS_MEMBER}”. Left as it is."
     )
     _key, text = issue_key("billing", ["organizations:write", "organizations:read"], issued_by=cast.operator)
@@ -158,7 +158,7 @@ def test_import__id_given_and_erased_between_reading_and_running__row_refused(
         job = staged(cast, tmp_path, table, text)
     assert job.preview["change"] == 2
     # The same id is given to somebody whose name it is, who is erased at once.
-    again = casting.user("canary-9@feathers.example", "Else")
+    again = UserFactory(email="canary-9@feathers.example", name="Else")
     ImportRow.objects.filter(external_id="canary-9").update(external_id="held-back")
     if table == "organizations":
         draft = OrganizationDraft(name="P", kind="personal", external_id="canary-9", owner=(again.email, "Else"))

@@ -16,10 +16,10 @@ from accounts.models import Invitation, Member, OutgoingMessage, User
 from consent.errors import Invalid, Refused
 from consent.models import ConsentEvent
 from consent.services import invitations, members, organizations
-from tests.support import cast as casting
 from tests.support.callers import Caller
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
 from tests.support.console import signed_in
+from tests.support.factories import PASSWORD, MemberFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
@@ -224,8 +224,8 @@ def nobody(_cast: Cast, _email: str) -> None:
 
 
 def elsewhere(cast: Cast, email: str) -> None:
-    person = casting.user(email, "Nils Ny")
-    casting.join(cast.brage, person, "admin", cast.provider)
+    person = UserFactory(email=email, name="Nils Ny")
+    MemberFactory(organization=cast.brage, user=person, role="admin", actor=cast.provider)
 
 
 def imported(cast: Cast, email: str) -> None:
@@ -233,16 +233,16 @@ def imported(cast: Cast, email: str) -> None:
 
 
 def operator(_cast: Cast, email: str) -> None:
-    casting.user(email, "Nils Ny", is_staff=True)
+    UserFactory(email=email, name="Nils Ny", operator=True)
 
 
 def deactivated(_cast: Cast, email: str) -> None:
-    casting.user(email, "Nils Ny", is_active=False)
+    UserFactory(email=email, name="Nils Ny", is_active=False)
 
 
 def left(cast: Cast, email: str) -> None:
-    person = casting.user(email, "Nils Ny")
-    member = casting.join(cast.labs, person, "member", cast.provider)
+    person = UserFactory(email=email, name="Nils Ny")
+    member = MemberFactory(organization=cast.labs, user=person, actor=cast.provider)
     members.remove_member(member=member, actor=cast.provider, source="admin")
 
 

@@ -17,6 +17,7 @@ from consent.services import credentials, erasure, invitations, members, webhook
 from tests.support import cast as casting
 from tests.support.callers import ALL_SCOPES, ORGANIZATION_SCOPES, Caller, assert_problem, state
 from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, MemberFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
@@ -35,7 +36,7 @@ def membership(cast: Cast, person: User) -> Member:
 
 
 def second_operator() -> User:
-    return casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
+    return UserFactory(email="frigg@provider.example", name="Frigg Dahl", operator=True)
 
 
 # --- The ways to lose a right -----------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ def test_key__of_the_installation__outlives_everybody(cast: Cast) -> None:
 
 
 def test_operator__who_is_the_organizations_admin_too__keeps_the_key_as_long_as_one_right_is_left(cast: Cast) -> None:
-    casting.join(cast.labs, cast.operator, "admin", cast.provider)
+    MemberFactory(organization=cast.labs, user=cast.operator, role="admin", actor=cast.provider)
     _key, text = key_of(cast, "operator")
     removed(cast, cast.operator)
     assert caller(text).get(f"organizations/{cast.labs.pk}/").status_code == 200
@@ -301,7 +302,7 @@ def test_key_that_speaks_for_members__second_operator_made_after_it__is_none(cas
 
 
 def test_key_that_speaks_for_members__working__is_taken_over_by_nobody_alone(cast: Cast) -> None:
-    second, third = second_operator(), casting.user("third@provider.example", "Third", is_staff=True)
+    second, third = second_operator(), UserFactory(email="third@provider.example", name="Third", operator=True)
     waiting = credentials.issue_key(name="Phone", scopes=["consent:member"], actor=cast.provider, source="console")
     actor = Actor.from_user(second, confirmed=True)
     credentials.take_over_key(key=waiting.key, actor=actor, source="console")
@@ -339,7 +340,7 @@ def test_invitation__inviter_may_no_longer__nobody_joins(cast: Cast, role: str, 
     found = invitations.find(links[0])
     assert found is not None and found.invited_by == getattr(cast, role)
     with refusal(Refused, "ended"), changes_nothing():
-        invitations.accept(invitation=found, name="N", password=casting.PASSWORD)
+        invitations.accept(invitation=found, name="N", password=PASSWORD)
 
 
 def test_setting__of_nobody_is_changed_by_a_suspended_key(cast: Cast) -> None:

@@ -16,6 +16,7 @@ from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import refusal
 from tests.support.recordings import Recorded
@@ -78,7 +79,7 @@ class One:
 
 def make_one() -> One:
     cast = casting.make()
-    frida = casting.user("frida@mail.example", "Frida Ek")
+    frida = UserFactory(email="frida@mail.example", name="Frida Ek")
     made = organizations.create_organization(
         draft=OrganizationDraft(
             name="Frida Ek",
@@ -270,7 +271,7 @@ def test_operator_of_their_own_personal_account__on_the_operators_site_is_the_pr
 
 
 def test_opt_out_everywhere__personal_organization__its_products_too(one: One) -> None:
-    casting.join(one.cast.labs, User.objects.get(pk=one.member.user_id), "member", one.cast.provider)
+    MemberFactory(organization=one.cast.labs, user=User.objects.get(pk=one.member.user_id), actor=one.cast.provider)
     before = list(PrivacySetting.objects.of_organizations().filter(organization=one.cast.labs).values())
     choices.opt_out_everywhere(actor=one.person, source="data_controls")
     assert one.layers() == [OUT, OUT]

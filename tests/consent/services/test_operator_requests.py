@@ -17,7 +17,7 @@ from accounts.models import AddressChange, ApiKey, OutgoingMessage, User
 from consent.errors import Invalid, Refused
 from consent.models import ConsentEvent, EventKind, OperatorRequest, RequestKind
 from consent.services import addresses, operator_requests, people
-from tests.support import cast as casting
+from tests.support.factories import PASSWORD, AuthenticatorFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import everything
 from tests.support.operators import Staff, all_there_is, mailed_to, operators
@@ -141,7 +141,7 @@ def second_got_a_password(_request: OperatorRequest, staff: Staff) -> None:
 
 
 def second_got_a_factor(_request: OperatorRequest, staff: Staff) -> None:
-    Authenticator.objects.create(user=staff.second, type="webauthn", data={})
+    AuthenticatorFactory(user=staff.second, type="webauthn", data={})
 
 
 @contextlib.contextmanager
@@ -305,7 +305,7 @@ def test_password_pages__of_others__are_not_there(staff: Staff, path: str) -> No
 
 def test_password_page__of_the_admin_site__is_the_portals_own(staff: Staff) -> None:
     client, before = staff.client("asker"), all_there_is()
-    data = EVERYTHING | {"old_password": casting.PASSWORD}
+    data = EVERYTHING | {"old_password": PASSWORD}
     for path in ("password_change/", "password_change/done/"):
         answer = client.post(f"/admin/{path}", data)
         assert (answer.status_code, answer["Location"]) == (302, "/account/password/")
@@ -324,7 +324,7 @@ def test_way_in__of_an_operator__is_asked_for_and_not_given(staff: Staff, path: 
 
 
 def test_way_in__of_anybody_else__one_operator_is_enough(staff: Staff) -> None:
-    Authenticator.objects.create(user=staff.nobody, type="totp", data={"secret": "x"})
+    AuthenticatorFactory(user=staff.nobody, type="totp", data={"secret": "x"})
     client = staff.client("asker")
     for path in ("password-link/", "second-factors/"):
         assert client.post(f"{USERS}{staff.nobody.pk}/{path}").status_code == 302

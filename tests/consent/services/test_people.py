@@ -7,9 +7,9 @@ import pytest
 from accounts.models import User
 from consent.errors import Refused
 from consent.services import people
-from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.commands import database
+from tests.support.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ def nobody_is_mailed(_person: User) -> str:
 
 
 def in_person() -> User:
-    return casting.user("frigg@provider.example", "Frigg Dahl", is_staff=True)
+    return UserFactory(email="frigg@provider.example", name="Frigg Dahl", operator=True)
 
 
 @pytest.mark.parametrize("act", [people.end_operator, people.deactivate, people.reactivate])

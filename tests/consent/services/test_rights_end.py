@@ -22,6 +22,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.callers import ORGANIZATION_SCOPES, Caller, assert_problem
 from tests.support.cast import Cast
+from tests.support.factories import PASSWORD, MemberFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
@@ -252,7 +253,7 @@ def by_key_of(cast: Cast, person: User | None) -> Caller:
 def test_key_of_a_customer__that_an_operator_answers_for__speaks_as_the_provider(cast: Cast, standing: str) -> None:
     """Else one operator alone could write into the history that the customer had agreed."""
     if standing != "no role there":
-        casting.join(cast.labs, cast.operator, standing.partition(" ")[0], cast.provider)
+        MemberFactory(organization=cast.labs, user=cast.operator, role=standing.partition(" ")[0], actor=cast.provider)
     key, path = by_key_of(cast, cast.operator), LE_CHAT.replace("{labs}", str(cast.labs.pk))
     key.put(path, {"choice": "opted_out"})
     with changes_nothing():
@@ -267,7 +268,7 @@ def test_key_of_a_customer__that_an_operator_answers_for__speaks_as_the_provider
 @pytest.mark.parametrize("person", ["owner", "admin", "operator who is admin there", "nobody"])
 def test_key_of_a_customer__that_its_own_people_answer_for__speaks_for_it(cast: Cast, person: str) -> None:
     if person.startswith("operator"):
-        casting.join(cast.labs, cast.operator, "admin", cast.provider)
+        MemberFactory(organization=cast.labs, user=cast.operator, role="admin", actor=cast.provider)
     who = {"nobody": None, "operator who is admin there": cast.operator}.get(person) if person not in (
         "owner", "admin") else getattr(cast, person)  # fmt: skip
     key, path = by_key_of(cast, who), LE_CHAT.replace("{labs}", str(cast.labs.pk))
@@ -295,7 +296,7 @@ def revoked(cast: Cast, key: ApiKey) -> None:
 
 def suspended(cast: Cast, key: ApiKey) -> None:
     leaves(cast, cast.admin)
-    again = casting.join(cast.labs, cast.admin, "admin", cast.provider)
+    again = MemberFactory(organization=cast.labs, user=cast.admin, role="admin", actor=cast.provider)
     assert not again.has_left
 
 
@@ -324,4 +325,4 @@ def test_invitation__by_a_key_that_ended__lets_nobody_in(cast: Cast, end: Any, r
     found = invitations.find(links[0])
     assert found is not None
     with refusal(Refused, "ended"), changes_nothing():
-        invitations.accept(invitation=found, name="N", password=casting.PASSWORD)
+        invitations.accept(invitation=found, name="N", password=PASSWORD)

@@ -19,7 +19,7 @@ from consent.services.members import Newcomer
 from consent.services.organizations import OrganizationDraft
 from consent.services.plans import Move
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.commands import make_operator, make_organizations
+from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 FEW, MANY = 2, 9
@@ -27,7 +27,7 @@ FEW, MANY = 2, 9
 
 @pytest.fixture
 def operator() -> Actor:
-    return make_operator()
+    return ActorFactory(of_commands=True)
 
 
 def settings_of(made: Sequence[Organization], product: str) -> list[PrivacySetting]:
@@ -83,7 +83,7 @@ BATCHES: dict[str, Callable[[Sequence[Organization], Origin], None]] = {
 
 @pytest.mark.parametrize("case", BATCHES)
 def test_batch__more_of_them__as_many_statements__and_the_ledger_agrees(operator: Actor, case: str) -> None:
-    made = make_organizations(operator, "le_chat_free", *(f"a{n}" for n in range(FEW + MANY)))
+    made = OrganizationFactory.with_ids(*(f"a{n}" for n in range(FEW + MANY)), plan="le_chat_free", actor=operator)
     origin = Origin(actor=operator, source="admin", by_operator=True)
     taken = []
     for batch in (made[:FEW], made[FEW:]):
@@ -97,8 +97,8 @@ def test_batch__more_of_them__as_many_statements__and_the_ledger_agrees(operator
 
 
 def test_subscribe_many__started_and_moved__the_old_subscription_ends_as_the_new_one_starts(operator: Actor) -> None:
-    made = make_organizations(operator, "le_chat_free", "a", "b")
-    other = make_organizations(operator, "ai_studio_scale", "c")
+    made = OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
+    other = OrganizationFactory.with_ids("c", plan="ai_studio_scale", actor=operator)
     with transaction.atomic():
         subscribe("le_chat_pro")([*made, *other], Origin(actor=operator, source="admin", by_operator=True))
     ended = Subscription.objects.filter(plan="le_chat_free")
@@ -108,7 +108,7 @@ def test_subscribe_many__started_and_moved__the_old_subscription_ends_as_the_new
 
 
 def test_attested_start__one_event_more__which_alone_has_the_reference(operator: Actor) -> None:
-    [organization] = make_organizations(operator, "le_chat_free", "a")
+    [organization] = OrganizationFactory.with_ids("a", plan="le_chat_free", actor=operator)
     user = members.get_or_create_user("p@x.example", "P")
     since = organization.created_at - 1_000_000 * MICROSECOND
     origin = Origin(actor=operator, source="import", by_operator=True)

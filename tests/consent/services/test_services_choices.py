@@ -15,6 +15,7 @@ from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE,
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.choices import IN, OUT, actors, choose, choose_own, key
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.ledger_guards import changes_nothing, kinds_since, last_event, refusal
 
 # --- The organization's choice (R3) --------------------------------------------------------------------------------
@@ -184,8 +185,8 @@ def test_keep_it_on__operator_opted_in__confirmed_keeps_since(cast: Cast) -> Non
 
 
 def test_keep_it_off__operator_who_is_the_organizations_admin__acts_as_its_admin(cast: Cast) -> None:
-    own = casting.user("staff@provider.example", "Staff", is_staff=True)
-    casting.join(cast.labs, own, "admin", cast.provider)
+    own = UserFactory(email="staff@provider.example", name="Staff", operator=True)
+    MemberFactory(organization=cast.labs, user=own, role="admin", actor=cast.provider)
     choose(cast, OUT, Actor.from_user(own, confirmed=True))
     assert not last_event().by_operator
 

@@ -14,7 +14,7 @@ from consent.presentation import actors
 from consent.services import choices, external_ids, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
-from tests.support import cast as casting
+from tests.support.factories import UserFactory
 from tests.support.keys import issue_key
 
 CANARY = "Zephyrine"
@@ -23,7 +23,7 @@ CANARY = "Zephyrine"
 @pytest.fixture
 def everything_happened(db: None) -> Actor:
     """Every service, by people, organizations and keys that all have the canary in whatever names them."""
-    operator = casting.user(f"{CANARY}.operator@provider.example", f"{CANARY} Operator", is_staff=True)
+    operator = UserFactory(email=f"{CANARY}.operator@provider.example", name=f"{CANARY} Operator", operator=True)
     provider = Actor.from_user(operator, confirmed=True)
     by: dict[str, Any] = {"actor": provider, "source": "admin"}
     personal, team = organizations.create_organizations(

@@ -36,9 +36,9 @@ from consent.services import (
     webhooks,
 )
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support import cast as casting
-from tests.support.cast import PASSWORD, Cast
+from tests.support.cast import Cast
 from tests.support.commands import run
+from tests.support.factories import PASSWORD, AuthenticatorFactory, UserFactory, long_standing
 
 pytestmark = pytest.mark.django_db
 NEW = "another password of nobody in particular"
@@ -151,7 +151,7 @@ def new_recovery_codes(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 def passkey_removed(cast: Cast, _path: Path) -> Callable[[], Any]:
     TOTP.activate(cast.member, SECRET)
-    passkey = Authenticator.objects.create(user=cast.member, type="webauthn", data={"name": "Daily phone"})
+    passkey = AuthenticatorFactory(user=cast.member, type="webauthn", data={"name": "Daily phone"})
     client = confirmed(cast.member)
     return lambda: client.post(f"/account/second-factor/webauthn/keys/{passkey.pk}/remove/")
 
@@ -309,12 +309,12 @@ def accepts(cast: Cast, _path: Path) -> Callable[[], Any]:
 
 
 def another_operator(name: str) -> User:
-    return casting.long_standing(casting.user(f"{name}@provider.example", name.title(), is_staff=True))
+    return UserFactory(email=f"{name}@provider.example", name=name.title(), operator=True, old=True)
 
 
 def request(cast: Cast, kind: str, **about: Any) -> OperatorRequest:
     """Asked by another than the operator of the cast, who may confirm it."""
-    casting.long_standing(cast.operator)
+    long_standing(cast.operator)
     asker = sure(another_operator("frigg"))
     return operator_requests.ask(kind=kind, actor=asker, reason="as agreed", **about)
 

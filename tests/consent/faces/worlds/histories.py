@@ -21,8 +21,8 @@ from consent.services import choices, locks, members, organizations, plans, webh
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from tests.consent.faces.worlds.stopped import Stopped
-from tests.support import cast as casting
 from tests.support.callers import ORGANIZATION_SCOPES
+from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 
 SIDES = ("ours", "theirs")
@@ -68,7 +68,7 @@ class World:
 
 def make(clock: Stopped, hidden: str, role: str) -> World:
     """Create both organizations; `role` is that of the member who makes the hidden choices."""
-    operator = casting.user("odin@provider.example", "Odin Eriksen", is_staff=True)
+    operator = UserFactory(email="odin@provider.example", name="Odin Eriksen", operator=True)
     provider = Actor.from_user(operator, confirmed=True)
     first = [plans.get_plan(key) for key in ("le_chat_pro", "ai_studio_experiment")]
     made = organizations.create_organizations(
@@ -83,8 +83,8 @@ def make(clock: Stopped, hidden: str, role: str) -> World:
 
 def _side(organization: Organization, name: str, role: str, provider: Actor) -> Side:
     def join(who: str, as_role: str) -> Member:
-        person = casting.user(f"{who}@{name}.example", f"{who.title()} of {name}")
-        return casting.join(organization, person, as_role, provider)
+        person = UserFactory(email=f"{who}@{name}.example", name=f"{who.title()} of {name}")
+        return MemberFactory(organization=organization, user=person, role=as_role, actor=provider)
 
     people = {each: join(each, each) for each in ROLES}
     chooser = join("chooser", role)
