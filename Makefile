@@ -133,7 +133,7 @@ test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its o
 	if [ -n "$$failed" ]; then echo "Failed on:$$failed" >&2; exit 1; fi
 
 .PHONY: test-fast
-test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, without a browser and slow tests, in two minutes
+test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, without a browser and slow tests
 	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow" $(ARGS)
 
 .PHONY: test-sqlite
