@@ -5,7 +5,7 @@ from typing import Any
 from accounts.access import Actor
 from accounts.models import KeyScope, Organization
 from consent.models import PrivacySetting
-from consent.services import choices
+from consent.services import choices, locks, organizations, plans
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support.cast import Cast
 from tests.support.factories import UserFactory
@@ -51,3 +51,19 @@ def actors(cast: Cast) -> dict[str, Actor]:
         | {f"labs key {scope}": key(scope, cast.labs) for scope in KeyScope.values if scope != KeyScope.CONSENT_MEMBER}
         | {"brage key consent:write": key("consent:write", cast.brage)}
     )
+
+
+# What stands against opting in on Le Chat, for the organization and for its members.
+OBSTACLES = ["no_subscription", "locked", "organization_closed"]
+
+
+def put_in_the_way(cast: Cast, obstacle: str) -> None:
+    """Bring Labs into the state that one of OBSTACLES names."""
+    of_labs = {"organization": cast.labs, "actor": cast.provider, "source": "admin"}
+    match obstacle:
+        case "no_subscription":
+            plans.end_subscription(**of_labs, product="le_chat")
+        case "locked":
+            locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
+        case "organization_closed":
+            organizations.close_organization(**of_labs, reason="Over")

@@ -39,6 +39,17 @@ def choose(cast: Cast, choice: str, by: str = "admin") -> Callable[[], PrivacySe
     )
 
 
+def opt_out_as_member(cast: Cast) -> Callable[[], PrivacySetting]:
+    return lambda: choices.choose(
+        surface=LE_CHAT_MOBILE,
+        organization=cast.labs,
+        member=cast.labs_member,
+        choice="opted_out",
+        actor=Actor.from_user(cast.member, confirmed=True),
+        source="data_controls",
+    )
+
+
 def move(cast: Cast, plan: str) -> Callable[[], PrivacySetting]:
     return lambda: plans.subscribe(
         organization=cast.labs, plan=plans.get_plan(plan), actor=cast.provider, source="admin"
@@ -174,17 +185,7 @@ def test_double_click__eight_times_at_once__one_event(cast: Cast) -> None:
 
 
 def test_double_click__of_a_member_without_a_setting_yet__one_event(cast: Cast) -> None:
-    def click() -> PrivacySetting:
-        return choices.choose(
-            surface=LE_CHAT_MOBILE,
-            organization=cast.labs,
-            member=cast.labs_member,
-            choice="opted_out",
-            actor=Actor.from_user(cast.member, confirmed=True),
-            source="data_controls",
-        )
-
-    assert race(click, click)
+    assert race(opt_out_as_member(cast), opt_out_as_member(cast))
     assert ConsentEvent.objects.filter(member=cast.labs_member, product="le_chat").count() == 1
     assert_whole()
 
@@ -368,17 +369,7 @@ def test_leaving_twice__at_the_same_time__one_event(cast: Cast) -> None:
 
 
 def test_leaving__during_the_members_first_choice__waits_and_keeps_it(cast: Cast) -> None:
-    def opt_out() -> PrivacySetting:
-        return choices.choose(
-            surface=LE_CHAT_MOBILE,
-            organization=cast.labs,
-            member=cast.labs_member,
-            choice="opted_out",
-            actor=Actor.from_user(cast.member, confirmed=True),
-            source="data_controls",
-        )
-
-    assert race(opt_out, leave(cast, cast.labs_member))
+    assert race(opt_out_as_member(cast), leave(cast, cast.labs_member))
     own = PrivacySetting.objects.get(member=cast.labs_member)
     left = Member.objects.get(pk=cast.labs_member.pk)
     assert (own.choice, left.has_left) == ("opted_out", True)

@@ -10,11 +10,11 @@ from accounts.models import Member
 from consent import ledger, verification
 from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import ConsentEvent, PrivacySetting
-from consent.services import locks, members, organizations, plans
+from consent.services import members
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
 from tests.support import cast as casting
 from tests.support.cast import Cast
-from tests.support.choices import IN, OUT, actors, choose, choose_own, key
+from tests.support.choices import IN, OBSTACLES, OUT, actors, choose, choose_own, key, put_in_the_way
 from tests.support.factories import MemberFactory, UserFactory
 from tests.support.ledger_guards import changes_nothing, kinds_since, last_event, refusal
 
@@ -89,18 +89,11 @@ def test_opt_in__free_plan_after_an_opt_out__needs_no_reason(cast: Cast) -> None
     assert (setting.allowed, setting.reason_code, setting.since) == (True, "organization_opted_in", setting.changed_at)
 
 
-@pytest.mark.parametrize("obstacle", ["no_subscription", "locked", "organization_closed"])
+@pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_choose__something_stands_against_opting_in__opt_in_refused_and_opt_out_accepted(
     cast: Cast, obstacle: str
 ) -> None:
-    of_labs = {"organization": cast.labs, "actor": cast.provider, "source": "admin"}
-    match obstacle:
-        case "no_subscription":
-            plans.end_subscription(**of_labs, product="le_chat")
-        case "locked":
-            locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
-        case "organization_closed":
-            organizations.close_organization(**of_labs, reason="Over")
+    put_in_the_way(cast, obstacle)
     for actor in (Actor.from_user(cast.owner, confirmed=True), cast.provider):
         with refusal(Refused, obstacle):
             choose(cast, IN, actor, reason="As agreed")

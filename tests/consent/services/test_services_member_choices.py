@@ -9,10 +9,10 @@ from accounts.models import Member
 from consent import verification
 from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import PrivacySetting
-from consent.services import locks, members, organizations, plans
+from consent.services import members
 from consent.surfaces import LE_CHAT_MOBILE
 from tests.support.cast import Cast
-from tests.support.choices import IN, OUT, actors, choose, choose_own, key
+from tests.support.choices import IN, OBSTACLES, OUT, actors, choose, choose_own, key, put_in_the_way
 from tests.support.ledger_guards import changes_nothing, last_event, refusal
 
 
@@ -100,18 +100,11 @@ def test_member__who_has_left__may_opt_out_and_nothing_else(cast: Cast) -> None:
         choose_own(cast, IN, me)
 
 
-@pytest.mark.parametrize("obstacle", ["no_subscription", "locked", "organization_closed"])
+@pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_member__organization_cannot_opt_in__neither_can_they_and_opting_out_is_accepted(
     cast: Cast, obstacle: str
 ) -> None:
-    of_labs = {"organization": cast.labs, "actor": cast.provider, "source": "admin"}
-    match obstacle:
-        case "no_subscription":
-            plans.end_subscription(**of_labs, product="le_chat")
-        case "locked":
-            locks.place_lock(**of_labs, product="le_chat", reason="Contract", reference="C-1")
-        case "organization_closed":
-            organizations.close_organization(**of_labs, reason="Over")
+    put_in_the_way(cast, obstacle)
     me = Actor.from_user(cast.member, confirmed=True)
     assert choose_own(cast, OUT, me).choice == OUT
     with refusal(Refused, obstacle):

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import override_settings
 
 from accounts.access import Actor
-from accounts.models import Member, User
+from accounts.models import Member, Organization, User
 from consent import ledger, triggers, verification
 from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
 from consent.presentation import actors
@@ -20,13 +20,40 @@ from tests.support.keys import issue_key
 CANARY = "Zephyrine"
 
 
+By = dict[str, Any]  # who, and on which site
+
+
 @pytest.fixture
 def everything_happened(db: None) -> Actor:
     """Every service, by people, organizations and keys that all have the canary in whatever names them."""
     operator = UserFactory(email=f"{CANARY}.operator@provider.example", name=f"{CANARY} Operator", operator=True)
     provider = Actor.from_user(operator, confirmed=True)
-    by: dict[str, Any] = {"actor": provider, "source": "admin"}
-    personal, team = organizations.create_organizations(
+    by: By = {"actor": provider, "source": "admin"}
+    personal, team = make_both(by)
+    of_team = {"organization": team} | by
+    owner = members.add_member(**of_team, email=f"owner.{CANARY}@example.org", name=f"{CANARY} Owner", role="owner")
+    member = members.add_member(**of_team, email=f"member.{CANARY}@example.org", name=CANARY, external_id=CANARY)
+    members.update_member(member=member, external_id=f"{CANARY}-2", role="admin", **by)
+    choose_for_member(member, by)
+    given: By = {"external_id": f"{CANARY}-2", "reason": "By mistake", **by}
+    external_ids.withdraw_external_id(organization=team, member=member, **given)
+    members.remove_member(member=member, **by)
+    members.add_member(**of_team, email=f"member.{CANARY}@example.org")
+    organizations.update_organization(**of_team, name=f"{CANARY} Works", external_id=f"{CANARY}-3", country="FR")
+    organizations.update_organization(organization=personal, kind="team", **by)
+    choose_for_organizations(personal, team, owner, by)
+    locks.place_lock(**of_team, product="le_chat", reason="Contract", reference="C-1")
+    locks.lift_lock(**of_team, product="le_chat", reason="Over")
+    plans.subscribe(**of_team, plan=plans.get_plan("le_chat_free"))
+    plans.end_subscription(**of_team, product="le_chat")
+    organizations.close_organization(**of_team, reason="Over")
+    organizations.reopen_organization(**of_team, reason="Back")
+    ledger.sequence()
+    return provider
+
+
+def make_both(by: By) -> list[Organization]:
+    return organizations.create_organizations(
         [
             OrganizationDraft(
                 name=f"{CANARY} herself",
@@ -40,42 +67,26 @@ def everything_happened(db: None) -> Actor:
         ],
         **by,
     )
-    of_team = {"organization": team} | by
-    owner = members.add_member(**of_team, email=f"owner.{CANARY}@example.org", name=f"{CANARY} Owner", role="owner")
-    member = members.add_member(**of_team, email=f"member.{CANARY}@example.org", name=CANARY, external_id=CANARY)
-    members.update_member(member=member, external_id=f"{CANARY}-2", role="admin", **by)
+
+
+def choose_for_member(member: Member, by: By) -> None:
+    """By an operator, the member and the app's backend."""
     backend = Actor.from_key(issue_key(f"{CANARY}'s backend", ["consent:member", "consent:write"])[0])
-    own: dict[str, Any] = {"surface": LE_CHAT_MOBILE, "organization": team, "member": member}
+    own: By = {"surface": LE_CHAT_MOBILE, "organization": member.organization, "member": member}
     choices.choose(**own, choice="opted_out", **by)
     choices.choose(
         **own, choice="opted_out", actor=Actor.from_user(member.user, confirmed=True), source="data_controls"
     )
     choices.choose(**own, choice="opted_in", actor=backend, source="ios", version_required=False)
-    given: dict[str, Any] = {"external_id": f"{CANARY}-2", "reason": "By mistake", **by}
-    external_ids.withdraw_external_id(organization=team, member=member, **given)
-    members.remove_member(member=member, **by)
-    members.add_member(**of_team, email=f"member.{CANARY}@example.org")
-    organizations.update_organization(**of_team, name=f"{CANARY} Works", external_id=f"{CANARY}-3", country="FR")
-    organizations.update_organization(organization=personal, kind="team", **by)
-    choices.choose(surface=LE_CHAT_CONSOLE, choice="opted_in", reason="Signed", **of_team, version_required=False)
-    choices.choose(
-        surface=LE_CHAT_CONSOLE,
-        choice="opted_in",
-        organization=team,
-        actor=Actor.from_user(owner.user, confirmed=True),
-        source="console",
-        version_required=False,
-    )
+
+
+def choose_for_organizations(personal: Organization, team: Organization, owner: Member, by: By) -> None:
+    """By an operator and the owner."""
+    opt_in: By = {"surface": LE_CHAT_CONSOLE, "organization": team, "choice": "opted_in", "version_required": False}
+    choices.choose(**opt_in, reason="Signed", **by)
+    choices.choose(**opt_in, actor=Actor.from_user(owner.user, confirmed=True), source="console")
     for organization in (personal, team):
         choices.choose(surface=AI_STUDIO_CONSOLE, organization=organization, choice="opted_out", **by)
-    locks.place_lock(**of_team, product="le_chat", reason="Contract", reference="C-1")
-    locks.lift_lock(**of_team, product="le_chat", reason="Over")
-    plans.subscribe(**of_team, plan=plans.get_plan("le_chat_free"))
-    plans.end_subscription(**of_team, product="le_chat")
-    organizations.close_organization(**of_team, reason="Over")
-    organizations.reopen_organization(**of_team, reason="Back")
-    ledger.sequence()
-    return provider
 
 
 def test_ledger__after_every_service__no_column_holds_a_name_or_an_address(everything_happened: Actor) -> None:
