@@ -35,6 +35,10 @@ def choose_own(cast: Cast, choice: str, actor: Actor, **changes: Any) -> Privacy
     return choices.choose(choice=choice, actor=actor, **wanted)
 
 
+def opt_out_as_member(cast: Cast) -> PrivacySetting:
+    return choose_own(cast, OUT, Actor.from_user(cast.member, confirmed=True))
+
+
 def actors(cast: Cast) -> dict[str, Actor]:
     people = {
         name: Actor.from_user(getattr(cast, name), confirmed=True)

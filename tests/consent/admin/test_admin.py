@@ -6,13 +6,13 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
-from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent.models import EventKind, Lock
-from consent.services import choices, organizations
+from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.operators_site import (
     MODELS,
     POLICY,
@@ -387,13 +387,6 @@ def test_member__opted_in_by_operator__has_no_way(cast: Cast, operator: Client) 
 
 
 def test_members__who_opted_out__is_told_to_operators(cast: Cast, operator: Client) -> None:
-    choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=cast.labs,
-        member=cast.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(cast.member, confirmed=True),
-        source="data_controls",
-    )
+    opt_out_as_member(cast)
     text = operator.get(organization_url(cast, "members"), {"choice": "opted_out"}).content.decode()
     assert "dag@kvasir.example" in text and "ada@kvasir.example" not in text

@@ -6,6 +6,7 @@ from accounts.access import Actor
 from consent.services import choices, organizations
 from consent.surfaces import LE_CHAT_MOBILE
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.console import opted_out_by_owner, signed_in, url
 from tests.support.factories import MemberFactory, UserFactory
 
@@ -14,14 +15,7 @@ pytestmark = pytest.mark.django_db
 
 def test_history__newest_first_without_members_own_choices(cast: Cast) -> None:
     opted_out_by_owner(cast)
-    choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=cast.labs,
-        member=cast.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(cast.member, confirmed=True),
-        source="data_controls",
-    )
+    opt_out_as_member(cast)
     for role in ("owner", "operator"):
         page = signed_in(cast, role).get(url(cast, "history")).content.decode()
         assert "Le Chat: No choice yet → <b>Opted out</b>" in page

@@ -10,9 +10,10 @@ from consent.decisions import decide
 from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.services import choices, locks, members, organizations, plans
-from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.console import CONTROLS, choice_of, events, opt_in, opted_out_by_owner, signed_in, url, version
 
 pytestmark = pytest.mark.django_db
@@ -203,14 +204,7 @@ SCENES = {
     "closed": lambda cast: organizations.close_organization(
         organization=cast.labs, reason="asked", actor=cast.provider, source="admin"
     ),
-    "member out": lambda cast: choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=cast.labs,
-        member=cast.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(cast.member, confirmed=True),
-        source="data_controls",
-    ),
+    "member out": opt_out_as_member,
     "API opted in": lambda cast: choices.choose(
         surface=AI_STUDIO_CONSOLE,
         organization=cast.labs,

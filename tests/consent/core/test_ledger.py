@@ -15,9 +15,10 @@ from accounts.models import Organization
 from consent import ledger, triggers, verification
 from consent.models import ConsentEvent, EventKind, EventPosition, PendingEvent, PrivacySetting
 from consent.services import choices
-from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.ledger_guards import behind_the_guards, everything, rows, settle, sql
 from tests.support.recordings import Recorded
 
@@ -34,14 +35,7 @@ def make_history() -> Cast:
         actor=Actor.from_user(made.owner, confirmed=True),
         source="console",
     )
-    choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=made.labs,
-        member=made.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(made.member, confirmed=True),
-        source="data_controls",
-    )
+    opt_out_as_member(made)
     ledger.sequence()
     return made
 

@@ -11,9 +11,10 @@ from accounts.models import Member, Organization, Subscription
 from consent import ledger, triggers, verification
 from consent.models import ConsentEvent, EventPosition, Lock, PendingEvent, PrivacySetting
 from consent.services import choices, locks, members, organizations
-from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.ledger_guards import behind_the_guards, everything, sql
 from tests.support.recordings import Recorded
 
@@ -24,14 +25,7 @@ def make_history() -> Cast:
     made = casting.make()
     of_labs = {"organization": made.labs, "actor": made.provider, "source": "admin"}
     choices.choose(surface=LE_CHAT_CONSOLE, **of_labs, choice="opted_out")
-    choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=made.labs,
-        member=made.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(made.member, confirmed=True),
-        source="data_controls",
-    )
+    opt_out_as_member(made)
     locks.place_lock(**of_labs, product="ai_studio", reason="By contract", reference="C-1")
     members.remove_member(member=made.labs_member, actor=made.provider, source="admin")
     organizations.update_organization(**of_labs, country="SE")

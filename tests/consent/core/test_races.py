@@ -18,8 +18,9 @@ from consent.errors import Refused
 from consent.models import ConsentEvent, Lock, PrivacySetting
 from consent.services import choices, layers, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
-from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.concurrency import race, together
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,17 +37,6 @@ def choose(cast: Cast, choice: str, by: str = "admin") -> Callable[[], PrivacySe
         actor=Actor.from_user(person, confirmed=True),
         source="admin" if person.is_staff else "console",
         version_required=False,
-    )
-
-
-def opt_out_as_member(cast: Cast) -> Callable[[], PrivacySetting]:
-    return lambda: choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=cast.labs,
-        member=cast.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(cast.member, confirmed=True),
-        source="data_controls",
     )
 
 
@@ -185,7 +175,7 @@ def test_double_click__eight_times_at_once__one_event(cast: Cast) -> None:
 
 
 def test_double_click__of_a_member_without_a_setting_yet__one_event(cast: Cast) -> None:
-    assert race(opt_out_as_member(cast), opt_out_as_member(cast))
+    assert race(*[lambda: opt_out_as_member(cast)] * 2)
     assert ConsentEvent.objects.filter(member=cast.labs_member, product="le_chat").count() == 1
     assert_whole()
 
@@ -369,7 +359,7 @@ def test_leaving_twice__at_the_same_time__one_event(cast: Cast) -> None:
 
 
 def test_leaving__during_the_members_first_choice__waits_and_keeps_it(cast: Cast) -> None:
-    assert race(opt_out_as_member(cast), leave(cast, cast.labs_member))
+    assert race(lambda: opt_out_as_member(cast), leave(cast, cast.labs_member))
     own = PrivacySetting.objects.get(member=cast.labs_member)
     left = Member.objects.get(pk=cast.labs_member.pk)
     assert (own.choice, left.has_left) == ("opted_out", True)

@@ -10,10 +10,10 @@ from consent import decisions, verification
 from consent.errors import Invalid, Refused
 from consent.lookups import Question
 from consent.models import ConsentEvent, PrivacySetting
-from consent.services import choices, members, organizations
+from consent.services import members, organizations
 from consent.services.organizations import OrganizationDraft
-from consent.surfaces import LE_CHAT_MOBILE
 from tests.support.cast import Cast
+from tests.support.choices import opt_out_as_member
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, kinds_since, last_event, refusal
 
@@ -38,14 +38,7 @@ def owner_of(cast: Cast) -> Member:
 
 
 def opt_out(cast: Cast) -> PrivacySetting:
-    return choices.choose(
-        surface=LE_CHAT_MOBILE,
-        organization=cast.labs,
-        member=cast.labs_member,
-        choice="opted_out",
-        actor=Actor.from_user(cast.member, confirmed=True),
-        source="data_controls",
-    )
+    return opt_out_as_member(cast)
 
 
 def test_add__somebody_new__user_member_and_one_event(cast: Cast) -> None:
