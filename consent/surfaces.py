@@ -27,6 +27,8 @@ class Surface:
     wording: str
     # On a surface for members: the sources, one of which an API key must name when it passes on a choice made here.
     sources: tuple[str, ...] = ()
+    # What it covers where the organization is one person, who has nobody else's data there; '': as for a team.
+    covers_one: str | Promise = ""
 
 
 # Documents are input: every kind of a product gets the same decision (R9).
@@ -42,7 +44,11 @@ LE_CHAT_CONSOLE = Surface(
     path=(_("Manage"), "Le Chat", _("Privacy")),
     label=_("Allow your interactions to be used to train our models"),
     covers=_(
-        "Conversations, attached documents and answers of everyone in the organization, on the web and in the apps."
+        "Conversations, attached or uploaded documents and answers of everyone in the organization, on the web and in"
+        " the apps."
+    ),
+    covers_one=_(
+        "Your conversations, the documents you attach or upload, and the answers, on the web and in the apps."
     ),
     wording="le_chat_console/1",
 )
@@ -52,7 +58,7 @@ LE_CHAT_MOBILE = Surface(
     scope=Scope.MEMBER,
     path=(_("Settings"), _("Account"), _("Data & Account Controls")),
     label=_("Enable data sharing"),
-    covers=_("Your chats and the documents you attach, on the web and in the apps."),
+    covers=_("Your chats and the documents you attach or upload, on the web and in the apps."),
     wording="le_chat_mobile/1",
     sources=("ios", "android"),
 )
@@ -62,7 +68,10 @@ AI_STUDIO_CONSOLE = Surface(
     scope=Scope.ORGANIZATION,
     path=(_("Privacy"), _("Anonymous improvement data")),
     label=_("Allow API calls and related data to be used to improve our services"),
-    covers=_("API calls, what the models answered, uploaded documents and related data of the whole organization."),
+    covers=_(
+        "API calls, what the models answered, attached or uploaded documents and related data of the whole organization."
+    ),
+    covers_one=_("Your API calls, what the models answered, the documents you attach or upload, and related data."),
     wording="ai_studio_console/1",
 )
 

@@ -6,11 +6,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, acts_as_operator, opt_in_act
+from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
 from ..rules import Choice, Reason
 from ..surfaces import Scope, Surface
-from . import privacy_settings
+from . import privacy_settings, sentences
 from .privacy_settings import SettingView
 from .sentences import day
 
@@ -54,7 +55,8 @@ class Card:
 
     @property
     def covers(self) -> str | Promise:
-        return self.setting.surface.covers
+        surface = self.setting.surface
+        return surface.covers_one or surface.covers if self.setting.personal else surface.covers
 
     @property
     def is_switch(self) -> bool:
@@ -86,7 +88,7 @@ class Card:
     @property
     def state(self) -> str:
         if not self.setting.of_member:
-            return _("Used for training") if self.setting.is_in else _("Not used for training")
+            return sentences.in_effect(self.setting)
         if self.setting.is_in:
             return _("Your data may be used for training")
         return _("Your data is not used for training")
@@ -149,6 +151,19 @@ class Card:
     def submit(self) -> str:
         """The label of the button for browsers without JavaScript: it says what it will do."""
         return _("Allow training …") if self.asks else _("Stop using this data for training")
+
+    @property
+    def opt_in_text(self) -> str:
+        """What the confirmation of an opt-in says will happen."""
+        if self.setting.surface.product == Product.AI_STUDIO:
+            return _(
+                "What comes in from now on may be used to train our models or improve our services; earlier data is"
+                " not. You can turn this off at any time."
+            )
+        return _(
+            "What comes in from now on may be used to train our models; earlier data is not. You can turn this off at"
+            " any time."
+        )
 
     @property
     def opt_in_hint(self) -> str:

@@ -7,6 +7,8 @@ from django.conf import settings as conf
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
+from accounts.catalogue import Product
+
 from ..models import Source
 from ..rules import Choice, Reason
 
@@ -30,69 +32,66 @@ def sentence(shown: "SettingView") -> str:
     return template % names
 
 
+def in_effect(shown: "SettingView") -> str:
+    """What is in effect for an organization, in few words: as the surface's control names the use."""
+    if shown.surface.product == Product.AI_STUDIO:
+        if shown.is_in:
+            return _("Used to train our models or improve our services")
+        return _("Not used to train our models or improve our services")
+    return _("Used for training") if shown.is_in else _("Not used for training")
+
+
 def _of_organization(shown: "SettingView") -> str:
-    """The sentence of an organization's setting; a personal one has the same on both of its surfaces (R17)."""
-    match shown.reason_code:
-        case Reason.ORGANIZATION_CLOSED:
-            if shown.personal:
-                return _("Not used for training. The account is closed.")
-            return _("Not used for training. The account of %(organization)s is closed.")
-        case Reason.NO_SUBSCRIPTION:
-            return _("Not used for training. There is no subscription for this product.")
-        case Reason.LOCKED:
-            return _(
-                "Not used for training. Locked since %(locked)s: %(reason)s. Opting in is not possible while it is"
-                " locked."
-            )
-        case Reason.CARRIED_OVER:
-            return _("Not used for training. Kept from %(cause)s, until you opt in.")
-        case Reason.PLAN_DEFAULT:
-            return _default(shown)
-    return _chosen(shown)
+    """The sentences of an organization's setting; a personal one has the same on both of its surfaces (R17)."""
+    if shown.reason_code == Reason.PLAN_DEFAULT:
+        # The person of a personal organization may have opted in as a member, and yet the plan's default decides.
+        return _default(shown) if shown.word else f"{_default(shown)} {_('Nobody has chosen yet.')}"
+    return f"{in_effect(shown)}. {_cause(shown)}"
 
 
 def _default(shown: "SettingView") -> str:
-    # The person of a personal organization may have opted in as a member, and yet the plan's default decides.
-    nobody = shown.word is None
+    if shown.surface.product == Product.AI_STUDIO:
+        if shown.is_in:
+            return _("Following the default of %(plan)s: used to train our models or improve our services.")
+        return _("Following the default of %(plan)s: not used to train our models or improve our services.")
     if shown.is_in:
-        if nobody:
-            return _("Following the default of %(plan)s: used for training. Nobody has chosen yet.")
         return _("Following the default of %(plan)s: used for training.")
-    if nobody:
-        return _("Following the default of %(plan)s: not used for training. Nobody has chosen yet.")
     return _("Following the default of %(plan)s: not used for training.")
 
 
-def _chosen(shown: "SettingView") -> str:
+def _cause(shown: "SettingView") -> str:
+    match shown.reason_code:
+        case Reason.ORGANIZATION_CLOSED:
+            return _("The account is closed.") if shown.personal else _("The account of %(organization)s is closed.")
+        case Reason.NO_SUBSCRIPTION:
+            return _("There is no subscription for this product.")
+        case Reason.LOCKED:
+            return _("Locked since %(locked)s: %(reason)s. Opting in is not possible while it is locked.")
+        case Reason.CARRIED_OVER:
+            return _("Kept from %(cause)s, until you opt in.")
     word = shown.word
     if word is not None and word.by_provider:
-        if shown.is_in:
-            return _("Used for training. Set by %(provider)s on %(date)s.")
-        return _("Not used for training. Set by %(provider)s on %(date)s.")
-    if word is not None and word.by_reader and shown.personal:
+        return _("Set by %(provider)s on %(date)s.")
+    if word is not None and word.by_reader:
         return _own_word(word.source, is_in=shown.is_in)
-    if shown.is_in:
-        return _("Used for training. Chosen by %(actor)s on %(date)s.")
-    return _("Not used for training. Chosen by %(actor)s on %(date)s.")
+    return _("Chosen by %(actor)s on %(date)s.")
 
 
 def _own_word(source: str, *, is_in: bool) -> str:
-    """The sentence for a choice that the reader made themselves, with the place where they made it."""
+    """Of a choice that the reader made themselves: the place where they made it."""
     if source in (Source.IOS, Source.ANDROID):
         if is_in:
-            return _("Used for training. You turned data sharing on on your phone on %(date)s.")
-        return _("Not used for training. You turned data sharing off on your phone on %(date)s.")
+            return _("You turned data sharing on on your phone on %(date)s.")
+        return _("You turned data sharing off on your phone on %(date)s.")
     if source == Source.DATA_CONTROLS:
         if is_in:
-            return _("Used for training. You turned data sharing on in Data & Account Controls on %(date)s.")
-        return _("Not used for training. You turned data sharing off in Data & Account Controls on %(date)s.")
+            return _("You turned data sharing on in Data & Account Controls on %(date)s.")
+        return _("You turned data sharing off in Data & Account Controls on %(date)s.")
     if source == Source.CONSOLE:
         if is_in:
-            return _("Used for training. You allowed it in the Admin Console on %(date)s.")
-        return _("Not used for training. You turned it off in the Admin Console on %(date)s.")
-    if is_in:
-        return _("Used for training. You allowed it on %(date)s.")
-    return _("Not used for training. You turned it off on %(date)s.")
+            return _("You allowed it in the Admin Console on %(date)s.")
+        return _("You turned it off in the Admin Console on %(date)s.")
+    return _("You allowed it on %(date)s.") if is_in else _("You turned it off on %(date)s.")
 
 
 def _of_member(shown: "SettingView") -> str:

@@ -11,6 +11,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.pages import sign_in
 from tests.support import cast as casting
 from tests.support.cast import Cast
+from tests.support.console import in_words
 from tests.support.factories import PASSWORD, MemberFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,7 +66,7 @@ def test_organization_surface__off_and_on__seen_in_page_api_and_ledger(
     switch.click()
     expect(switch).not_to_be_checked()
     expect(page.get_by_role("status")).to_contain_text("Saved. From now on this data is not used for training.")
-    expect(state(page)).to_have_text(OFF)
+    expect(state(page)).to_have_text(in_words(product, allowed=False))
     expect(switch).to_be_focused()
     assert api_setting(page, cast.labs.pk, surface)["effective"] == "opted_out"
     assert kinds() == [*before, "choice.opted_out"]
@@ -85,7 +86,7 @@ def test_organization_surface__off_and_on__seen_in_page_api_and_ledger(
     switch.click()
     page.get_by_role("button", name="Allow training").click()
     expect(switch).to_be_checked()
-    expect(state(page)).to_have_text(ON)
+    expect(state(page)).to_have_text(in_words(product, allowed=True))
     expect(switch).to_be_focused()
     assert api_setting(page, cast.labs.pk, surface)["effective"] == "opted_in"
     assert kinds() == [*before, "choice.opted_out", "choice.opted_in"]

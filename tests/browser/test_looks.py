@@ -16,6 +16,7 @@ from consent.services import choices, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.browser.conftest import PHONE
 from tests.support.cast import Cast
+from tests.support.console import in_words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -115,7 +116,7 @@ def test_screens__say_what_decisions_say(cast: Cast, open_as: Callable[..., Page
                 source="console", reason="Decided.",
             )  # fmt: skip
             allowed = decisions.decide(asked, Actor.system()).decision.allowed
-            expected = "Used for training" if allowed else "Not used for training"
+            expected = in_words(surface.product, allowed=allowed)
             page.goto(reverse(f"console:{name}", args=[cast.labs.pk]))
             expect(page.locator(".state")).to_have_text(expected)
             assert page.get_by_role("switch").is_checked() is allowed

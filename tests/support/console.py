@@ -47,3 +47,9 @@ def opted_out_by_owner(cast: Cast, surface: Surface = LE_CHAT_CONSOLE) -> None:
         actor=Actor.from_user(cast.owner, confirmed=True),
         source="console",
     )
+
+
+def in_words(product: str, *, allowed: bool) -> str:
+    """What a page says is in effect for an organization's data of this product."""
+    use = "to train our models or improve our services" if product == "ai_studio" else "for training"
+    return f"Used {use}" if allowed else f"Not used {use}"

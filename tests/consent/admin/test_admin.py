@@ -214,7 +214,7 @@ def test_page__of_an_organization__says_what_is_decided(cast: Cast, operator: Cl
     response = operator.get(organization_url(cast, "change"))
     text = response.content.decode()
     assert "Following the default of Le Chat Pro: used for training." in text
-    assert "Following the default of AI Studio Scale: not used for training." in text
+    assert "Following the default of AI Studio Scale: not used to train our models or improve our services." in text
     assert POLICY in response.headers["Content-Security-Policy"]
 
 

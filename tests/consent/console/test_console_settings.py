@@ -14,7 +14,17 @@ from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.choices import opt_out_as_member
-from tests.support.console import CONTROLS, choice_of, events, opt_in, opted_out_by_owner, signed_in, url, version
+from tests.support.console import (
+    CONTROLS,
+    choice_of,
+    events,
+    in_words,
+    opt_in,
+    opted_out_by_owner,
+    signed_in,
+    url,
+    version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +41,7 @@ def test_setting_page__plain_post__opts_out_once(cast: Cast, name: str, product:
     assert (event.actor_type, event.actor_id) == ("user", str(cast.admin.pk))
     page = client.get(url(cast, name)).content.decode()
     assert "From now on this data is not used for training." in page
-    assert "Not used for training. Chosen by Bo Nyström on " in page
+    assert f"{in_words(product, allowed=False)}. Chosen by Bo Nyström on " in page
 
 
 @pytest.mark.parametrize(("role", "status"), [("auditor", 403), ("member", 403), ("outsider", 404)])
@@ -225,7 +235,7 @@ def test_pages__in_every_state__say_what_is_decided(cast: Cast, scene: str) -> N
     # Of the owner, who has not chosen: only the organization's layer is left to decide.
     own = Member.objects.get(organization=cast.labs, user=cast.owner)
     for name, product in (("le-chat", "le_chat"), ("privacy", "ai_studio")):
-        words = "Used for training" if _decided(cast, product, own) else "Not used for training"
+        words = in_words(product, allowed=_decided(cast, product, own))
         page = owner.get(url(cast, name)).content.decode()
         assert f'">{words}</p>' in page
         assert page.count('class="state"') == 1

@@ -167,7 +167,11 @@ def test_personal__page_card_api_and_decision__say_the_same(cast: Cast, state: s
     assert effective(cards, f"setting-{place.member.pk}") == expected
     assert sentence(cards, f"setting-{place.member.pk}") == said
     assert said in overview
-    assert "our organization" not in cards and "our organization" not in le_chat
+    # One person reads nothing about an organization and everyone in it.
+    privacy = page(frida, reverse("console:privacy", args=[pk]))
+    for shown in (cards, le_chat, privacy):
+        content = shown[shown.index("<main") :].lower()
+        assert "our organization" not in content and "the organization" not in content and "whole" not in content
     one = api(frida, f"organizations/{pk}/privacy-settings/le_chat_console/")
     two = api(frida, f"organizations/{pk}/members/{place.member.pk}/privacy-settings/le_chat_mobile/")
     for found in (one, two):

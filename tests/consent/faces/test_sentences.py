@@ -9,7 +9,7 @@ from accounts.models import Member, Organization, Plan
 from consent.models import Source
 from consent.presentation.privacy_settings import SettingView, Word
 from consent.rules import Reason
-from consent.surfaces import LE_CHAT_MOBILE
+from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
 
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 DAY = "2 Mar 2026"
@@ -65,6 +65,16 @@ IN, OUT = ("opted_in", Reason.ORGANIZATION_OPTED_IN), ("opted_out", Reason.ORGAN
         (*OUT, {"word": word()}, f"Not used for training. Chosen by {ADA} on {DAY}."),
         (*IN, {"word": word(by=STAFF, provider=True)}, f"Used for training. Set by {PROVIDER} on {DAY}."),
         (*OUT, {"word": word(by=STAFF, provider=True)}, f"Not used for training. Set by {PROVIDER} on {DAY}."),
+        (
+            *IN,
+            {"word": word(), "surface": AI_STUDIO_CONSOLE},
+            f"Used to train our models or improve our services. Chosen by {ADA} on {DAY}.",
+        ),
+        (
+            *OUT,
+            {"word": word(), "surface": AI_STUDIO_CONSOLE},
+            f"Not used to train our models or improve our services. Chosen by {ADA} on {DAY}.",
+        ),
         # Another reader than the person is not told the place.
         (*OUT, {"word": word(Source.IOS), "personal": True}, f"Not used for training. Chosen by {ADA} on {DAY}."),
         (
@@ -103,6 +113,20 @@ IN, OUT = ("opted_in", Reason.ORGANIZATION_OPTED_IN), ("opted_out", Reason.ORGAN
             Reason.PLAN_DEFAULT,
             {},
             "Following the default of Le Chat Pro: not used for training. Nobody has chosen yet.",
+        ),
+        (
+            "opted_in",
+            Reason.PLAN_DEFAULT,
+            {"surface": AI_STUDIO_CONSOLE},
+            "Following the default of Le Chat Pro: used to train our models or improve our services. Nobody has chosen"
+            " yet.",
+        ),
+        (
+            "opted_out",
+            Reason.PLAN_DEFAULT,
+            {"surface": AI_STUDIO_CONSOLE},
+            "Following the default of Le Chat Pro: not used to train our models or improve our services. Nobody has"
+            " chosen yet.",
         ),
         # The person opted in as a member, and the plan's default decides.
         (
