@@ -35,6 +35,14 @@ def is_operator_since(user: User | None, instant: dt.datetime | None) -> bool:
     return user.is_active and user.is_staff and user.operator_since <= instant
 
 
+def second_people(*, asked_at: dt.datetime | None, involved: Collection[uuid.UUID | None]) -> list[User]:
+    """The operators who may approve, as things stand, what others asked for at `asked_at`."""
+    if asked_at is None:
+        return []
+    others = active_operators().exclude(pk__in=[pk for pk in involved if pk]).order_by("pk")
+    return [each for each in others if (known := unchanged_since(each)) is not None and known < asked_at]
+
+
 def require_second_person(user: User, *, asked_at: dt.datetime | None, involved: Collection[uuid.UUID | None]) -> User:
     """The operator as stored now, with their row locked; they may approve what others asked for at `asked_at`.
 

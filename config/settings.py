@@ -23,6 +23,15 @@ ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (k
 WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+
+def _origin() -> str:
+    """Where e-mails say that the portal is, unless PORTAL_URL says it: the first of ALLOWED_HOSTS."""
+    host = (ALLOWED_HOSTS[0] if ALLOWED_HOSTS else "").lstrip(".*") or "localhost"
+    return f"https://{host}" if HTTPS else f"http://{host}:{env.int('PORT', default=8000)}"
+
+
+PORTAL_URL = env.str("PORTAL_URL", default="").rstrip("/") or _origin()
 # How pages name the provider ("Set by …").
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="") or _("the provider")
 # Days after which the worker deletes the preview of a bulk job that nobody ran.

@@ -141,6 +141,7 @@ def _navigation(request: HttpRequest, actor: Actor, organization: Organization |
         (
             _link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),
             _link(request.path, _("Sign-in and security"), reverse("mfa_index")),
+            _link(request.path, _("Notifications"), reverse("console:notifications")),
         ),
     )
     return Navigation(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import data_controls, history, history_export, members, organization, settings, webhooks
+from . import data_controls, history, history_export, members, notifications, organization, settings, webhooks
 
 app_name = "console"
 
@@ -18,5 +18,6 @@ urlpatterns = [
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
     path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),
+    path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
 ]

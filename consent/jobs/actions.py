@@ -21,7 +21,7 @@ from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services import layers
 from ..surfaces import Scope, Surface
-from . import cases, lists, rebinding, rows
+from . import cases, lists, rebinding, rows, telling
 from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
 from .selection import ListedChoice, ListError, ListFile, Selection, unknown_idents
@@ -223,6 +223,8 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     job.submitter, job.submitter_key, job.submitted_at = submitter, actor.key, ledger.clock()
     job.status = JobStatus.AWAITING_APPROVAL if job.loosens else JobStatus.QUEUED
     job.save(update_fields=["status", "submitter", "submitter_key", "submitted_at"])
+    if job.loosens:
+        telling.tell_approvers(job)
     return job
 
 

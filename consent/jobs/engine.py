@@ -25,7 +25,7 @@ from .. import ledger
 from ..errors import Refused
 from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
 from ..surfaces import SURFACES
-from . import cases, rebinding, rows
+from . import cases, rebinding, rows, telling
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .cases import GroupOutcome, StateGroup
 from .origins import origin_of
@@ -274,8 +274,11 @@ def _refuse_all(job: BulkJob, reason: str) -> None:
 
 def _fail(job: BulkJob, error: Exception) -> None:
     why = f"{type(error).__name__}: {error}"[:500]
-    # Only if it still runs here: a job that was paused, stopped or taken over meanwhile keeps its state.
-    LEASE.release(BulkJob.objects.filter(status=JobStatus.RUNNING), job, status=JobStatus.FAILED, error=why)
+    running = BulkJob.objects.filter(status=JobStatus.RUNNING)
+    with transaction.atomic():
+        # Only if it still runs here: a job that was paused, stopped or taken over meanwhile keeps its state.
+        if LEASE.release(running, job, status=JobStatus.FAILED, error=why):
+            telling.tell_failed(job)
 
 
 @dataclasses.dataclass(frozen=True)

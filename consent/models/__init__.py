@@ -6,6 +6,7 @@ from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, Impor
 from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
 from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
 from .ledger import ConsentEvent, EventPosition, PendingEvent
+from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
 from .projections import DailyChanges, DailyStanding, FollowerCursor, Verification
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
@@ -22,6 +23,7 @@ __all__ = [
     "TOLD_TO_ORGANIZATIONS",
     "UNFINISHED",
     "ActorType",
+    "ActsSeen",
     "BulkJob",
     "BulkJobRow",
     "Choice",
@@ -43,12 +45,15 @@ __all__ = [
     "JobStatus",
     "LayerState",
     "Lock",
+    "MembersToTell",
+    "NoticeOff",
     "OperatorRequest",
     "PausedBecause",
     "PendingEvent",
     "PrivacySetting",
     "PrivacySettingQuerySet",
     "ProblemKind",
+    "ProviderAct",
     "ReasonCode",
     "RebindRow",
     "RequestKind",

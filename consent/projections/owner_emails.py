@@ -5,10 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db.models import Min
-from django.template.loader import render_to_string
 from django.utils import formats
 from django.utils.translation import gettext as _
 
@@ -17,6 +14,8 @@ from accounts.catalogue import Product
 from accounts.models import Member, MemberRole, Organization, OrganizationKind, Subscription
 
 from ..models import ConsentEvent, EventKind
+from ..notices.catalogue import Notice
+from ..notices.sending import Letter, send_all
 from ..presentation import actors
 from ..surfaces import WITH_MEMBERS
 
@@ -53,6 +52,7 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
     for organization_id, email in rows.order_by("pk").values_list("organization_id", "user__email"):
         owners[organization_id].append(email)
     who = actors.labels(found, _READER)
+    letters = []
     for event in found:
         words = {
             "organization": names[event.organization_id],
@@ -60,12 +60,10 @@ def notify_owners(events: Sequence[ConsentEvent]) -> None:
             "who": who[event.pk],
             "at": formats.date_format(event.recorded_at, "DATETIME_FORMAT"),
             "reason": event.reason,
-            "provider": settings.PROVIDER_NAME,
         }
         subject = _("%(organization)s: data is used for training from now on") % words
-        body = render_to_string("emails/loosened.txt", words)
-        for email in owners[event.organization_id]:
-            send_mail(subject, body, None, [email])
+        letters.append(Letter(owners[event.organization_id], subject, words))
+    send_all(Notice.LOOSENED, letters)
 
 
 def _in_use(events: list[ConsentEvent]) -> list[ConsentEvent]:

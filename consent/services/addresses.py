@@ -5,11 +5,8 @@ import hashlib
 import secrets
 from collections.abc import Callable
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import Q
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts import deactivation, limits
@@ -19,6 +16,8 @@ from accounts.models import AddressChange, User
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind, Source
+from ..notices.catalogue import Notice
+from ..notices.sending import send
 from . import layers, members, trail
 
 PER_HOUR = 5
@@ -60,10 +59,7 @@ def ask(*, actor: Actor, email: str, link: Callable[[str], str]) -> AddressChang
         },
     )
     for recipient, secret in ((user.email, old), (address, new)):
-        words = {"email": address, "link": link(secret), "provider": settings.PROVIDER_NAME}
-        send_mail(
-            _("Confirm your new address"), render_to_string("emails/address_confirm.txt", words), None, [recipient]
-        )
+        send(Notice.ADDRESS_CONFIRM, [recipient], _("Confirm your new address"), email=address, link=link(secret))
     return change
 
 

@@ -5,10 +5,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,6 +17,8 @@ from accounts.operators import require_second_person
 
 from ..errors import Invalid, Refused
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
+from ..notices.catalogue import Notice
+from ..notices.sending import send
 from . import layers, trail
 
 NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
@@ -197,11 +196,8 @@ def _tell(suspended: Suspended, former: User) -> None:
     named = Organization.objects.in_bulk([pk for pk in lost if pk is not None])
     for pk, what in lost.items():
         organization = named.get(pk)
-        words = {"organization": organization, "what": what, "provider": settings.PROVIDER_NAME}
         subject = _("API keys or webhooks have been suspended")
-        body = render_to_string("emails/suspended.txt", words)
-        for email in readers(organization, former):
-            send_mail(subject, body, None, [email])
+        send(Notice.SUSPENDED, readers(organization, former), subject, organization=organization, what=what)
 
 
 def readers(organization: Organization | None, former: User | None = None) -> list[str]:

@@ -9,9 +9,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
 from django.db import transaction
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,6 +20,8 @@ from accounts.models import Invitation, Member, Organization, User
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind, Source
+from ..notices.catalogue import Notice
+from ..notices.sending import send
 from . import layers, members, sign_in, trail
 
 # Invitations that one organization may send in an hour; more would look like spam.
@@ -62,9 +62,8 @@ def invite(
             "expires_at": until,
         },
     )
-    words = {"invitation": invitation, "link": link(secret), "provider": settings.PROVIDER_NAME}
     subject = _("%(organization)s invites you") % {"organization": organization.name}
-    send_mail(subject, render_to_string("emails/invitation.txt", words), None, [address])
+    send(Notice.INVITATION, [address], subject, invitation=invitation, link=link(secret))
     _note(EventKind.ACCESS_INVITATION_SENT, invitation, actor, source, after=wanted.value)
     return invitation
 

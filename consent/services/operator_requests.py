@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import QuerySet
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts import deactivation
 from accounts.access import Act, Actor, Forbidden
 from accounts.models import User
-from accounts.operators import is_operator_since, require_second_person
+from accounts.operators import is_operator_since, require_second_person, second_people
 
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind, OperatorRequest, RequestKind, RequestStatus, Source
+from ..notices.catalogue import Notice
+from ..notices.sending import portal_url, send
 from . import layers, members, people, trail
 from .people import PasswordLink
 
@@ -62,6 +62,7 @@ def ask(
             expires_at=now + dt.timedelta(days=settings.OPERATOR_REQUEST_DAYS),
         )
         _note(EventKind.ACCESS_REQUEST_MADE, request, actor, source, after=kind, reason=reason)
+        _tell_others(request)
     return request
 
 
@@ -99,6 +100,20 @@ def decline(*, request: OperatorRequest, actor: Actor, source: str = Source.ADMI
     _decide(request, person, RequestStatus.WITHDRAWN if own else RequestStatus.REFUSED)
     _note(EventKind.ACCESS_REQUEST_DECLINED, request, actor, source, after=request.kind)
     return request
+
+
+def _tell_others(request: OperatorRequest) -> None:
+    others = second_people(asked_at=request.asked_at, involved=(request.asked_by_id, request.subject_id))
+    send(
+        Notice.WAITING,
+        [person.email for person in others],
+        _("A request waits for a second operator"),
+        what=request.get_kind_display(),
+        about=request.subject or request.details.get("email", ""),
+        by=request.asked_by,
+        reason=request.reason,
+        url=portal_url("admin:consent_operatorrequest_change", request.pk),
+    )
 
 
 # --- Looking ---------------------------------------------------------------------------------------------------------
@@ -195,8 +210,7 @@ def _change_address(done: _Confirmed) -> None:
     deactivation.forget_other_addresses(person)
     done.note(EventKind.ACCESS_ADDRESS_CHANGED, person)
     # To the old address: its owner can object before any link goes to the new one.
-    words = {"person": person, "provider": settings.PROVIDER_NAME, "days": people.NO_LINKS.days}
-    send_mail(_("Your address was changed"), render_to_string("emails/address_changed.txt", words), None, [old])
+    send(Notice.ADDRESS_CHANGED, [old], _("Your address was changed"))
 
 
 _ACTS: dict[RequestKind, Callable[[_Confirmed], None]] = {

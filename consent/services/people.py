@@ -7,10 +7,7 @@ One operator may take authority away. Giving authority, or an operator a way to 
 import datetime as dt
 from collections.abc import Callable
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -22,6 +19,8 @@ from accounts.operators import active_operators
 from .. import ledger
 from ..errors import Refused
 from ..models import EventKind, Source
+from ..notices.catalogue import Notice
+from ..notices.sending import send
 from . import credentials, layers, members, sign_in, trail
 
 # Makes the URL of the page where this person sets a password; its token is bound to the account as it is now.
@@ -184,8 +183,7 @@ def check_link(person: User) -> None:
 
 def send_link(person: User, password_link: PasswordLink) -> None:
     """Mail the URL of the page that sets a password."""
-    words = {"person": person, "link": password_link(person), "provider": settings.PROVIDER_NAME}
-    send_mail(_("Set your password"), render_to_string("emails/password_link.txt", words), None, [person.email])
+    send(Notice.PASSWORD_LINK, [person.email], _("Set your password"), link=password_link(person))
 
 
 def take_second_factors(person: User, actor: Actor, source: str) -> None:
@@ -196,10 +194,8 @@ def take_second_factors(person: User, actor: Actor, source: str) -> None:
 
 def tell_operators(person: User, *, by: str) -> None:
     """Mail all operators, the new one too: nobody becomes an operator unnoticed."""
-    words = {"person": person, "by": by, "provider": settings.PROVIDER_NAME}
-    text = render_to_string("emails/operator_made.txt", words)
-    for email in active_operators().values_list("email", flat=True):
-        send_mail(_("There is a new operator"), text, None, [email])
+    told = active_operators().values_list("email", flat=True)
+    send(Notice.OPERATOR_MADE, told, _("There is a new operator"), person=person, by=by)
 
 
 def _lock_other(person: User, actor: Actor) -> User:

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from accounts.access import Act, Actor, ActorType, Forbidden, NotFound, Permission, require
@@ -19,6 +17,8 @@ from accounts.models import Member, MemberRole, Organization
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookAttempt, WebhookEndpoint
+from ..notices.catalogue import Notice
+from ..notices.sending import send
 from ..webhooks import positions
 from ..webhooks.addresses import checked_url
 from ..webhooks.secrets import current_key, previous_until, rotated
@@ -210,20 +210,17 @@ def _tell_owners(endpoint: WebhookEndpoint) -> None:
     owners = Member.objects.active().filter(
         organization=endpoint.organization_id, role=MemberRole.OWNER, user__is_active=True
     )
-    words = {"endpoint": endpoint, "until": previous_until(endpoint), "provider": settings.PROVIDER_NAME}
-    body = render_to_string("emails/secret_rotated.txt", words)
-    for email in owners.order_by("pk").values_list("user__email", flat=True):
-        send_mail(_("A webhook needs its new signing secret"), body, None, [email])
+    told = owners.order_by("pk").values_list("user__email", flat=True)
+    subject = _("A webhook needs its new signing secret")
+    send(Notice.SECRET_ROTATED, told, subject, endpoint=endpoint, until=previous_until(endpoint))
 
 
 def tell_paused(endpoint: WebhookEndpoint, because: str) -> None:
     """Mail the person responsible, or else the owners, or else the operators. Call it in the pausing transaction."""
     person = endpoint.created_by
     told = [person.email] if person is not None and person.is_active else readers(endpoint.organization)
-    words = {"endpoint": endpoint, "why": PausedBecause(because).label, "provider": settings.PROVIDER_NAME}
-    body = render_to_string("emails/webhook_paused.txt", words)
-    for email in told:
-        send_mail(_("A webhook is paused"), body, None, [email])
+    why = PausedBecause(because).label
+    send(Notice.WEBHOOK_PAUSED, told, _("A webhook is paused"), endpoint=endpoint, why=why)
 
 
 def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:

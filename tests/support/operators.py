@@ -55,4 +55,6 @@ def operators() -> set[str]:
 
 
 def mailed_to() -> list[str]:
-    return list(OutgoingMessage.objects.order_by("pk").values_list("recipient", flat=True))
+    """Who was told of what was done; those who may confirm a request hear of it too, but that does nothing."""
+    done = OutgoingMessage.objects.exclude(subject__contains="waits for a second operator")
+    return list(done.order_by("pk").values_list("recipient", flat=True))

@@ -1,0 +1,134 @@
+"""The catalogue of notices: every kind of e-mail that the portal sends because something happened.
+
+The page of preferences, `sending` and docs/notices.md are made from this table; a test compares the last.
+"""
+
+import dataclasses
+from enum import StrEnum, auto
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = str | Promise
+
+
+class Notice(StrEnum):
+    """The kinds of e-mail, each by the name of its template; a person's choices are stored by these names."""
+
+    LOOSENED = auto()
+    WEBHOOK_PAUSED = auto()
+    SECRET_ROTATED = auto()
+    SUSPENDED = auto()
+    OPERATOR_MADE = auto()
+    ADDRESS_CHANGED = auto()
+    ADDRESS_CONFIRM = auto()
+    PASSWORD_LINK = auto()
+    INVITATION = auto()
+    WAITING = auto()
+    JOB_FAILED = auto()
+
+
+class Audience(StrEnum):
+    """Whom the page of preferences shows a notice to."""
+
+    EVERYBODY = auto()
+    OWNERS = auto()
+    KEEPERS = auto()  # of API keys and webhooks: owners, admins, operators
+    OPERATORS = auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One kind of notice. `always` says why it can't be switched off; '' if it can."""
+
+    label: Words
+    what: Words
+    who: Words
+    audience: Audience
+    always: Words = ""
+
+    @property
+    def optional(self) -> bool:
+        return not self.always
+
+
+_OWNERS, _PERSON = _("The organization's owners"), _("The person themselves")
+_KEEPER = _("Whoever is responsible for it; else the owners, or the operators")
+
+ENTRIES: dict[Notice, Entry] = {
+    Notice.LOOSENED: Entry(
+        _("Data is used from now on"),
+        _("Data that was not used for training begins to be used, whoever caused it."),
+        _OWNERS,
+        Audience.OWNERS,
+        _("If it is a mistake, each day counts: no data may be used without an owner knowing."),
+    ),
+    Notice.WEBHOOK_PAUSED: Entry(
+        _("A webhook is paused"),
+        _("A webhook of yours no longer sends, because its receiver keeps failing."),
+        _KEEPER,
+        Audience.KEEPERS,
+        _("Until it goes on, your receiver hears of no opt-out."),
+    ),
+    Notice.SECRET_ROTATED: Entry(
+        _("A webhook has a new signing secret"),
+        _("The provider changed its keys, and your receiver needs the new secret."),
+        _OWNERS,
+        Audience.OWNERS,
+        _("Without the new secret your receiver soon refuses all messages, opt-outs among them."),
+    ),
+    Notice.SUSPENDED: Entry(
+        _("Keys or webhooks are suspended"),
+        _("The person responsible for API keys or webhooks has left or lost the right to have them."),
+        _("The organization's owners; else the operators"),
+        Audience.KEEPERS,
+        _("Whatever uses them has stopped, until somebody takes them over."),
+    ),
+    Notice.OPERATOR_MADE: Entry(
+        _("There is a new operator"),
+        _("Somebody became an operator, or an operator can sign in again."),
+        _("All operators"),
+        Audience.OPERATORS,
+        _("Nobody becomes an operator unnoticed."),
+    ),
+    Notice.ADDRESS_CHANGED: Entry(
+        _("Your address was changed"),
+        _("Operators changed the address that you sign in with; sent to the old one."),
+        _PERSON,
+        Audience.EVERYBODY,
+        _("If you did not ask for it, somebody may be taking over your account."),
+    ),
+    Notice.ADDRESS_CONFIRM: Entry(
+        _("Confirm your new address"),
+        _("Links to confirm another address; sent to the old and the new one."),
+        _PERSON,
+        Audience.EVERYBODY,
+        _("Sent only when you ask for it."),
+    ),
+    Notice.PASSWORD_LINK: Entry(
+        _("Set your password"),
+        _("A link to set a password."),
+        _PERSON,
+        Audience.EVERYBODY,
+        _("Without it you could not sign in."),
+    ),
+    Notice.INVITATION: Entry(
+        _("An organization invites you"),
+        _("An invitation to join an organization."),
+        _("Whoever is invited"),
+        Audience.EVERYBODY,
+        _("Without it you could not join."),
+    ),
+    Notice.WAITING: Entry(
+        _("Something waits for you"),
+        _("A bulk job or a request of another operator waits for a second operator, who could be you."),
+        _("Every operator who may approve it"),
+        Audience.OPERATORS,
+    ),
+    Notice.JOB_FAILED: Entry(
+        _("A job failed"),
+        _("A job that you wrote or submitted stopped with an error."),
+        _("Who wrote it, and who submitted it"),
+        Audience.OPERATORS,
+    ),
+}
