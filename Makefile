@@ -40,9 +40,10 @@ $(VENV)/made:
 		"$(PYTHON)" -m venv --clear $(VENV) || { echo "That needs Python's venv (Debian: apt-get install python3-venv)." >&2; exit 1; }; }
 	@touch $@
 
+# Python compiles what it imports, when it does; pip would compile everything.
 define install
 	@echo "Installing $< into $(VENV) (once) …"
-	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes -r $< 2>&1 | tee $(VENV)/install.log \
+	@$(PY) -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off --require-hashes -r $< 2>&1 | tee $(VENV)/install.log \
 		| awk '/^Collecting / { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking …"; fflush() }' \
 		|| { grep -v '^  \|^Looking\|^Requirement already' $(VENV)/install.log | tail -n 20 >&2; echo "Installing $< failed; all of it: $(VENV)/install.log" >&2; exit 1; }
 endef
@@ -167,7 +168,7 @@ CASES ?= 100
 	@$(need_python)
 	@echo "Installing $< into .venv-$* (once) …"
 	@"$(PYTHON)" -m venv --clear .venv-$*
-	@.venv-$*/bin/python -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off --require-hashes -r $<
+	@.venv-$*/bin/python -m pip install --disable-pip-version-check --no-input --no-compile --quiet --progress-bar off --require-hashes -r $<
 	@touch $@
 
 .PHONY: fuzz

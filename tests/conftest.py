@@ -51,16 +51,29 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     folders = {tests / "browser": "browser", tests / "serving": "slow", tests / "consent" / "migrations": "slow"}
-    # Deselected, not skipped: `make test` runs on both databases, so each of these tests runs once.
-    elsewhere = [
-        item for item in items if (mark := item.get_closest_marker("only_on")) and mark.args[0] != connection.vendor
-    ]
-    if elsewhere:
-        items[:] = [item for item in items if item not in elsewhere]
-        config.hook.pytest_deselected(items=elsewhere)
     for item in items:
         for folder in folders.keys() & set(item.path.parents):
             item.add_marker(folders[folder])
+    # Deselected, not skipped: `make test` runs on both databases, so each of these tests runs once.
+    elsewhere = [item for item in items if not belongs_here(item)]
+    if elsewhere:
+        gone = set(elsewhere)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=elsewhere)
+
+
+def belongs_here(item: pytest.Item) -> bool:
+    """Whether the test runs on this database: what needs none runs on SQLite alone."""
+    if mark := item.get_closest_marker("only_on"):
+        return bool(mark.args[0] == connection.vendor)
+    needs = {"db", "transactional_db", "django_db_setup", "live_server"} & set(getattr(item, "fixturenames", ()))
+    # A slow test may start a process, which has a database of its own.
+    return bool(
+        connection.vendor == "sqlite"
+        or needs
+        or item.get_closest_marker("django_db")
+        or item.get_closest_marker("slow")
+    )
 
 
 @pytest.fixture(scope="session")
