@@ -69,7 +69,8 @@ AI_STUDIO_CONSOLE = Surface(
     path=(_("Privacy"), _("Anonymous improvement data")),
     label=_("Allow API calls and related data to be used to improve our services"),
     covers=_(
-        "API calls, what the models answered, attached or uploaded documents and related data of the whole organization."
+        "API calls, what the models answered, attached or uploaded documents and related data of the whole"
+        " organization."
     ),
     covers_one=_("Your API calls, what the models answered, the documents you attach or upload, and related data."),
     wording="ai_studio_console/1",

@@ -46,6 +46,8 @@ class Card:
     # An operator who opts a customer in always needs a reason, whatever the setting's own rule.
     needs_reason: bool
     for_operator: bool
+    # Whether an operator acts here for the customer.
+    by_operator: bool
     # Whether opting in needs reauthentication: then the form is sent without htmx.
     confirms_person: bool
 
@@ -98,6 +100,10 @@ class Card:
         return self.setting.sentence
 
     @property
+    def background(self) -> str:
+        return sentences.background(self.setting)
+
+    @property
     def source(self) -> str:
         """Where the state comes from: default, chosen, carried_over, locked, organization, left or none."""
         setting = self.setting
@@ -136,6 +142,15 @@ class Card:
         if self.source == "left" and not setting.decided_by_organization:
             return _("What was collected before you left may still be used, unless you opt out.")
         return ""
+
+    @property
+    def changing(self) -> str:
+        """What the reader may do about it at any time; '' for operators, who act on a customer's instruction."""
+        if self.by_operator or not self.setting.can_opt_out:
+            return ""
+        if self.setting.can_opt_in:
+            return _("You can change this at any time.")
+        return "" if self.setting.choice == Choice.OPTED_OUT else _("You can opt out at any time.")
 
     @property
     def keep_off(self) -> str:
@@ -178,9 +193,6 @@ class Card:
         facts = []
         if setting.since is not None:
             facts.append((_("Used since") if setting.is_in else _("Not used since"), day(setting.since)))
-        if setting.choice == Choice.OPTED_IN and not setting.is_in:
-            # The opt-in has no effect now, but will have again once the lock is lifted or the plan is back.
-            facts.append((_("Chosen before"), f"{_('Opted in')}, {day(setting.changed_at)}"))
         if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
         if setting.members_opted_out is not None:
@@ -224,6 +236,7 @@ def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | 
         version=setting.version if version is None else version,
         needs_reason=setting.opt_in_needs_reason or by_operator,
         for_operator=actor.is_operator,
+        by_operator=by_operator,
         confirms_person=opt_in_act(needs_reason=setting.opt_in_needs_reason, by_operator=by_operator) is not None,
     )
 

@@ -14,10 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Permission, operates_by_role, permissions, permissions_by_role, roles_of
+from accounts.fields import parse_id
 from accounts.models import Member, Organization, Plan
 
 from .. import rules
-from ..models import ConsentEvent, PrivacySetting
+from ..models import ActorType, ConsentEvent, PrivacySetting
 from ..rules import MEMBER_START, Choice, Decision, Reason, State
 from ..services.one_person import is_own_word, version_of
 from ..surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
@@ -33,6 +34,8 @@ class Word:
     by_provider: bool
     by_reader: bool
     source: str
+    choice: str = ""
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,8 @@ class SettingView:
     opt_in_needs_reason: bool
     carried_from_name: str = ""
     word: Word | None = None  # the choice that explains the state, in whichever layer it was made
+    chosen: Word | None = None  # the choice of this layer, or of the one person; it may decide nothing now
+    default: str = ""  # the plan's default as it applies to this organization; '' without a subscription
     personal: bool = False
 
     @property
@@ -180,13 +185,22 @@ class _Reader:
         self.actor, self.plans, self.held, self.counts = actor, plans, held, counts or {}
         self.names = actors.labels([row.choice_event for row in rows if row.choice_event], actor)
 
-    def word(self, row: PrivacySetting | None, owner: Member | None = None) -> Word | None:
-        """The choice of the row, None without one; `owner` is the member of a personal organization."""
-        event = row.choice_event if row else None
-        if event is None:
+    def word(self, row: PrivacySetting | None, person: Member | None = None) -> Word | None:
+        """The choice of the row, None without one; `person`: whose own word it can be, even if an app passed it on."""
+        if row is None or row.choice_event is None:
             return None
-        by_reader = owner is not None and self.actor.is_user(owner.user_id) and is_own_word(event, owner)
-        return Word(event.recorded_at, self.names[event.pk], event.by_operator, by_reader, event.source)
+        event = row.choice_event
+        by_reader = _is_by(event, self.actor)
+        if person is not None:
+            by_reader = self.actor.is_user(person.user_id) and is_own_word(event, person)
+        name = self.names[event.pk]
+        return Word(event.recorded_at, name, event.by_operator, by_reader, event.source, row.choice, event.reason)
+
+
+def _is_by(event: ConsentEvent, actor: Actor) -> bool:
+    """Whether the actor is the person who did it, signed in, and not for the provider."""
+    pk = parse_id(event.actor_id)
+    return event.actor_type == ActorType.USER and not event.by_operator and pk is not None and actor.is_user(pk)
 
 
 def organization_setting(organization: Organization, surface: Surface, actor: Actor) -> SettingView:
@@ -241,7 +255,8 @@ def _build_organization(
         can_opt_in=may and rules.opt_in_obstacle(state) is None,
         can_confirm=theirs and _set_by_operator(row),
         opt_in_needs_reason=rules.opt_in_needs_reason(state),
-        word=reader.word(row, owner),
+        word=(word := reader.word(row, owner)),
+        chosen=word,
         personal=owner is not None,
         **_common(state, row, state, row, reader),  # type: ignore[arg-type]
     )
@@ -284,7 +299,8 @@ def _build_member(
         can_opt_in=speaks and not member.has_left and rules.opt_in_obstacle(organization) is None,
         can_confirm=speaks and _set_by_operator(own),
         opt_in_needs_reason=False,
-        word=reader.word(above if decided_above and state.choice != Choice.OPTED_OUT else own),
+        word=reader.word(above) if decided_above and state.choice != Choice.OPTED_OUT else reader.word(own, member),
+        chosen=reader.word(own, member),
         **_common(state, own, organization, above, reader),  # type: ignore[arg-type]
     )
 
@@ -319,7 +335,8 @@ def _build_one_person(
         can_opt_in=may_opt_in and rules.opt_in_obstacle(organization) is None,
         can_confirm=theirs and telling is not None and not is_own_word(telling.choice_event, owner),
         opt_in_needs_reason=rules.opt_in_needs_reason(organization),
-        word=reader.word(telling, owner),
+        word=(word := reader.word(telling, owner)),
+        chosen=word,
         personal=True,
         **(facts | {"version": version} if theirs else facts),  # type: ignore[arg-type]
     )
@@ -359,6 +376,7 @@ def _common(
         "event": str(chosen.pk) if chosen else None,
         "version": row.version if row else 0,
         "plan": reader.plans.get(above.plan) if above.subscribed else None,
+        "default": above.applied_default if above.subscribed else "",
         "set_by_operator": _set_by_operator(row),
     }
 

@@ -13,7 +13,7 @@ from ..models import Source
 from ..rules import Choice, Reason
 
 if TYPE_CHECKING:
-    from .privacy_settings import SettingView
+    from .privacy_settings import SettingView, Word
 
 
 def sentence(shown: "SettingView") -> str:
@@ -30,6 +30,71 @@ def sentence(shown: "SettingView") -> str:
     }
     template = _of_member(shown) if shown.of_member else _of_organization(shown)
     return template % names
+
+
+def background(shown: "SettingView") -> str:
+    """What the sentence leaves out: the plan's default, a choice that does not decide now, and why it was made."""
+    word, told = shown.chosen, _is_told(shown)
+    said = [_default_alone(shown)]
+    if word is None:
+        said += [_nobody(shown)]
+    else:
+        reason = _("Reason given: “%(reason)s”.") % {"reason": word.reason} if word.reason else ""
+        said = [reason, *said] if told else [*said, *_beside(word, is_in=shown.is_in), reason]
+    return " ".join(each for each in said if each)
+
+
+def _is_told(shown: "SettingView") -> bool:
+    """Whether the sentence already says who made the choice of this layer."""
+    if shown.of_member:
+        return shown.choice == Choice.OPTED_OUT or (shown.choice == Choice.OPTED_IN and shown.is_in)
+    return shown.reason_code not in _OTHER_CAUSES
+
+
+_OTHER_CAUSES = frozenset(
+    (Reason.ORGANIZATION_CLOSED, Reason.NO_SUBSCRIPTION, Reason.LOCKED, Reason.CARRIED_OVER, Reason.PLAN_DEFAULT)
+)
+
+
+def _default_alone(shown: "SettingView") -> str:
+    """The plan's default; '' without a plan, for who has left, and where the sentence itself is about the default."""
+    left = shown.of_member and shown.member is not None and shown.member.has_left
+    if (
+        not shown.default
+        or left
+        or (shown.reason_code == Reason.PLAN_DEFAULT and not (shown.of_member and shown.is_in))
+    ):
+        return ""
+    if shown.default == Choice.OPTED_IN:
+        return _("The plan's default: used.")
+    return _("The plan's default: not used.")
+
+
+def _nobody(shown: "SettingView") -> str:
+    """That nobody has chosen, where the sentence doesn't say it."""
+    if shown.of_member:
+        return "" if shown.is_in or (shown.member and shown.member.has_left) else _("You have not chosen yet.")
+    return "" if shown.reason_code == Reason.PLAN_DEFAULT else _("Nobody has chosen yet.")
+
+
+def _beside(word: "Word", *, is_in: bool) -> list[str]:
+    """A choice that decides nothing now, but may again: once a lock is lifted, or the plan is back."""
+    if word.choice == Choice.OPTED_OUT:
+        who = {
+            "reader": _("You chose: not used, on %(date)s."),
+            "provider": _("%(provider)s chose: not used, on %(date)s."),
+            "other": _("%(actor)s chose: not used, on %(date)s."),
+        }
+    else:
+        who = {
+            "reader": _("You chose: used, on %(date)s."),
+            "provider": _("%(provider)s chose: used, on %(date)s."),
+            "other": _("%(actor)s chose: used, on %(date)s."),
+        }
+    by = "reader" if word.by_reader else "provider" if word.by_provider else "other"
+    names = {"actor": word.by, "date": day(word.at), "provider": conf.PROVIDER_NAME}
+    vain = word.choice == Choice.OPTED_IN and not is_in
+    return [who[by] % names, _("That has no effect for now.") if vain else ""]
 
 
 def in_effect(shown: "SettingView") -> str:
@@ -69,6 +134,11 @@ def _cause(shown: "SettingView") -> str:
             return _("Locked since %(locked)s: %(reason)s. Opting in is not possible while it is locked.")
         case Reason.CARRIED_OVER:
             return _("Kept from %(cause)s, until you opt in.")
+    return _who(shown)
+
+
+def _who(shown: "SettingView") -> str:
+    """Who made the choice that decides, and when."""
     word = shown.word
     if word is not None and word.by_provider:
         return _("Set by %(provider)s on %(date)s.")
@@ -97,14 +167,12 @@ def _own_word(source: str, *, is_in: bool) -> str:
 def _of_member(shown: "SettingView") -> str:
     """The sentence of a team member's setting: their own choice if it decides, else the organization's state."""
     if shown.choice == Choice.OPTED_OUT:
-        if shown.set_by_operator:
-            return _("Your data is not used for training. Set by %(provider)s on %(date)s.")
-        return _("Your data is not used for training. Chosen by %(actor)s on %(date)s.")
+        return f"{_('Your data is not used for training.')} {_who(shown)}"
     if shown.member is not None and shown.member.has_left:
         return _("You have left %(organization)s; nothing collected since then is used for training.")
     if shown.is_in:
         if shown.choice == Choice.OPTED_IN:
-            return _("Your data may be used for training. Chosen by %(actor)s on %(date)s.")
+            return f"{_('Your data may be used for training.')} {_who(shown)}"
         return _("Your data may be used for training, as %(organization)s allows. You have not chosen yet.")
     return _decided_by_organization(shown)
 

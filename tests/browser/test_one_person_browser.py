@@ -73,7 +73,7 @@ def test_opt_out__session_has_ended__saved_after_signing_in(
     assert PrivacySetting.objects.get(organization=cast.labs, product="le_chat").choice == "default"
     sign_in_again(page, "ada@kvasir.example")
     expect(page.locator("#status")).to_contain_text("Saved. From now on")
-    expect(page.locator(".why")).to_contain_text("Not used for training. Chosen by Ada Lindqvist on")
+    expect(page.locator(".why")).to_contain_text("Not used for training. You turned it off in the Admin Console on")
     assert PrivacySetting.objects.get(organization=cast.labs, product="le_chat").choice == "opted_out"
 
 

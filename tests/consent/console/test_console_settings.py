@@ -41,7 +41,7 @@ def test_setting_page__plain_post__opts_out_once(cast: Cast, name: str, product:
     assert (event.actor_type, event.actor_id) == ("user", str(cast.admin.pk))
     page = client.get(url(cast, name)).content.decode()
     assert "From now on this data is not used for training." in page
-    assert f"{in_words(product, allowed=False)}. Chosen by Bo Nyström on " in page
+    assert f"{in_words(product, allowed=False)}. You turned it off in the Admin Console on " in page
 
 
 @pytest.mark.parametrize(("role", "status"), [("auditor", 403), ("member", 403), ("outsider", 404)])
@@ -166,7 +166,7 @@ def test_set_by_operator__keep_it_off__becomes_theirs(cast: Cast) -> None:
     client.post(url(cast, "le-chat"), {"choice": "opted_out"})
     assert ConsentEvent.objects.latest("pk").kind == "choice.confirmed"
     page = client.get(url(cast, "le-chat")).content.decode()
-    assert "Chosen by Ada Lindqvist on " in page and "Keep it off" not in page
+    assert "You turned it off in the Admin Console on " in page and "Keep it off" not in page
 
 
 def test_operator__opt_in_for_a_customer__is_asked_for_a_reason(cast: Cast) -> None:

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from accounts.models import Member, Organization, Plan
 from consent.models import Source
+from consent.presentation import sentences
 from consent.presentation.privacy_settings import SettingView, Word
 from consent.rules import Reason
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_MOBILE
@@ -17,19 +18,23 @@ PROVIDER = settings.PROVIDER_NAME
 ADA, STAFF = "Ada Lindqvist", "somebody of the staff"
 
 
-def word(source: str = Source.ADMIN, *, by: str = ADA, provider: bool = False, reader: bool = False) -> Word:
-    return Word(NOON, by, by_provider=provider, by_reader=reader, source=source)
+def word(
+    source: str = Source.ADMIN, *, by: str = ADA, provider: bool = False, reader: bool = False, **more: str
+) -> Word:
+    return Word(NOON, by, by_provider=provider, by_reader=reader, source=source, **more)
 
 
-def sentence(effective: str, reason: str, *, choice: str = "default", **more: object) -> str:
+def sentence(effective: str, reason: str, **more: object) -> str:
+    return shown(effective, reason, **more).sentence
+
+
+def shown(effective: str, reason: str, *, choice: str = "default", **more: object) -> SettingView:
     lock = {"locked_at": NOON, "lock_reason": "Under inquiry"} if reason == Reason.LOCKED else {}
     fields = dict.fromkeys(SettingView.__dataclass_fields__) | {
         "surface": LE_CHAT_MOBILE, "organization": Organization(name="Kvasir Labs"), "plan": Plan(name="Le Chat Pro"),
         "carried_from_name": "Le Chat Free", "personal": False, "set_by_operator": False,
     }  # fmt: skip
-    return SettingView(
-        **(fields | lock | {"effective": effective, "reason_code": reason, "choice": choice} | more)
-    ).sentence
+    return SettingView(**(fields | lock | {"effective": effective, "reason_code": reason, "choice": choice} | more))
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -118,15 +123,19 @@ IN, OUT = ("opted_in", Reason.ORGANIZATION_OPTED_IN), ("opted_out", Reason.ORGAN
             "opted_in",
             Reason.PLAN_DEFAULT,
             {"surface": AI_STUDIO_CONSOLE},
-            "Following the default of Le Chat Pro: used to train our models or improve our services. Nobody has chosen"
-            " yet.",
+            (
+                "Following the default of Le Chat Pro: used to train our models or improve our services. Nobody has chosen"
+                " yet."
+            ),
         ),
         (
             "opted_out",
             Reason.PLAN_DEFAULT,
             {"surface": AI_STUDIO_CONSOLE},
-            "Following the default of Le Chat Pro: not used to train our models or improve our services. Nobody has"
-            " chosen yet.",
+            (
+                "Following the default of Le Chat Pro: not used to train our models or improve our services. Nobody has"
+                " chosen yet."
+            ),
         ),
         # The person opted in as a member, and the plan's default decides.
         (
@@ -213,6 +222,13 @@ def test_sentence__of_an_organization__says_state_and_cause(
             {"word": word(by=STAFF, provider=True)},
             f"{PROVIDER} opted Kvasir Labs out on {DAY}, so your data is not used.",
         ),
+        # The member's own word names the place, if it was an app that passed it on too.
+        (
+            "opted_out",
+            Reason.MEMBER_OPTED_OUT,
+            {"choice": "opted_out", "word": word(Source.IOS, reader=True)},
+            f"Your data is not used for training. You turned data sharing off on your phone on {DAY}.",
+        ),
         # Who of the organization chose is not a member's to know.
         (
             "opted_out",
@@ -226,3 +242,99 @@ def test_sentence__of_a_member__says_whose_choice_decides(
     effective: str, reason: str, more: dict[str, object], said: str
 ) -> None:
     assert sentence(effective, reason, **({"member": Member()} | more)) == said
+
+
+YES, NO = {"choice": "opted_in"}, {"choice": "opted_out"}
+
+
+@pytest.mark.parametrize(
+    ("effective", "reason", "more", "chosen", "said"),
+    [
+        # The sentence says who chose; what is left are the reason and the plan's default.
+        (
+            *IN,
+            {"default": "opted_out"},
+            word(**YES, reason="A pilot"),
+            "Reason given: “A pilot”. The plan's default: not used.",
+        ),
+        (*OUT, {"default": "opted_in"}, word(**NO), "The plan's default: used."),
+        # It is about the default already.
+        ("opted_in", Reason.PLAN_DEFAULT, {"default": "opted_in"}, None, ""),
+        ("opted_out", Reason.PLAN_DEFAULT, {"default": "opted_out"}, None, ""),
+        (
+            "opted_out",
+            Reason.CARRIED_OVER,
+            {"default": "opted_in"},
+            None,
+            "The plan's default: used. Nobody has chosen yet.",
+        ),
+        ("opted_out", Reason.LOCKED, {"default": "opted_in"}, None, "The plan's default: used. Nobody has chosen yet."),
+        (
+            "opted_out",
+            Reason.LOCKED,
+            {"default": "opted_out"},
+            word(**YES, reason="A pilot", reader=True),
+            (
+                f"The plan's default: not used. You chose: used, on {DAY}. That has no effect for now."
+                " Reason given: “A pilot”."
+            ),
+        ),
+        (
+            "opted_out",
+            Reason.LOCKED,
+            {"default": "opted_in"},
+            word(**NO),
+            f"The plan's default: used. {ADA} chose: not used, on {DAY}.",
+        ),
+        ("opted_out", Reason.NO_SUBSCRIPTION, {}, None, "Nobody has chosen yet."),
+        (
+            "opted_out",
+            Reason.ORGANIZATION_CLOSED,
+            {},
+            word(**YES, by=STAFF, provider=True),
+            f"{PROVIDER} chose: used, on {DAY}. That has no effect for now.",
+        ),
+        # The one person opted in as a member; the plan's default decides.
+        (
+            "opted_in",
+            Reason.PLAN_DEFAULT,
+            {"personal": True, "default": "opted_in"},
+            word(**YES, reader=True),
+            f"You chose: used, on {DAY}.",
+        ),
+        # Of a team's member.
+        (
+            "opted_in",
+            Reason.PLAN_DEFAULT,
+            {"member": Member(), "default": "opted_in"},
+            None,
+            "The plan's default: used.",
+        ),
+        (
+            "opted_out",
+            Reason.PLAN_DEFAULT,
+            {"member": Member(), "default": "opted_out"},
+            None,
+            "You have not chosen yet.",
+        ),
+        (
+            "opted_out",
+            Reason.ORGANIZATION_OPTED_OUT,
+            {"member": Member(), "default": "opted_in", **YES},
+            word(**YES, reader=True),
+            f"The plan's default: used. You chose: used, on {DAY}. That has no effect for now.",
+        ),
+        (
+            "opted_out",
+            Reason.MEMBER_OPTED_OUT,
+            {"member": Member(), "default": "opted_in", **NO},
+            word(**NO, by=STAFF, provider=True, reason="Asked for by mail"),
+            "Reason given: “Asked for by mail”. The plan's default: used.",
+        ),
+        ("opted_out", Reason.MEMBER_LEFT, {"member": Member(status="left"), "default": "opted_in"}, None, ""),
+    ],
+)
+def test_background__of_a_setting__says_what_the_sentence_leaves_out(
+    effective: str, reason: str, more: dict[str, object], chosen: Word | None, said: str
+) -> None:
+    assert sentences.background(shown(effective, reason, **(more | {"chosen": chosen}))) == said
