@@ -4,11 +4,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from django.views.i18n import set_language
 
 from consent.api import authzen, metrics, schema_views, service
 from consent.console.home import home, organizations
 from consent.console.invitations import invitation
+from consent.console.profile import language
 
 from . import problems
 
@@ -32,7 +32,7 @@ urlpatterns = [
     path(".well-known/authzen-configuration", authzen.configuration, name="authzen-configuration"),
     path("metrics", metrics.metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}portal/mark.svg"), name="favicon"),
-    path("language/", set_language, name="set_language"),
+    path("language/", language, name="set_language"),
     path("healthz", service.healthz, name="healthz"),
     path("readyz", service.readyz, name="readyz"),
 ]

@@ -78,6 +78,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     credentials_at = InstantField(_("sign-in changed"), null=True, editable=False)
     # After an operator set the address, no links are mailed to it until this instant.
     no_links_until = InstantField(null=True, editable=False)
+    # What this person chose for pages and mails (`accounts.preferences`); '' for nothing.
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="", editable=False)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="", editable=False)
 
     objects = UserManager()
 

@@ -17,11 +17,11 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import formats, timezone
 from django.utils.functional import Promise, cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from accounts import time_zones
 from accounts.access import Actor
 from accounts.fields import parse_id
 from accounts.models import User
@@ -201,11 +201,8 @@ def yes_no(field: str, words: Any) -> Callable[[Any, Any], str]:
 
 
 def moment(value: Any) -> str:
-    """Date, time and time zone in the reader's language; a dash for None."""
-    if value is None:
-        return "–"
-    local = timezone.localtime(value)
-    return f"{formats.date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+    """Day, time to the second, and zone; a dash for None."""
+    return time_zones.moment(value, seconds=True) or "–"
 
 
 def state_words(allowed: bool) -> str:

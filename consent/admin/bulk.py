@@ -9,9 +9,12 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import time_zones
+from accounts.fields import rfc3339
 from accounts.models import OrganizationKind, OrganizationStatus, Plan
 
 from ..errors import Invalid
@@ -49,7 +52,7 @@ _REASONS = (
 _ABOUT = ("surface", "choice", "reason")
 # Part of a selection → its field here, where it has another name than in the API and in jobs: these two are taken.
 _FIELDS = {"choice": "standing", "reason": "because"}
-_UTC = _("Example: 2026-01-31 14:00 (UTC).")
+_ZONED = format_lazy(_("Example: 2026-01-31 14:00 ({zone})."), zone=time_zones.HERE)
 
 
 def _several(label: Any, choices: Any) -> forms.MultipleChoiceField:
@@ -71,9 +74,11 @@ class BulkForm(OperatorForm):
     country = forms.CharField(
         label=_("Countries"), required=False, help_text=_("Two-letter codes with spaces between them: FR DE.")
     )
-    created_from = forms.DateTimeField(label=_("Created from"), required=False, help_text=_UTC, widget=forms.TextInput)
+    created_from = forms.DateTimeField(
+        label=_("Created from"), required=False, help_text=_ZONED, widget=forms.TextInput
+    )
     created_until = forms.DateTimeField(
-        label=_("Created before"), required=False, help_text=_UTC, widget=forms.TextInput
+        label=_("Created before"), required=False, help_text=_ZONED, widget=forms.TextInput
     )
     organizations = forms.CharField(
         label=_("These organizations"),
@@ -115,8 +120,8 @@ class BulkForm(OperatorForm):
             "status": data["status"],
             "country": data["country"].replace(",", " ").split(),
             "organizations": data["organizations"].split("\n") if data["organizations"] else (),
-            "created_from": data["created_from"] and data["created_from"].isoformat(),
-            "created_until": data["created_until"] and data["created_until"].isoformat(),
+            "created_from": rfc3339(data["created_from"]),
+            "created_until": rfc3339(data["created_until"]),
         }
         given = {name: value for name, value in parts.items() if value}
         if "organizations" in given:

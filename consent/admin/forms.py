@@ -9,8 +9,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts import time_zones
 from accounts.catalogue import Product
 from accounts.fields import AddressFormField, one_line, split_ident
 from accounts.models import ApiKey, Member, Organization, Plan
@@ -208,7 +210,10 @@ class KeyForm(OperatorForm):
     expires_at = forms.DateTimeField(
         label=_("Expires"),
         required=False,
-        help_text=_("Example: 2027-01-31 14:00 (UTC). Leave empty if the key is never to expire."),
+        help_text=format_lazy(
+            _("Example: 2027-01-31 14:00 ({zone}). Leave empty if the key is never to expire."),
+            zone=time_zones.HERE,
+        ),
         widget=forms.TextInput,
     )
 
@@ -220,7 +225,7 @@ class KeyForm(OperatorForm):
 
 
 class WhyForm(OperatorForm):
-    """One question for a decision. Instants without a time zone are UTC, as the page says."""
+    """One question for a decision. Instants without a time zone are in the reader's, as the page says."""
 
     organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: followed by its external id."))
     product = forms.ChoiceField(label=_("Product"), choices=Product.choices)
@@ -231,9 +236,12 @@ class WhyForm(OperatorForm):
     collected_at = forms.DateTimeField(
         label=_("Collected at"),
         required=False,
-        help_text=_(
-            "Example: 2026-01-31 14:00. This is UTC unless you give another time zone. "
-            "Leave empty for the time asked about."
+        help_text=format_lazy(
+            _(
+                "Example: 2026-01-31 14:00 ({zone}, unless you give another time zone). "
+                "Leave empty for the time asked about."
+            ),
+            zone=time_zones.HERE,
         ),
         widget=forms.TextInput,
     )

@@ -49,7 +49,12 @@ def change(request: HttpRequest) -> HttpResponse:
                     request, gettext("Nothing is changed yet: open the links that we sent to both addresses.")
                 )
                 return redirect("account_email")
-    return render(request, "console/address.html", {"form": form, "email": user.email}, status=status)
+    return render(
+        request,
+        "console/address.html",
+        {"form": form, "email": user.email, "pending": addresses.pending(user)},
+        status=status,
+    )
 
 
 @never_cache

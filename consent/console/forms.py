@@ -1,24 +1,16 @@
 """The console's forms. They check only the form of the input; the rules are in the services."""
 
-import datetime as dt
 from typing import Any
 
 from django import forms
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts import time_zones
 from accounts.catalogue import Product
 
 from ..models import ABOUT, TOLD_TO_ORGANIZATIONS, EventKind
 from ..rules import Choice
-
-_DAY = dt.timedelta(days=1)
-
-
-def end_of(day: dt.date) -> dt.datetime:
-    """The first instant after the day, in UTC; for `date.max`, which has no next day, the last instant there is."""
-    if day == dt.date.max:
-        return dt.datetime.max.replace(tzinfo=dt.UTC)
-    return dt.datetime.combine(day + _DAY, dt.time(), dt.UTC)
 
 
 class ChoiceForm(forms.Form):
@@ -41,20 +33,28 @@ class HistoryFilter(forms.Form):
     )
     product = forms.ChoiceField(label=_("Product"), required=False, choices=[("", _("All products")), *Product.choices])
     kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *_KINDS])
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
-    until = forms.DateField(label=_("Until"), required=False, widget=forms.DateInput({"type": "date"}))
+    since = forms.DateField(
+        label=format_lazy(_("From ({zone})"), zone=time_zones.HERE),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+    )
+    until = forms.DateField(
+        label=format_lazy(_("Until ({zone})"), zone=time_zones.HERE),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+    )
     after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
 
     def conditions(self) -> dict[str, Any]:
-        """The filters as keyword arguments of QuerySet.filter; days are whole days in UTC, `until` included."""
+        """The filters as keyword arguments of QuerySet.filter; days are whole and the reader's, `until` included."""
         data = self.cleaned_data
         found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
         if data.get("about"):
             found["kind__in"] = sorted(ABOUT[data["about"]])
         if data.get("since"):
-            found["recorded_at__gte"] = dt.datetime.combine(data["since"], dt.time(), dt.UTC)
+            found["recorded_at__gte"] = time_zones.start_of(data["since"])
         if data.get("until"):
-            found["recorded_at__lt"] = end_of(data["until"])
+            found["recorded_at__lt"] = time_zones.end_of(data["until"])
         return found
 
 

@@ -140,6 +140,7 @@ def _navigation(request: HttpRequest, actor: Actor, organization: Organization |
         LE_CHAT_MOBILE.path[0],
         (
             _link(request.path, LE_CHAT_MOBILE.path[-1], reverse("console:data-controls")),
+            _link(request.path, _("Profile"), reverse("console:profile")),
             _link(request.path, _("Sign-in and security"), reverse("mfa_index")),
             _link(request.path, _("Notifications"), reverse("console:notifications")),
         ),

@@ -8,10 +8,12 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
+from accounts import time_zones
 from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
@@ -20,7 +22,6 @@ from ..errors import ServiceError
 from ..models import Source, WebhookEndpoint
 from ..services import credentials
 from ..services.credentials import Issued
-from .forms import end_of
 from .pages import organization_page, page
 
 # Scopes that an organization's key can have; those to act for members are reserved to operators' keys.
@@ -35,17 +36,17 @@ class KeyForm(forms.Form):
         label=_("Valid until"),
         required=False,
         widget=forms.DateInput({"type": "date"}),
-        help_text=_("Empty: until it is revoked."),
+        help_text=format_lazy(_("The whole day ({zone}). Empty: until it is revoked."), zone=time_zones.HERE),
     )
 
     def clean_expires_on(self) -> dt.datetime | None:
-        """The end of the day in UTC, or None; a day that is over is refused."""
+        """The end of the day where the person is, or None; a day that is over is refused."""
         day: dt.date | None = self.cleaned_data["expires_on"]
         if day is None:
             return None
-        if day < timezone.now().date():
+        if day < timezone.localdate():
             raise forms.ValidationError(_("This date is in the past."))
-        return end_of(day)
+        return time_zones.end_of(day)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import data_controls, history, history_export, members, notifications, organization, settings, webhooks
+from . import data_controls, history, history_export, members, notifications, organization, profile, settings, webhooks
 
 app_name = "console"
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("o/<str:org>/history/<str:form>/", history_export.history_export, name="history-export"),
     path("o/<str:org>/settings/", settings.settings, name="settings"),
     path("o/<str:org>/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("settings/profile/", profile.profile, name="profile"),
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
     path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),

@@ -70,6 +70,11 @@ def find(*, user: User, secret: str) -> AddressChange | None:
     return own.filter(Q(old_hash=digest) | Q(new_hash=digest)).first()
 
 
+def pending(user: User) -> AddressChange | None:
+    """The person's change that waits for its links, if there is one."""
+    return AddressChange.objects.filter(user=user, expires_at__gt=ledger.clock()).first()
+
+
 @transaction.atomic
 def confirm(*, user: User, secret: str) -> bool:
     """Confirm one of the two addresses by its link; returns whether both are confirmed, and the address is changed.

@@ -269,6 +269,7 @@ def _forget(person: User, words: _Words) -> None:
     LogEntry.objects.filter(words.within("object_repr", "change_message")).update(object_repr="…", change_message="")
     # Addresses are unique and required; .invalid is a reserved domain, so no mail goes there.
     person.email, person.name = f"erased-{person.pk}@erased.invalid", ""
+    person.language = person.time_zone = ""
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = None
     person.set_unusable_password()

@@ -1,3 +1,3 @@
 """French formats: Django's, with the time after a comma."""
 
-DATETIME_FORMAT = "j F Y, H:i"
+DATETIME_FORMAT = "j F Y, H:i T"
