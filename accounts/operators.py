@@ -1,5 +1,6 @@
 """The four-eyes rule: who may approve what an operator asked for (R13, R19), for jobs and operator requests alike."""
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Collection
@@ -8,7 +9,7 @@ from allauth.mfa.models import Authenticator
 from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
-from .access import Forbidden
+from .access import Actor, Forbidden
 from .models import User
 
 
@@ -26,6 +27,21 @@ def unchanged_since(user: User) -> dt.datetime | None:
     newest: dt.datetime | None = Authenticator.objects.filter(user=user).aggregate(at=Max("created_at"))["at"]
     latest: dt.datetime = max(user.operator_since, user.credentials_at, newest or user.credentials_at)
     return latest
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondPerson:
+    """An operator who may approve what others asked for after `since`, for counting what waits for them."""
+
+    user: User
+    since: dt.datetime
+
+
+def second_person(actor: Actor) -> SecondPerson | None:
+    """The actor as the second person of what others ask for; None for API keys and for who is no operator."""
+    user = actor.person if actor.key is None else None
+    since = unchanged_since(user) if user and user.is_active and user.is_staff else None
+    return SecondPerson(user, since) if user and since else None
 
 
 def is_operator_since(user: User | None, instant: dt.datetime | None) -> bool:

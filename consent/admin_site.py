@@ -9,21 +9,21 @@ from django.contrib.auth.views import LogoutView, redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden, NotFound
-from accounts.reauthentication import confirm_person
+from accounts.reauthentication import confirm_person, session_actor
 
 from .errors import ConfirmationRequired
+from .navigation import navigation_of
 
 
 class PortalAdminSite(admin.AdminSite):
     site_title = _("Training Consent")
     site_header = _("Training Consent")
     index_title = _("Operators' site")
-    # No link "View site": the navigation has what it would lead to.
-    site_url = None
 
     def register(self, model_or_iterable: Any, *args: Any, **options: Any) -> None:
         """Register only models of this project: other apps would show groups, which do nothing here, and secrets."""
@@ -59,6 +59,16 @@ class PortalAdminSite(admin.AdminSite):
 
         return checked
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page gets: the portal's navigation in place of Django's list of apps."""
+        return {
+            "site_title": self.site_title,
+            "site_header": self.site_header,
+            "has_permission": True,
+            "is_popup": False,
+            "nav": navigation_of(request, session_actor(request)),
+        }
+
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect_to_login(request.GET.get("next") or reverse("admin:index", current_app=self.name))
 
@@ -75,7 +85,13 @@ class PortalAdminSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         from .admin import dashboard
 
-        return super().index(request, {**dashboard.context(), **(extra_context or {})})
+        request.current_app = self.name
+        context = {**self.each_context(request), "title": _("Overview"), **dashboard.context(), **(extra_context or {})}
+        return TemplateResponse(request, "admin/index.html", context)
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """Redirect to the overview: the navigation is by task, and knows no apps."""
+        return redirect("admin:index")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Not at the top: modules of `admin` register models with the default site, which is an object of this class.

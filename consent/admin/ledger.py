@@ -25,7 +25,6 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     shown: tuple[Any, ...] = ()
     list_display_links: Any = None
-    change_form_template = "admin/row.html"
 
     def get_urls(self) -> list[Any]:
         return [url for url in super().get_urls() if not str(getattr(url, "name", "")).endswith("_history")]

@@ -6,8 +6,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import Actor
 
+from ..navigation import own_consoles
 from .forms import Keyset
-from .pages import own_consoles, page, person_page
+from .pages import page, person_page
 from .paging import page_of
 
 

@@ -3,15 +3,17 @@
 import uuid
 
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden, Permission, require
 from accounts.models import ApiKey, User
-from accounts.operators import is_operator_since, require_second_person
+from accounts.operators import SecondPerson, is_operator_since, require_second_person
 
 from .. import ledger
 from ..errors import Invalid
-from ..models import BulkJob, JobKind
+from ..models import BulkJob, JobKind, JobStatus
 
 # The outcome of an approved row that is not loosened, because somebody involved has lost the authority for it.
 AUTHORITY_ENDED = "authority_ended"
@@ -49,6 +51,18 @@ def refusal(job: BulkJob, actor: Actor) -> str:
     except Forbidden as error:
         return error.detail or _("Only operators approve jobs.")
     return ""
+
+
+def number_to_approve(second: SecondPerson) -> int:
+    """How many of the jobs that wait for approval this operator can approve, by the rule of `refusal`; 100 at most."""
+    involved = Q(author=second.user) | Q(submitter=second.user)
+    involved |= Q(author_key__issued_by=second.user) | Q(submitter_key__issued_by=second.user)
+    waiting = BulkJob.objects.filter(status=JobStatus.AWAITING_APPROVAL).exclude(involved)
+    return (
+        waiting.annotate(asked_at=Coalesce("submitted_at", "created_at"))
+        .filter(asked_at__gt=second.since)[:100]
+        .count()
+    )
 
 
 def require_reason(reason: str, *, opts_in: bool, told: str = "") -> None:

@@ -131,6 +131,8 @@ class BulkJob(models.Model):
                 name="job_that_loosens_is_submitted",
             ),
         ]
+        # For what is open, and what waits for approval, among many that are over.
+        indexes = [models.Index(fields=["status", "id"], name="job_status")]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"

@@ -7,13 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import deactivation
 from accounts.access import Act, Actor, Forbidden
 from accounts.models import User
-from accounts.operators import is_operator_since, require_second_person, second_people
+from accounts.operators import SecondPerson, active_operators, is_operator_since, require_second_person, second_people
 
 from .. import ledger
 from ..errors import Invalid, Refused
@@ -121,6 +121,13 @@ def _tell_others(request: OperatorRequest) -> None:
 
 def waiting() -> QuerySet[OperatorRequest]:
     return OperatorRequest.objects.filter(status=RequestStatus.WAITING, expires_at__gt=ledger.clock())
+
+
+def number_to_confirm(second: SecondPerson) -> int:
+    """How many of the waiting requests this operator can confirm, by the rule of `why_not`; 100 at most."""
+    of_operators = waiting().filter(asked_by__in=active_operators(), asked_by__operator_since__lte=F("asked_at"))
+    others = of_operators.exclude(asked_by=second.user).exclude(subject=second.user)
+    return others.filter(asked_at__gt=second.since)[:100].count()
 
 
 def has_ended(request: OperatorRequest) -> bool:

@@ -86,6 +86,7 @@
 
   // Says that nothing was saved, in the setting's own words, with the request's id to quote to support.
   function failed(event) {
+    if (event.detail.requestConfig?.verb === "get") return; // it saves nothing: the page only stays as it is
     const reference = event.detail.xhr?.getResponseHeader("X-Request-ID");
     const words = settingOf(event.detail.elt)?.dataset ?? root.dataset;
     say("alert", [words.failed, reference && `${root.dataset.reference} ${reference}`].filter(Boolean).join(" "));
