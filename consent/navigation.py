@@ -175,9 +175,11 @@ def _account_group(link: MakeLink) -> Group:
     return Group(
         _("Your account"),
         (
+            link(LE_CHAT_MOBILE.path[0], "console:own-settings", alone=True),
             link(LE_CHAT_MOBILE.path[-1], "console:data-controls"),
             link(_("Profile"), "console:profile"),
             link(_("Sign-in and security"), "mfa_index"),
             link(_("Notifications"), "console:notifications"),
+            link(_("Can I opt out?"), "console:opt-out-help"),
         ),
     )

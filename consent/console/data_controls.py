@@ -32,7 +32,7 @@ class Membership:
     card: Card
 
 
-def _place(member: Member) -> Place:
+def place_of(member: Member) -> Place:
     return Place(
         surface=LE_CHAT_MOBILE,
         organization=member.organization,
@@ -51,13 +51,15 @@ def _memberships(actor: Actor) -> list[Membership]:
     own = _own_memberships(actor)
     found = []
     for member, setting in zip(own, privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
-        card = card_of(_place(member), actor, setting)
+        card = card_of(place_of(member), actor, setting)
         found.append(Membership(member.organization.name, _("Left") if member.has_left else card.plan, card))
     return found
 
 
 def _page(request: HttpRequest, actor: Actor, status: int = 200) -> HttpResponse:
-    return page(request, actor, "console/data_controls.html", {"cards": _memberships(actor)}, status=status)
+    cards = _memberships(actor)
+    alone = all(each.card.setting.personal for each in cards)
+    return page(request, actor, "console/data_controls.html", {"cards": cards, "alone": alone}, status=status)
 
 
 @require_safe
@@ -74,7 +76,7 @@ def data_sharing(request: HttpRequest, actor: Actor, member: str) -> HttpRespons
     own = next((each for each in _own_memberships(actor) if each.pk == pk), None)
     if own is None:
         raise NotFound("member")
-    return save(request, actor, _place(own), lambda status: _page(request, actor, status))
+    return save(request, actor, place_of(own), lambda status: _page(request, actor, status))
 
 
 @require_safe

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from . import data_controls, history, history_export, members, notifications, organization, profile, settings, webhooks
+from . import (
+    account,
+    data_controls,
+    history,
+    history_export,
+    members,
+    notifications,
+    opt_out_help,
+    organization,
+    profile,
+    settings,
+    webhooks,
+)
 
 app_name = "console"
 
@@ -15,10 +27,13 @@ urlpatterns = [
     path("o/<str:org>/history/<str:form>/", history_export.history_export, name="history-export"),
     path("o/<str:org>/settings/", settings.settings, name="settings"),
     path("o/<str:org>/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("settings/", account.settings, name="own-settings"),
+    path("settings/account/", account.account, name="account"),
     path("settings/profile/", profile.profile, name="profile"),
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
     path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),
     path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
+    path("help/opt-out/", opt_out_help.opt_out, name="opt-out-help"),
 ]

@@ -134,7 +134,7 @@ def test_console__of_a_team__has_members_and_developers(cast: Cast) -> None:
     links = navigation(owner, reverse("console:overview", args=[cast.labs.pk]))
     assert [*links] == [
         "Overview", "Le Chat", "Members", "Privacy", "History", "API keys", "Webhooks",
-        "Data & Account Controls", "Profile", "Sign-in and security", "Notifications",
+        "Settings", "Data & Account Controls", "Profile", "Sign-in and security", "Notifications", "Can I opt out?",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ ROLES = ("anonymous", "owner", "admin", "auditor", "member", "outsider", "operat
 READERS = "302 200 200 200 403 404 200"
 CHOOSERS = "302 302 302 403 403 404 302"
 MANAGERS = "302 200 200 403 403 404 200"
+EVERYBODY = "200 200 200 200 200 200 200"
 SIGNED_IN = "302 200 200 200 200 200 200"
 REDIRECTED = "302 302 302 302 302 302 302"
 NEVER = "405 405 405 405 405 405 405"
@@ -38,6 +39,11 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     "console:history-export": (READERS, NEVER, {}),
     "console:settings": (MANAGERS, MANAGERS, {"do": "create", "name": "key", "scopes": "decisions:read"}),
     "console:webhooks": (MANAGERS, MANAGERS, {"do": "create", "url": "https://hooks.example.com/"}),
+    "console:own-settings": (SIGNED_IN, NEVER, {}),
+    "console:account": (SIGNED_IN, NEVER, {}),
+    "console:profile": (SIGNED_IN, REDIRECTED, {}),
+    "console:notifications": (SIGNED_IN, REDIRECTED, {}),
+    "console:opt-out-help": (EVERYBODY, NEVER, {}),
     "console:data-controls": (SIGNED_IN, NEVER, {}),
     "console:my-choices": (SIGNED_IN, NEVER, {}),
     "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),

@@ -138,6 +138,15 @@ def sentence(text: str, html_id: str) -> str:
     return found[1]
 
 
+def stands(person: User, url: str) -> tuple[str, str]:
+    """(effective, sentence) of the row that leads to this URL, on the help page."""
+    found = re.search(
+        rf'<a href="{re.escape(url)}">.*?data-effective="(\w+)">(.*?)</span>', page(person, "/help/opt-out/")
+    )
+    assert found, url
+    return found[1], found[2]
+
+
 def decided(place: Place) -> tuple[bool, str]:
     """As the provider asks about the member whose cards are read."""
     question = decisions.Question(str(place.organization.pk), "le_chat", str(place.member.pk))
@@ -167,9 +176,11 @@ def test_personal__page_card_api_and_decision__say_the_same(cast: Cast, state: s
     assert effective(cards, f"setting-{place.member.pk}") == expected
     assert sentence(cards, f"setting-{place.member.pk}") == said
     assert said in overview
+    for url in (f"/o/{pk}/le-chat/#setting-le_chat_console", f"/settings/data-controls/#setting-{place.member.pk}"):
+        assert stands(frida, url) == (expected, said)
     # One person reads nothing about an organization and everyone in it.
     privacy = page(frida, reverse("console:privacy", args=[pk]))
-    for shown in (cards, le_chat, privacy):
+    for shown in (cards, le_chat, privacy, page(frida, reverse("console:opt-out-help"))):
         content = shown[shown.index("<main") :].lower()
         assert "our organization" not in content and "the organization" not in content and "whole" not in content
     one = api(frida, f"organizations/{pk}/privacy-settings/le_chat_console/")
@@ -197,7 +208,9 @@ def test_team__card_api_and_decision__say_the_same_and_the_organizations_page_te
     assert effective(cards, f"setting-{place.member.pk}") == (IN if allowed else OUT)
     mine = api(tor, f"organizations/{pk}/members/{place.member.pk}/privacy-settings/le_chat_mobile/")
     assert (mine["effective"], mine["reason"]) == (IN if allowed else OUT, reason)
-    names_whoever_did_it(state, sentence(cards, f"setting-{place.member.pk}"), personal=False)
+    said = sentence(cards, f"setting-{place.member.pk}")
+    names_whoever_did_it(state, said, personal=False)
+    assert stands(tor, f"/settings/data-controls/#setting-{place.member.pk}") == (IN if allowed else OUT, said)
     # The organization's own page is about its own layer, as it is for a member who chose nothing.
     other = Member.objects.select_related("user").get(pk=place.owner.pk)
     question = decisions.Question(str(pk), "le_chat", str(other.pk))
@@ -207,7 +220,11 @@ def test_team__card_api_and_decision__say_the_same_and_the_organizations_page_te
         assert effective(le_chat, "setting-le_chat_console") == (IN if own.allowed else OUT)
         found = api(reader, f"organizations/{pk}/privacy-settings/le_chat_console/")
         assert (found["effective"], found["reason"]) == (IN if own.allowed else OUT, own.reason.value)
-        assert sentence(le_chat, "setting-le_chat_console") in page(reader, reverse("console:overview", args=[pk]))
+        said = sentence(le_chat, "setting-le_chat_console")
+        assert said in page(reader, reverse("console:overview", args=[pk]))
+        if reader == place.owner.user:
+            url = f"/o/{pk}/le-chat/#setting-le_chat_console"
+            assert stands(reader, url) == (IN if own.allowed else OUT, said)
 
 
 def names_whoever_did_it(state: str, said: str, *, personal: bool) -> None:

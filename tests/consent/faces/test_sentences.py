@@ -124,8 +124,8 @@ IN, OUT = ("opted_in", Reason.ORGANIZATION_OPTED_IN), ("opted_out", Reason.ORGAN
             Reason.PLAN_DEFAULT,
             {"surface": AI_STUDIO_CONSOLE},
             (
-                "Following the default of Le Chat Pro: used to train our models or improve our services. Nobody has chosen"
-                " yet."
+                "Following the default of Le Chat Pro: used to train our models or improve our services. Nobody has"
+                " chosen yet."
             ),
         ),
         (
