@@ -108,6 +108,12 @@ class Act(StrEnum):
 MANAGING_ROLES = frozenset(role for role, held in ROLE_PERMISSIONS.items() if P.KEYS_MANAGE in held)
 
 
+def is_lesser(role: str, than: str) -> bool:
+    """Whether a role is less than another: MemberRole lists them from the highest. False for an unknown role."""
+    ranks = list(MemberRole.values)
+    return role in ranks and ranks.index(role) > ranks.index(than)
+
+
 def opt_in_act(*, needs_reason: bool, by_operator: bool) -> Act | None:
     """The `Act` that an organization's opt-in is, or None. `needs_reason`: its plan is opted out by default."""
     if by_operator:

@@ -28,6 +28,7 @@ from accounts.models import User
 from accounts.reauthentication import session_actor
 
 from ..errors import ServiceError
+from ..presentation import asking
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -141,6 +142,12 @@ class OperatorAdmin(ModelAdmin):
         request.current_app = self.admin_site.name
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "subtitle": None}
         return TemplateResponse(request, template, {**frame, **context}, status=status)
+
+    def ask(self, request: HttpRequest, asked: asking.Asked, original: Any, back: str) -> HttpResponse:
+        """The page that says what an act will do; `original` is what it is about, and `back` the page of that."""
+        context = {**asking.context(request, asked, back), "original": original}
+        title = asked.told.title if asked.told else ""
+        return self.screen(request, "admin/ask.html", context, title=title, status=asked.status)
 
 
 def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -65,7 +65,7 @@ class PlanForm(OperatorForm):
     """Starts the subscription of a product, or moves it to another plan."""
 
     plan = forms.ModelChoiceField(Plan.objects.none(), label=_("Plan"))
-    reason = reason_field()
+    reason = reason_field(required=True)
 
     def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
         super().__init__(*args, auto_id=f"plan-{product}-%s", **kwargs)
@@ -73,7 +73,7 @@ class PlanForm(OperatorForm):
 
 
 class EndForm(OperatorForm):
-    reason = reason_field()
+    reason = reason_field(required=True)
 
     def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
         super().__init__(*args, auto_id=f"end-{product}-%s", **kwargs)

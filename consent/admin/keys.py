@@ -1,11 +1,12 @@
 """API keys. A new key's text is shown once, on the page that created it; after that only its hash exists."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,8 @@ from accounts.models import ApiKey
 
 from ..errors import Invalid, ServiceError
 from ..models import Source
+from ..presentation import consequences
+from ..presentation.asking import once_confirmed
 from ..services import credentials
 from ..services.credentials import Issued
 from .base import OperatorAdmin, actor_of, require_post, run_service
@@ -125,18 +128,25 @@ class ApiKeyAdmin(OperatorAdmin):
     def take_over_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Makes the operator responsible for the key, and shows its new text this once."""
         key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization"), object_id)
+        run = partial(credentials.take_over_key, key=key, actor=actor_of(request), source=Source.ADMIN)
         try:
-            taken = credentials.take_over_key(key=key, actor=actor_of(request), source=Source.ADMIN)
+            done = once_confirmed(request, lambda: consequences.of_taking_over(key, run))
         except ServiceError as error:
             messages.error(request, str(error))
             return self._looked_at(request, str(key.pk), error.http_status)
+        if done.told is not None:
+            return self.ask(request, done, key, reverse("admin:accounts_apikey_change", args=[key.pk]))
         self.log_change(request, key, [{"changed": {"fields": [gettext("responsible")]}}])
-        return self._made(request, taken)
+        return self._made(request, done.result)
 
     @require_post
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key: ApiKey = self.get_or_404(ApiKey.objects, object_id)
-        if credentials.revoke_key(key=key, actor=actor_of(request), source=Source.ADMIN):
+        run = partial(credentials.revoke_key, key=key, actor=actor_of(request), source=Source.ADMIN)
+        done = once_confirmed(request, lambda: consequences.of_revoking(key, run))
+        if done.told is not None:
+            return self.ask(request, done, key, reverse("admin:accounts_apikey_change", args=[key.pk]))
+        if done.result:
             self.log_change(request, key, [{"changed": {"fields": [gettext("revoked")]}}])
         messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))
         return redirect("admin:accounts_apikey_change", key.pk)

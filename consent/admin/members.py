@@ -1,19 +1,22 @@
 """Members: role, external id, leaving, and their own choice, which an operator may only tighten (R4)."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.access import is_lesser
 from accounts.fields import split_ident
 from accounts.models import Member
 
 from ..errors import ServiceError
-from ..presentation import privacy_settings
+from ..presentation import consequences, privacy_settings
+from ..presentation.asking import Asked, once_confirmed
 from ..rules import Choice
 from ..services import choices, members
 from ..surfaces import LE_CHAT_MOBILE
@@ -76,12 +79,18 @@ class MemberAdmin(OperatorAdmin):
         if request.method != "POST":
             return self._page(request, member)
         form = MemberForm(request.POST)
-        done = run_service(
-            form,
-            lambda data: members.update_member(member=member, actor=actor_of(request), source=SOURCE, **data),
-        )
+
+        def change(data: dict[str, Any]) -> Asked:
+            run = partial(members.update_member, member=member, actor=actor_of(request), source=SOURCE, **data)
+            if not is_lesser(data["role"], member.role):
+                return Asked(run())
+            return once_confirmed(request, lambda: consequences.of_lesser_role(member, run))
+
+        done = run_service(form, change)
         if not done.done:
             return self._page(request, member, form, done.status)
+        if done.result.told is not None:
+            return self._ask(request, member, done.result)
         messages.success(request, gettext("Saved."))
         return redirect("admin:accounts_member_change", member.pk)
 
@@ -115,12 +124,18 @@ class MemberAdmin(OperatorAdmin):
     @require_post
     def leave_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         member = self._member(object_id)
+        run = partial(members.remove_member, member=member, actor=actor_of(request), source=SOURCE)
         try:
-            members.remove_member(member=member, actor=actor_of(request), source=SOURCE)
+            done = once_confirmed(request, lambda: consequences.of_leaving(member, run))
         except ServiceError as error:
             return self._refused(request, member, error)
+        if done.told is not None:
+            return self._ask(request, member, done)
         messages.success(request, gettext("%(member)s has left.") % {"member": member.user})
         return redirect("admin:accounts_member_change", member.pk)
+
+    def _ask(self, request: HttpRequest, member: Member, asked: Asked) -> HttpResponse:
+        return self.ask(request, asked, member, reverse("admin:accounts_member_change", args=[member.pk]))
 
     @require_post
     def opt_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

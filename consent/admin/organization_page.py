@@ -15,15 +15,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
 from ..models import PrivacySetting, Source
 from ..presentation.cards import Card, Place, card_at, card_of
 from ..presentation.privacy_settings import SettingView, organization_settings
 from ..rules import Choice
-from ..services import choices, locks, organizations, plans
-from ..surfaces import ORGANIZATION_SURFACES, SURFACES, Scope, Surface
+from ..services import choices, organizations
+from ..surfaces import SURFACES, Scope, Surface
 from .base import OperatorAdmin, actor_of, require_post, run_service
 from .external_ids import ids_of, withdraw
 from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
@@ -62,7 +61,7 @@ def place_of(organization: Organization, surface: Surface) -> Place:
 
 
 class OrganizationPage(OperatorAdmin):
-    """The page and what is sent from it; OrganizationAdmin adds the list."""
+    """The page, and what is sent from it and asks nothing; OrganizationActs adds the rest."""
 
     def organization(self, object_id: str) -> Organization:
         organization: Organization = self.get_or_404(Organization.objects, object_id)
@@ -177,49 +176,7 @@ class OrganizationPage(OperatorAdmin):
         status = 400 if refused else 200
         return self.screen(request, "admin/organization/confirm.html", context, title=card.label, status=status)
 
-    # --- Plans, locks, external ids, account status ---------------------------------------------------------------
-
-    @require_post
-    def plan_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
-        organization, product = self.organization(object_id), _product(product)
-        form = PlanForm(request.POST, product=product)
-
-        def run(actor: Actor, data: dict[str, Any]) -> None:
-            plans.subscribe(organization=organization, actor=actor, source=SOURCE, **data)
-
-        return self.apply(request, organization, f"plan-{product}", form, run=run, saved=_("The plan is set."))
-
-    @require_post
-    def end_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
-        organization, product = self.organization(object_id), _product(product)
-        form = EndForm(request.POST, product=product)
-
-        def run(actor: Actor, data: dict[str, Any]) -> None:
-            plans.end_subscription(organization=organization, product=product, actor=actor, source=SOURCE, **data)
-
-        return self.apply(
-            request, organization, f"end-{product}", form, run=run, saved=_("The subscription has ended.")
-        )
-
-    @require_post
-    def lock_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
-        organization, product = self.organization(object_id), _product(product)
-        form = LockForm(request.POST, product=product)
-
-        def run(actor: Actor, data: dict[str, Any]) -> None:
-            locks.place_lock(organization=organization, product=product, actor=actor, source=SOURCE, **data)
-
-        return self.apply(request, organization, f"lock-{product}", form, run=run, saved=_("Locked: training is off."))
-
-    @require_post
-    def lift_view(self, request: HttpRequest, object_id: str, product: str) -> HttpResponse:
-        organization, product = self.organization(object_id), _product(product)
-        form = LiftForm(request.POST, product=product)
-
-        def run(actor: Actor, data: dict[str, Any]) -> None:
-            locks.lift_lock(organization=organization, product=product, actor=actor, source=SOURCE, **data)
-
-        return self.apply(request, organization, f"lift-{product}", form, run=run, saved=_("The lock is lifted."))
+    # --- External ids ---------------------------------------------------------------------------------------------
 
     @require_post
     def withdraw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -229,31 +186,6 @@ class OrganizationPage(OperatorAdmin):
             return self.page(request, organization, {"withdraw": form}, done.status)
         messages.success(request, _("The external id is withdrawn. It identifies nobody now."))
         return redirect(page_url(organization))
-
-    @require_post
-    def close_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_status(request, object_id, organizations.close_organization, _("The account is closed."))
-
-    @require_post
-    def reopen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_status(request, object_id, organizations.reopen_organization, _("The account is open again."))
-
-    def _set_status(
-        self, request: HttpRequest, object_id: str, service: Callable[..., Any], saved: str
-    ) -> HttpResponse:
-        organization = self.organization(object_id)
-        form = StatusForm(request.POST, auto_id="status-%s")
-
-        def run(actor: Actor, data: dict[str, Any]) -> None:
-            service(organization=organization, actor=actor, source=SOURCE, **data)
-
-        return self.apply(request, organization, "status", form, run=run, saved=saved)
-
-
-def _product(product: str) -> str:
-    if product not in Product.values or not any(s.product == product for s in ORGANIZATION_SURFACES):
-        raise Http404
-    return product
 
 
 def _errors(form: forms.Form) -> list[str]:

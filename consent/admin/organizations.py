@@ -24,12 +24,13 @@ from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
 from .base import actor_of, run_service, state_words
 from .filters import PlanFilter, effective_filter, reason_filter
 from .forms import NewOrganizationForm
+from .organization_acts import OrganizationActs
 from .organization_members import OrganizationMembers
-from .organization_page import SOURCE, OrganizationPage, page_url
+from .organization_page import SOURCE, page_url
 
 
 @admin.register(Organization)
-class OrganizationAdmin(OrganizationMembers, OrganizationPage):
+class OrganizationAdmin(OrganizationMembers, OrganizationActs):
     can_add = can_change = True
     list_display = ("name", "kind", "plans", "le_chat", "ai_studio", "status")
     list_filter = (

@@ -1,5 +1,6 @@
 """Webhooks on the operators' site: the list, and each one's page with its delivery attempts and actions."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,6 +15,8 @@ from accounts.access import Actor, NotFound, Permission, get_organization
 
 from ..errors import Invalid, Refused, ServiceError
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
+from ..presentation import consequences
+from ..presentation.asking import once_confirmed
 from ..services import webhooks
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, instant, require_post, run_service
@@ -147,19 +150,31 @@ class WebhookAdmin(OperatorAdmin):
                 self._test(request, endpoint, actor)
             case "resend":
                 self._resend(request, endpoint, actor)
-            case "rotate":
-                return self._secret(
-                    request, webhooks.rotate_secret(source=Source.ADMIN, endpoint=endpoint, actor=actor)
-                )
-            case "take-over":
-                return self._secret(request, webhooks.take_over(source=Source.ADMIN, endpoint=endpoint, actor=actor))
-            case "remove":
-                webhooks.delete_endpoint(source=Source.ADMIN, endpoint=endpoint, actor=actor)
-                messages.success(request, gettext("The webhook is deleted."))
-                return redirect("admin:consent_webhookendpoint_changelist")
+            case "rotate" | "take-over" | "remove":
+                return self._asked(request, endpoint, actor, verb)
             case _:
                 raise Http404
         return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
+
+    def _asked(self, request: HttpRequest, endpoint: WebhookEndpoint, actor: Actor, verb: str) -> HttpResponse:
+        """What asks once, saying what happens, before it is done."""
+        who: Any = {"source": Source.ADMIN, "endpoint": endpoint, "actor": actor}
+
+        def act() -> consequences.Told:
+            if verb == "rotate":
+                return consequences.of_another_secret(partial(webhooks.rotate_secret, **who))
+            if verb == "take-over":
+                return consequences.of_taking_webhook_over(partial(webhooks.take_over, **who))
+            return consequences.of_deleting(endpoint, partial(webhooks.delete_endpoint, **who))
+
+        done = once_confirmed(request, act)
+        if done.told is not None:
+            back = reverse("admin:consent_webhookendpoint_change", args=[endpoint.pk])
+            return self.ask(request, done, endpoint, back)
+        if verb == "remove":
+            messages.success(request, gettext("The webhook is deleted."))
+            return redirect("admin:consent_webhookendpoint_changelist")
+        return self._secret(request, done.result)
 
     @staticmethod
     def _test(request: HttpRequest, endpoint: WebhookEndpoint, actor: Actor) -> None:

@@ -11,16 +11,18 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import Actor, NotFound, Permission, get_member, permissions
+from accounts.access import Actor, NotFound, Permission, get_member, is_lesser, permissions
 from accounts.fields import AddressFormField, parse_id
 from accounts.models import Invitation, Member, MemberRole, Organization
 
 from ..errors import ServiceError
 from ..models import Source
-from ..presentation import privacy_settings
+from ..presentation import consequences, privacy_settings
+from ..presentation.asking import Asked, once_confirmed
 from ..services import invitations
 from ..services import members as service
 from ..surfaces import LE_CHAT_CONSOLE
+from .asked import ask
 from .forms import Keyset
 from .pages import organization_page, page
 from .paging import page_of
@@ -41,12 +43,15 @@ def members(request: HttpRequest, actor: Actor, organization: Organization) -> H
     if do is None:
         return _page(request, actor, organization, status=400)
     try:
-        messages.success(request, do(request, actor, organization))
+        done = do(request, actor, organization)
     except _BadForm as bad:
         return _page(request, actor, organization, form=bad.form, status=400)
     except ServiceError as error:
         messages.error(request, f"{gettext('Not saved.')} {error.detail}")
         return _page(request, actor, organization, status=error.http_status)
+    if done.told is not None:
+        return ask(request, actor, organization, done)
+    messages.success(request, done.result)
     return redirect("console:members", organization.pk)
 
 
@@ -56,7 +61,7 @@ class _BadForm(Exception):
         self.form = form
 
 
-def _invite(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+def _invite(request: HttpRequest, actor: Actor, organization: Organization) -> Asked:
     form = InvitationForm(request.POST, label_suffix="")
     if not form.is_valid():
         raise _BadForm(form)
@@ -67,30 +72,39 @@ def _invite(request: HttpRequest, actor: Actor, organization: Organization) -> s
     sent = invitations.invite(
         source=Source.CONSOLE, organization=organization, actor=actor, link=link, **form.cleaned_data
     )
-    return gettext("An invitation is on its way to %(email)s.") % {"email": sent.email}
+    return Asked(gettext("An invitation is on its way to %(email)s.") % {"email": sent.email})
 
 
-def _withdraw(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+def _withdraw(request: HttpRequest, actor: Actor, organization: Organization) -> Asked:
     pk = parse_id(request.POST.get("invitation", ""))
     found = Invitation.objects.filter(organization=organization, pk=pk).first() if pk else None
     if found is None:
         raise NotFound("invitation")
     invitations.withdraw(source=Source.CONSOLE, invitation=found, actor=actor)
-    return gettext("The invitation of %(email)s is withdrawn.") % {"email": found.email}
+    return Asked(gettext("The invitation of %(email)s is withdrawn.") % {"email": found.email})
 
 
-def _set_role(request: HttpRequest, actor: Actor, organization: Organization) -> str:
+def _set_role(request: HttpRequest, actor: Actor, organization: Organization) -> Asked:
+    member, role = _member(request, actor, organization), request.POST.get("role", "")
+
+    def update() -> str:
+        changed = service.update_member(member=member, actor=actor, source=Source.CONSOLE, role=role)
+        words = {"member": member.user, "role": changed.get_role_display()}
+        return gettext("%(member)s has the role: %(role)s.") % words
+
+    if not is_lesser(role, member.role):
+        return Asked(update())
+    return once_confirmed(request, lambda: consequences.of_lesser_role(member, update))
+
+
+def _remove(request: HttpRequest, actor: Actor, organization: Organization) -> Asked:
     member = _member(request, actor, organization)
-    role = request.POST.get("role", "")
-    changed = service.update_member(member=member, actor=actor, source=Source.CONSOLE, role=role)
-    words = {"member": member.user, "role": changed.get_role_display()}
-    return gettext("%(member)s has the role: %(role)s.") % words
 
+    def remove() -> str:
+        service.remove_member(member=member, actor=actor, source=Source.CONSOLE)
+        return gettext("%(member)s has left.") % {"member": member.user}
 
-def _remove(request: HttpRequest, actor: Actor, organization: Organization) -> str:
-    member = _member(request, actor, organization)
-    service.remove_member(member=member, actor=actor, source=Source.CONSOLE)
-    return gettext("%(member)s has left.") % {"member": member.user}
+    return once_confirmed(request, lambda: consequences.of_leaving(member, remove))
 
 
 def _member(request: HttpRequest, actor: Actor, organization: Organization) -> Member:

@@ -1,6 +1,7 @@
 """The organization's settings page, with its API keys; webhooks have their own page."""
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -20,8 +21,11 @@ from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
 
 from ..errors import ServiceError
 from ..models import Source, WebhookEndpoint
+from ..presentation import consequences
+from ..presentation.asking import once_confirmed
 from ..services import credentials
 from ..services.credentials import Issued
+from .asked import ask
 from .pages import organization_page, page
 
 # Scopes that an organization's key can have; those to act for members are reserved to operators' keys.
@@ -95,16 +99,23 @@ def _key(request: HttpRequest, organization: Organization) -> ApiKey:
 def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
     """Take over a key; the page shows its new text, this once."""
     key = _key(request, organization)
+    run = partial(credentials.take_over_key, key=key, actor=actor, source=Source.CONSOLE)
     try:
-        taken = credentials.take_over_key(key=key, actor=actor, source=Source.CONSOLE)
+        done = once_confirmed(request, lambda: consequences.of_taking_over(key, run))
     except ServiceError as error:
         messages.error(request, str(error))
         return _page(request, actor, organization, status=error.http_status)
-    return _page(request, actor, organization, made=taken)
+    if done.told is not None:
+        return ask(request, actor, organization, done)
+    return _page(request, actor, organization, made=done.result)
 
 
 def _revoked(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    credentials.revoke_key(key=_key(request, organization), actor=actor, source=Source.CONSOLE)
+    key = _key(request, organization)
+    run = partial(credentials.revoke_key, key=key, actor=actor, source=Source.CONSOLE)
+    done = once_confirmed(request, lambda: consequences.of_revoking(key, run))
+    if done.told is not None:
+        return ask(request, actor, organization, done)
     messages.success(request, gettext("The key is revoked: from now on nothing can be done with it."))
     return redirect("console:settings", organization.pk)
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -20,8 +21,11 @@ from accounts.models import Organization
 
 from ..errors import Refused, ServiceError
 from ..models import EndpointStatus, Source, WebhookAttempt, WebhookEndpoint
+from ..presentation import consequences
+from ..presentation.asking import Asked, once_confirmed
 from ..services import webhooks as service
 from ..webhooks.secrets import secret_of
+from .asked import ask
 from .pages import organization_page, page
 
 _ATTEMPTS = 5
@@ -42,20 +46,21 @@ def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> 
         return _created(request, actor, organization)
     endpoint = _endpoint(organization, request.POST.get("webhook", ""))
     verb = request.POST.get("do", "")
-    if verb not in _VERBS and verb not in _SECRETS:
+    if verb not in _VERBS and verb not in _ASKED:
         return _page(request, actor, organization, status=400)
     try:
-        if verb in _SECRETS:
-            return _page(
-                request,
-                actor,
-                organization,
-                shown=_SECRETS[verb](source=Source.CONSOLE, endpoint=endpoint, actor=actor),
-            )
-        _VERBS[verb](request, actor, endpoint)
+        done = once_confirmed(request, lambda: _ASKED[verb](endpoint, actor)) if verb in _ASKED else Asked()
+        if verb in _VERBS:
+            _VERBS[verb](request, actor, endpoint)
     except ServiceError as error:
         messages.error(request, str(error))
         return _page(request, actor, organization, status=error.http_status)
+    if done.told is not None:
+        return ask(request, actor, organization, done)
+    if verb in _SECRETS:
+        return _page(request, actor, organization, shown=done.result)
+    if verb == "delete":
+        messages.success(request, gettext("The webhook is deleted."))
     return redirect("console:webhooks", organization.pk)
 
 
@@ -107,23 +112,36 @@ def _resend(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> No
         messages.success(request, gettext("The message is on its way again; its result will appear below."))
 
 
-def _delete(request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
-    service.delete_endpoint(source=Source.CONSOLE, endpoint=endpoint, actor=actor)
-    messages.success(request, gettext("The webhook is deleted."))
-
-
 _VERBS: dict[str, Callable[[HttpRequest, Actor, WebhookEndpoint], None]] = {
     "pause": _pause,
     "resume": _resume,
     "test": _test,
     "resend": _resend,
+}
+
+
+def _rotate(endpoint: WebhookEndpoint, actor: Actor) -> consequences.Told:
+    run = partial(service.rotate_secret, source=Source.CONSOLE, endpoint=endpoint, actor=actor)
+    return consequences.of_another_secret(run)
+
+
+def _take_over(endpoint: WebhookEndpoint, actor: Actor) -> consequences.Told:
+    run = partial(service.take_over, source=Source.CONSOLE, endpoint=endpoint, actor=actor)
+    return consequences.of_taking_webhook_over(run)
+
+
+def _delete(endpoint: WebhookEndpoint, actor: Actor) -> consequences.Told:
+    run = partial(service.delete_endpoint, source=Source.CONSOLE, endpoint=endpoint, actor=actor)
+    return consequences.of_deleting(endpoint, run)
+
+
+# Actions that ask once before they are done.
+_ASKED: dict[str, Callable[[WebhookEndpoint, Actor], consequences.Told]] = {
+    "rotate": _rotate,
+    "take-over": _take_over,
     "delete": _delete,
 }
-# Actions after which the new signing secret is shown, this once.
-_SECRETS: dict[str, Callable[..., WebhookEndpoint]] = {
-    "rotate": service.rotate_secret,
-    "take-over": service.take_over,
-}
+_SECRETS = ("rotate", "take-over")  # after which the new signing secret is shown, this once
 
 
 def _page(

@@ -11,6 +11,7 @@ from consent.models import EventKind, Lock
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.choices import opt_out_as_member
 from tests.support.operators_site import (
@@ -180,7 +181,7 @@ def test_setting__opt_in_incomplete__refused_and_unchanged(
 
 def test_setting__opt_in_under_a_lock__refused_and_unchanged(cast: Cast, operator: Client) -> None:
     sent = {"reason": "Contract", "reference": "C-1"}
-    assert operator.post(organization_url(cast, "lock", "ai_studio"), sent).status_code == 302
+    assert confirm(operator, organization_url(cast, "lock", "ai_studio"), sent).status_code == 302
     last, version = last_event(), setting(cast, "ai_studio").version
     response = operator.post(
         organization_url(cast, "setting", AI_STUDIO_CONSOLE.key),
@@ -225,7 +226,7 @@ def test_page__of_an_organization__says_what_is_decided(cast: Cast, operator: Cl
     ("name", "args", "sent", "kinds"),
     [
         ("plan", ["le_chat"], {"plan": "le_chat_teams", "reason": "Order 7"}, ["plan.changed"]),
-        ("plan", ["le_chat"], {"plan": "le_chat_pro"}, []),
+        ("plan", ["le_chat"], {"plan": "le_chat_pro", "reason": "x"}, []),
         ("end", ["le_chat"], {"reason": "Cancelled"}, ["subscription.ended"]),
         ("lock", ["le_chat"], {"reason": "Contract", "reference": "C-1"}, ["lock.placed"]),
         ("lift", ["le_chat"], {"reason": "Contract over"}, []),
@@ -245,7 +246,7 @@ def test_organization__changed__writes_these_events(
     name: str, args: list[str], sent: dict[str, str], kinds: list[str], cast: Cast, operator: Client
 ) -> None:
     last = last_event()
-    assert operator.post(organization_url(cast, name, *args), sent).status_code == 302
+    assert confirm(operator, organization_url(cast, name, *args), sent).status_code == 302
     events = events_after(last)
     assert [event.kind for event in events] == kinds
     assert all(by_operator(event, cast) for event in events)
@@ -285,9 +286,9 @@ def test_organization__bad_change__refused_and_unchanged(
 
 
 def test_plan__account_closed__refused_and_unchanged(cast: Cast, operator: Client) -> None:
-    operator.post(organization_url(cast, "close"), {"reason": "Left us"})
+    confirm(operator, organization_url(cast, "close"), {"reason": "Left us"})
     last = last_event()
-    response = operator.post(organization_url(cast, "plan", "le_chat"), {"plan": "le_chat_teams"})
+    response = operator.post(organization_url(cast, "plan", "le_chat"), {"plan": "le_chat_teams", "reason": "x"})
     assert response.status_code == 409
     assert events_after(last) == []
 
@@ -362,7 +363,7 @@ def test_member__changed__writes_one_event(
     name: str, sent: dict[str, str], kind: str, cast: Cast, operator: Client
 ) -> None:
     last = last_event()
-    assert operator.post(member_url(cast, name), sent).status_code == 302
+    assert confirm(operator, member_url(cast, name), sent).status_code == 302
     (event,) = events_after(last)
     assert (event.kind, event.member_id) == (kind, cast.labs_member.pk)
     assert by_operator(event, cast)

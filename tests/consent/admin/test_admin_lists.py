@@ -15,6 +15,7 @@ from consent.services import choices, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE
 from consent.worker import work_once
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.operators_site import MODELS, by_operator, events_after, last_event, organization_url, url
 
@@ -101,7 +102,7 @@ def test_key__revoked__is_dead_and_stays_so(cast: Cast, operator: Client) -> Non
     operator.post(url("accounts_apikey_add"), {"name": "Pipeline", "scopes": ["decisions:read"]})
     key = ApiKey.objects.get()
     assert operator.post(url("accounts_apikey_change", key.pk), {"name": "Other"}).status_code == 405
-    assert operator.post(url("accounts_apikey_revoke", key.pk)).status_code == 302
+    assert confirm(operator, url("accounts_apikey_revoke", key.pk)).status_code == 302
     key.refresh_from_db()
     first = key.revoked_at
     assert first is not None
@@ -225,7 +226,7 @@ def test_action__two_selected__changes_only_these(cast: Cast, operator: Client) 
 
 
 def test_history__of_an_organization__comes_from_the_ledger(cast: Cast, operator: Client) -> None:
-    operator.post(organization_url(cast, "lock", "le_chat"), {"reason": "Contract", "reference": "C-17"})
+    confirm(operator, organization_url(cast, "lock", "le_chat"), {"reason": "Contract", "reference": "C-17"})
     response = operator.get(organization_url(cast, "history"))
     rows = response.context["rows"]
     assert rows == list(ConsentEvent.objects.filter(organization=cast.labs).order_by("-pk"))

@@ -11,6 +11,7 @@ from consent import ledger
 from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
 from consent.models import WebhookEndpoint
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.commands import database
 from tests.support.operators_site import url
@@ -40,7 +41,7 @@ def made(operator: Client, there: Receiver, **changes: Any) -> WebhookEndpoint:
 
 
 def do(operator: Client, endpoint: WebhookEndpoint, verb: str) -> Any:
-    return operator.post(url("consent_webhookendpoint_verb", endpoint.pk, verb))
+    return confirm(operator, url("consent_webhookendpoint_verb", endpoint.pk, verb))
 
 
 def page(operator: Client, endpoint: WebhookEndpoint) -> str:

@@ -18,6 +18,7 @@ from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
 from consent.services import choices
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.console import choice_of, events, opt_in, opted_out_by_owner, signed_in, url
 from tests.support.factories import PASSWORD, UserFactory
@@ -86,7 +87,7 @@ def test_day__the_last_of_something__belongs_to_it_whole(cast: Cast, day: dt.dat
 
 def test_key__revoked__ends_at_once(cast: Cast) -> None:
     key, text = issue_key("sync", ["consent:read"], organization=cast.labs)
-    signed_in(cast, "owner").post(url(cast, "settings"), {"do": "revoke", "key": str(key.pk)})
+    confirm(signed_in(cast, "owner"), url(cast, "settings"), {"do": "revoke", "key": str(key.pk)})
     caller = Client(HTTP_AUTHORIZATION=f"Bearer {text}")
     assert caller.get(f"/api/v1/organizations/{cast.labs.pk}/privacy-settings/").status_code == 401
 

@@ -14,6 +14,7 @@ from consent.delivery.endpoints import send_next_test
 from consent.delivery.sending import Sender
 from consent.models import WebhookAttempt, WebhookEndpoint
 from consent.services import webhooks
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.commands import database
 from tests.support.console import signed_in, url
@@ -30,7 +31,7 @@ def there(settings: Any) -> Iterator[Receiver]:
 
 
 def send(client: Client, cast: Cast, do: str, **more: str) -> Any:
-    return client.post(url(cast, "webhooks"), {"do": do} | more)
+    return confirm(client, url(cast, "webhooks"), {"do": do} | more)
 
 
 def test_webhooks__made_tested_paused_rotated_deleted_by_the_owner(cast: Cast, there: Receiver) -> None:

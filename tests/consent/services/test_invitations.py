@@ -16,6 +16,7 @@ from accounts.models import Invitation, Member, OutgoingMessage, User
 from consent.errors import Invalid, Refused
 from consent.models import ConsentEvent
 from consent.services import invitations, members, organizations
+from tests.support.asking import confirm
 from tests.support.callers import Caller
 from tests.support.cast import Cast
 from tests.support.console import signed_in
@@ -287,10 +288,10 @@ def test_invite__whoever_has_an_account__same_answer_same_work_same_mail(cast: C
 def test_members__role_changed_and_removed__with_events(cast: Cast) -> None:
     client, member = signed_in(cast, "admin"), cast.labs_member
     page = f"/o/{cast.labs.pk}/members/"
-    client.post(page, {"do": "role", "member": str(member.pk), "role": "auditor"})
+    confirm(client, page, {"do": "role", "member": str(member.pk), "role": "auditor"})
     member.refresh_from_db()
     assert member.role == "auditor"
-    client.post(page, {"do": "remove", "member": str(member.pk)})
+    confirm(client, page, {"do": "remove", "member": str(member.pk)})
     member.refresh_from_db()
     assert member.has_left
     kinds = list(ConsentEvent.objects.order_by("-pk").values_list("kind", flat=True)[:2])

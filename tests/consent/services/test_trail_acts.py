@@ -36,6 +36,7 @@ from consent.services import (
     webhooks,
 )
 from consent.surfaces import LE_CHAT_CONSOLE
+from tests.support.asking import confirm
 from tests.support.cast import Cast
 from tests.support.commands import run
 from tests.support.factories import PASSWORD, AuthenticatorFactory, UserFactory, long_standing
@@ -191,7 +192,7 @@ def key_page(do: str, **more: Any) -> Callable[[Cast, Path], Callable[[], Any]]:
         client, sent = client_of(cast.owner), {"do": do, **more}
         if do != "create":
             sent["key"] = str(key_of(cast).pk)
-        return lambda: client.post(f"/o/{cast.labs.pk}/settings/", sent)
+        return lambda: confirm(client, f"/o/{cast.labs.pk}/settings/", sent)
 
     return prepare
 
@@ -245,7 +246,7 @@ def webhook_page(do: str, **more: str) -> Callable[[Cast, Path], Callable[[], An
             sent["webhook"] = str(hook_of(cast).pk)
         if do == "resume":
             client.post(f"/o/{cast.labs.pk}/webhooks/", {**sent, "do": "pause"})
-        return lambda: client.post(f"/o/{cast.labs.pk}/webhooks/", sent)
+        return lambda: confirm(client, f"/o/{cast.labs.pk}/webhooks/", sent)
 
     return prepare
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db import connection, reset_queries, transaction
 from django.test import Client
@@ -18,6 +19,7 @@ from tests.consent.faces.worlds.histories import World
 from tests.consent.faces.worlds.requests import (
     EXAMPLE_MEMBER,
     EXAMPLE_ORGANIZATION,
+    FORM,
     OF_KEYS,
     UNUSUAL,
     Sent,
@@ -26,6 +28,7 @@ from tests.consent.faces.worlds.requests import (
     form,
     some_id,
 )
+from tests.support.asking import agreed, asks
 
 # Removed before comparing: the latency of a receiver differs by chance.
 _LATENCY = re.compile(rb'("latency_ms": ?)\d+|\d+( ms</td>)')
@@ -69,16 +72,24 @@ class Callers:
         self.world.clock.repeat(f"{who} {sent}")
         reset_queries()
         with CaptureQueriesContext(connection) as asked:
-            response = client.generic(
-                sent.method, sent.path, sent.body, sent.content_type, REMOTE_ADDR=_ELSEWHERE,
-                headers={**headers, "X-Request-ID": "the-same"},
-            )  # fmt: skip
-            body = b"".join(response.streaming_content) if response.streaming else response.content
+            response, body = _answer(client, sent, headers)
+            if sent.content_type == FORM and asks(response):  # what it says is seen, and then it is done
+                confirmed = b"&".join([sent.body, urlencode(agreed(response)).encode()])
+                response, done = _answer(client, dataclasses.replace(sent, body=confirmed), headers)
+                body += done
         body, timed = _LATENCY.subn(rb"\1\2", body)
         if timed:
             response["Content-Length"], response["ETag"] = str(len(body)), "of the latency too"
         told = (*sorted(response.items()), *(("Set-Cookie", each.output()) for each in response.cookies.values()))
         return Seen(who, str(sent), response.status_code, told, body, len(asked))
+
+
+def _answer(client: Client, sent: Sent, headers: dict[str, str]) -> tuple[Any, bytes]:
+    response = client.generic(
+        sent.method, sent.path, sent.body, sent.content_type, REMOTE_ADDR=_ELSEWHERE,
+        headers={**headers, "X-Request-ID": "the-same"},
+    )  # fmt: skip
+    return response, b"".join(response.streaming_content) if response.streaming else response.content
 
 
 def _signed_in(person: Any) -> Client:
