@@ -169,6 +169,14 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
         return "" if value is None else value.isoformat()
 
 
+class ByteOrderField(models.CharField):  # type: ignore[type-arg]  # not generic at run time
+    """Text that is compared by code point on PostgreSQL too, so that all that begins alike is one range of an index."""
+
+    def db_parameters(self, connection: Any) -> Any:
+        found = super().db_parameters(connection)
+        return {**found, "collation": "C"} if connection.vendor == "postgresql" else found
+
+
 class AddressField(models.EmailField):  # type: ignore[type-arg]  # not generic at run time
     """An e-mail address, normalized in writes and in look-ups alike."""
 

@@ -4,6 +4,7 @@ from .api_keys import INSTALLATION_SCOPES, ApiKey, KeyScope
 from .bindings import Binding
 from .invitations import Invitation
 from .limits import RateCount
+from .name_words import NameWord
 from .organizations import Member, MemberRole, MemberStatus, Organization, OrganizationKind, OrganizationStatus
 from .outbox import OutgoingMessage
 from .plans import Plan, Subscription
@@ -23,6 +24,7 @@ __all__ = [
     "MemberQuerySet",
     "MemberRole",
     "MemberStatus",
+    "NameWord",
     "Organization",
     "OrganizationKind",
     "OrganizationStatus",

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from .. import external_ids
 from ..fields import split_ident
+from . import name_words
 from .bindings import Binding
 
 if TYPE_CHECKING:
@@ -75,6 +76,21 @@ class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
             first = Collate(Lower(Value(start)), "C")
             rows = self.alias(_name=Collate(Lower("name"), "C")).filter(_name__startswith=first)
         return rows.order_by("_name", "pk")
+
+    def matching(self, text: str) -> Self:
+        """Organizations whose name has all these words (the last one may be typed in part), by that word, newest first.
+
+        Accents and case do not matter. A name is found this way once `projections.name_words` has read it; where no
+        name is, the start of the name counts, which finds new ones at once.
+        """
+        asked = name_words.wanted(text)
+        if not asked:
+            return self.named(text)
+        begin = name_words.NameWord.objects.rarest(asked)
+        found = self.filter(name_words.condition(asked, begin, "name_words"))
+        if not found.exists():
+            return self.named(text)
+        return found.order_by("name_words__word", "-name_words__organization_id")
 
 
 class MemberQuerySet(IdentifiedQuerySet["Member"]):

@@ -42,7 +42,7 @@ class OrganizationAdmin(OrganizationMembers, OrganizationActs):
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("name",)
-    search_help_text = _("The start of a name; an id, external id or member's e-mail in full.")
+    search_help_text = _("Words of a name, the last one also in part; an id, external id or member's e-mail in full.")
     actions = ("opt_out_le_chat", "opt_out_ai_studio")
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -69,10 +69,10 @@ class OrganizationAdmin(OrganizationMembers, OrganizationActs):
             queryset = queryset.filter(Exists(theirs) | Q(pk__in=queryset.with_external_id(term).values("pk")))
         elif term:
             exactly = queryset.with_external_id(term)
-            named = queryset.named(term)
+            named = queryset.matching(term)
             if "o" in request.GET:  # the operator sorted by a column
                 named = named.order_by(*queryset.query.order_by)
-            # An exact external id wins over names that begin with the term.
+            # An exact external id wins over names that have the words.
             queryset = exactly if exactly.exists() else named
         return queryset, False
 

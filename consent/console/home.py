@@ -27,8 +27,10 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_safe
 @person_page
 def organizations(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The organizations whose console the person may open by their own role, newest first."""
+    """The organizations whose console the person may open by their own role, newest first; `q`: words of a name."""
     keyset = Keyset(request.GET)
     after = keyset.cleaned_data["after"] if keyset.is_valid() else None
-    rows = page_of(request, own_consoles(actor).order_by(), after)
-    return page(request, actor, "console/organizations.html", {"page": rows})
+    asked = request.GET.get("q", "").strip()
+    own = own_consoles(actor).order_by()
+    rows = page_of(request, own.matching(asked) if asked else own, after)
+    return page(request, actor, "console/organizations.html", {"page": rows, "asked": asked})

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.access import Act, Actor, Permission
 from accounts.catalogue import Product
 from accounts.fields import MICROSECOND
-from accounts.models import Member, Organization, OrganizationKind, OrganizationStatus, Plan
+from accounts.models import Member, NameWord, Organization, OrganizationKind, OrganizationStatus, Plan
 
 from .. import ledger, rules
 from ..errors import Invalid, Refused
@@ -195,6 +195,9 @@ def update_organization(
     if changed:
         # Names stay out of the ledger (R14): the event says which fields, not what is in them.
         _save(organization, EventKind.ORGANIZATION_UPDATED, origin, changed, after=", ".join(sorted(changed)))
+    if "name" in changed:
+        # Nobody is found by a name that is gone, an erased one above all; the worker stores the new one's words.
+        NameWord.objects.filter(organization=organization).delete()
     if "external_id" in changes:
         value = external_ids.clean_external_id(changes["external_id"])
         external_ids.give(Subject(organization), value, origin)

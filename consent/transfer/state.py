@@ -20,13 +20,14 @@ from django.core.management.color import no_style
 from django.db import connection, models, transaction
 
 from accounts.fields import from_raw_id
-from accounts.models import Plan
+from accounts.models import NameWord, Plan
 from config import strict_json
 
 from .. import verification
 from ..files.atomic import BadFile, open_file
 from ..files.loading import load
 from ..models import ConsentEvent, PendingEvent
+from ..projections.name_words import index_all
 from . import secrets
 
 FORMAT, VERSION = "training-consent-portal-state", 1
@@ -74,7 +75,8 @@ class Moved:
 
 def tables() -> list[Model]:
     """The models whose tables are moved, in the order of the file."""
-    return [model for name in _APPS for model in apps.get_app_config(name).get_models()]
+    every = (model for name in _APPS for model in apps.get_app_config(name).get_models())
+    return [model for model in every if model is not NameWord]  # derived from names, and made anew
 
 
 def _columns(model: Model) -> list[str]:
@@ -306,6 +308,7 @@ def load_state(
             on_rows(done)
     if current is ConsentEvent:
         _forget_pending()
+    index_all()
     _reset_sequences()
     # References may point to tables that come later in the file, so they are checked at the end.
     connection.check_constraints()

@@ -61,7 +61,8 @@ class Command(ConsentCommand):
         # Do the worker's part now, so that the demo's pages are complete at once.
         ledger.sequence()
         runner.skip_to_head("notices")  # no notices by e-mail: the demo's owners have no mailboxes
-        runner.catch_up("rollup")
+        for name in ("rollup", "words"):
+            runner.catch_up(name)
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
     def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:
