@@ -14,11 +14,12 @@ class AddCheckNotValid(migrations.AddConstraint):
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)
-        if schema_editor.connection.vendor != "postgresql":
+        if schema_editor.connection.vendor == "postgresql":
+            if self.allow_migrate_model(schema_editor.connection.alias, model):
+                # params=None: the values are in the text already, and a `%` in it must not be read as a placeholder.
+                schema_editor.execute(f"{self.constraint.create_sql(model, schema_editor)} NOT VALID", params=None)
+        else:
             super().database_forwards(app_label, schema_editor, from_state, to_state)
-        elif self.allow_migrate_model(schema_editor.connection.alias, model):
-            # params=None, because the values are in the text already: a `%` in it must not be read as a placeholder.
-            schema_editor.execute(f"{self.constraint.create_sql(model, schema_editor)} NOT VALID", params=None)
 
 
 class ValidateCheck(Operation):
@@ -49,10 +50,11 @@ class MakeNullable(migrations.AlterField):
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)
-        if schema_editor.connection.vendor != "postgresql":
+        if schema_editor.connection.vendor == "postgresql":
+            if self.allow_migrate_model(schema_editor.connection.alias, model):
+                column = model._meta.get_field(self.name).column
+                table, column = (schema_editor.quote_name(each) for each in (model._meta.db_table, column))
+                # Reads the table, and fails if there is a NULL; it writes no row.
+                schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
+        else:
             super().database_backwards(app_label, schema_editor, from_state, to_state)
-        elif self.allow_migrate_model(schema_editor.connection.alias, model):
-            column = model._meta.get_field(self.name).column
-            table, column = (schema_editor.quote_name(each) for each in (model._meta.db_table, column))
-            # Reads the table, and fails if there is a NULL; it writes no row.
-            schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")

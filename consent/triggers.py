@@ -5,11 +5,13 @@ ENABLE ALWAYS, so that they also fire in sessions in replica mode, which skip or
 """
 
 import re
+from collections.abc import Container
 from typing import Any
 
 from django.apps import AppConfig
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "consent_eventposition"
 REFUSAL = "the ledger is append-only"
@@ -84,33 +86,36 @@ def _normal(statement: str) -> str:
 
 def expected(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Name → comparable definition of everything that should be in this database."""
-    if connection.vendor == "sqlite":
-        return {name: _normal(sql) for name, sql in _sqlite().items()}
-    return {name: _normal(body) for name, body in _PG_FUNCTIONS.items()} | {
-        name: f"{_normal(sql)} [always]" for name, sql in _postgresql().items()
-    }
+    if connection.vendor == "postgresql":
+        return {name: _normal(body) for name, body in _PG_FUNCTIONS.items()} | {
+            name: f"{_normal(sql)} [always]" for name, sql in _postgresql().items()
+        }
+    return {name: _normal(sql) for name, sql in _sqlite().items()}
 
 
 def present(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Name → comparable definition of what exists in this database."""
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'consent_%'")
-            return {name: _normal(sql) for name, sql in cursor.fetchall()}
-        cursor.execute(
-            "SELECT proname, prosrc FROM pg_proc"
-            " WHERE proname = ANY(%s) AND pronamespace = current_schema()::regnamespace",
-            [list(_PG_FUNCTIONS)],
-        )
-        found = {name: _normal(source) for name, source in cursor.fetchall()}
-        cursor.execute(
-            "SELECT tgname, pg_get_triggerdef(t.oid), tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
-            " WHERE NOT tgisinternal AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace",
-            [[LEDGER, POSITION]],
-        )
-        for name, definition, enabled in cursor.fetchall():
-            found[name] = f"{_normal(definition)} [{'always' if enabled in ('A', b'A') else 'not always'}]"
-        return found
+        if connection.vendor == "postgresql":
+            return _present_in_postgresql(cursor)
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'consent_%'")
+        return {name: _normal(sql) for name, sql in cursor.fetchall()}
+
+
+def _present_in_postgresql(cursor: CursorWrapper) -> dict[str, str]:
+    cursor.execute(
+        "SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s) AND pronamespace = current_schema()::regnamespace",
+        [list(_PG_FUNCTIONS)],
+    )
+    found = {name: _normal(source) for name, source in cursor.fetchall()}
+    cursor.execute(
+        "SELECT tgname, pg_get_triggerdef(t.oid), tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
+        " WHERE NOT tgisinternal AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace",
+        [[LEDGER, POSITION]],
+    )
+    for name, definition, enabled in cursor.fetchall():
+        found[name] = f"{_normal(definition)} [{'always' if enabled in ('A', b'A') else 'not always'}]"
+    return found
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
@@ -128,20 +133,24 @@ def install(connection: BaseDatabaseWrapper) -> None:
     # A problem reads “trigger NAME is missing”.
     wrong = {problem.split()[1] for problem in problems(connection)}
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            for name, statement in _sqlite().items():
-                if name in wrong:
-                    cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
-                    cursor.execute(statement)
+        if connection.vendor == "postgresql":
+            _install_in_postgresql(cursor, wrong)
             return
-        for name, body in _PG_FUNCTIONS.items():
+        for name, statement in _sqlite().items():
             if name in wrong:
-                cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
-        for name, statement in _postgresql().items():
-            if name in wrong:
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {_table_of(name)}")
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
                 cursor.execute(statement)
-                cursor.execute(f"ALTER TABLE {_table_of(name)} ENABLE ALWAYS TRIGGER {name}")
+
+
+def _install_in_postgresql(cursor: CursorWrapper, wrong: Container[str]) -> None:
+    for name, body in _PG_FUNCTIONS.items():
+        if name in wrong:
+            cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+    for name, statement in _postgresql().items():
+        if name in wrong:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {_table_of(name)}")
+            cursor.execute(statement)
+            cursor.execute(f"ALTER TABLE {_table_of(name)} ENABLE ALWAYS TRIGGER {name}")
 
 
 def install_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **_kwargs: Any) -> None:

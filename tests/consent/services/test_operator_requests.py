@@ -367,6 +367,29 @@ def test_ask_page__new_operator__is_asked_for(staff: Staff) -> None:
     )
 
 
+def test_ask_page__address_that_somebody_has__is_refused_beside_its_field(staff: Staff) -> None:
+    client = staff.client("asker")
+    before = all_there_is()
+    page = client.get(f"{URL}add/?kind=address&person={staff.subject.pk}").content.decode()
+    assert "tyr@provider.example" in page
+    data = {"kind": "address", "person": staff.subject.email, "new_address": staff.nobody.email, "reason": "moved"}
+    answer = client.post(f"{URL}add/", data)
+    assert answer.status_code == 409
+    assert list(answer.context["form"].errors) == ["new_address"]
+    assert all_there_is() == before
+
+
+def test_pages__what_they_do_not_offer__is_refused_and_changes_nothing(staff: Staff) -> None:
+    request = staff.asked("link")
+    asker, second = staff.client("asker"), staff.client("second")
+    before = all_there_is()
+    assert second.post(f"{URL}{request.pk}/change/", {"status": "confirmed"}).status_code == 405
+    assert second.post(f"{URL}{request.pk}/verbs/forget/").status_code == 404
+    own = asker.post(f"{URL}{request.pk}/verbs/confirm/")
+    assert (own.status_code, "another operator" in own.content.decode()) == (403, True)
+    assert all_there_is() == before
+
+
 def test_pages__old_session__confirms_who_is_there_first(staff: Staff, settings: Any) -> None:
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = True
     request, client = staff.asked("operator"), staff.client("second")
