@@ -27,6 +27,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_page__every_command__does_what_it_says(live_server: Any, settings: Any, tmp_path: Path) -> None:
     settings.DEBUG, settings.WEBHOOK_ALLOWED_NETWORKS = True, LOCAL.split(",")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,6 +29,7 @@ def test_bulk__tiny__both_sides_change_every_row() -> None:
     assert "opt out 300: job / bare SQL" in table and "memory of the job" in table
 
 
+@pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_verifying__few_pending_events__found_whole() -> None:
     assert "verify 300 pending events" in bench("verifying", "--pending", "300")
 
@@ -41,6 +43,7 @@ def test_drill__few_kills__nothing_lost() -> None:
     assert "0 problems" in bench("drill", "--kills", "3", "--rows", "2000", "--seed", "1")
 
 
+@pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_webhooks__few_events__all_arrive() -> None:
     assert "lag at" in bench("webhooks", "--events", "100", "--seconds", "1")
 
@@ -51,11 +54,13 @@ def test_questions__for_a_moment__every_side_answers() -> None:
     assert "granian: decision / floor" in table and "batch of 1,000 / the statement by psycopg" in table
 
 
+@pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_pages__few_organizations__every_page_answers_with_as_many_queries() -> None:
     table = bench("pages", "--rows", "20", "--large", "120", "--pairs", "1")
     assert "dashboard" in table and "console: members/" in table
 
 
+@pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_slow__few_slow_clients__decisions_go_on() -> None:
     table = bench("slow", "--rows", "300", "--bodies", "3", "--heads", "3", "--seconds", "1", "--pairs", "1")
     assert "decisions with 3 slow bodies and 3 slow heads / without" in table and "slowest /healthz meanwhile" in table

@@ -123,6 +123,7 @@ def test_readme__lists_every_command() -> None:
     assert {name for name in ours if f"`{name}" not in TEXTS["README.md"]} == set()
 
 
+@pytest.mark.slow
 def test_readme__example__answers_as_it_says(live_server: Any) -> None:
     assert run("demo").code == 0
     (_key, text) = issue_key("pipeline", ["decisions:read"])

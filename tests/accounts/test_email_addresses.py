@@ -151,6 +151,7 @@ def test_invitation__two_spellings__one(cast: Cast) -> None:
 BEFORE = [("accounts", "0015_bindings")]
 
 
+@pytest.mark.slow
 def test_migration__addresses_of_before__one_spelling_and_a_twin_gets_no_mail(transactional_db: None) -> None:
     old = ["zed@m\u00fcnchen.example", "ada@kvasir.example", "ada@kva\u017fir.example", "plain@kvasir.example"]
     latest = MigrationExecutor(connection).loader.graph.leaf_nodes("accounts")

@@ -200,6 +200,7 @@ print(json.dumps({name: dict(each) for name, each in client.cookies.items()}))
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.only_on("sqlite")
 def test_cookies__https__host_names_secure_and_of_this_host_alone() -> None:
     found = cookies(DEBUG="true", HTTPS="true")
@@ -210,6 +211,7 @@ def test_cookies__https__host_names_secure_and_of_this_host_alone() -> None:
         assert flags["httponly"] is True, name
 
 
+@pytest.mark.slow
 @pytest.mark.only_on("sqlite")
 def test_cookies__http__plain_names_that_work() -> None:
     found = cookies(DEBUG="true", HTTPS="false")

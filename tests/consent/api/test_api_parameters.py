@@ -12,7 +12,7 @@ from consent.services import organizations
 from tests.support.callers import World, assert_problem
 from tests.support.ledger_guards import everything
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 # What has a form that no schema says.
 FORMS = {
     "country": ["France", "F", "F1", "ÉÉ", "12"],

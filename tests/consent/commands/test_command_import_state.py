@@ -140,6 +140,8 @@ def _manage(url: str, *argv: str) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.only_on("postgresql", reason="another one of SQLite would show less, and costs half a minute")
 def test_state__from_sqlite_to_this_database_and_back__three_equal_files(tmp_path: Path) -> None:
     one, two = (f"sqlite:///{tmp_path / name}.sqlite3" for name in ("one", "two"))
     files = [tmp_path / f"{number}.jsonl" for number in range(3)]

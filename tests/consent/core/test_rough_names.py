@@ -14,10 +14,12 @@ def loosened(**twin: bool) -> int:
     return sum(loosens(Rules(**twin), random.Random(seed)) for seed in range(HISTORIES))  # noqa: S311
 
 
+@pytest.mark.slow
 def test_ids__by_the_rules__nothing_denied_becomes_used_in_any_history() -> None:
     assert loosened() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "twin",
     [

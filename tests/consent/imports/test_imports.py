@@ -70,6 +70,7 @@ POINTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("point", POINTS)
 def test_import__runner_killed_at_any_point__resumed_and_every_row_once(point: str) -> None:
@@ -238,6 +239,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_import__a_mistake_of_each_kind_in_a_hundred_rows__each_named_and_the_rest_imported(tmp_path: Path) -> None:
     ActorFactory(of_commands=True)

@@ -15,7 +15,7 @@ from tests.support.jobs import IN, OUT, Team, assert_each_once, choices_of, coun
 from tests.support.ledger_guards import refusal
 from tests.support.processes import RUNNER, database_url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 # After which statement it dies, and after how many of its kind: the one in the second of three chunks.
 POINTS = {
     "job read and locked": ('SELECT "consent_bulkjob"', 6),  # before them: the runner's, three of the claim, a chunk's

@@ -20,7 +20,7 @@ from consent.services.organizations import OrganizationDraft
 from tests.support.jobs import IN, OUT, Team
 from tests.support.recordings import Recorded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 # What an organization went through: plans it was moved to, and choices made on the way.
 HISTORIES: dict[str, tuple[str, ...]] = {
     "never subscribed": (),

@@ -23,7 +23,7 @@ from tests.support.factories import MemberFactory, UserFactory
 from tests.support.jobs import Team
 from tests.support.ledger_guards import everything
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def catch_up() -> None:

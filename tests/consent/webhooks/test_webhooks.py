@@ -358,6 +358,7 @@ def test_endpoint__changed_while_it_is_delivered_to__the_change_counts(cast: Cas
 # --- Killed -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order(cast: Cast) -> None:
     with receiver() as there:
