@@ -9,7 +9,10 @@ from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm as MfaAuthenticateForm
 from allauth.mfa.base.forms import BaseAuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as MfaReauthenticateForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
+from django import forms
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from . import attempts, email_addresses, limits
 
@@ -31,6 +34,25 @@ class AuthenticateForm(_Counted, MfaAuthenticateForm):  # type: ignore[misc]
 
 class ReauthenticateForm(_Counted, MfaReauthenticateForm):  # type: ignore[misc]
     """Asks for the second factor at reauthentication."""
+
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+    """Adds a passkey that signs in alone, unless the person wants it as a second factor only."""
+
+    # allauth's script and view know the field by this name.
+    passwordless = forms.BooleanField(
+        label=_("Sign in with this passkey alone (passwordless)"),
+        required=False,
+        initial=True,
+        help_text=_(
+            "Your device then asks for your fingerprint, your face or its PIN. Without it the passkey is a second "
+            "factor after your password."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name of the passkey")
 
 
 class LoginForm(AccountLoginForm):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""API keys. A new key's text is shown once, on the page that created it; after that only its hash exists."""
+"""API keys. A new key's text is shown to who made it, for some minutes; after that only its hash exists."""
 
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import shown_once
 from accounts.access import NotFound, Permission, get_organization
 from accounts.models import ApiKey
 
@@ -61,6 +62,7 @@ class ApiKeyAdmin(OperatorAdmin):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
+            path("<str:object_id>/made/", wrap(self.made_view), name="accounts_apikey_made"),
             path("<str:object_id>/revoke/", wrap(self.revoke_view), name="accounts_apikey_revoke"),
             path("<str:object_id>/take-over/", wrap(self.take_over_view), name="accounts_apikey_take_over"),
             *super().get_urls(),
@@ -79,14 +81,27 @@ class ApiKeyAdmin(OperatorAdmin):
         return self.screen(request, "admin/form.html", context, title=gettext("New API key"), status=status)
 
     def _made(self, request: HttpRequest, issued: Issued) -> HttpResponse:
-        """Shows the key's text, this once. A key without text waits for another operator to take it over."""
+        """Leads to the page that shows the key's text: whoever loads it again makes no second key.
+
+        A key without text waits for another operator to take it over.
+        """
         if issued.text is None:
             words = gettext(
                 "The key doesn't work yet. Another operator has to take it over; only that operator will see the key."
             )
             messages.warning(request, words)
             return redirect("admin:accounts_apikey_change", issued.key.pk)
-        context = {"key": issued.key, "text": issued.text}
+        shown_once.keep(request, issued.key.pk, issued.text)
+        return redirect("admin:accounts_apikey_made", issued.key.pk)
+
+    def made_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The key's text, for as long as it is kept for this person; a POST says that it was copied."""
+        key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization"), object_id)
+        secret = shown_once.find(request, key.pk)
+        if request.method == "POST" or not credentials.is_text_of(key, secret):
+            shown_once.forget(request, key.pk)
+            return redirect("admin:accounts_apikey_change", key.pk)
+        context = {"key": key, "secret": secret}
         return self.screen(request, "admin/key_made.html", context, title=gettext("The new key"))
 
     def _issue(self, request: HttpRequest, data: dict[str, Any]) -> Issued:
@@ -126,7 +141,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @require_post
     def take_over_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Makes the operator responsible for the key, and shows its new text this once."""
+        """Makes the operator responsible for the key, which gets a new text."""
         key: ApiKey = self.get_or_404(ApiKey.objects.select_related("organization"), object_id)
         run = partial(credentials.take_over_key, key=key, actor=actor_of(request), source=Source.ADMIN)
         try:

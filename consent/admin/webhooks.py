@@ -11,6 +11,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import shown_once
 from accounts.access import Actor, NotFound, Permission, get_organization
 
 from ..errors import Invalid, Refused, ServiceError
@@ -107,7 +108,18 @@ class WebhookAdmin(OperatorAdmin):
         )
 
     def _secret(self, request: HttpRequest, endpoint: WebhookEndpoint) -> HttpResponse:
-        context = {"original": endpoint, "secret": secret_of(endpoint)}
+        """Leads to the page that shows the signing secret: whoever loads it again makes no other one."""
+        shown_once.keep(request, endpoint.pk, secret_of(endpoint))
+        return redirect("admin:consent_webhookendpoint_secret", endpoint.pk)
+
+    def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The signing secret, for as long as it is kept for this person; a POST says that it was copied."""
+        endpoint = self.endpoint(object_id)
+        secret = shown_once.find(request, endpoint.pk)
+        if request.method == "POST" or not secret or secret != secret_of(endpoint):
+            shown_once.forget(request, endpoint.pk)
+            return redirect("admin:consent_webhookendpoint_change", endpoint.pk)
+        context = {"original": endpoint, "secret": secret}
         return self.screen(request, "admin/webhooks/secret.html", context, title=gettext("The signing secret"))
 
     def change_view(
@@ -213,6 +225,7 @@ class WebhookAdmin(OperatorAdmin):
     def get_urls(self) -> list[Any]:
         wrap, name, one = self.admin_site.admin_view, "consent_webhookendpoint", "<str:object_id>"
         return [
+            path(f"{one}/secret/", wrap(self.secret_view), name=f"{name}_secret"),
             path(f"{one}/replay/", wrap(self.replay_view), name=f"{name}_replay"),
             path(f"{one}/verbs/<str:verb>/", wrap(self.verb_view), name=f"{name}_verb"),
             *super().get_urls(),

@@ -8,13 +8,14 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from accounts import time_zones
+from accounts import shown_once, time_zones
 from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
@@ -31,6 +32,7 @@ from .pages import organization_page, page
 # Scopes that an organization's key can have; those to act for members are reserved to operators' keys.
 SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope not in INSTALLATION_SCOPES]
 KEYS = 50
+_NEW = "new"  # parameter: the id of the key whose text is shown
 
 
 class KeyForm(forms.Form):
@@ -65,6 +67,9 @@ def settings(request: HttpRequest, actor: Actor, organization: Organization) -> 
             return _revoked(request, actor, organization)
         case "take-over":
             return _taken_over(request, actor, organization)
+        case "copied":
+            shown_once.forget(request, request.GET.get(_NEW, ""))
+            return redirect("console:settings", organization.pk)
     return _page(request, actor, organization, status=400)
 
 
@@ -85,7 +90,13 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
         return _page(request, actor, organization, form=form, status=error.http_status)
-    return _page(request, actor, organization, made=made)
+    return _made(request, organization, made)
+
+
+def _made(request: HttpRequest, organization: Organization, issued: Issued) -> HttpResponse:
+    """Leads to the page that shows the key's text: whoever loads it again makes no second key."""
+    shown_once.keep(request, issued.key.pk, issued.text or "")
+    return redirect(f"{reverse('console:settings', args=[organization.pk])}?{_NEW}={issued.key.pk}")
 
 
 def _key(request: HttpRequest, organization: Organization) -> ApiKey:
@@ -97,7 +108,7 @@ def _key(request: HttpRequest, organization: Organization) -> ApiKey:
 
 
 def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    """Take over a key; the page shows its new text, this once."""
+    """Take over a key, which gets a new text."""
     key = _key(request, organization)
     run = partial(credentials.take_over_key, key=key, actor=actor, source=Source.CONSOLE)
     try:
@@ -107,7 +118,7 @@ def _taken_over(request: HttpRequest, actor: Actor, organization: Organization) 
         return _page(request, actor, organization, status=error.http_status)
     if done.told is not None:
         return ask(request, actor, organization, done)
-    return _page(request, actor, organization, made=done.result)
+    return _made(request, organization, done.result)
 
 
 def _revoked(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
@@ -126,16 +137,18 @@ def _page(
     organization: Organization,
     *,
     form: KeyForm | None = None,
-    made: Issued | None = None,
     status: int = 200,
 ) -> HttpResponse:
     found = ApiKey.objects.visible_to(actor).filter(organization=organization, revoked_at=None)
     keys = list(found.select_related("issued_by").order_by("-id")[:KEYS])
+    new = next((key for key in keys if str(key.pk) == request.GET.get(_NEW)), None)
+    secret = shown_once.find(request, new.pk) if new else ""
     context: dict[str, Any] = {
         "keys": keys,
         "some_suspended": any(key.suspended_at for key in keys),
         "form": form or KeyForm(label_suffix=""),
-        "made": made,
+        "new": new if new and credentials.is_text_of(new, secret) else None,
+        "secret": secret,
         "webhooks": WebhookEndpoint.objects.filter(organization=organization).count(),
         "now": timezone.now(),
     }

@@ -1,7 +1,7 @@
 """The organization's webhooks: the list with recent delivery attempts, and their actions."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,12 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
+from accounts import shown_once
 from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
 from accounts.models import Organization
@@ -29,6 +31,7 @@ from .asked import ask
 from .pages import organization_page, page
 
 _ATTEMPTS = 5
+_NEW = "new"  # parameter: the id of the webhook whose signing secret is shown
 
 
 class EndpointForm(forms.Form):
@@ -44,6 +47,9 @@ def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> 
         return _page(request, actor, organization)
     if request.POST.get("do") == "create":
         return _created(request, actor, organization)
+    if request.POST.get("do") == "copied":
+        shown_once.forget(request, request.GET.get(_NEW, ""))
+        return redirect("console:webhooks", organization.pk)
     endpoint = _endpoint(organization, request.POST.get("webhook", ""))
     verb = request.POST.get("do", "")
     if verb not in _VERBS and verb not in _ASKED:
@@ -58,7 +64,7 @@ def webhooks(request: HttpRequest, actor: Actor, organization: Organization) -> 
     if done.told is not None:
         return ask(request, actor, organization, done)
     if verb in _SECRETS:
-        return _page(request, actor, organization, shown=done.result)
+        return _made(request, done.result)
     if verb == "delete":
         messages.success(request, gettext("The webhook is deleted."))
     return redirect("console:webhooks", organization.pk)
@@ -83,7 +89,13 @@ def _created(request: HttpRequest, actor: Actor, organization: Organization) -> 
     except ServiceError as error:
         form.add_error(error.field if error.field in form.fields else None, str(error))
         return _page(request, actor, organization, form=form, status=error.http_status)
-    return _page(request, actor, organization, shown=made)
+    return _made(request, made)
+
+
+def _made(request: HttpRequest, endpoint: WebhookEndpoint) -> HttpResponse:
+    """Leads to the page that shows the signing secret: whoever loads it again makes no other one."""
+    shown_once.keep(request, endpoint.pk, secret_of(endpoint))
+    return redirect(f"{reverse('console:webhooks', args=[endpoint.organization_id])}?{_NEW}={endpoint.pk}")
 
 
 def _pause(_request: HttpRequest, actor: Actor, endpoint: WebhookEndpoint) -> None:
@@ -150,21 +162,26 @@ def _page(
     organization: Organization,
     *,
     form: forms.Form | None = None,
-    shown: WebhookEndpoint | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """`shown` is the endpoint whose new signing secret the page shows, this once."""
+    found = _with_attempts(organization)
     rows = [
         {"endpoint": endpoint, "attempts": attempts, "waiting": any(each.waiting for each in attempts)}
-        for endpoint, attempts in _with_attempts(organization).items()
+        for endpoint, attempts in found.items()
     ]
     context: dict[str, Any] = {
         "rows": rows,
         "form": form or EndpointForm(label_suffix=""),
-        "shown": shown,
-        "secret": secret_of(shown) if shown else "",
+        **_new(found, request),
     }
     return page(request, actor, "console/webhooks.html", context, organization=organization, status=status)
+
+
+def _new(endpoints: Iterable[WebhookEndpoint], request: HttpRequest) -> dict[str, Any]:
+    """The webhook whose new signing secret the page shows, and that secret, while it is the one in use."""
+    shown = next((each for each in endpoints if str(each.pk) == request.GET.get(_NEW)), None)
+    secret = shown_once.find(request, shown.pk) if shown else ""
+    return {"shown": shown, "secret": secret} if shown and secret and secret == secret_of(shown) else {}
 
 
 def _with_attempts(organization: Organization) -> dict[WebhookEndpoint, list[WebhookAttempt]]:

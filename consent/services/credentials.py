@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 
 from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
-from accounts.key_secrets import new_key
+from accounts.key_secrets import digest, new_key
 from accounts.leases import withdraw
 from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
 from accounts.operators import require_second_person
@@ -71,6 +72,11 @@ def issue_key(
     )
     _note(EventKind.ACCESS_KEY_CREATED, key, actor, source, after=", ".join(granted))
     return Issued(key, None if waits else new.text)
+
+
+def is_text_of(key: ApiKey, text: str) -> bool:
+    """Whether this is what the key's hash was made of; the key may have got another text since."""
+    return bool(text) and constant_time_compare(digest(text), key.hash)
 
 
 @transaction.atomic

@@ -110,6 +110,29 @@
     (setting?.querySelector("[data-switch]:not(:disabled)") ?? setting?.querySelector("[data-said]"))?.focus();
   });
 
+  // --- Copying: a button (data-copy) for the text of another element ---
+
+  // Hidden where there is nothing to offer: without this script, and where browsers give pages no clipboard.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!navigator.clipboard) return;
+    for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    const source = button && region(button.dataset.copy);
+    if (!source) return;
+    const said = button.parentElement.querySelector("[role=status]");
+    said.textContent = ""; // the same words once more are announced only if they come anew
+    navigator.clipboard
+      .writeText(source.value ?? source.textContent.trim())
+      .then(() => button.dataset.copied)
+      .catch(() => button.dataset.notCopied)
+      .then((words) => {
+        said.textContent = words;
+      });
+  });
+
   // On a phone the navigation scrolls sideways: bring the current page's link into view.
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -36,7 +36,7 @@ def there(settings: Any) -> Iterator[Receiver]:
 
 def made(operator: Client, there: Receiver, **changes: Any) -> WebhookEndpoint:
     response = operator.post(url("consent_webhookendpoint_add"), {"url": there.url} | changes)
-    assert response.status_code == 200, response.content.decode()
+    assert response.status_code == 302, response.content.decode()
     return WebhookEndpoint.objects.latest("pk")
 
 
@@ -50,7 +50,9 @@ def page(operator: Client, endpoint: WebhookEndpoint) -> str:
 
 def test_webhook__made_and_tested__secret_shown_once(operator: Client, there: Receiver, cast: Cast) -> None:
     response = operator.post(
-        url("consent_webhookendpoint_add"), {"url": there.url, "organization": str(cast.labs.pk), "kinds": []}
+        url("consent_webhookendpoint_add"),
+        {"url": there.url, "organization": str(cast.labs.pk), "kinds": []},
+        follow=True,
     )
     secret = response.context["secret"]
     endpoint = WebhookEndpoint.objects.get()
@@ -80,7 +82,7 @@ def test_webhook__paused_resumed_replayed_rotated_deleted(operator: Client, ther
     assert operator.post(url("consent_webhookendpoint_replay", endpoint.pk), {"after": "1"}).status_code == 302
     endpoint.refresh_from_db()
     assert endpoint.position == 1
-    assert do(operator, endpoint, "rotate").context["secret"].startswith("whsec_")
+    assert operator.get(do(operator, endpoint, "rotate")["Location"]).context["secret"].startswith("whsec_")
     do(operator, endpoint, "remove")
     assert not WebhookEndpoint.objects.exists()
     assert operator.get(url("consent_webhookendpoint_changelist")).status_code == 200

@@ -37,7 +37,7 @@ def send(client: Client, cast: Cast, do: str, **more: str) -> Any:
 def test_webhooks__made_tested_paused_rotated_deleted_by_the_owner(cast: Cast, there: Receiver) -> None:
     owner = signed_in(cast, "owner")
     assert "There are no webhooks yet." in owner.get(url(cast, "webhooks")).content.decode()
-    made = send(owner, cast, "create", url=there.url, description="CRM")
+    made = owner.get(send(owner, cast, "create", url=there.url, description="CRM")["Location"])
     endpoint = WebhookEndpoint.objects.get()
     secret = made.context["secret"]
     assert endpoint.organization == cast.labs and secret in made.content.decode()
@@ -60,7 +60,7 @@ def test_webhooks__made_tested_paused_rotated_deleted_by_the_owner(cast: Cast, t
         assert send(owner, cast, do, **which).status_code == 302
         endpoint.refresh_from_db()
         assert endpoint.status == status
-    assert send(owner, cast, "rotate", **which).context["secret"] != secret
+    assert owner.get(send(owner, cast, "rotate", **which)["Location"]).context["secret"] != secret
     send(owner, cast, "delete", **which)
     assert not WebhookEndpoint.objects.exists()
 

@@ -227,7 +227,7 @@ def test_key_of_an_installation__taken_over_by_a_second_operator__asked_then_sho
     with changes_nothing():
         asked = client.post(path)
     assert "You become responsible for this key" in said(asked)
-    assert client.post(path, agreed(asked)).status_code == 200
+    assert client.post(path, agreed(asked)).status_code == 302
     assert ApiKey.objects.get(pk=key.pk).issued_by_id == second.pk
 
 
@@ -263,7 +263,7 @@ def test_secret__form_sent_twice__replaced_once(world: World) -> None:
     client, path = signed_in(world, "owner"), console("webhooks")(world)
     sent = sent_of(world, {"do": "rotate", "webhook": HOOK_ID})
     confirmed = sent | agreed(client.post(path, sent))
-    assert client.post(path, confirmed).status_code == 200
+    assert client.post(path, confirmed).status_code == 302
     assert client.post(path, confirmed).status_code == 409
     assert generation(world) == 2
 
