@@ -103,7 +103,7 @@ def test_bulk__every_part_of_the_scope__kept_with_the_job(team: Team, author: Cl
     )  # fmt: skip
     assert job.selection == {
         "plan": ["le_chat_free"], "choice": ["default"], "reason": ["plan_default"], "kind": ["team"],
-        "status": ["active"], "country": ["FR", "DE"], "created_from": "2020-01-01T00:00:00+00:00",
+        "status": ["active"], "country": ["FR", "DE"], "created_from": "2020-01-01T00:00:00Z",
         "organizations": [str(hall.pk)],
     }  # fmt: skip
     assert job.matched == 0

@@ -15,6 +15,8 @@ Function = tuple[str, str]  # module, name
 LEAVE_NONE = {
     ("addresses", "ask"): "links by mail, which change nothing: the change and its event come with `confirm`",
     ("people", "rename"): "a person's name; events hold ids",
+    ("profile", "change"): "a person's own name, language and time zone; events hold ids",
+    ("profile", "choose_language"): "the language in which a person reads",
     ("webhooks", "request_test"): "a message without content, which stands among the attempts",
     ("webhooks", "resend"): "a message that its webhook had already, or was to have, which stands among the attempts",
 }
