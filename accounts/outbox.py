@@ -46,6 +46,12 @@ def subject_of(text: object) -> str:
     return " ".join(str(text).split())[:length]
 
 
+def is_full(room: int) -> bool:
+    """Whether this many messages, or more, wait to be sent; counts no further."""
+    waiting = OutgoingMessage.objects.filter(given_up_at=None).order_by("next_attempt_at", "pk")
+    return waiting.values("pk")[:room].count() >= room
+
+
 def delivery_backend() -> BaseEmailBackend:
     """The e-mail backend that EMAIL_URL configures."""
     url = settings.DELIVERY

@@ -17,7 +17,7 @@ from accounts.models import Member
 
 from ..models import ConsentEvent, Source
 from ..presentation import privacy_settings
-from ..presentation.cards import Card, Place, card_of
+from ..presentation.cards import Card, Place, card_of, receipt
 from ..services import choices
 from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
@@ -107,7 +107,8 @@ def _mine(member: Member, setting: privacy_settings.SettingView) -> dict[str, An
         "used_for_training": setting.is_in,
         "in_words": setting.sentence,
         "choices": [
-            {"at": event.recorded_at.isoformat(), "chosen": event.after, "where": event.source} for event in chosen
+            {"number": event.pk, "at": event.recorded_at.isoformat(), "chosen": event.after, "where": event.source}
+            for event in chosen
         ],
     }
 
@@ -122,11 +123,17 @@ def _opted_out_text(own: list[Member]) -> str:
     return " ".join([_("Saved. From now on none of your Le Chat data is used for training."), *decided])
 
 
+def _receipt(membership: Membership) -> dict[str, str]:
+    return {"organization": membership.title, "receipt": receipt(membership.card.setting)}
+
+
 @require_POST
 @person_page
 def opt_out_everywhere(request: HttpRequest, actor: Actor) -> HttpResponse:
     choices.opt_out_everywhere(actor=actor, source=Source.DATA_CONTROLS)
-    messages.success(request, _opted_out_text(_own_memberships(actor)))
+    cards = _memberships(actor)
+    receipts = [_("%(organization)s: %(receipt)s") % _receipt(each) for each in cards]
+    messages.success(request, " ".join([_opted_out_text(_own_memberships(actor)), *receipts]))
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "console/data_controls_swap.html", {"cards": _memberships(actor)})
+        return render(request, "console/data_controls_swap.html", {"cards": cards})
     return redirect("console:data-controls")

@@ -31,6 +31,11 @@ class HistoryFilter(forms.Form):
         required=False,
         choices=[("", _("Everything")), ("use", _("Data use")), ("access", _("Access"))],
     )
+    by = forms.ChoiceField(
+        label=_("Who"),
+        required=False,
+        choices=[("", _("Everybody")), ("provider", _("The provider")), ("others", _("Everybody but the provider"))],
+    )
     product = forms.ChoiceField(label=_("Product"), required=False, choices=[("", _("All products")), *Product.choices])
     kind = forms.ChoiceField(label=_("What"), required=False, choices=[("", _("All changes")), *_KINDS])
     since = forms.DateField(
@@ -51,11 +56,20 @@ class HistoryFilter(forms.Form):
         found: dict[str, Any] = {name: data[name] for name in ("product", "kind") if data.get(name)}
         if data.get("about"):
             found["kind__in"] = sorted(ABOUT[data["about"]])
+        if data.get("by"):
+            found["by_operator"] = data["by"] == "provider"
         if data.get("since"):
             found["recorded_at__gte"] = time_zones.start_of(data["since"])
         if data.get("until"):
             found["recorded_at__lt"] = time_zones.end_of(data["until"])
         return found
+
+
+class SeenForm(forms.Form):
+    """Up to which position somebody has seen the provider's acts, and where they were."""
+
+    position = forms.IntegerField(min_value=1, max_value=2**63 - 1)
+    next = forms.CharField(required=False)
 
 
 class Keyset(forms.Form):

@@ -14,9 +14,10 @@ from config import media_types
 
 from ..files.exports import CSV, JSON_LINES, WRITERS, Put
 from ..models import ConsentEvent, Source
+from ..presentation.histories import rows_of
 from ..services.exports import Export, note_export
 from .forms import HistoryFilter
-from .history import events_of, rows_of
+from .history import events_of
 from .pages import organization_page
 
 COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject")

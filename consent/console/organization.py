@@ -4,6 +4,7 @@ import dataclasses
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -12,8 +13,9 @@ from accounts.models import Organization
 
 from ..presentation import privacy_settings
 from ..presentation.cards import Card, Place, card_at, card_of
+from ..presentation.histories import rows_of
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
-from .history import events_of, rows_of
+from .history import events_of
 from .pages import organization_page, page
 from .saving import save
 
@@ -59,6 +61,7 @@ def _setting_page(request: HttpRequest, actor: Actor, organization: Organization
             "crumb": surface.path[0] if len(surface.path) > 2 else "",
             "heading": place.title,
             "section": surface.path[-1],
+            "printed_at": timezone.now(),
         }
         return page(request, actor, "console/setting_page.html", context, organization=organization, status=status)
 

@@ -21,7 +21,7 @@ from accounts.second_factor import needs_second_factor
 
 from ..errors import ConfirmationRequired
 from ..navigation import navigation_of
-from . import unsaved
+from . import acts, unsaved
 
 PersonView = Callable[..., HttpResponse]
 OrganizationView = Callable[[HttpRequest, Actor, Organization], HttpResponse]
@@ -92,8 +92,10 @@ def page(
     status: int = 200,
 ) -> HttpResponse:
     """Render a whole page with the portal's navigation."""
+    unseen = acts.unseen(actor, organization) if organization else None
     nav = navigation_of(request, actor, organization)
-    return render(request, template, {**context, "organization": organization, "nav": nav}, status=status)
+    context = {**context, "organization": organization, "nav": nav, "unseen": unseen}
+    return render(request, template, context, status=status)
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """E-mail about jobs: to those who may approve one that waits, and to those whose job failed."""
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.operators import second_people
 
-from ..models import BulkJob
+from ..models import BulkJob, JobKind
 from ..notices.catalogue import Notice
 from ..notices.sending import portal_url, send
 from .approval import involved_in
@@ -18,7 +18,7 @@ def tell_approvers(job: BulkJob) -> None:
         Notice.WAITING,
         [person.email for person in others],
         _("A job waits for a second operator"),
-        what=job.get_kind_display(),
+        what=JobKind(job.kind).label,
         rows=job.matched,
         by=job.submitter,
         reason=job.reason,
@@ -34,7 +34,7 @@ def tell_failed(job: BulkJob) -> None:
         Notice.JOB_FAILED,
         people.order_by("pk").values_list("email", flat=True),
         _("A job failed"),
-        what=job.get_kind_display(),
+        what=JobKind(job.kind).label,
         done=job.cursor,
         rows=job.matched,
         url=_page_of(job),

@@ -16,6 +16,8 @@ class Notice(StrEnum):
     """The kinds of e-mail, each by the name of its template; a person's choices are stored by these names."""
 
     LOOSENED = auto()
+    MEMBERS_TOLD = auto()
+    OWNERS_CHANGED = auto()
     WEBHOOK_PAUSED = auto()
     SECRET_ROTATED = auto()
     SUSPENDED = auto()
@@ -24,6 +26,8 @@ class Notice(StrEnum):
     ADDRESS_CONFIRM = auto()
     PASSWORD_LINK = auto()
     INVITATION = auto()
+    OPT_OUT_SAVED = auto()
+    TIGHTENED = auto()
     WAITING = auto()
     JOB_FAILED = auto()
 
@@ -62,6 +66,20 @@ ENTRIES: dict[Notice, Entry] = {
         _OWNERS,
         Audience.OWNERS,
         _("If it is a mistake, each day counts: no data may be used without an owner knowing."),
+    ),
+    Notice.MEMBERS_TOLD: Entry(
+        _("Your organization allows training"),
+        _("Your data begins to be used for training, because your organization allows it; and what you can do."),
+        _("The members whose data it is"),
+        Audience.EVERYBODY,
+        _("It is your data: nobody may begin to use it without telling you."),
+    ),
+    Notice.OWNERS_CHANGED: Entry(
+        _("The provider changed an owner"),
+        _("The provider added or removed an owner, or changed an owner's role."),
+        _("The organization's owners, and whoever it is about"),
+        Audience.OWNERS,
+        _("An owner decides about all data, so nobody becomes one unnoticed."),
     ),
     Notice.WEBHOOK_PAUSED: Entry(
         _("A webhook is paused"),
@@ -118,6 +136,18 @@ ENTRIES: dict[Notice, Entry] = {
         _("Whoever is invited"),
         Audience.EVERYBODY,
         _("Without it you could not join."),
+    ),
+    Notice.OPT_OUT_SAVED: Entry(
+        _("Your opt-out is saved"),
+        _("You opted out: the confirmation, with its date and number."),
+        _("Whoever opted out"),
+        Audience.EVERYBODY,
+    ),
+    Notice.TIGHTENED: Entry(
+        _("Data is no longer used"),
+        _("Something that the provider did ends the use of data for training."),
+        _("The organization's owners; the member, where it is their own setting"),
+        Audience.EVERYBODY,
     ),
     Notice.WAITING: Entry(
         _("Something waits for you"),

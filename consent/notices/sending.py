@@ -1,5 +1,10 @@
-"""The one place that sends notices: leaves out who has switched the kind off, and says in the mail how to do that."""
+"""The one place that sends notices: leaves out who has switched the kind off, and says in the mail how to do that.
 
+Each person gets a mail in their language, with times in their time zone: subjects and words are translated when the
+mail is written, and instants are given as instants.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,31 +14,35 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts import preferences
+from accounts.models import User
+
 from ..models import NoticeOff
-from .catalogue import ENTRIES, Notice
+from .catalogue import ENTRIES, Notice, Words
 
 
 class Letter(NamedTuple):
-    """One text for some addresses, each of which gets a mail of its own; `words` are for the notice's template."""
+    """One text for some addresses, each of which gets a mail of its own; `words` are for subject and template."""
 
     addresses: Sequence[str]
-    subject: str
+    subject: Words
     words: dict[str, Any]
 
 
-def send(notice: Notice, addresses: Iterable[str], subject: str, **words: Any) -> None:
+def send(notice: Notice, addresses: Iterable[str], subject: Words, **words: Any) -> None:
     """Put a mail for each address into the outbox, in the current transaction."""
     send_all(notice, [Letter(list(addresses), subject, words)])
 
 
 def send_all(notice: Notice, letters: Sequence[Letter]) -> None:
-    """Put the mails of all letters into the outbox, in the current transaction; at most two statements."""
-    off = _switched_off(notice, letters) if ENTRIES[notice].optional else frozenset()
-    mails = []
+    """Put the mails of all letters into the outbox, in the current transaction; three statements at most."""
+    addresses = {address for letter in letters for address in letter.addresses}
+    off = _switched_off(notice, addresses) if addresses and ENTRIES[notice].optional else frozenset()
+    wanted = _preferences_of(addresses - off)
+    mails: list[EmailMessage] = []
     for letter in letters:
-        if told := [address for address in dict.fromkeys(letter.addresses) if address not in off]:
-            body = _body(notice, letter.words)
-            mails += [EmailMessage(letter.subject, body, None, [address]) for address in told]
+        told = [address for address in dict.fromkeys(letter.addresses) if address not in off]
+        mails += _mails(notice, letter, told, wanted)
     if mails:
         get_connection().send_messages(mails)
 
@@ -43,10 +52,29 @@ def portal_url(name: str, *args: object) -> str:
     return f"{settings.PORTAL_URL}{reverse(name, args=args)}"
 
 
-def _switched_off(notice: Notice, letters: Sequence[Letter]) -> frozenset[str]:
-    addresses = {address for letter in letters for address in letter.addresses}
+def _switched_off(notice: Notice, addresses: set[str]) -> frozenset[str]:
     off = NoticeOff.objects.filter(notice=notice, user__email__in=addresses)
     return frozenset(off.values_list("user__email", flat=True))
+
+
+def _preferences_of(addresses: set[str]) -> dict[str, tuple[str, str]]:
+    """Address → the language and the time zone of whoever has it."""
+    people = User.objects.filter(email__in=addresses) if addresses else User.objects.none()
+    found = people.values_list("email", "language", "time_zone")
+    return {email: (language, time_zone) for email, language, time_zone in found}
+
+
+def _mails(
+    notice: Notice, letter: Letter, addresses: Sequence[str], wanted: dict[str, tuple[str, str]]
+) -> Iterable[EmailMessage]:
+    """A mail to each address; the text is written once for all who want it alike."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for address in addresses:
+        alike[wanted.get(address, ("", ""))].append(address)
+    for preference, those in alike.items():
+        with preferences.of(*preference):
+            subject, body = str(letter.subject) % letter.words, _body(notice, letter.words)
+        yield from (EmailMessage(subject, body, None, [address]) for address in those)
 
 
 def _body(notice: Notice, words: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from accounts import time_zones
 from accounts.access import Actor, Permission, acts_as_operator, opt_in_act
 from accounts.catalogue import Product
 from accounts.models import Member, Organization
@@ -193,6 +194,8 @@ class Card:
         facts = []
         if setting.since is not None:
             facts.append((_("Used since") if setting.is_in else _("Not used since"), day(setting.since)))
+        if setting.event:
+            facts.append((_("Number of the choice"), setting.event))
         if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
         if setting.members_opted_out is not None:
@@ -207,10 +210,11 @@ class Card:
     def saved(self) -> str:
         setting = self.setting
         if setting.choice == Choice.OPTED_OUT:
-            return _(
+            text = _(
                 "Saved. From now on this data is not used for training. Nothing collected until now or while this"
                 " is off will be used, even if you turn it on again."
             )
+            return f"{text} {receipt(setting)}".strip()
         if setting.is_in:
             return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
         return _("Saved. As things stand this data is still not used for training.")
@@ -224,6 +228,14 @@ class Card:
     @property
     def failed(self) -> str:
         return f"{self.not_saved} {_('Try again.')}"
+
+
+def receipt(setting: SettingView) -> str:
+    """When the choice was saved, and the number of its event in the ledger, which History and e-mails give too."""
+    if setting.event is None or setting.changed_at is None:
+        return ""
+    words = {"date": time_zones.moment(setting.changed_at), "number": setting.event}
+    return _("Saved on %(date)s, number %(number)s.") % words
 
 
 def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | None = None) -> Card:

@@ -1,107 +1,117 @@
-"""E-mails to an organization's owners whenever its data begins to be used for training, whoever caused it."""
+"""E-mails to an organization's owners: its data begins to be used, whoever caused it; the provider ended its use, or
+added or changed an owner.
+"""
 
-import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import Min
-from django.utils import formats
-from django.utils.translation import gettext as _
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor, ActorType
 from accounts.catalogue import Product
-from accounts.models import Member, MemberRole, Organization, OrganizationKind, Subscription
+from accounts.models import Invitation, Member, MemberRole, Organization, OrganizationKind
 
 from ..models import ConsentEvent, EventKind
-from ..notices.catalogue import Notice
-from ..notices.sending import Letter, send_all
+from ..notices.catalogue import Notice, Words
+from ..notices.sending import Letter, portal_url, send_all
 from ..presentation import actors
-from ..surfaces import WITH_MEMBERS
+from .turns import Turns
 
-# Kinds of events that can loosen: after them data may be used that was not used before.
-_KINDS = frozenset(
-    {
-        EventKind.CHOICE_OPTED_IN,
-        EventKind.CHOICE_RESTORED,
-        EventKind.LOCK_LIFTED,
-        EventKind.ORGANIZATION_REOPENED,
-        EventKind.PLAN_CHANGED,
-        EventKind.PLAN_DEFAULT_CHANGED,
-        EventKind.SUBSCRIPTION_STARTED,
-    }
-)
 # The recipient is not an operator, so the e-mail does not name the provider's people.
-_READER = Actor(ActorType.USER, "")
+READER = Actor(ActorType.USER, "")
+_OWNER = MemberRole.OWNER.value
 
 
-def loosened(event: ConsentEvent) -> bool:
-    """Whether this event loosened its layer: `since` is then the event's own instant (R6)."""
-    return event.allowed and event.since == event.recorded_at and EventKind(event.kind) in _KINDS
-
-
-def notify_owners(events: Sequence[ConsentEvent]) -> None:
+def notify_owners(events: Sequence[ConsentEvent], turns: Turns) -> None:
     """Put one message for each event and owner into the outbox, in the current transaction."""
-    found = _in_use(_without_first([event for event in events if loosened(event)]))
+    began = turns.began
+    ended = turns.ended
+    changed = [event for event in events if event.by_operator and _is_about_an_owner(event)]
+    found = [*began, *ended, *changed]
     if not found:
         return
-    ids: set[Any] = {event.organization_id for event in found}
-    names: dict[Any, str] = dict(Organization.objects.filter(pk__in=ids).values_list("pk", "name"))
+    owners = _owners_of(found)
+    organizations: dict[Any, Organization] = Organization.objects.in_bulk(list({e.organization_id for e in found}))
+    who = actors.labels(found, READER)
+
+    def letter(event: ConsentEvent, team: Words, person: Words) -> Letter:
+        organization = organizations[event.organization_id]
+        words = _words(event, organization, who[event.pk])
+        return Letter(owners[event.organization_id], person if words["personal"] else team, words)
+
+    begins = (
+        _("%(organization)s: data is used for training from now on"),
+        _("Your data is used for training from now on"),
+    )
+    ends = _("%(organization)s: data is no longer used for training"), _("Your data is no longer used for training")
+    send_all(Notice.LOOSENED, [letter(event, *begins) for event in began])
+    send_all(Notice.TIGHTENED, [letter(event, *ends) for event in ended])
+    _tell_of_owners([event for event in changed if not _is_personal(organizations[event.organization_id])], owners)
+
+
+def _words(event: ConsentEvent, organization: Organization, who: str) -> dict[str, Any]:
+    return {
+        "organization": organization.name,
+        "personal": _is_personal(organization),
+        "product": Product(event.product or "").label,
+        "what": EventKind(event.kind).label,
+        "who": settings.PROVIDER_NAME if event.by_operator else who,
+        "at": event.recorded_at,
+        "reason": event.reason,
+        "url": portal_url("console:history", event.organization_id),
+    }
+
+
+def _is_personal(organization: Organization) -> bool:
+    return organization.kind == OrganizationKind.PERSONAL
+
+
+def _owners_of(events: Iterable[ConsentEvent]) -> dict[Any, list[str]]:
+    """Organization id → the addresses of its owners now."""
+    ids: set[Any] = {event.organization_id for event in events}
     owners: dict[Any, list[str]] = defaultdict(list)
-    rows = Member.objects.active().filter(organization_id__in=ids, role=MemberRole.OWNER, user__is_active=True)
+    rows = Member.objects.active().filter(organization_id__in=ids, role=_OWNER, user__is_active=True)
     for organization_id, email in rows.order_by("pk").values_list("organization_id", "user__email"):
         owners[organization_id].append(email)
-    who = actors.labels(found, _READER)
+    return owners
+
+
+# --- Owners added or changed by the provider --------------------------------------------------------------------------
+
+
+def _is_about_an_owner(event: ConsentEvent) -> bool:
+    match event.kind:
+        case EventKind.MEMBER_JOINED | EventKind.ACCESS_INVITATION_SENT:
+            return event.after == _OWNER
+        case EventKind.MEMBER_ROLE_CHANGED | EventKind.MEMBER_LEFT:
+            return _OWNER in (event.before, event.after)
+    return False
+
+
+def _tell_of_owners(events: Sequence[ConsentEvent], owners: dict[Any, list[str]]) -> None:
+    """Tell the owners, and whoever it is about, the person who is no owner any more included."""
+    found = Member.objects.filter(pk__in=[event.member_id for event in events if event.member_id])
+    people = {member.pk: member for member in found.select_related("user", "organization")}
+    targets = [event.target for event in events if event.kind == EventKind.ACCESS_INVITATION_SENT]
+    invited = {str(each.pk): each for each in Invitation.objects.filter(pk__in=targets).select_related("organization")}
     letters = []
-    for event in found:
+    for event in events:
+        about: Any = people.get(event.member_id) if event.member_id else invited.get(event.target)
+        if about is None:  # withdrawn since, or used
+            continue
         words = {
-            "organization": names[event.organization_id],
-            "product": Product(event.product or "").label,
-            "who": who[event.pk],
-            "at": formats.date_format(event.recorded_at, "DATETIME_FORMAT"),
+            "organization": about.organization.name,
+            "person": about.user if event.member_id else about.email,
+            "what": EventKind(event.kind).label,
+            "before": MemberRole(event.before).label if event.before else "",
+            "after": MemberRole(event.after).label if event.after else "",
+            "at": event.recorded_at,
             "reason": event.reason,
+            "url": portal_url("console:members", event.organization_id),
         }
-        subject = _("%(organization)s: data is used for training from now on") % words
-        letters.append(Letter(owners[event.organization_id], subject, words))
-    send_all(Notice.LOOSENED, letters)
-
-
-def _in_use(events: list[ConsentEvent]) -> list[ConsentEvent]:
-    """The events after which the organization's data is used; in a personal one both layers have to allow it (R17)."""
-    ids = {event.organization_id for event in events}
-    people = Member.objects.filter(organization__in=ids, organization__kind=OrganizationKind.PERSONAL)
-    owners = dict(people.values_list("organization_id", "pk"))
-    return [e for e in events if _decided(e, owners.get(e.organization_id) if e.organization_id else None)]
-
-
-def _decided(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
-    """Whether this event, and not another one of the same action, made the data used.
-
-    `owner` is the member of a personal organization, None for a team. A team member's choice never counts: nobody is
-    told of it (R4).
-    """
-    layers = ConsentEvent.objects.filter(product=event.product)
-    if event.member_id is None:
-        if owner is None or event.product not in WITH_MEMBERS:
-            return True
-        own = layers.filter(member=owner).as_of(event.recorded_at)
-        return own is None or own.allowed
-    if event.member_id != owner:
-        return False
-    # If the organization's layer was loosened at the same instant, its own event is the one to tell of.
-    above = layers.filter(organization=event.organization_id, member=None).as_of(event.recorded_at)
-    return above is not None and above.allowed and above.since != event.recorded_at
-
-
-def _without_first(events: list[ConsentEvent]) -> list[ConsentEvent]:
-    """The events without first subscriptions, which start an account; one after a gap is a change, and stays."""
-    started: set[Any] = {event.organization_id for event in events if event.kind == EventKind.SUBSCRIPTION_STARTED}
-    ended = Subscription.objects.filter(organization_id__in=started, ended_at__isnull=False)
-    rows = ended.values_list("organization_id", "product").annotate(Min("ended_at")) if started else []
-    gap = {(organization, product): at for organization, product, at in rows}
-
-    def is_first(event: ConsentEvent) -> bool:
-        at = gap.get((event.organization_id, event.product))
-        return event.kind == EventKind.SUBSCRIPTION_STARTED and (at is None or at > event.recorded_at)
-
-    return [event for event in events if not is_first(event)]
+        own = [about.user.email] if event.member_id and about.user.is_active else []
+        subject = _("%(organization)s: the provider changed an owner")
+        letters.append(Letter([*owners[event.organization_id], *own], subject, words))
+    send_all(Notice.OWNERS_CHANGED, letters)

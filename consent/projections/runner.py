@@ -12,12 +12,12 @@ from .. import ledger
 from ..models import ConsentEvent, FollowerCursor
 from .daily_totals import add_up
 from .name_words import index_names
-from .owner_emails import notify_owners
+from .telling import tell
 
 BATCH = 2_000
 Follower = Callable[[Sequence[ConsentEvent]], None]
 # By the names of their stored cursors, which stay as they are: “rollup” is that of the daily totals.
-FOLLOWERS: dict[str, Follower] = {"notices": notify_owners, "rollup": add_up, "words": index_names}
+FOLLOWERS: dict[str, Follower] = {"notices": tell, "rollup": add_up, "words": index_names}
 
 
 def follow_all(head: int | None = None) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import deactivation, limits
 from accounts.access import Act, Actor, ActorType, Forbidden
@@ -59,7 +60,13 @@ def ask(*, actor: Actor, email: str, link: Callable[[str], str]) -> AddressChang
         },
     )
     for recipient, secret in ((user.email, old), (address, new)):
-        send(Notice.ADDRESS_CONFIRM, [recipient], _("Confirm your new address"), email=address, link=link(secret))
+        send(
+            Notice.ADDRESS_CONFIRM,
+            [recipient],
+            gettext_lazy("Confirm your new address"),
+            email=address,
+            link=link(secret),
+        )
     return change
 
 

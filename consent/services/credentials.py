@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
 from accounts.key_secrets import digest, new_key
@@ -202,7 +203,7 @@ def _tell(suspended: Suspended, former: User) -> None:
     named = Organization.objects.in_bulk([pk for pk in lost if pk is not None])
     for pk, what in lost.items():
         organization = named.get(pk)
-        subject = _("API keys or webhooks have been suspended")
+        subject = gettext_lazy("API keys or webhooks have been suspended")
         send(Notice.SUSPENDED, readers(organization, former), subject, organization=organization, what=what)
 
 

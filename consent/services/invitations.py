@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import limits
 from accounts.access import Actor, Forbidden, Permission, act_of_giving, require
@@ -62,8 +63,9 @@ def invite(
             "expires_at": until,
         },
     )
-    subject = _("%(organization)s invites you") % {"organization": organization.name}
-    send(Notice.INVITATION, [address], subject, invitation=invitation, link=link(secret))
+    subject = gettext_lazy("%(organization)s invites you")
+    words = {"organization": organization.name, "invitation": invitation, "link": link(secret)}
+    send(Notice.INVITATION, [address], subject, **words)
     _note(EventKind.ACCESS_INVITATION_SENT, invitation, actor, source, after=wanted.value)
     return invitation
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import deactivation
 from accounts.access import Act, Actor, Forbidden
@@ -107,8 +108,8 @@ def _tell_others(request: OperatorRequest) -> None:
     send(
         Notice.WAITING,
         [person.email for person in others],
-        _("A request waits for a second operator"),
-        what=request.get_kind_display(),
+        gettext_lazy("A request waits for a second operator"),
+        what=RequestKind(request.kind).label,
         about=request.subject or request.details.get("email", ""),
         by=request.asked_by,
         reason=request.reason,
@@ -217,7 +218,7 @@ def _change_address(done: _Confirmed) -> None:
     deactivation.forget_other_addresses(person)
     done.note(EventKind.ACCESS_ADDRESS_CHANGED, person)
     # To the old address: its owner can object before any link goes to the new one.
-    send(Notice.ADDRESS_CHANGED, [old], _("Your address was changed"))
+    send(Notice.ADDRESS_CHANGED, [old], gettext_lazy("Your address was changed"))
 
 
 _ACTS: dict[RequestKind, Callable[[_Confirmed], None]] = {

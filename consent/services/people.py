@@ -183,7 +183,7 @@ def check_link(person: User) -> None:
 
 def send_link(person: User, password_link: PasswordLink) -> None:
     """Mail the URL of the page that sets a password."""
-    send(Notice.PASSWORD_LINK, [person.email], _("Set your password"), link=password_link(person))
+    send(Notice.PASSWORD_LINK, [person.email], gettext_lazy("Set your password"), link=password_link(person))
 
 
 def take_second_factors(person: User, actor: Actor, source: str) -> None:
@@ -195,7 +195,7 @@ def take_second_factors(person: User, actor: Actor, source: str) -> None:
 def tell_operators(person: User, *, by: str) -> None:
     """Mail all operators, the new one too: nobody becomes an operator unnoticed."""
     told = active_operators().values_list("email", flat=True)
-    send(Notice.OPERATOR_MADE, told, _("There is a new operator"), person=person, by=by)
+    send(Notice.OPERATOR_MADE, told, gettext_lazy("There is a new operator"), person=person, by=by)
 
 
 def _lock_other(person: User, actor: Actor) -> User:

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.access import Act, Actor, ActorType, Forbidden, NotFound, Permission, require
 from accounts.leases import withdraw
@@ -211,7 +212,7 @@ def _tell_owners(endpoint: WebhookEndpoint) -> None:
         organization=endpoint.organization_id, role=MemberRole.OWNER, user__is_active=True
     )
     told = owners.order_by("pk").values_list("user__email", flat=True)
-    subject = _("A webhook needs its new signing secret")
+    subject = gettext_lazy("A webhook needs its new signing secret")
     send(Notice.SECRET_ROTATED, told, subject, endpoint=endpoint, until=previous_until(endpoint))
 
 
@@ -220,7 +221,7 @@ def tell_paused(endpoint: WebhookEndpoint, because: str) -> None:
     person = endpoint.created_by
     told = [person.email] if person is not None and person.is_active else readers(endpoint.organization)
     why = PausedBecause(because).label
-    send(Notice.WEBHOOK_PAUSED, told, _("A webhook is paused"), endpoint=endpoint, why=why)
+    send(Notice.WEBHOOK_PAUSED, told, gettext_lazy("A webhook is paused"), endpoint=endpoint, why=why)
 
 
 def _rotate(held: WebhookEndpoint, *, overlap: bool = True) -> None:

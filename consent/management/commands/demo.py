@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.management.base import Failed, table
-from accounts.models import Organization, User
+from accounts.models import Organization, OutgoingMessage, User
 from consent import ledger
 from consent.demo import scenario
 from consent.management.base import ConsentCommand
@@ -60,7 +60,9 @@ class Command(ConsentCommand):
         self.done_so_far = "The demo is there; --new-password makes its password."
         # Do the worker's part now, so that the demo's pages are complete at once.
         ledger.sequence()
-        runner.skip_to_head("notices")  # no notices by e-mail: the demo's owners have no mailboxes
+        # No notices by e-mail: the demo's people have no mailboxes.
+        runner.skip_to_head("notices")
+        OutgoingMessage.objects.all().delete()
         for name in ("rollup", "words"):
             runner.catch_up(name)
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")

@@ -1,9 +1,12 @@
 """Settings › Notifications: what one can switch off is not sent, what protects always is."""
 
+import datetime as dt
+
 import pytest
 from django.test import Client
+from django.utils.translation import gettext_lazy
 
-from accounts.models import OutgoingMessage
+from accounts.models import OutgoingMessage, User
 from consent.models import NoticeOff
 from consent.notices.catalogue import ENTRIES, Notice
 from consent.notices.sending import Letter, send, send_all
@@ -39,7 +42,7 @@ def test_switched_off__is_not_sent__and_is_again_when_switched_on(cast: Cast) ->
     send(Notice.JOB_FAILED, both, "B", what="A", done=1, rows=2, url="C")
     assert told(subject="B") == set(both)
     client.post(URL, {"on": ["waiting", "job_failed"]})
-    assert not NoticeOff.objects.exists()
+    assert not NoticeOff.objects.filter(notice__in=["waiting", "job_failed"]).exists()
     send(Notice.WAITING, both, "C", what="A", by="B", url="C")
     assert told(subject="C") == set(both)
 
@@ -68,3 +71,14 @@ def test_letter__several_addresses__one_mail_each_and_none_twice(cast: Cast) -> 
     words = {"link": "https://portal.example/x"}
     send_all(Notice.PASSWORD_LINK, [Letter(["a@b.example", "c@d.example", "a@b.example"], "A", words)])
     assert sorted(OutgoingMessage.objects.values_list("recipient", flat=True)) == ["a@b.example", "c@d.example"]
+
+
+def test_sent__each_in_their_language_and_time_zone(cast: Cast) -> None:
+    User.objects.filter(pk=cast.owner.pk).update(language="fr", time_zone="Europe/Paris")
+    at = dt.datetime(2026, 7, 1, 12, 0, tzinfo=dt.UTC)
+    words = {"what": gettext_lazy("Locked"), "product": "Le Chat", "organization": "50 % Ltd", "at": at}
+    subject = gettext_lazy("%(organization)s invites you")
+    send(Notice.TIGHTENED, [cast.owner.email, cast.admin.email], subject, **words)
+    french, english = OutgoingMessage.objects.order_by("pk")
+    assert "14:00 CEST" in french.body and "12:00 UTC" in english.body
+    assert english.subject == "50 % Ltd invites you" != french.subject

@@ -118,7 +118,8 @@ def test_followers__dying_between__no_event_twice(cast: Cast, monkeypatch: Any) 
 
 def sent() -> list[tuple[str, str]]:
     catch_up()
-    return list(OutgoingMessage.objects.order_by("pk").values_list("recipient", "subject"))
+    told = OutgoingMessage.objects.filter(subject__contains="is used for training from now on")
+    return list(told.order_by("pk").values_list("recipient", "subject"))
 
 
 def choose(cast: Cast, choice: str, surface: Any = AI_STUDIO_CONSOLE) -> None:
@@ -135,7 +136,7 @@ def test_notice__opted_in__every_owner_is_told_once(cast: Cast) -> None:
     choose(cast, "opted_in")
     told = [(cast.owner.email, "Kvasir Labs: data is used for training from now on")]
     assert sent() == [*told, (second.email, told[0][1])]
-    body = OutgoingMessage.objects.latest("pk").body
+    body = OutgoingMessage.objects.filter(subject=told[0][1]).latest("pk").body
     assert "AI Studio and API" in body and "By letter." in body and "Odin" not in body
     assert len(sent()) == 2
 

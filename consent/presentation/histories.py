@@ -1,0 +1,134 @@
+"""An organization's events in words, with the plan and the effect of each, as histories and statements show them."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from accounts.access import Actor
+from accounts.catalogue import TrainingDefault
+from accounts.models import Binding, Member, Organization, Plan
+
+from ..models import ACCESS_KINDS, Choice, ConsentEvent, EventKind
+from . import actors, targets
+from .effects import Effects
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """`number` is the event's id, by which History, pages, e-mails and the ledger name it."""
+
+    number: int
+    at: dt.datetime
+    subject: str
+    before: str
+    after: str
+    reason: str
+    reference: str
+    who: str
+    where: str
+    plan: str = ""
+    effect: str = ""
+
+
+def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
+    """The events as rows, with today's names of people and things; a fixed number of queries."""
+    who = actors.labels(events, viewer)
+    about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
+    members = {member.pk: str(member.user) for member in about}
+    plans = dict(Plan.objects.values_list("key", "name"))
+    names = targets.labels(events, viewer)
+    external_ids = _external_ids(events)
+    effects = Effects(events)
+
+    def row(event: ConsentEvent) -> Row:
+        if event.kind in ACCESS_KINDS:
+            return _access_row(event, who[event.pk], names)
+        reference = event.reference if viewer.is_operator else ""
+        made = _row(event, who[event.pk], reference, members, plans | external_ids)
+        plan = plans.get(event.plan, "") if event.product and event.subscribed else ""
+        return dataclasses.replace(made, plan=plan, effect=effects.words(event))
+
+    return [row(event) for event in events]
+
+
+Names = dict[Any, str]
+
+
+def _external_ids(events: Sequence[ConsentEvent]) -> dict[str, str]:
+    """Binding id → the external id's text, or "erased", for the external ids that these events refer to."""
+    told = [event for event in events if event.kind.startswith("external_id.")]
+    keys = {int(key) for event in told for key in (event.before, event.after) if key}
+    found = Binding.objects.filter(pk__in=keys).values_list("pk", "value") if keys else ()
+    return {str(pk): value or _("erased") for pk, value in found}
+
+
+def _row(event: ConsentEvent, who: str, reference: str, members: Names, texts: dict[str, str]) -> Row:
+    """`texts` maps keys of plans and ids of bindings to what is shown for them."""
+    word = _words(event.kind, texts)
+    before, after = (word(value) if value else "" for value in (event.before, event.after))
+    return Row(
+        number=event.pk,
+        at=event.recorded_at,
+        subject=_subject(event, members),
+        # With only `before` set, as when a subscription ends, it is shown as the value.
+        before=before if after else "",
+        after=after or before,
+        reason=event.reason,
+        reference=reference,
+        who=who,
+        where=event.get_source_display(),
+    )
+
+
+def _access_row(event: ConsentEvent, who: str, names: targets.Names) -> Row:
+    before, after = names.words(event.before), names.words(event.after)
+    target = names.target(event)
+    return Row(
+        number=event.pk,
+        at=event.recorded_at,
+        subject=f"{event.get_kind_display()}, {target}" if target else str(event.get_kind_display()),
+        before=before if after else "",
+        after=after or before,
+        reason=event.reason,
+        reference="",
+        who=who,
+        where=event.get_source_display(),
+    )
+
+
+def _subject(event: ConsentEvent, members: Names) -> str:
+    product = event.get_product_display()
+    kind = EventKind(event.kind)
+    if kind in (EventKind.CHOICE_OPTED_IN, EventKind.CHOICE_OPTED_OUT, EventKind.LOCK_PLACED, EventKind.LOCK_LIFTED):
+        return product
+    if product and kind == EventKind.CHOICE_CONFIRMED:
+        return f"{product}, {kind.label}"
+    if event.member_id is not None:
+        return f"{kind.label}, {members.get(event.member_id, _('somebody'))}"
+    return str(kind.label)
+
+
+def _words(kind: str, texts: dict[str, str]) -> Callable[[str], str]:
+    """A function that translates `before` and `after` of this kind of event; it takes comma-separated values."""
+    vocabularies: dict[str, dict[str, Any]] = {
+        "choice": dict(Choice.choices),
+        "plan": {**texts, **dict(TrainingDefault.choices)},
+        "subscription": {**texts},
+        "external_id": {**texts},
+        "lock": {"locked": _("locked"), "unlocked": _("not locked")},
+        "member": dict(Member.Role.choices),
+        "organization": {
+            **dict(Organization.Kind.choices),
+            **dict(Organization.Status.choices),
+            **{field.name: field.verbose_name for field in Organization._meta.fields},
+        },
+    }
+    known = vocabularies[kind.partition(".")[0]]
+
+    def word(value: str) -> str:
+        return ", ".join(str(known.get(part, part)) for part in value.split(", "))
+
+    return word
