@@ -1,6 +1,7 @@
 """Conventions that no other tool checks: checked in the source code, so that they hold for new code too."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -39,10 +41,16 @@ def functions(module: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDe
     return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+@functools.cache
 def all_tests() -> str:
     """All tests but this one."""
     paths = sorted((ROOT / "tests").rglob("*.py"))
     return "\n".join(path.read_text(encoding="utf-8") for path in paths if path != Path(__file__))
+
+
+@functools.cache
+def all_services() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sources("consent/services"))
 
 
 # --- Everything has its test -----------------------------------------------------------------------------------------
@@ -70,9 +78,8 @@ def services() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("module", "function"), services())
 def test_service__is_called_by_a_test_or_by_a_service_that_is(module: str, function: str) -> None:
-    within = "\n".join(path.read_text(encoding="utf-8") for path in sources("consent/services"))
     used = re.compile(rf"(?<!def )\b{function}\b")
-    assert used.search(all_tests()) or used.search(within), f"{module}.{function}"
+    assert used.search(all_tests()) or used.search(all_services()), f"{module}.{function}"
 
 
 # --- Settings ----------------------------------------------------------------------------------------------------
