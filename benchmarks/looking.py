@@ -78,6 +78,13 @@ def _operators(owner: Any) -> dict[str, str]:
         found[f"list: {model._meta.verbose_name_plural}"] = reverse(f"admin:{name}_changelist")
     organizations, users = reverse("admin:accounts_organization_changelist"), reverse("admin:accounts_user_changelist")
     found["organizations, by start of name"] = f"{organizations}?q=organization+12"
+    # “Organization 123” is what they are called, so that one of these words is everywhere.
+    found["organizations, by words of a name"] = f"{organizations}?q=12+organization"
+    search = reverse("admin:search")
+    found["search: a word that all names have"] = f"{search}?q=organization"
+    found["search: the end of a name"] = f"{search}?q={owner.organization.name.split()[-1]}"
+    found["search: nothing"] = f"{search}?q=organization+nobody"
+    found["search: the start of an address"] = f"{search}?q={owner.user.email[:6]}"
     found["organizations, by external id"] = f"{organizations}?q=account-77"
     found["organizations, of a kind"] = f"{organizations}?kind=team"
     found["people, by e-mail"] = f"{users}?q={owner.user.email}"

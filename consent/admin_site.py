@@ -95,9 +95,10 @@ class PortalAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Not at the top: modules of `admin` register models with the default site, which is an object of this class.
-        from .admin import bulk, imports, why
+        from .admin import bulk, imports, search, why
 
         own: list[URLPattern | URLResolver] = [
+            path("search/", self.admin_view(functools.partial(search.search, self)), name="search"),
             path("why/", self.admin_view(functools.partial(why.why, self)), name="why"),
             path("bulk/", self.admin_view(functools.partial(bulk.bulk, self)), name="bulk"),
             path("import/", self.admin_view(functools.partial(imports.upload, self)), name="import"),

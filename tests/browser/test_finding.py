@@ -1,0 +1,62 @@
+"""Finding in a browser: from any page of an operator by the slash key, suggestions by arrows, and without script."""
+
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Page, expect
+
+from consent import ledger
+from consent.projections import runner
+from tests.support.cast import Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def open_as_operator(open_page: Callable[..., Page], cast: Cast, live_server: object) -> Callable[..., Page]:
+    ledger.sequence()
+    runner.catch_up("words")
+
+    def open_one(**options: object) -> Page:
+        client = Client()
+        client.force_login(cast.operator)
+        page = open_page(**options)
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": str(live_server)}])
+        return page
+
+    return open_one
+
+
+def test_search__by_keyboard__from_the_slash_to_the_organization(open_as_operator: Callable[..., Page]) -> None:
+    page = open_as_operator()
+    page.goto("/admin/")
+    page.keyboard.press("/")
+    box = page.get_by_role("searchbox", name="Search organizations and people")
+    expect(box).to_be_focused()
+    page.keyboard.type("labs")
+    suggestion = page.get_by_role("link", name="Kvasir Labs")
+    expect(suggestion).to_be_visible()
+    expect(page.locator("#finder-said")).to_have_text("1 suggestion")
+    page.keyboard.press("ArrowDown")
+    expect(suggestion).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(suggestion).to_have_count(0)
+    expect(box).to_be_focused()
+    page.keyboard.type(" kva")
+    expect(suggestion).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Kvasir Labs")
+    page.get_by_label("Name", exact=True).press("/")  # a slash in a field is a slash
+    expect(page.get_by_role("searchbox")).not_to_be_focused()
+
+
+def test_search__without_script__a_page_of_results(open_as_operator: Callable[..., Page], cast: Cast) -> None:
+    page = open_as_operator(java_script_enabled=False)
+    page.goto("/admin/")
+    page.get_by_role("searchbox").fill("dag@")
+    page.get_by_role("search").get_by_role("button", name="Search").click()
+    expect(page.get_by_role("row", name=cast.member.email)).to_be_visible()
