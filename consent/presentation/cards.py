@@ -11,7 +11,7 @@ from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
 from ..rules import Choice, Reason
-from ..surfaces import Scope, Surface
+from ..surfaces import WITH_MEMBERS, Scope, Surface
 from . import privacy_settings, sentences
 from .privacy_settings import SettingView
 from .sentences import day
@@ -198,7 +198,7 @@ class Card:
             facts.append((_("Number of the choice"), setting.event))
         if setting.lock_reference and self.for_operator:
             facts.append((_("Reference of the lock"), setting.lock_reference))
-        if setting.members_opted_out is not None:
+        if setting.members_opted_out is not None and setting.surface.product in WITH_MEMBERS:
             facts.append((_("Members who opted out themselves"), str(setting.members_opted_out)))
         return facts
 
@@ -215,6 +215,11 @@ class Card:
                 " is off will be used, even if you turn it on again."
             )
             return f"{text} {receipt(setting)}".strip()
+        if setting.is_in and setting.surface.product == Product.AI_STUDIO:
+            return _(
+                "Saved. What comes in from now on may be used to train our models or improve our services; earlier data"
+                " is not."
+            )
         if setting.is_in:
             return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
         return _("Saved. As things stand this data is still not used for training.")

@@ -100,7 +100,7 @@ def test_motion__reduced_where_asked_for(cast: Cast, open_as: Callable[..., Page
     for wish, still in (("reduce", True), ("no-preference", False)):
         page = open_as(cast.owner, reduced_motion=wish)
         page.goto(reverse("console:le-chat", args=[cast.labs.pk]))
-        moves = page.locator(".switch").evaluate("each => getComputedStyle(each).transitionDuration")
+        moves = page.get_by_role("switch").evaluate("each => getComputedStyle(each).transitionDuration")
         assert (moves == "0s") is still
 
 
