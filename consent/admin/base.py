@@ -11,11 +11,13 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.admin.options import ShowFacets
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise, cached_property
 from django.utils.text import capfirst
@@ -29,6 +31,7 @@ from accounts.reauthentication import session_actor
 
 from ..errors import ServiceError
 from ..presentation import asking
+from .lists import OperatorList
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -58,7 +61,7 @@ class OperatorAdmin(ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
-    list_per_page = 50
+    list_per_page = 25
     list_max_show_all = 0
     can_add = False
     can_change = False
@@ -81,7 +84,16 @@ class OperatorAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return OperatorList
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if request.method == "GET" and "" in request.GET.values():
+            # Fields of the filters that were left at "All": the address names only what is in force.
+            given = QueryDict(mutable=True)
+            for name, values in request.GET.lists():
+                given.setlist(name, [value for value in values if value])
+            return redirect(f"{request.path}?{given.urlencode()}".removesuffix("?"))
         title = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 

@@ -18,6 +18,7 @@ from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
+from .lists import OperatorList
 
 
 class ReadOnlyAdmin(OperatorAdmin):
@@ -73,7 +74,7 @@ class OrganizationSearch(ReadOnlyAdmin):
         return Q(organization_id=pk) if pk else Q(organization__in=named.values("pk"))
 
 
-class LedgerList(ChangeList):
+class LedgerList(OperatorList):
     def get_results(self, request: HttpRequest) -> None:
         """Adds names of actors and targets to the page's events, in a fixed number of queries."""
         super().get_results(request)
