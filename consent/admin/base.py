@@ -16,10 +16,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise, cached_property
+from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -88,12 +90,10 @@ class OperatorAdmin(ModelAdmin):
         return OperatorList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if request.method == "GET" and "" in request.GET.values():
+        if request.method == "GET" and any(value == "" and name != "q" for name, value in request.GET.items()):
             # Fields of the filters that were left at "All": the address names only what is in force.
-            given = QueryDict(mutable=True)
-            for name, values in request.GET.lists():
-                given.setlist(name, [value for value in values if value])
-            return redirect(f"{request.path}?{given.urlencode()}".removesuffix("?"))
+            given = {name: values for name, values in request.GET.lists() if any(values)}
+            return redirect(f"{request.path}?{urlencode(given, doseq=True)}".removesuffix("?"))
         title = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
@@ -199,12 +199,16 @@ def run_service(form: forms.Form, change: Callable[[dict[str, Any]], Any]) -> At
         return Attempt(error.http_status)
 
 
-def instant(field: str, words: Any) -> Callable[[Any, Any], str]:
-    """A list column that shows an InstantField, to the second."""
+def instant(field: str, words: Any, *, seconds: bool = False) -> Callable[[Any, Any], str]:
+    """A column that shows an InstantField on one line, to the minute, or to the second where operators compare."""
 
     @admin.display(description=words, ordering=field)
     def column(_admin: Any, row: Any) -> str:
-        return moment(getattr(row, field))
+        value = getattr(row, field)
+        if value is None:
+            return "–"
+        words = time_zones.moment(value, seconds=seconds)
+        return format_html('<time class="nowrap" datetime="{}">{}</time>', value.isoformat(), words)
 
     return column
 

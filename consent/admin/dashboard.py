@@ -12,7 +12,7 @@ from ..models import BulkJob, EndpointStatus, JobStatus, Verification, WebhookEn
 from ..presentation import charts
 from ..projections import runner
 from ..services import operator_requests
-from .jobs import title_of
+from .jobs import named, title_of
 
 _JOBS = 5
 _OPEN = (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.READING)
@@ -22,7 +22,7 @@ def context() -> dict[str, Any]:
     today = timezone.now().date()
     bars, sources = charts.changes(today)
     standings = charts.standings()
-    open_jobs = BulkJob.objects.filter(status__in=_OPEN).select_related("author").order_by("-pk")[:_JOBS]
+    open_jobs = named(BulkJob.objects.filter(status__in=_OPEN)).select_related("author").order_by("-pk")[:_JOBS]
     return {
         "shares": charts.shares(today),
         "changes": bars,

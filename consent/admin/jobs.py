@@ -6,10 +6,12 @@ from io import TextIOWrapper
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import OuterRef, Subquery
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import formats
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +34,7 @@ from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
 from .base import OperatorAdmin, actor_of, instant, require_post, state_words
 from .bulk import CHOICE_LABELS, part_label
+from .lists import two_lines
 
 _SHOWN = 50  # at most so many problems and lines of the summary on the page; the download has all
 _MOVING = (JobStatus.READING, JobStatus.QUEUED, JobStatus.RUNNING)
@@ -54,7 +57,7 @@ _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_
 @admin.register(BulkJob)
 class BulkJobAdmin(OperatorAdmin):
     can_change = True
-    list_display = ("what", "status", "matched", "cursor", "author", "created")
+    list_display = ("what", "status", "rows", "author", "created")
     list_select_related = ("author",)
     list_filter = ("status", "kind")
     ordering = ("-id",)
@@ -62,9 +65,19 @@ class BulkJobAdmin(OperatorAdmin):
 
     created = instant("created_at", _("created"))
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return named(super().get_queryset(request))
+
     @admin.display(description=_("job"))
     def what(self, job: BulkJob) -> str:
-        return title_of(job)
+        return two_lines(title_of(job), job.reason)
+
+    @admin.display(description=_("rows"))
+    def rows(self, job: BulkJob) -> str:
+        matched = formats.number_format(job.matched)
+        if job.started_at is None:
+            return matched
+        return gettext("%(done)s of %(matched)s") % {"done": formats.number_format(job.cursor), "matched": matched}
 
     def job(self, object_id: str) -> BulkJob:
         found: BulkJob = self.get_or_404(BulkJob.objects.select_related(*_PEOPLE), object_id)
@@ -237,9 +250,21 @@ def _sample(job: BulkJob) -> list[dict[str, Any]]:
     return [_shown({name: getattr(row, name) for name in names}) for row in reports.sample(job)]
 
 
+def named(jobs: Any) -> Any:
+    """The queryset with the name of each job's plan, for its title."""
+    return jobs.annotate(plan_name=Subquery(Plan.objects.filter(key=OuterRef("plan")).values("name")))
+
+
+def _plan_of(job: BulkJob) -> str:
+    if not job.plan:
+        return ""
+    name = job.plan_name if hasattr(job, "plan_name") else named(BulkJob.objects).get(pk=job.pk).plan_name
+    return str(name or job.plan)
+
+
 def title_of(job: BulkJob) -> str:
-    """A short title that says what the job does."""
-    words = {"default": job.plan, "file": job.selection.get("name", "")}
+    """A short title that says what the job does. From `named` it needs no query."""
+    words = {"default": _plan_of(job), "file": job.selection.get("name", "")}
     match job.kind:
         case JobKind.UNDO:
             return gettext("Undo of a job")

@@ -21,15 +21,16 @@ from ..presentation import consequences
 from ..presentation.asking import once_confirmed
 from ..services import credentials
 from ..services.credentials import Issued
-from .base import OperatorAdmin, actor_of, require_post, run_service
+from .base import OperatorAdmin, actor_of, instant, require_post, run_service, yes_no
 from .filters import presence_filter
 from .forms import KeyForm
+from .lists import two_lines
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
     can_add = can_change = True
-    list_display = ("name", "prefix", "belongs_to", "scope_names", "is_live", "expires_at", "last_used_at")
+    list_display = ("named", "belongs_to", "may", "is_live", "expires", "last_used")
     list_select_related = ("organization", "issued_by")
     list_filter = (
         presence_filter("revoked_at", _("revocation"), there=_("Revoked"), absent=_("Not revoked")),
@@ -40,18 +41,28 @@ class ApiKeyAdmin(OperatorAdmin):
     search_fields = ("=prefix", "name__istartswith")
     search_help_text = _("The start of a key's name, or its prefix in full.")
     fields = readonly_fields = (
-        "name", "prefix", "belongs_to", "scope_names", "issued_by",
-        "installation", "is_live", "created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at",
+        "name", "prefix", "belongs_to", "may", "issued_by",
+        "is_installation", "is_live", "created", "expires", "suspended", "revoked", "last_used",
     )  # fmt: skip
     change_form_template = "admin/key_change.html"
+    created = instant("created_at", _("created"))
+    expires = instant("expires_at", _("expires"))
+    suspended = instant("suspended_at", _("suspended"))
+    revoked = instant("revoked_at", _("revoked"))
+    last_used = instant("last_used_at", _("last used"))
+    is_installation = yes_no("installation", _("the installation's own"))
 
     @admin.display(description=_("organization"))
     def belongs_to(self, key: ApiKey) -> str:
         return str(key.organization) if key.organization else gettext("Operator key")
 
-    @admin.display(description=_("scopes"))
-    def scope_names(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+    @admin.display(description=_("key"), ordering="name")
+    def named(self, key: ApiKey) -> str:
+        return two_lines(key.name, f"{key.prefix}…")
+
+    @admin.display(description=_("may"))
+    def may(self, key: ApiKey) -> str:
+        return ", ".join(key.scope_labels)
 
     @admin.display(description=_("valid"))
     def is_live(self, key: ApiKey) -> str:

@@ -1,6 +1,6 @@
 """Read-only pages: the ledger, settings, subscriptions, locks and plans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -18,7 +18,7 @@ from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
-from .lists import OperatorList
+from .lists import OperatorList, two_lines
 
 
 class ReadOnlyAdmin(OperatorAdmin):
@@ -33,8 +33,8 @@ class ReadOnlyAdmin(OperatorAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        title = {"title": capfirst(self.opts.verbose_name)}
-        return super().changeform_view(request, object_id, form_url, {**title, **(extra_context or {})})
+        words = {"title": capfirst(self.opts.verbose_name), **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, words)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.shown
@@ -50,12 +50,31 @@ class StateAdmin:
     is_locked = yes_no("locked", _("locked"))
     is_closed = yes_no("closed", _("account closed"))
     standing_since = instant("since", _("since"))
-    state = ("plan", "is_subscribed", "applied_default", "choice", "carry", "is_locked", "is_closed",
+    state = ("plan_name", "is_subscribed", "applied_default", "choice", "carried_from", "is_locked", "is_closed",
              "is_used", "reason_code", "standing_since")  # fmt: skip
+
+    @admin.display(description=_("plan"))
+    def plan_name(self, row: ConsentEvent | PrivacySetting) -> str:
+        return _plan(row, row.plan)
+
+    @admin.display(description=_("carried over from"))
+    def carried_from(self, row: ConsentEvent | PrivacySetting) -> str:
+        return _plan(row, row.carry)
 
     @admin.display(description=_("used for training"), ordering="allowed")
     def is_used(self, row: ConsentEvent | PrivacySetting) -> str:
         return state_words(row.allowed)
+
+
+def name_plans(rows: Iterable[Any]) -> None:
+    """Set `plan_names` on each row: one query for all of them."""
+    names = dict(Plan.objects.values_list("key", "name"))
+    for row in rows:
+        row.plan_names = names
+
+
+def _plan(row: Any, key: str) -> str:
+    return str(row.plan_names.get(key, key)) or "–"
 
 
 class OrganizationSearch(ReadOnlyAdmin):
@@ -74,11 +93,18 @@ class OrganizationSearch(ReadOnlyAdmin):
         return Q(organization_id=pk) if pk else Q(organization__in=named.values("pk"))
 
 
-class LedgerList(OperatorList):
+class StateList(OperatorList):
+    def get_results(self, request: HttpRequest) -> None:
+        """Adds the names of plans to the page's rows."""
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        name_plans(self.result_list)
+
+
+class LedgerList(StateList):
     def get_results(self, request: HttpRequest) -> None:
         """Adds names of actors and targets to the page's events, in a fixed number of queries."""
         super().get_results(request)
-        self.result_list = list(self.result_list)
         name_events(self.result_list, actor_of(request))
 
 
@@ -96,7 +122,7 @@ def name_events(events: Sequence[Any], viewer: Actor) -> None:
 
 @admin.register(ConsentEvent)
 class ConsentEventAdmin(StateAdmin, OrganizationSearch):
-    list_display = ("when", "kind", "organization", "product", "change", "who", "source", "for_provider")
+    list_display = ("when", "what", "whose", "change", "by")
     list_display_links = ("when",)
     list_select_related = ("organization",)
     list_filter = (AboutFilter, "kind", "product", "source", "by_operator")
@@ -108,7 +134,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
         "request_id",
         *StateAdmin.state,
     )  # fmt: skip
-    when = instant("recorded_at", _("when"))
+    when = instant("recorded_at", _("when"), seconds=True)
     for_provider = yes_no("by_operator", _("for the provider"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -120,6 +146,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConsentEvent | None:
         event: ConsentEvent | None = super().get_object(request, object_id, from_field)
         if event is not None:
+            name_plans([event])
             name_events([event], actor_of(request))
         return event
 
@@ -127,6 +154,21 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
         # A number of 19 digits or more may be too large for the database's integers.
         found = super().matching(term) | Q(request_id=term)
         return found | Q(pk=int(term)) if term.isascii() and term.isdigit() and len(term) < 19 else found
+
+    @admin.display(description=_("what"), ordering="kind")
+    def what(self, event: ConsentEvent) -> str:
+        return two_lines(event.get_kind_display(), event.get_product_display())
+
+    @admin.display(description=_("organization"))
+    def whose(self, event: ConsentEvent) -> str:
+        return two_lines(event.organization or "–", event.member.user if event.member else "")
+
+    @admin.display(description=_("who and where"))
+    def by(self, event: ConsentEvent) -> str:
+        where = str(event.get_source_display())
+        if event.by_operator:
+            where = _("%(where)s, for the provider") % {"where": where}
+        return two_lines(self.who(event), where)
 
     @admin.display(description=_("change"))
     def change(self, event: ConsentEvent) -> str:
@@ -143,8 +185,8 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
 
 @admin.register(PrivacySetting)
 class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
-    list_display = ("__str__", "product", "plan", "choice", "is_used", "reason_code", "is_locked", "standing_since")
-    list_display_links = ("__str__",)
+    list_display = ("whose", "of", "choice", "used", "standing_since")
+    list_display_links = ("whose",)
     list_select_related = ("organization", "member__user", "member__organization")
     list_filter = (
         "product",
@@ -161,10 +203,31 @@ class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
     )  # fmt: skip
     changed = instant("changed_at", _("last change"))
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return StateList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> PrivacySetting | None:
+        setting: PrivacySetting | None = super().get_object(request, object_id, from_field)
+        name_plans([setting] if setting else [])
+        return setting
+
+    @admin.display(description=_("whose"))
+    def whose(self, setting: PrivacySetting) -> str:
+        member = setting.member.user if setting.member else ""
+        return two_lines(setting.organization, member)
+
+    @admin.display(description=_("product"))
+    def of(self, setting: PrivacySetting) -> str:
+        return two_lines(setting.get_product_display(), _plan(setting, setting.plan) if setting.plan else "")
+
+    @admin.display(description=_("used for training"))
+    def used(self, setting: PrivacySetting) -> str:
+        return two_lines(state_words(setting.allowed), setting.get_reason_code_display())
+
 
 @admin.register(Subscription)
 class SubscriptionAdmin(OrganizationSearch):
-    list_display = ("organization", "plan", "product", "started", "ended")
+    list_display = ("organization", "held", "started", "ended")
     list_display_links = ("organization",)
     list_select_related = ("organization", "plan")
     list_filter = ("product", "plan", presence_filter("ended_at", _("status"), there=_("Ended"), absent=_("Live")))
@@ -173,17 +236,29 @@ class SubscriptionAdmin(OrganizationSearch):
     started = instant("started_at", _("started"))
     ended = instant("ended_at", _("ended"))
 
+    @admin.display(description=_("plan"), ordering="plan")
+    def held(self, subscription: Subscription) -> str:
+        return two_lines(subscription.plan, subscription.get_product_display())
+
 
 @admin.register(Lock)
 class LockAdmin(OrganizationSearch):
-    list_display = ("organization", "product", "reason", "reference", "placed", "lifted")
-    list_display_links = ("organization",)
+    list_display = ("locked", "why", "placed", "lifted")
+    list_display_links = ("locked",)
     list_select_related = ("organization",)
     list_filter = ("product", presence_filter("lifted_at", _("status"), there=_("Lifted"), absent=_("In force")))
     ordering = ("-id",)
     shown = ("organization", "product", "reason", "reference", "placed", "lifted")
     placed = instant("placed_at", _("placed"))
     lifted = instant("lifted_at", _("lifted"))
+
+    @admin.display(description=_("organization"))
+    def locked(self, lock: Lock) -> str:
+        return two_lines(lock.organization, lock.get_product_display())
+
+    @admin.display(description=_("reason"))
+    def why(self, lock: Lock) -> str:
+        return two_lines(lock.reason, lock.reference)
 
 
 @admin.register(Plan)

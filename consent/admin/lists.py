@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -41,7 +41,7 @@ class InForce:
 class OperatorList(ChangeList):
     @property
     def fields(self) -> list[Field]:
-        return [_field(spec, list(spec.choices(self))) for spec in self.filter_specs]
+        return [_field(spec, spec.choices(self)) for spec in self.filter_specs]
 
     @property
     def in_force(self) -> list[InForce]:
@@ -52,7 +52,7 @@ class OperatorList(ChangeList):
             words = [str(choice["display"]) for choice in others if choice["selected"]]
             if words or spec.used_parameters:
                 words = words or [str(value) for value in spec.used_parameters.values()]
-                found.append(InForce(capfirst(str(spec.title)), ", ".join(words), every["query_string"]))
+                found.append(InForce(capfirst(str(spec.title)), ", ".join(words), str(every["query_string"])))
         return found
 
     @property
@@ -74,7 +74,12 @@ class OperatorList(ChangeList):
             yield [_labelled(cell, label) for cell, label in zip(cells, labels, strict=True)]
 
 
-def _field(spec: Any, choices: list[dict[str, Any]]) -> Field:
+def two_lines(first: Any, second: Any) -> SafeString:
+    """A cell with a second, smaller line; one line if the second is empty."""
+    return format_html("{}<small>{}</small>", first, second) if second else format_html("{}", first)
+
+
+def _field(spec: Any, choices: Iterable[Mapping[str, Any]]) -> Field:
     name = spec.expected_parameters()[0]
     options = []
     for choice in choices:

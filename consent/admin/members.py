@@ -23,6 +23,7 @@ from ..surfaces import LE_CHAT_MOBILE
 from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .external_ids import ids_of, withdraw
 from .forms import MemberForm, WithdrawForm
+from .lists import two_lines
 from .organization_page import SOURCE
 
 
@@ -31,8 +32,7 @@ class MemberAdmin(OperatorAdmin):
     """The list and the page of a member; adding one is done on the organization's page."""
 
     can_change = True
-    list_display = ("user", "email", "organization", "role", "status", "joined", "left")
-    list_display_links = ("user",)
+    list_display = ("person", "organization", "role", "standing", "joined")
     list_select_related = ("user", "organization")
     list_filter = ("role", "status")
     ordering = ("-id",)
@@ -55,9 +55,13 @@ class MemberAdmin(OperatorAdmin):
             return queryset.filter(user__email=term), False
         return queryset.with_external_id(term.removeprefix("external:")), False
 
-    @admin.display(description=_("e-mail"))
-    def email(self, member: Member) -> str:
-        return str(member.user.email)
+    @admin.display(description=_("member"))
+    def person(self, member: Member) -> str:
+        return two_lines(member.user, member.user.email if member.user.name else "")
+
+    @admin.display(description=_("status"))
+    def standing(self, member: Member) -> str:
+        return two_lines(member.get_status_display(), self.left(member) if member.left_at else "")
 
     def get_urls(self) -> list[Any]:
         wrap, name = self.admin_site.admin_view, "accounts_member"

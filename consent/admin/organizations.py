@@ -7,7 +7,8 @@ from django.db.models import Exists, OuterRef, Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +25,7 @@ from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
 from .base import actor_of, run_service, state_words
 from .filters import PlanFilter, effective_filter, reason_filter
 from .forms import NewOrganizationForm
+from .lists import two_lines
 from .organization_acts import OrganizationActs
 from .organization_members import OrganizationMembers
 from .organization_page import SOURCE, page_url
@@ -32,7 +34,7 @@ from .organization_page import SOURCE, page_url
 @admin.register(Organization)
 class OrganizationAdmin(OrganizationMembers, OrganizationActs):
     can_add = can_change = True
-    list_display = ("name", "kind", "plans", "le_chat", "ai_studio", "status")
+    list_display = ("named", "plans", "le_chat", "ai_studio")
     list_filter = (
         PlanFilter,
         *(make(product) for product in Product for make in (effective_filter, reason_filter)),
@@ -76,10 +78,17 @@ class OrganizationAdmin(OrganizationMembers, OrganizationActs):
             queryset = exactly if exactly.exists() else named
         return queryset, False
 
+    @admin.display(description=_("organization"))
+    def named(self, organization: Organization) -> str:
+        standing = [organization.get_kind_display()]
+        if organization.is_closed:
+            standing.append(organization.get_status_display())
+        return two_lines(organization.name, " · ".join(map(str, standing)))
+
     @admin.display(description=_("plans"))
     def plans(self, organization: Organization) -> str:
         held = organization.subscriptions_now  # type: ignore[attr-defined]
-        return " · ".join(subscription.plan.name for subscription in held) or gettext("none")
+        return format_html_join(mark_safe("<br>"), "{}", ((each.plan.name,) for each in held)) or gettext("none")
 
     @admin.display(description=Product.LE_CHAT.label)
     def le_chat(self, organization: Organization) -> str:
@@ -154,4 +163,4 @@ def _effective(organization: Organization, product: Product) -> str:
     if setting is None:
         return gettext("Account closed") if organization.is_closed else gettext("No subscription")
     why = setting.get_reason_code_display()
-    return format_html('<b>{}</b><br><span class="muted">{}</span>', state_words(setting.allowed), why)
+    return two_lines(format_html("<b>{}</b>", state_words(setting.allowed)), why)

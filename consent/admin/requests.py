@@ -20,6 +20,7 @@ from ..models import OperatorRequest, RequestKind
 from ..services import operator_requests as service
 from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .forms import OperatorForm, reason_field
+from .lists import two_lines
 from .users import password_link
 
 
@@ -36,7 +37,7 @@ class AskForm(OperatorForm):
 @admin.register(OperatorRequest)
 class OperatorRequestAdmin(OperatorAdmin):
     can_add = can_change = True
-    list_display = ("what", "about", "status_words", "asked_by", "asked")
+    list_display = ("what", "status_words", "by", "asked")
     list_select_related = ("subject", "asked_by")
     list_filter = ("status", "kind")
     ordering = ("-id",)
@@ -46,11 +47,11 @@ class OperatorRequestAdmin(OperatorAdmin):
 
     @admin.display(description=_("what"))
     def what(self, request: OperatorRequest) -> str:
-        return str(request.get_kind_display())
+        return two_lines(request.get_kind_display(), about(request))
 
-    @admin.display(description=_("about"))
-    def about(self, request: OperatorRequest) -> str:
-        return about(request)
+    @admin.display(description=_("asked by"))
+    def by(self, request: OperatorRequest) -> str:
+        return two_lines(request.asked_by, request.reason)
 
     @admin.display(description=_("status"))
     def status_words(self, request: OperatorRequest) -> str:

@@ -21,8 +21,9 @@ from accounts.password_links import password_path
 
 from ..models import RequestKind
 from ..services import operator_requests, people
-from .base import OperatorAdmin, actor_of, run_service, yes_no
+from .base import OperatorAdmin, actor_of, instant, run_service, yes_no
 from .forms import OperatorForm, reason_field
+from .lists import two_lines
 
 if TYPE_CHECKING:
     BaseUserForm = forms.ModelForm[User]
@@ -71,17 +72,20 @@ def password_link(request: HttpRequest) -> people.PasswordLink:
 @admin.register(User)
 class UserAdmin(OperatorAdmin):
     can_add = can_change = True
-    list_display = ("email", "name", "operator", "active", "created_at")
+    list_display = ("person", "operator", "active", "signed_in", "created")
+    sortable_by = ("person", "operator", "active", "created")
     operator = yes_no("is_staff", _("operator"))
     active = yes_no("is_active", _("active"))
+    created = instant("created_at", _("created"))
+    signed_in = instant("last_login", _("last sign-in"))
     list_filter = ("is_staff", "is_active")
     ordering = ("-id",)
     search_fields = ("=email",)
     search_help_text = _("An e-mail address in full, or the start of a name.")
-    readonly_fields = ("email", "address", "password_link", "second_factors", "created_at", "last_login")
+    readonly_fields = ("email", "address", "password_link", "second_factors", "created", "signed_in")
     fields = (
-        "email", "address", "name", "is_staff", "is_active", "password_link", "second_factors", "created_at",
-        "last_login",
+        "email", "address", "name", "is_staff", "is_active", "password_link", "second_factors", "created",
+        "signed_in",
     )  # fmt: skip
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -106,6 +110,10 @@ class UserAdmin(OperatorAdmin):
             people.deactivate(person=stored, actor=actor)
         elif obj.is_active and not stored.is_active:
             people.reactivate(person=stored, actor=actor)
+
+    @admin.display(description=_("person"), ordering="email")
+    def person(self, user: User) -> str:
+        return two_lines(user.name or user.email, user.email if user.name else "")
 
     # --- Links ---
 

@@ -22,6 +22,7 @@ from ..services import webhooks
 from ..webhooks.secrets import secret_of
 from .base import OperatorAdmin, actor_of, instant, require_post, run_service
 from .forms import IdentField, OperatorForm
+from .lists import two_lines
 
 _SHOWN = 50
 
@@ -61,13 +62,22 @@ class ReplayForm(OperatorForm):
 @admin.register(WebhookEndpoint)
 class WebhookAdmin(OperatorAdmin):
     can_add = can_change = True
-    list_display = ("url", "whose", "status", "paused_because", "position", "failures", "next_attempt")
+    list_display = ("address", "whose", "standing", "position", "failures", "next_attempt")
     list_select_related = ("organization",)
     list_filter = ("status", "paused_because")
     ordering = ("-id",)
     sortable_by = ()
 
     next_attempt = instant("next_attempt_at", _("next attempt"))
+
+    @admin.display(description=_("address"))
+    def address(self, endpoint: WebhookEndpoint) -> str:
+        return two_lines(endpoint.url, endpoint.description)
+
+    @admin.display(description=_("status"))
+    def standing(self, endpoint: WebhookEndpoint) -> str:
+        because = endpoint.get_paused_because_display() if endpoint.status == EndpointStatus.PAUSED else ""
+        return two_lines(endpoint.get_status_display(), because)
 
     @admin.display(description=_("organization"))
     def whose(self, endpoint: WebhookEndpoint) -> str:
