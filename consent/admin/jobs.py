@@ -258,8 +258,8 @@ def named(jobs: Any) -> Any:
 def _plan_of(job: BulkJob) -> str:
     if not job.plan:
         return ""
-    name = job.plan_name if hasattr(job, "plan_name") else named(BulkJob.objects).get(pk=job.pk).plan_name
-    return str(name or job.plan)
+    known = getattr(job, "plan_name", None)
+    return known or Plan.objects.filter(key=job.plan).values_list("name", flat=True).first() or job.plan
 
 
 def title_of(job: BulkJob) -> str:

@@ -49,8 +49,8 @@ def test_organizations__searched__by_each_of_their_names(cast: Cast, operator: C
     ("fields", "title"),
     [
         ({"kind": "undo"}, "Undo of a job"),
-        ({"kind": "plan_default", "plan": "le_chat_pro", "wanted": "opted_in"}, "Default of le_chat_pro: opted in"),
-        ({"kind": "plan_default", "plan": "le_chat_pro", "wanted": "opted_out"}, "Default of le_chat_pro: opted out"),
+        ({"kind": "plan_default", "plan": "le_chat_pro", "wanted": "opted_in"}, "Default of Le Chat Pro: opted in"),
+        ({"kind": "plan_default", "plan": "le_chat_pro", "wanted": "opted_out"}, "Default of Le Chat Pro: opted out"),
         ({"kind": "rebind"}, "External ids moved to others"),
         ({"kind": "import", "selection": {"name": "halls.csv"}}, "Import of halls.csv"),
         ({"kind": "choice", "surface": "le_chat_console", "wanted": "opted_out"}, "Opt out of Le Chat training"),
