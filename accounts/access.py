@@ -37,6 +37,7 @@ class Permission(StrEnum):
     DECISIONS_ASK = auto()
     KEYS_MANAGE = auto()
     WEBHOOKS_MANAGE = auto()
+    PLANS_MANAGE = auto()  # make plans, and edit their names, descriptions and order
     OPERATORS_MANAGE = auto()  # users, operators, and requests that need a second operator's approval
 
 

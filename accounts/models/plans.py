@@ -10,18 +10,22 @@ from .organizations import Organization
 
 
 class Plan(models.Model):
-    """What an organization subscribes to for a product. Its training default applies until the first choice (R2)."""
+    """What an organization subscribes to for a product. Its training default applies until the first choice (R2).
+
+    The key never changes and no plan is deleted: events name plans by it. A job changes the default.
+    """
 
     key = models.CharField(_("key"), max_length=40, primary_key=True)
     product = models.CharField(_("product"), max_length=20, choices=Product.choices)
     name = models.CharField(_("name"), max_length=80)
     training_default = models.CharField(_("training by default"), max_length=10, choices=TrainingDefault.choices)
+    description = models.CharField(_("description"), max_length=300, blank=True, default="", db_default="")
     position = models.PositiveSmallIntegerField(_("position"), default=0)
 
     class Meta:
         verbose_name = _("plan")
         verbose_name_plural = _("plans")
-        ordering = ["position"]
+        ordering = ["position", "key"]
         constraints = [
             one_of("product", Product, "plan_product_known"),
             one_of("training_default", TrainingDefault, "plan_default_known"),

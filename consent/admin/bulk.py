@@ -28,7 +28,7 @@ from ..models import BulkJob, ReasonCode, Source
 from ..rules import Choice
 from ..surfaces import ORGANIZATION_SURFACES, SURFACES
 from .base import actor_of, run_service
-from .forms import OperatorForm, reading_fields, reason_field, refuse_too_large
+from .forms import OperatorForm, PlanField, reading_fields, reason_field, refuse_too_large
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
@@ -136,7 +136,7 @@ class BulkForm(OperatorForm):
 
 
 class DefaultForm(OperatorForm):
-    plan = forms.ModelChoiceField(Plan.objects.all(), label=_("Plan"))
+    plan = PlanField(Plan.objects.all(), label=_("Plan"))
     default = forms.ChoiceField(label=_("Training by default"), choices=CHOICE_LABELS[1:], widget=forms.RadioSelect)
     reason = reason_field(required=True)
 
@@ -167,7 +167,8 @@ def part_label(part: str) -> str:
 
 def bulk(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
     """The page with its three forms. Submitting one creates a preview, which is a job and changes nothing yet."""
-    scope, default = BulkForm(initial={"choice": Choice.OPTED_OUT.value}), DefaultForm()
+    scope = BulkForm(initial={"choice": Choice.OPTED_OUT.value})
+    default = DefaultForm(initial={"plan": request.GET.get("plan")})  # the page of a plan leads here
     rebind = RebindForm()
     status = 200
     if request.method == "POST" and "rebind" in request.POST:

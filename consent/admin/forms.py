@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
@@ -21,6 +21,11 @@ from config.uploads import is_too_large
 from ..files.encodings import CHOICES as ENCODINGS
 from ..rules import Choice
 from ..surfaces import DATA_KINDS
+
+if TYPE_CHECKING:
+    BasePlanField = forms.ModelChoiceField[Plan]
+else:
+    BasePlanField = forms.ModelChoiceField
 
 
 class OperatorForm(forms.Form):
@@ -61,10 +66,17 @@ class ChoiceForm(OperatorForm):
     confirmed = forms.BooleanField(required=False)
 
 
+class PlanField(BasePlanField):
+    """A plan, each with its description."""
+
+    def label_from_instance(self, plan: Any) -> str:
+        return f"{plan.name} – {plan.description}" if plan.description else plan.name
+
+
 class PlanForm(OperatorForm):
     """Starts the subscription of a product, or moves it to another plan."""
 
-    plan = forms.ModelChoiceField(Plan.objects.none(), label=_("Plan"))
+    plan = PlanField(Plan.objects.none(), label=_("Plan"), widget=forms.RadioSelect, empty_label=None)
     reason = reason_field(required=True)
 
     def __init__(self, *args: Any, product: str, **kwargs: Any) -> None:
@@ -136,7 +148,7 @@ class NewOrganizationForm(DetailsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for product in Product:
-            self.fields[f"plan_{product.value}"] = forms.ModelChoiceField(
+            self.fields[f"plan_{product.value}"] = PlanField(
                 Plan.objects.filter(product=product),
                 label=_("Plan for %(product)s") % {"product": product.label},
                 required=False,

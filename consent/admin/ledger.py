@@ -1,4 +1,4 @@
-"""Read-only pages: the ledger, settings, subscriptions, locks and plans."""
+"""Read-only pages: the ledger, settings, subscriptions and locks."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.fields import split_ident
-from accounts.models import Organization, Plan, Subscription
+from accounts.models import Organization, Subscription
 
 from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, targets
@@ -259,12 +259,3 @@ class LockAdmin(OrganizationSearch):
     @admin.display(description=_("reason"))
     def why(self, lock: Lock) -> str:
         return two_lines(lock.reason, lock.reference)
-
-
-@admin.register(Plan)
-class PlanAdmin(ReadOnlyAdmin):
-    list_display = ("name", "key", "product", "training_default")
-    list_display_links = ("name",)
-    list_filter = ("product", "training_default")
-    ordering = ("position",)
-    shown = ("key", "name", "product", "training_default", "position")

@@ -82,6 +82,9 @@ class OrganizationActs(OrganizationPage):
         words = ActWords(
             title=_("Move %(organization)s to %(plan)s?") % {"organization": organization, "plan": plan},
             submit=_("Move to this plan"),
+            lines=[_("%(plan)s: %(description)s") % {"plan": plan, "description": plan.description}]
+            if plan and plan.description
+            else [],
             saved=_("The plan is set."),
         )
         return self.confirmed(request, organization, f"plan-{product}", form, run=run, words=words)

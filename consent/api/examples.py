@@ -11,7 +11,8 @@ _DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
 EXAMPLES: dict[str, Any] = {
     "ProductOutput": {"key": "le_chat", "name": "Le Chat", "data_kinds": ["conversation", "document", "output"]},
     "PlanOutput": {
-        "key": "le_chat_free", "product": "le_chat", "name": "Le Chat Free", "training_default": "opted_in",
+        "key": "le_chat_free", "product": "le_chat", "name": "Le Chat Free", "description": "For one person, free.",
+        "training_default": "opted_in",
     },
     "SurfaceOutput": {
         "key": "le_chat_console", "product": "le_chat", "scope": "organization",

@@ -51,6 +51,7 @@ class PlanOutput(Output):
     key = serializers.CharField(help_text="What other calls name it by.")
     product = OneOf(choices=Product.values, help_text="The product it is a plan of.")
     name = serializers.CharField(help_text="Its name.")
+    description = serializers.CharField(help_text="What it is, in the provider's words; may be empty.")
     training_default = OneOf(choices=CONSENT, help_text="What holds on this plan until somebody chooses.")
 
 

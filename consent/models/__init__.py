@@ -1,6 +1,6 @@
 """All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
-from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
+from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, PLAN_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
 from .idempotency import IdempotencyKey
 from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, ImportTable, ProblemKind
 from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
@@ -19,6 +19,7 @@ __all__ = [
     "ACCESS_KINDS",
     "ENDED",
     "OVER",
+    "PLAN_KINDS",
     "STATE_FIELDS",
     "TOLD_TO_ORGANIZATIONS",
     "UNFINISHED",

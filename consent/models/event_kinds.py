@@ -63,10 +63,14 @@ class EventKind(models.TextChoices):
     ACCESS_REQUEST_CONFIRMED = "access.request_confirmed", _("Confirmed by a second operator")
     ACCESS_REQUEST_DECLINED = "access.request_declined", _("Declined, or withdrawn, before a second operator confirmed")
     ACCESS_DATA_EXPORTED = "access.data_exported", _("Data exported")
+    # Not about access, but like it: the provider's own act, about no organization and no layer.
+    ACCESS_PLAN_CREATED = "access.plan_created", _("Plan created")
+    ACCESS_PLAN_EDITED = "access.plan_edited", _("Plan edited")
 
 
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
+PLAN_KINDS = frozenset({EventKind.ACCESS_PLAN_CREATED, EventKind.ACCESS_PLAN_EDITED})
 # Prefixes of the access kinds that an organization may see. The others concern one person, or the provider.
 _TOLD = ("access.key_", "access.webhook_", "access.invitation_", "access.data_exported")
 TOLD_TO_ORGANIZATIONS = frozenset(EventKind) - {kind for kind in ACCESS_KINDS if not kind.startswith(_TOLD)}

@@ -44,6 +44,7 @@ _SCOPES, _FACTOR = _holds(_("scopes")), _holds(_("sort of second factor"))
 _WHY, _REQUESTED, _DATA = _holds(_("why")), _holds(_("what was asked for")), _holds(_("which data"))
 _KEY, _WEBHOOK = Held(_("id of the key"), _OTHER), Held(_("id of the webhook"), _OTHER)
 _INVITATION, _PERSON_ID = Held(_("id of the invitation"), _OTHER), Held(_("id of the person"), _PERSON)
+_OF_PLAN = Held(_("key of the plan"), "le_chat_team_plus")
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
 
 
@@ -147,6 +148,8 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.ACCESS_REQUEST_CONFIRMED: _operators(_REQUEST, _REQUESTED("operator")),
     EventKind.ACCESS_REQUEST_DECLINED: _operators(_REQUEST, _REQUESTED("operator")),
     EventKind.ACCESS_DATA_EXPORTED: _access(_JOB, _DATA("job_rows")),
+    EventKind.ACCESS_PLAN_CREATED: _operators(_OF_PLAN, _DEFAULT("opted_out")),
+    EventKind.ACCESS_PLAN_EDITED: _operators(_OF_PLAN, _FIELDS("description, name")),
 }
 
 

@@ -12,16 +12,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import Actor
+from accounts.catalogue import TrainingDefault
 from accounts.fields import parse_id
-from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, User
+from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, Plan, User
 
-from ..models import ACCESS_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
+from ..models import ACCESS_KINDS, PLAN_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
     **dict(KeyScope.choices),
     **dict(PausedBecause.choices),
-    **{field.name: field.verbose_name for field in WebhookEndpoint._meta.fields},
+    **{field.name: field.verbose_name for field in (*WebhookEndpoint._meta.fields, *Plan._meta.fields)},
+    **dict(TrainingDefault.choices),
     "totp": gettext_lazy("authenticator app"),
     "webauthn": gettext_lazy("passkey"),
     "recovery_codes": gettext_lazy("recovery codes"),
@@ -47,9 +49,12 @@ class Names:
     """Id → name for what this viewer may know; other ids get no name of their own."""
 
     things: Mapping[uuid.UUID, str]
+    plans: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def target(self, event: ConsentEvent) -> str:
         """The name of the event's target; '' without a target, or if the viewer may not know it."""
+        if event.kind in PLAN_KINDS:
+            return self.plans.get(event.target, event.target)
         pk = parse_id(event.target)
         return self.things.get(pk, "") if pk else ""
 
@@ -63,6 +68,7 @@ class Names:
 
 def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     """The names for these events; a fixed number of queries, none without access events."""
+    events = list(events)
     texts = [
         text
         for event in events
@@ -70,8 +76,10 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
         for text in (event.target, *event.before.split(", "), *event.after.split(", "))
     ]
     ids = {pk for text in texts if (pk := parse_id(text)) is not None}
+    keys = {event.target for event in events if event.kind in PLAN_KINDS}
+    plans = dict(Plan.objects.filter(pk__in=keys).values_list("pk", "name")) if keys else {}
     if not ids:
-        return Names({})
+        return Names({}, plans)
     things: dict[uuid.UUID, str] = {
         key.pk: _("“%(name)s”") % {"name": key} for key in ApiKey.objects.visible_to(viewer).filter(pk__in=ids)
     }
@@ -85,4 +93,4 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     people = User.objects.filter(pk__in=ids)
     if not viewer.is_operator:
         people = people.filter(pk__in=Member.objects.visible_to(viewer).values("user_id"))
-    return Names(things | {person.pk: str(person) for person in people})
+    return Names(things | {person.pk: str(person) for person in people}, plans)

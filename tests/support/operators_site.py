@@ -18,7 +18,6 @@ MODELS = (
     "consent_lock",
 )
 READ_ONLY = (
-    "accounts_plan",
     "accounts_subscription",
     "consent_privacysetting",
     "consent_consentevent",

@@ -93,7 +93,6 @@ def test_delete__any_model__has_no_url_and_no_action(model: str, operator: Clien
 
 def row_of(model: str, cast: Cast) -> object:
     rows = {
-        "accounts_plan": "le_chat_pro",
         "accounts_subscription": cast.labs.subscriptions.first().pk,
         "consent_privacysetting": setting(cast).pk,
         "consent_consentevent": last_event(),

@@ -1,0 +1,171 @@
+"""Plans are made and edited by operators: what they did is in the ledger.
+
+The next migration checks the rows that exist, without blocking anybody.
+"""
+
+from django.db import migrations, models
+from django.db.migrations.exceptions import IrreversibleError
+
+from consent.large_tables import AddCheckNotValid
+
+
+def refuse_to_lose(apps, _editor):
+    """Backwards there is no place for these events, and no event is ever deleted."""
+    if apps.get_model("consent", "ConsentEvent").objects.filter(kind__startswith="access.plan_").exists():
+        raise IrreversibleError("plans have been made or edited since, which the version before can't hold")
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("accounts", "0023_plan_description"),
+        ("consent", "0023_job_status_index"),
+    ]
+
+    operations = [
+        migrations.RemoveConstraint(
+            model_name="consentevent",
+            name="event_kind_known",
+        ),
+        migrations.AlterField(
+            model_name="consentevent",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("organization.created", "Organization created"),
+                    ("organization.updated", "Organization details changed"),
+                    ("organization.kind_changed", "Kind of organization changed"),
+                    ("organization.closed", "Account closed"),
+                    ("organization.reopened", "Account reopened"),
+                    ("member.joined", "Member joined"),
+                    ("member.updated", "Member details changed"),
+                    ("member.role_changed", "Role changed"),
+                    ("member.left", "Member left"),
+                    ("subscription.started", "Subscription started"),
+                    ("subscription.ended", "Subscription ended"),
+                    ("plan.changed", "Plan changed"),
+                    ("plan.default_changed", "Default of the plan changed"),
+                    ("choice.opted_out", "Opted out"),
+                    ("choice.opted_in", "Opted in"),
+                    ("choice.confirmed", "Choice confirmed"),
+                    ("choice.restored", "Choice restored"),
+                    ("lock.placed", "Locked"),
+                    ("lock.lifted", "Lock lifted"),
+                    ("since.attested", "Earlier start attested"),
+                    ("external_id.given", "External id given"),
+                    ("external_id.withdrawn", "External id withdrawn"),
+                    ("external_id.rebound", "External id given, after another had it"),
+                    ("access.key_created", "API key created"),
+                    ("access.key_taken_over", "API key taken over"),
+                    ("access.key_suspended", "API key suspended"),
+                    ("access.key_revoked", "API key revoked"),
+                    ("access.webhook_created", "Webhook created"),
+                    ("access.webhook_changed", "Webhook changed"),
+                    ("access.webhook_paused", "Webhook paused"),
+                    ("access.webhook_resumed", "Webhook resumed"),
+                    ("access.webhook_suspended", "Webhook suspended"),
+                    ("access.webhook_taken_over", "Webhook taken over"),
+                    ("access.webhook_replayed", "Webhook sent back to an earlier event"),
+                    ("access.webhook_secret_rotated", "Signing secret of a webhook replaced"),
+                    ("access.webhook_deleted", "Webhook deleted"),
+                    ("access.invitation_sent", "Invitation sent"),
+                    ("access.invitation_withdrawn", "Invitation withdrawn"),
+                    ("access.invitation_accepted", "Invitation accepted"),
+                    ("access.second_factor_added", "Second factor added"),
+                    ("access.second_factor_removed", "Second factor removed"),
+                    ("access.password_set", "First password set"),
+                    ("access.password_changed", "Password changed"),
+                    ("access.password_reset", "Password reset by a link"),
+                    ("access.password_link_sent", "Link for a new password sent"),
+                    ("access.address_changed", "E-mail address changed"),
+                    ("access.account_created", "Person added"),
+                    ("access.account_deactivated", "Person deactivated"),
+                    ("access.account_reactivated", "Person reactivated"),
+                    ("access.account_erased", "Person erased"),
+                    ("access.operator_made", "Operator added"),
+                    ("access.operator_ended", "Operator removed"),
+                    ("access.operator_reactivated", "Operator reactivated"),
+                    ("access.request_made", "Asked for a second operator's confirmation"),
+                    ("access.request_confirmed", "Confirmed by a second operator"),
+                    ("access.request_declined", "Declined, or withdrawn, before a second operator confirmed"),
+                    ("access.data_exported", "Data exported"),
+                    ("access.plan_created", "Plan created"),
+                    ("access.plan_edited", "Plan edited"),
+                ],
+                max_length=40,
+                verbose_name="what",
+            ),
+        ),
+        AddCheckNotValid(
+            model_name="consentevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "kind__in",
+                        [
+                            "organization.created",
+                            "organization.updated",
+                            "organization.kind_changed",
+                            "organization.closed",
+                            "organization.reopened",
+                            "member.joined",
+                            "member.updated",
+                            "member.role_changed",
+                            "member.left",
+                            "subscription.started",
+                            "subscription.ended",
+                            "plan.changed",
+                            "plan.default_changed",
+                            "choice.opted_out",
+                            "choice.opted_in",
+                            "choice.confirmed",
+                            "choice.restored",
+                            "lock.placed",
+                            "lock.lifted",
+                            "since.attested",
+                            "external_id.given",
+                            "external_id.withdrawn",
+                            "external_id.rebound",
+                            "access.key_created",
+                            "access.key_taken_over",
+                            "access.key_suspended",
+                            "access.key_revoked",
+                            "access.webhook_created",
+                            "access.webhook_changed",
+                            "access.webhook_paused",
+                            "access.webhook_resumed",
+                            "access.webhook_suspended",
+                            "access.webhook_taken_over",
+                            "access.webhook_replayed",
+                            "access.webhook_secret_rotated",
+                            "access.webhook_deleted",
+                            "access.invitation_sent",
+                            "access.invitation_withdrawn",
+                            "access.invitation_accepted",
+                            "access.second_factor_added",
+                            "access.second_factor_removed",
+                            "access.password_set",
+                            "access.password_changed",
+                            "access.password_reset",
+                            "access.password_link_sent",
+                            "access.address_changed",
+                            "access.account_created",
+                            "access.account_deactivated",
+                            "access.account_reactivated",
+                            "access.account_erased",
+                            "access.operator_made",
+                            "access.operator_ended",
+                            "access.operator_reactivated",
+                            "access.request_made",
+                            "access.request_confirmed",
+                            "access.request_declined",
+                            "access.data_exported",
+                            "access.plan_created",
+                            "access.plan_edited",
+                        ],
+                    )
+                ),
+                name="event_kind_known",
+            ),
+        ),
+        migrations.RunPython(migrations.RunPython.noop, refuse_to_lose),
+    ]
