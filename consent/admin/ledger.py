@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.fields import split_ident
-from accounts.models import Organization, Subscription
+from accounts.models import Organization, Plan, Subscription
 
 from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, targets
