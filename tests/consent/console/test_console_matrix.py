@@ -40,8 +40,8 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     "console:statement": (READERS, NEVER, {}),
     # An operator who is no member has nothing to have seen.
     "console:seen": (NEVER, "302 302 302 302 403 404 404", {"position": "1"}),
-    "console:settings": (MANAGERS, MANAGERS, {"do": "create", "name": "key", "scopes": "decisions:read"}),
-    "console:webhooks": (MANAGERS, MANAGERS, {"do": "create", "url": "https://hooks.example.com/"}),
+    "console:settings": (MANAGERS, CHOOSERS, {"do": "create", "name": "key", "scopes": "decisions:read"}),
+    "console:webhooks": (MANAGERS, CHOOSERS, {"do": "create", "url": "https://hooks.example.com/"}),
     "console:own-settings": (SIGNED_IN, NEVER, {}),
     "console:account": (SIGNED_IN, NEVER, {}),
     "console:profile": (SIGNED_IN, REDIRECTED, {}),
