@@ -6,13 +6,13 @@ a minute.
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.sessions.backends import db
-from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
@@ -67,13 +67,23 @@ class SessionLimits:
 # Whether the session is within its limits; stores the activity if the stored time is old.
 def _go_on(request: HttpRequest, user: User) -> bool:
     now = int(time.time())
-    # A session from before these limits has no start: count from now.
     began, seen = request.session.get(_BEGAN, now), request.session.get(_SEEN)
-    if now - began > settings.SESSION_DAYS * 86_400 or (seen is not None and now - seen > idle_limit(user)):
+    if not is_within_limits(request.session, user, now):
         return False
     if request.headers.get(AUTOMATIC) is None and (seen is None or now - seen >= _NOTED):
         return _note(request, began, now)
     return True
+
+
+def is_within_limits(session: SessionBase | Mapping[str, Any], user: User, now: int) -> bool:
+    """Whether a session with this data goes on. One from before there were limits has no start: it begins now."""
+    began, seen = session.get(_BEGAN, now), session.get(_SEEN)
+    return now - began <= settings.SESSION_DAYS * 86_400 and (seen is None or now - seen <= idle_limit(user))
+
+
+def last_used(session: SessionBase | Mapping[str, Any], now: int) -> dt.datetime:
+    """The last activity, to the minute; `now` where none is noted yet."""
+    return dt.datetime.fromtimestamp(session.get(_SEEN, now), dt.UTC)
 
 
 def idle_limit(user: User) -> int:

@@ -4,14 +4,13 @@ from typing import Any
 
 from allauth.account import views as account
 from allauth.mfa import urls as second_factors
-from allauth.usersessions import views as sessions
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.utils.translation import gettext as _
 
 from accounts import attempts, devices, limits
-from consent.console import address
+from consent.console import address, sessions
 from consent.console.recorded import all_recorded, recorded
 
 
@@ -67,5 +66,5 @@ urlpatterns = [
         name="account_reset_password_from_key",
     ),
     path("account/second-factor/", include(all_recorded(second_factors.urlpatterns))),
-    path("account/sessions/", sessions.list_usersessions, name="usersessions_list"),
+    path("account/sessions/", sessions.sessions, name="usersessions_list"),
 ]

@@ -101,10 +101,16 @@ MakeLink = Callable[..., Link]
 def _links_of(path: str) -> MakeLink:
     """A function that makes links and marks the one that leads to this path, or to a page above it."""
 
-    def link(label: Words, name: str, *args: Any, badge: int = 0, alone: bool = False) -> Link:
-        """`alone`: other links lead below this one's page, so it is current only for its own."""
+    def link(
+        label: Words, name: str, *args: Any, badge: int = 0, alone: bool = False, below: tuple[str, ...] = ()
+    ) -> Link:
+        """`alone`: other links lead below this one's page, so it is current only for its own.
+
+        `below`: names of pages that it leads to, whose URLs don't begin with its own.
+        """
         url = reverse(name, args=args)
-        current = "page" if path == url else "true" if path.startswith(url) and not alone else ""
+        beginnings = tuple(map(reverse, below)) if alone else (url, *map(reverse, below))
+        current = "page" if path == url else "true" if path.startswith(beginnings) else ""
         return Link(label, url, current, badge)
 
     return link
@@ -177,8 +183,8 @@ def _account_group(link: MakeLink) -> Group:
         (
             link(LE_CHAT_MOBILE.path[0], "console:own-settings", alone=True),
             link(LE_CHAT_MOBILE.path[-1], "console:data-controls"),
-            link(_("Profile"), "console:profile"),
-            link(_("Sign-in and security"), "mfa_index"),
+            link(_("Profile"), "console:profile", below=("account_email",)),
+            link(_("Sign-in and security"), "mfa_index", below=("usersessions_list", "account_change_password")),
             link(_("Notifications"), "console:notifications"),
             link(_("Can I opt out?"), "console:opt-out-help"),
         ),
