@@ -20,7 +20,7 @@ from .forms import HistoryFilter
 from .history import events_of
 from .pages import organization_page
 
-COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject")
+COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject", "plan", "effect")
 _FORMS = {CSV: media_types.CSV, JSON_LINES: media_types.JSON_LINES}
 _BATCH = 500
 
@@ -74,7 +74,7 @@ def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
         for event, row in zip(events, rows_of(events, actor), strict=True):
             at = rfc3339(event.recorded_at)
             told = (event.before, event.after, event.reason, row.who, event.source, row.subject)
-            put([event.pk, at, event.kind, event.product, *told])
+            put([event.pk, at, event.kind, event.product, *told, event.plan if row.plan else "", row.effect])
         if text := out.taken():
             yield text
         if len(events) < _BATCH:

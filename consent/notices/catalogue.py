@@ -36,7 +36,9 @@ class Audience(StrEnum):
     """Whom the page of preferences shows a notice to."""
 
     EVERYBODY = auto()
+    MEMBERS = auto()  # of teams
     OWNERS = auto()
+    TEAM_OWNERS = auto()
     KEEPERS = auto()  # of API keys and webhooks: owners, admins, operators
     OPERATORS = auto()
 
@@ -65,20 +67,20 @@ ENTRIES: dict[Notice, Entry] = {
         _("Data that was not used for training begins to be used, whoever caused it."),
         _OWNERS,
         Audience.OWNERS,
-        _("If it is a mistake, each day counts: no data may be used without an owner knowing."),
+        _("If it is a mistake, each day counts: nobody's data may begin to be used unnoticed."),
     ),
     Notice.MEMBERS_TOLD: Entry(
         _("Your organization allows training"),
         _("Your data begins to be used for training, because your organization allows it; and what you can do."),
         _("The members whose data it is"),
-        Audience.EVERYBODY,
+        Audience.MEMBERS,
         _("It is your data: nobody may begin to use it without telling you."),
     ),
     Notice.OWNERS_CHANGED: Entry(
         _("The provider changed an owner"),
         _("The provider added or removed an owner, or changed an owner's role."),
         _("The organization's owners, and whoever it is about"),
-        Audience.OWNERS,
+        Audience.TEAM_OWNERS,
         _("An owner decides about all data, so nobody becomes one unnoticed."),
     ),
     Notice.WEBHOOK_PAUSED: Entry(

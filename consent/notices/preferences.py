@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.db import transaction
 
 from accounts.access import MANAGING_ROLES
-from accounts.models import Member, MemberRole, User
+from accounts.models import Member, MemberRole, OrganizationKind, User
 
 from ..models import NoticeOff
 from .catalogue import ENTRIES, Audience, Notice
@@ -14,8 +14,13 @@ from .catalogue import ENTRIES, Audience, Notice
 def notices_of(user: User) -> list[Notice]:
     """The kinds that this person may get, as things stand."""
     own = Member.objects.active().filter(user=user)
-    roles = set(own.values_list("role", flat=True).distinct().order_by())
+    held = set(own.values_list("role", "organization__kind").distinct().order_by())
+    roles = {role for role, _kind in held}
     audiences = {Audience.EVERYBODY}
+    if any(kind == OrganizationKind.TEAM for _role, kind in held):
+        audiences.add(Audience.MEMBERS)
+    if (MemberRole.OWNER, OrganizationKind.TEAM) in held:
+        audiences.add(Audience.TEAM_OWNERS)
     if user.is_staff:
         audiences |= {Audience.OPERATORS, Audience.KEEPERS}
     if MemberRole.OWNER in roles:

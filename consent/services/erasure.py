@@ -39,6 +39,7 @@ from ..models import (
     ImportFile,
     ImportProblem,
     ImportRow,
+    NoticeOff,
     OperatorRequest,
     RebindRow,
     Source,
@@ -252,6 +253,7 @@ def _forget_selections(ids: frozenset[str]) -> None:
 def _forget(person: User, words: _Words) -> None:
     """Remove the address and the name from everything outside the ledger."""
     EmailAddress.objects.filter(user=person).delete()
+    NoticeOff.objects.filter(user=person).delete()
     AddressChange.objects.filter(Q(user=person) | Q(email=words.email)).delete()
     asked = OperatorRequest.objects.filter(Q(subject=person) | Q(details__email=words.email))
     # The requests themselves stay: they show who asked and who confirmed.

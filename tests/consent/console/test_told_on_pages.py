@@ -1,5 +1,6 @@
 """On the console's pages: the number of an opt-out, the provider's acts until seen, History, and the statement."""
 
+import json
 import re
 from typing import Any
 
@@ -157,6 +158,13 @@ def test_history__names_the_plan_and_the_effect_of_each_event(cast: Cast, owner:
     assert "Le Chat Teams · No effect: you had chosen. Not used before and after." in text(owner, url)
     choose(cast, IN, Actor.from_user(cast.owner, confirmed=True), reason="The board")
     assert "Le Chat Teams · Used for training from then on." in text(owner, url)
+
+
+def test_history_export__has_the_plan_and_the_effect_too(cast: Cast, owner: Client) -> None:
+    choose(cast, OUT, Actor.from_user(cast.owner, confirmed=True))
+    lines = b"".join(owner.get(f"/o/{cast.labs.pk}/history/jsonl/").streaming_content).splitlines()  # type: ignore[attr-defined]
+    newest = json.loads(lines[0])
+    assert (newest["plan"], newest["effect"]) == ("le_chat_pro", "Not used for training from then on.")
 
 
 def test_history__first_event_of_a_plan_that_is_out__ends_nothing(cast: Cast) -> None:

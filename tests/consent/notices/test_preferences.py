@@ -6,11 +6,12 @@ import pytest
 from django.test import Client
 from django.utils.translation import gettext_lazy
 
-from accounts.models import OutgoingMessage, User
+from accounts.models import Member, OutgoingMessage, User
 from consent.models import NoticeOff
 from consent.notices.catalogue import ENTRIES, Notice
 from consent.notices.sending import Letter, send, send_all
 from tests.support.cast import Cast, signed_in
+from tests.support.factories import OrganizationFactory
 
 pytestmark = pytest.mark.django_db
 URL = "/settings/notifications/"
@@ -82,3 +83,12 @@ def test_sent__each_in_their_language_and_time_zone(cast: Cast) -> None:
     french, english = OutgoingMessage.objects.order_by("pk")
     assert "14:00 CEST" in french.body and "12:00 UTC" in english.body
     assert english.subject == "50 % Ltd invites you" != french.subject
+
+
+def test_page__single_person__reads_nothing_about_an_organization_or_its_owners(cast: Cast) -> None:
+    account = OrganizationFactory(name="Frida Ek", personal=True, plan="le_chat_pro", actor=cast.provider)
+    page = signed_in(Member.objects.get(organization=account).user.email).get(URL).content.decode()
+    assert str(ENTRIES[Notice.LOOSENED].label) in page
+    for notice in (Notice.MEMBERS_TOLD, Notice.OWNERS_CHANGED):
+        assert str(ENTRIES[notice].label) not in page
+    assert str(ENTRIES[Notice.MEMBERS_TOLD].label) in signed_in(cast.member.email).get(URL).content.decode()
