@@ -26,7 +26,7 @@ def sentence(shown: "SettingView") -> str:
         "locked": day(shown.locked_at),
         "provider": conf.PROVIDER_NAME,
         "cause": shown.carried_from_name,
-        "reason": shown.lock_reason or "",
+        "reason": _unstopped(shown.lock_reason or ""),
     }
     template = _of_member(shown) if shown.of_member else _of_organization(shown)
     return template % names
@@ -39,7 +39,7 @@ def background(shown: "SettingView") -> str:
     if word is None:
         said += [_nobody(shown)]
     else:
-        reason = _("Reason given: “%(reason)s”.") % {"reason": word.reason} if word.reason else ""
+        reason = _("Reason given: “%(reason)s”.") % {"reason": _unstopped(word.reason)} if word.reason else ""
         said = [reason, *said] if told else [*said, *_beside(word, is_in=shown.is_in), reason]
     return " ".join(each for each in said if each)
 
@@ -193,6 +193,11 @@ def _decided_by_organization(shown: "SettingView") -> str:
     if shown.word is not None and shown.word.by_provider:
         return _("%(provider)s opted %(organization)s out on %(date)s, so your data is not used.")
     return _("Your organization %(organization)s has opted out, so your data is not used.")
+
+
+def _unstopped(reason: str) -> str:
+    """The reason as a part of a sentence, which has a full stop of its own."""
+    return reason.rstrip(" .")
 
 
 def day(instant: dt.datetime | None) -> str:

@@ -142,6 +142,8 @@ def test_card__any__leads_to_the_article(cast: Cast) -> None:
         text = words(client, path)
         assert f'<a href="{HELP}">Can I opt out?</a>' in text and "You can change this at any time." in text
     assert "You can change" not in words(signed_in(cast, "auditor"), url(cast, "le-chat"))
+    # An operator acts for the customer: what they read is not about themselves.
+    assert f'<a href="{HELP}">' not in words(signed_in(cast, "operator"), url(cast, "le-chat"))
 
 
 def test_card__reason_of_an_opt_in__is_told_with_the_default(cast: Cast) -> None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import decisions
+from consent.models import PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -147,6 +148,16 @@ def stands(person: User, url: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def tells_the_default(text: str, html_id: str, organization: Organization) -> bool:
+    """Whether a card says what the plan's default is, in its sentence or beside it, as decisions apply it."""
+    setting = PrivacySetting.objects.of_organizations().get(organization=organization, product="le_chat")
+    card = text[text.index(f'id="{html_id}-said"') :].partition('class="actions muted"')[0]
+    found = re.search(r"(?:default of Le Chat \w+|The plan's default): (not used|used)", card)
+    if found is None:
+        return "is opted out by default" in card and setting.applied_default == OUT
+    return (found[1] == "used") is (setting.applied_default == IN)
+
+
 def decided(place: Place) -> tuple[bool, str]:
     """As the provider asks about the member whose cards are read."""
     question = decisions.Question(str(place.organization.pk), "le_chat", str(place.member.pk))
@@ -176,6 +187,8 @@ def test_personal__page_card_api_and_decision__say_the_same(cast: Cast, state: s
     assert effective(cards, f"setting-{place.member.pk}") == expected
     assert sentence(cards, f"setting-{place.member.pk}") == said
     assert said in overview
+    for text, html_id in ((le_chat, "setting-le_chat_console"), (cards, f"setting-{place.member.pk}")):
+        assert tells_the_default(text, html_id, place.organization) is (state != "no subscription")
     for url in (f"/o/{pk}/le-chat/#setting-le_chat_console", f"/settings/data-controls/#setting-{place.member.pk}"):
         assert stands(frida, url) == (expected, said)
     # One person reads nothing about an organization and everyone in it.
@@ -210,6 +223,7 @@ def test_team__card_api_and_decision__say_the_same_and_the_organizations_page_te
     assert (mine["effective"], mine["reason"]) == (IN if allowed else OUT, reason)
     said = sentence(cards, f"setting-{place.member.pk}")
     names_whoever_did_it(state, said, personal=False)
+    assert tells_the_default(cards, f"setting-{place.member.pk}", place.organization) is (state != "no subscription")
     assert stands(tor, f"/settings/data-controls/#setting-{place.member.pk}") == (IN if allowed else OUT, said)
     # The organization's own page is about its own layer, as it is for a member who chose nothing.
     other = Member.objects.select_related("user").get(pk=place.owner.pk)

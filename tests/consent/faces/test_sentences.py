@@ -106,6 +106,13 @@ IN, OUT = ("opted_in", Reason.ORGANIZATION_OPTED_IN), ("opted_out", Reason.ORGAN
             {},
             f"Not used for training. Locked since {DAY}: Under inquiry. Opting in is not possible while it is locked.",
         ),
+        # A reason that ends with a full stop gets no second one.
+        (
+            "opted_out",
+            Reason.LOCKED,
+            {"lock_reason": "Under inquiry."},
+            f"Not used for training. Locked since {DAY}: Under inquiry. Opting in is not possible while it is locked.",
+        ),
         ("opted_out", Reason.CARRIED_OVER, {}, "Not used for training. Kept from Le Chat Free, until you opt in."),
         (
             "opted_in",
@@ -291,8 +298,8 @@ YES, NO = {"choice": "opted_in"}, {"choice": "opted_out"}
             "opted_out",
             Reason.ORGANIZATION_CLOSED,
             {},
-            word(**YES, by=STAFF, provider=True),
-            f"{PROVIDER} chose: used, on {DAY}. That has no effect for now.",
+            word(**YES, by=STAFF, provider=True, reason="A pilot."),
+            f"{PROVIDER} chose: used, on {DAY}. That has no effect for now. Reason given: “A pilot”.",
         ),
         # The one person opted in as a member; the plan's default decides.
         (
