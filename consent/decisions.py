@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy
 from accounts.access import Actor, Permission, organizations_with
 from accounts.authentication import prefix_of, verified
 from accounts.catalogue import Product
-from accounts.fields import from_micros
+from accounts.fields import from_micros, to_micros
 
 from . import rules
 from .lookups import Question, Row, fetch, fetch_one, instant
-from .rules import Decision, Layers, Reason
+from .models import PrivacySetting
+from .rules import Decision, Layers, Reason, State
 from .surfaces import DATA_KINDS, WITH_MEMBERS
 
 _PRODUCTS = frozenset(Product.values)
@@ -49,6 +50,38 @@ def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
     row, now, found = fetch_one(question, prefix_of(key))
     actor = verified(key, found)
     return _answer(question, row, now, actor), actor
+
+
+@dataclasses.dataclass(frozen=True)
+class Supposed:
+    """The answer now and as it would be, with the states of the organization's layer that they rest on."""
+
+    now: Answer
+    then: Answer
+    state: State
+    state_then: State
+
+
+def suppose(question: Question, actor: Actor, what: rules.Supposition) -> Supposed:
+    """Answer a question about now, and as if something were otherwise. Reads alone: nothing is changed.
+
+    Raises Forbidden like `decide`, and ValueError if the question is about another instant.
+    """
+    if question.at is not None:
+        raise ValueError("what would be is asked of now")
+    row, now, _key = fetch_one(question)
+    layer = PrivacySetting.objects.filter(organization=row.organization_id, product=question.product, member=None)
+    setting = layer.first()
+    state = setting.state if setting else State(closed=bool(row.closed))
+    then = rules.suppose(state, what, now)
+    # No event has led there.
+    other = row._replace(
+        allowed=then.allowed,
+        reason_code=then.reason_code,
+        since=to_micros(then.since) if then.since else None,
+        event=row.event if then == state else None,
+    )
+    return Supposed(_answer(question, row, now, actor), _answer(question, other, now, actor), state, then)
 
 
 def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:

@@ -178,6 +178,25 @@ def reopen(state: State, at: dt.datetime) -> State:
     return _settle(state, at, closed=False)
 
 
+class Supposition(NamedTuple):
+    """What is supposed of an organization's layer; '' and None: as it is. A `plan` comes with its `default`."""
+
+    plan: str = ""
+    default: str = ""
+    locked: bool | None = None
+
+
+def suppose(state: State, what: Supposition, at: dt.datetime) -> State:
+    """The state that the layer would be in: by the same transitions that would lead there."""
+    if what.plan and not subscribe_obstacle(state):
+        state = subscribe(state, what.plan, what.default, at)
+    elif what.default and state.subscribed:  # a default changes for those alone who hold the plan
+        state = subscribe(state, state.plan, what.default, at)
+    if what.locked is not None and what.locked != state.locked:
+        state = lock(state, at) if what.locked else lift_lock(state, at)
+    return state
+
+
 class Span(NamedTuple):
     """From `start` until before `end`; None: still so."""
 

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import connections, models
 from django.db.models import Q, Value
-from django.db.models.functions import Collate, Lower
+from django.db.models.functions import Coalesce, Collate, Concat, Lower, NullIf, StrIndex
+from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
-from .. import external_ids
+from .. import external_ids, names
 from ..fields import split_ident
 from . import name_words
 from .bindings import Binding
+from .folding import Folded
 
 if TYPE_CHECKING:
     from ..access import Actor
@@ -29,6 +31,11 @@ def _own_organizations(actor: "Actor") -> Any:
     if actor.user is None or not actor.user.is_active:
         return []
     return actor.user.memberships.active().values("organization_id")
+
+
+def byte_order(database: str) -> str:
+    """The name of the collation that compares by code point."""
+    return "BINARY" if connections[database].vendor == "sqlite" else "C"
 
 
 # A queryset of subjects that have external ids.
@@ -99,6 +106,20 @@ class MemberQuerySet(IdentifiedQuerySet["Member"]):
 
     def active(self) -> Self:
         return self.filter(status="active")
+
+    def called(self, text: str) -> Self:
+        """Members whose name or address has all words of the text, also in part; accents and case do not matter.
+
+        It reads all members that the queryset has: filter by organization first.
+        """
+        rows = self.alias(_called=Folded(Concat("user__name", Value(" "), "user__email")))
+        asked = [Q(GreaterThan(StrIndex("_called", Folded(Value(word))), 0)) for word in names.words(text)]
+        return rows.filter(*asked) if asked else self.none()
+
+    def by_name(self) -> Self:
+        """Ordered by name, by address where there is none; `sorted_by` is that, folded."""
+        shown = Coalesce(NullIf("user__name", Value("")), "user__email", output_field=models.TextField())
+        return self.annotate(sorted_by=Collate(Folded(shown), byte_order(self.db))).order_by("sorted_by", "pk")
 
     def of_person(self, actor: "Actor") -> Self:
         """The actor's own memberships, those they left included: there they can still opt out (R14)."""

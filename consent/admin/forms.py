@@ -20,7 +20,6 @@ from config.uploads import is_too_large
 
 from ..files.encodings import CHOICES as ENCODINGS
 from ..rules import Choice
-from ..surfaces import DATA_KINDS
 
 if TYPE_CHECKING:
     BasePlanField = forms.ModelChoiceField[Plan]
@@ -234,49 +233,6 @@ class KeyForm(OperatorForm):
         if value is not None and value <= timezone.now():
             raise ValidationError(_("That is in the past."))
         return value
-
-
-class WhyForm(OperatorForm):
-    """One question for a decision. Instants without a time zone are in the reader's, as the page says."""
-
-    organization = IdentField(label=_("Organization"), help_text=_("Its id, or external: followed by its external id."))
-    product = forms.ChoiceField(label=_("Product"), choices=Product.choices)
-    member = IdentField(
-        label=_("Member"), required=False, help_text=_("Required for Le Chat. For a personal account it is the owner.")
-    )
-    data_kind = forms.ChoiceField(label=_("Kind of data"), required=False)
-    collected_at = forms.DateTimeField(
-        label=_("Collected at"),
-        required=False,
-        help_text=format_lazy(
-            _(
-                "Example: 2026-01-31 14:00 ({zone}, unless you give another time zone). "
-                "Leave empty for the time asked about."
-            ),
-            zone=time_zones.HERE,
-        ),
-        widget=forms.TextInput,
-    )
-    at = forms.DateTimeField(
-        label=_("Time asked about"),
-        required=False,
-        help_text=_("In the same format. Leave empty for now."),
-        widget=forms.TextInput,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        kinds = dict.fromkeys(kind for product in DATA_KINDS.values() for kind in product)
-        self.fields["data_kind"].choices = [("", _("Any")), *((kind, kind) for kind in kinds)]  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        product, kind = data.get("product"), data.get("data_kind")
-        if product and kind and kind not in DATA_KINDS[Product(product)]:
-            self.add_error(
-                "data_kind", _("%(product)s has no such kind of data.") % {"product": Product(product).label}
-            )
-        return data
 
 
 class AfterForm(OperatorForm):

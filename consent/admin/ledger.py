@@ -7,7 +7,9 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
@@ -19,6 +21,7 @@ from ..presentation import actors, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
 from .lists import OperatorList, two_lines
+from .why import url_for
 
 
 class ReadOnlyAdmin(OperatorAdmin):
@@ -109,10 +112,10 @@ class LedgerList(StateList):
 
 
 def name_events(events: Sequence[Any], viewer: Actor) -> None:
-    """Set `actor_name`, `target_name` and `change_words` on each event, from the ids that it holds."""
+    """Set `actor_name`, `target_name`, `change_words` and `why_url` on each event, from the ids that it holds."""
     who, about = actors.labels(events, viewer), targets.labels(events, viewer)
     for event in events:
-        event.actor_name, event.target_name = who[event.pk], about.target(event)
+        event.actor_name, event.target_name, event.why_url = who[event.pk], about.target(event), url_for(event)
         values = (event.before, event.after)
         # Values of events about access are ids and internal words, so they are translated; elsewhere operators look for
         # the stored value itself.
@@ -131,7 +134,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
         "before", "after", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
-        "request_id",
+        "request_id", "asked_why",
         *StateAdmin.state,
     )  # fmt: skip
     when = instant("recorded_at", _("when"), seconds=True)
@@ -173,6 +176,11 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     @admin.display(description=_("change"))
     def change(self, event: ConsentEvent) -> str:
         return getattr(event, "change_words", "") or "–"
+
+    @admin.display(description=_("answer at that time"), empty_value="–")
+    def asked_why(self, event: ConsentEvent) -> str | None:
+        address = getattr(event, "why_url", "")
+        return format_html('<a href="{}">{}</a>', address, gettext("Why?")) if address else None
 
     @admin.display(description=_("about"), empty_value="–")
     def about(self, event: ConsentEvent) -> str | None:

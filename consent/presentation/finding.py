@@ -74,6 +74,24 @@ def organizations_for(asked: str, actor: Actor, most: int) -> list[Organization]
     return list(found.values())[:most]
 
 
+def organizations_meant(asked: str, actor: Actor, most: int = MOST) -> list[Organization]:
+    """The organizations that a text may mean: those of a person's address; one alone by external id; else by name."""
+    visible = Organization.objects.visible_to(actor)
+    if "@" in asked:
+        theirs = Member.objects.filter(user__email=asked).values("organization")
+        if of_person := list(visible.filter(pk__in=theirs)[:most]):
+            return of_person
+    exactly = list(visible.with_external_id(asked.removeprefix(_PREFIX))[:1])
+    return exactly or organizations_for(asked, actor, most)
+
+
+def members_meant(asked: str, organization: Organization, actor: Actor, most: int = MOST) -> list[Member]:
+    """The members, former ones too, that a text may mean: one alone by external id or address; else by name."""
+    visible = Member.objects.visible_to(actor).filter(organization=organization).select_related("user")
+    exactly = visible.with_external_id(asked.removeprefix(_PREFIX)) | visible.filter(user__email=asked)
+    return list(exactly[:most]) or list(visible.called(asked).order_by("-pk")[:most])
+
+
 def _people_for(asked: str, actor: Actor, most: int) -> list[User]:
     """By id, by the start of the address, or by a membership's id or external id."""
     pk, _external = split_ident(asked)

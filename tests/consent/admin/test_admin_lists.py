@@ -266,9 +266,9 @@ def test_why__denied__says_why(query: dict[str, str], reason: str, cast: Cast, o
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"organization": ""}, "required"),
-        ({"organization": "kvasir"}, "is not an id"),
-        ({"member": "dag"}, "is not an id"),
+        ({"organization": ""}, "Say which organization"),
+        ({"organization": "nidhögg"}, "No organization has “nidhögg” as name"),
+        ({"member": "nidhögg"}, "No member has “nidhögg” as name"),
         ({"product": "telepathy"}, "Select a valid choice"),
         ({"data_kind": "dream"}, "Select a valid choice"),
         ({"data_kind": "api_input"}, "no such kind of data"),
