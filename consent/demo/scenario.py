@@ -33,6 +33,15 @@ PEOPLE = {
     "nadia@meridian.example": "admin of Meridian Bank, which opted in on Enterprise",
     "mira@okafor.example": "owner of her personal organization",
 }
+_DESCRIPTIONS = {
+    "le_chat_free": "For one person, free of charge.",
+    "le_chat_pro": "For one person who uses it a lot.",
+    "le_chat_student": "For students, at a lower price.",
+    "le_chat_teams": "For teams, with an Admin Console.",
+    "le_chat_enterprise": "For large organizations, by contract.",
+    "ai_studio_experiment": "To try the API, free of charge.",
+    "ai_studio_scale": "The API, paid by what is used.",
+}
 _STEP = dt.timedelta(minutes=11)
 # The scenario's days are stretched by this factor, so that they cover the two years of the background.
 _PACE = 4
@@ -64,6 +73,7 @@ class Story:
 
     def tell(self) -> None:
         """Make the whole history, from two years ago until today."""
+        self._plans_described()
         self._kvasir_and_the_first_personal_accounts()
         self._customers_with_contracts()
         self._plans_move()
@@ -75,6 +85,11 @@ class Story:
         )  # not needed any more, and nobody has its text
 
     # --- Chapters ---
+
+    def _plans_described(self) -> None:
+        for key, description in _DESCRIPTIONS.items():
+            plan = plans.get_plan(key)
+            plans.edit_plan(plan=plan, description=description, actor=self._operator, source=Source.ADMIN)
 
     def _kvasir_and_the_first_personal_accounts(self) -> None:
         self._days_ago(182)
