@@ -62,6 +62,11 @@ class Card:
         return surface.covers_one or surface.covers if self.setting.personal else surface.covers
 
     @property
+    def of_services(self) -> bool:
+        """Whether the control is about improving services too, and not about training alone."""
+        return self.setting.surface.product == Product.AI_STUDIO
+
+    @property
     def is_switch(self) -> bool:
         """Whether the control is a switch: organizations have switches, members a checkbox."""
         return self.setting.surface.scope is Scope.ORGANIZATION
@@ -171,7 +176,7 @@ class Card:
     @property
     def opt_in_text(self) -> str:
         """What the confirmation of an opt-in says will happen."""
-        if self.setting.surface.product == Product.AI_STUDIO:
+        if self.of_services:
             return _(
                 "What comes in from now on may be used to train our models or improve our services; earlier data is"
                 " not. You can turn this off at any time."
@@ -210,22 +215,29 @@ class Card:
     def saved(self) -> str:
         setting = self.setting
         if setting.choice == Choice.OPTED_OUT:
-            text = _(
-                "Saved. From now on this data is not used for training. Nothing collected until now or while this"
-                " is off will be used, even if you turn it on again."
-            )
-            return f"{text} {receipt(setting)}".strip()
-        if setting.is_in and setting.surface.product == Product.AI_STUDIO:
+            kept = _("Nothing collected until now or while this is off will be used, even if you turn it on again.")
+            return f"{self._saved_off} {kept} {receipt(setting)}".strip()
+        if not setting.is_in:
+            return _("Saved. As things stand this data is still not used for training.")
+        if self.of_services:
             return _(
                 "Saved. What comes in from now on may be used to train our models or improve our services; earlier data"
                 " is not."
             )
-        if setting.is_in:
-            return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
-        return _("Saved. As things stand this data is still not used for training.")
+        return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
+
+    @property
+    def _saved_off(self) -> str:
+        if self.of_services:
+            return _("Saved. From now on this data is not used to train our models or improve our services.")
+        return _("Saved. From now on this data is not used for training.")
 
     @property
     def not_saved(self) -> str:
+        if self.of_services:
+            if self.setting.is_in:
+                return _("Not saved. Still used to train our models or improve our services.")
+            return _("Not saved. Still not used to train our models or improve our services.")
         if self.setting.is_in:
             return _("Not saved. Still used for training.")
         return _("Not saved. Still not used for training.")

@@ -65,7 +65,8 @@ def test_organization_surface__off_and_on__seen_in_page_api_and_ledger(
 
     switch.click()
     expect(switch).not_to_be_checked()
-    expect(page.get_by_role("status")).to_contain_text("Saved. From now on this data is not used for training.")
+    off = in_words(product, allowed=False).lower()
+    expect(page.get_by_role("status")).to_contain_text(f"Saved. From now on this data is {off}.")
     expect(state(page)).to_have_text(in_words(product, allowed=False))
     expect(switch).to_be_focused()
     assert api_setting(page, cast.labs.pk, surface)["effective"] == "opted_out"

@@ -40,7 +40,7 @@ def test_setting_page__plain_post__opts_out_once(cast: Cast, name: str, product:
     assert (event.kind, event.product, event.source) == ("choice.opted_out", product, "console")
     assert (event.actor_type, event.actor_id) == ("user", str(cast.admin.pk))
     page = client.get(url(cast, name)).content.decode()
-    assert "From now on this data is not used for training." in page
+    assert f"From now on this data is {in_words(product, allowed=False).lower()}." in page
     assert f"{in_words(product, allowed=False)}. You turned it off in the Admin Console on " in page
 
 
