@@ -86,7 +86,8 @@ class PortalAdminSite(admin.AdminSite):
         from .admin import dashboard
 
         request.current_app = self.name
-        context = {**self.each_context(request), "title": _("Overview"), **dashboard.context(), **(extra_context or {})}
+        told = dashboard.context(session_actor(request))
+        context = {**self.each_context(request), "title": _("Overview"), **told, **(extra_context or {})}
         return TemplateResponse(request, "admin/index.html", context)
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None) -> Any:

@@ -19,6 +19,7 @@ from .surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 
 CONSOLE_ROLES = tuple(role for role, held in ROLE_PERMISSIONS.items() if Permission.CONSENT_VIEW in held)
 _SWITCHER_LENGTH = 8
+_COUNTED = 100  # at most so many of what waits are counted
 
 Words = str | Promise
 
@@ -137,8 +138,8 @@ def _operator_groups(link: MakeLink, actor: Actor) -> list[Group]:
         return link(label, f"admin:{name}", **how)
 
     second = second_person(actor)
-    jobs = approval.number_to_approve(second) if second else 0
-    requests = operator_requests.number_to_confirm(second) if second else 0
+    jobs = approval.to_approve(second)[:_COUNTED].count() if second else 0
+    requests = operator_requests.to_confirm(second)[:_COUNTED].count() if second else 0
     return [
         Group("", (of(_("Overview"), "index", alone=True),)),
         Group(

@@ -1,32 +1,36 @@
 """The operators' dashboard. Its numbers come from daily sums or one indexed query each, never from a full count."""
 
+import dataclasses
 from typing import Any
 
-from django.db.models import Min
+from django.db.models import Exists, Min, OuterRef
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import OutgoingMessage
+from accounts.access import Actor
+from accounts.models import OutgoingMessage, User
+from accounts.operators import second_person
 
 from .. import ledger
-from ..models import BulkJob, EndpointStatus, JobStatus, Verification, WebhookEndpoint
+from ..jobs import approval
+from ..models import BulkJob, EndpointStatus, JobStatus, OperatorRequest, Verification, WebhookEndpoint
 from ..presentation import charts
 from ..projections import runner
 from ..services import operator_requests
 from .jobs import named, title_of
 
 _JOBS = 5
-_OPEN = (JobStatus.AWAITING_APPROVAL, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.READING)
+_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.READING)
 
 
-def context() -> dict[str, Any]:
+def context(actor: Actor) -> dict[str, Any]:
     today = timezone.now().date()
-    bars, sources = charts.changes(today)
     standings = charts.standings()
     open_jobs = named(BulkJob.objects.filter(status__in=_OPEN)).select_related("author").order_by("-pk")[:_JOBS]
     return {
+        "waiting": _waiting(actor),
         "shares": charts.shares(today),
-        "changes": bars,
-        "sources": sources,
+        "changes": charts.changes(today),
         "standings": standings,
         # The same numbers as a table, with a row for each kind of state.
         "kinds": [
@@ -38,12 +42,48 @@ def context() -> dict[str, Any]:
         ],
         "behind": runner.lag("rollup"),
         "jobs": [(job, title_of(job)) for job in open_jobs],
-        "requests": operator_requests.waiting().count(),
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
         **_delivery(),
         **_mail(),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """Something that waits for a second operator; `own`: this one can decide it."""
+
+    title: str
+    url: str
+    by: User
+    reason: str
+    own: bool
+
+
+def _waiting(actor: Actor) -> list[Waiting]:
+    """The newest few jobs and requests that wait, first those that wait for this operator."""
+    second = second_person(actor)
+    jobs = named(BulkJob.objects.filter(status=JobStatus.AWAITING_APPROVAL)).select_related("author")
+    own_jobs = approval.to_approve(second) if second else BulkJob.objects.none()
+    requests = operator_requests.waiting().select_related("asked_by")
+    own_requests = operator_requests.to_confirm(second) if second else OperatorRequest.objects.none()
+    found = [_of_job(job) for job in _own_first(jobs, own_jobs)]
+    found += [_of_request(asked) for asked in _own_first(requests, own_requests)]
+    return sorted(found, key=lambda each: not each.own)
+
+
+def _own_first(rows: Any, own: Any) -> Any:
+    return rows.annotate(own=Exists(own.filter(pk=OuterRef("pk")))).order_by("-own", "-pk")[:_JOBS]
+
+
+def _of_job(job: Any) -> Waiting:
+    url = reverse("admin:consent_bulkjob_change", args=[job.pk])
+    return Waiting(title_of(job), url, job.author, job.reason, job.own)
+
+
+def _of_request(asked: Any) -> Waiting:
+    url = reverse("admin:consent_operatorrequest_change", args=[asked.pk])
+    return Waiting(str(asked.get_kind_display()), url, asked.asked_by, asked.reason, asked.own)
 
 
 def _mail() -> dict[str, Any]:

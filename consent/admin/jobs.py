@@ -15,7 +15,7 @@ from django.utils import formats
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Plan
+from accounts.models import OrganizationKind, OrganizationStatus, Plan
 from config import media_types
 from config.timeouts import unlimited
 
@@ -28,7 +28,7 @@ from ..imports.reading import UNREAD
 from ..imports.staging import DUPLICATE
 from ..jobs import actions, approval, cases, engine, reports, states
 from ..jobs.states import Verb
-from ..models import BulkJob, JobKind, JobStatus, Source
+from ..models import BulkJob, JobKind, JobStatus, ReasonCode, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
@@ -285,7 +285,20 @@ def title_of(job: BulkJob) -> str:
 
 
 def _scope(job: BulkJob) -> list[tuple[str, Any]]:
-    return list(job.selection.items()) if job.kind == JobKind.CHOICE else []
+    """The parts of the job's selection with their values, of closed lists in words."""
+    if job.kind != JobKind.CHOICE:
+        return []
+    words: dict[str, dict[str, Any]] = {
+        "plan": dict(Plan.objects.values_list("key", "name")),
+        "choice": dict(CHOICE_LABELS),
+        "reason": dict(ReasonCode.choices),
+        "kind": dict(OrganizationKind.choices),
+        "status": dict(OrganizationStatus.choices),
+    }
+    return [
+        (part, [words[part].get(each, each) for each in value] if part in words and isinstance(value, list) else value)
+        for part, value in job.selection.items()
+    ]
 
 
 def _listed(value: Any) -> list[Any]:

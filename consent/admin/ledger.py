@@ -16,8 +16,8 @@ from accounts.access import Actor
 from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
-from ..models import ACCESS_KINDS, ConsentEvent, Lock, PrivacySetting
-from ..presentation import actors, targets
+from ..models import ConsentEvent, Lock, PrivacySetting
+from ..presentation import actors, histories, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
 from .lists import OperatorList, two_lines
@@ -112,15 +112,14 @@ class LedgerList(StateList):
 
 
 def name_events(events: Sequence[Any], viewer: Actor) -> None:
-    """Set `actor_name`, `target_name`, `change_words` and `why_url` on each event, from the ids that it holds."""
+    """Set `actor_name`, `target_name`, `why_url` and what was before and after, in words, on each event."""
     who, about = actors.labels(events, viewer), targets.labels(events, viewer)
+    changes = histories.changes(events, about)
     for event in events:
         event.actor_name, event.target_name, event.why_url = who[event.pk], about.target(event), url_for(event)
-        values = (event.before, event.after)
-        # Values of events about access are ids and internal words, so they are translated; elsewhere operators look for
-        # the stored value itself.
-        told = [about.words(value) if event.kind in ACCESS_KINDS else value for value in values if value]
-        event.change_words = str(_(": ")).join(part for part in (event.target_name, " → ".join(told)) if part)
+        event.before_words, event.after_words = changes[event.pk]
+        told = " → ".join(part for part in changes[event.pk] if part)
+        event.change_words = str(_(": ")).join(part for part in (event.target_name, told) if part)
 
 
 @admin.register(ConsentEvent)
@@ -133,7 +132,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     ordering = ("-id",)
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
-        "before", "after", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
+        "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
         "request_id", "asked_why",
         *StateAdmin.state,
     )  # fmt: skip
@@ -145,6 +144,12 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("organization", "member__user", "member__organization")
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        words = {"title": _("Event %(number)s") % {"number": object_id}, "subtitle": None, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, words)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConsentEvent | None:
         event: ConsentEvent | None = super().get_object(request, object_id, from_field)
@@ -181,6 +186,14 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def asked_why(self, event: ConsentEvent) -> str | None:
         address = getattr(event, "why_url", "")
         return format_html('<a href="{}">{}</a>', address, gettext("Why?")) if address else None
+
+    @admin.display(description=_("before"))
+    def was(self, event: ConsentEvent) -> str:
+        return getattr(event, "before_words", "") or "–"
+
+    @admin.display(description=_("after"))
+    def became(self, event: ConsentEvent) -> str:
+        return getattr(event, "after_words", "") or "–"
 
     @admin.display(description=_("about"), empty_value="–")
     def about(self, event: ConsentEvent) -> str | None:

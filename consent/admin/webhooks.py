@@ -145,6 +145,7 @@ class WebhookAdmin(OperatorAdmin):
         attempts = list(endpoint.attempts.all()[:_SHOWN])
         context = {
             "original": endpoint,
+            "kinds": [str(EventKind(kind).label) for kind in endpoint.kinds],
             "attempts": attempts,
             "resend_url": reverse("admin:consent_webhookendpoint_verb", args=[endpoint.pk, "resend"]),
             "waiting": any(each.waiting for each in attempts),

@@ -3,7 +3,7 @@
 import uuid
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -53,16 +53,12 @@ def refusal(job: BulkJob, actor: Actor) -> str:
     return ""
 
 
-def number_to_approve(second: SecondPerson) -> int:
-    """How many of the jobs that wait for approval this operator can approve, by the rule of `refusal`; 100 at most."""
+def to_approve(second: SecondPerson) -> QuerySet[BulkJob]:
+    """The jobs that wait for approval and that this operator can approve, by the rule of `refusal`."""
     involved = Q(author=second.user) | Q(submitter=second.user)
     involved |= Q(author_key__issued_by=second.user) | Q(submitter_key__issued_by=second.user)
     waiting = BulkJob.objects.filter(status=JobStatus.AWAITING_APPROVAL).exclude(involved)
-    return (
-        waiting.annotate(asked_at=Coalesce("submitted_at", "created_at"))
-        .filter(asked_at__gt=second.since)[:100]
-        .count()
-    )
+    return waiting.annotate(asked_at=Coalesce("submitted_at", "created_at")).filter(asked_at__gt=second.since)
 
 
 def require_reason(reason: str, *, opts_in: bool, told: str = "") -> None:

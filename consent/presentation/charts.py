@@ -66,6 +66,10 @@ class Bar:
     total: int
     segments: tuple[Segment, ...]
 
+    @property
+    def largest(self) -> Segment:
+        return max(self.segments, key=lambda segment: segment.count)
+
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
@@ -73,6 +77,45 @@ class Shares:
     since: dt.date
     until: dt.date
     months: tuple[dt.date, ...]
+
+    @property
+    def days(self) -> tuple[dt.date, ...]:
+        """What stands below the horizontal axis."""
+        return self.since, self.since + (self.until - self.since) / 2, self.until
+
+    @property
+    def most(self) -> Line | None:
+        return max(self._known, key=lambda line: line.now or 0.0, default=None)
+
+    @property
+    def least(self) -> Line | None:
+        return min(self._known, key=lambda line: line.now or 0.0, default=None)
+
+    @property
+    def _known(self) -> list[Line]:
+        return [line for line in self.lines if line.now is not None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """Bars for days; `levels` is what stands beside the vertical axis, from the top."""
+
+    bars: list[Bar]
+    sources: list[str]
+    levels: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(bar.total for bar in self.bars)
+
+    @property
+    def busiest(self) -> Bar:
+        return max(self.bars, key=lambda bar: bar.total)
+
+    @property
+    def days(self) -> tuple[dt.date, ...]:
+        """What stands below the horizontal axis."""
+        return self.bars[0].label, self.bars[len(self.bars) // 2].label, self.bars[-1].label
 
 
 # --- Shares over time ---
@@ -172,19 +215,31 @@ def _months(since: dt.date, until: dt.date) -> tuple[dt.date, ...]:
 # --- Changes a day ---
 
 
-def changes(today: dt.date) -> tuple[list[Bar], list[str]]:
+def changes(today: dt.date) -> Changes:
     """A bar for each of the last thirty days, with a segment for each source of choices; and the segments' names."""
     since = today - RECENT
     counts: dict[dt.date, dict[str, int]] = defaultdict(dict)
     for day, source, number in DailyChanges.objects.filter(day__gte=since).values_list("day", "source", "choices"):
         counts[day][source] = number
     there = [source for source in Source if any(source in by_source for by_source in counts.values())]
-    most = max((sum(by_source.values()) for by_source in counts.values()), default=0) or 1
+    top = _round_up(max((sum(by_source.values()) for by_source in counts.values()), default=0))
     bars = []
     for offset in range(RECENT.days + 1):
         day = since + dt.timedelta(days=offset)
-        bars.append(_bar(day, [(str(s.label), counts[day].get(s, 0)) for s in there], most))
-    return bars, [str(source.label) for source in there]
+        bars.append(_bar(day, [(str(s.label), counts[day].get(s, 0)) for s in there], top))
+    return Changes(bars, [str(source.label) for source in there], (top, top // 2, 0))
+
+
+def _round_up(most: int) -> int:
+    """The next of 2, 4, 10, 20, 40, 100 …: an even number, so that half of it can stand at the axis too."""
+    step = 1
+    while True:
+        for top in (2 * step, 4 * step):
+            if most <= top:
+                return top
+        step *= 10
+        if most <= step:
+            return step
 
 
 # --- How settings stand ---

@@ -54,6 +54,18 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     return [row(event) for event in events]
 
 
+def changes(events: Sequence[ConsentEvent], names: targets.Names) -> dict[int, tuple[str, str]]:
+    """Event id → what was before and what after, in words, for operators' lists of many organizations' events."""
+    texts = dict(Plan.objects.values_list("key", "name")) | _external_ids(events)
+
+    def words(event: ConsentEvent, value: str) -> str:
+        if not value or event.kind in ACCESS_KINDS:
+            return names.words(value)
+        return _words(event.kind, texts)(value)
+
+    return {event.pk: (words(event, event.before), words(event, event.after)) for event in events}
+
+
 Names = dict[Any, str]
 
 

@@ -124,11 +124,10 @@ def waiting() -> QuerySet[OperatorRequest]:
     return OperatorRequest.objects.filter(status=RequestStatus.WAITING, expires_at__gt=ledger.clock())
 
 
-def number_to_confirm(second: SecondPerson) -> int:
-    """How many of the waiting requests this operator can confirm, by the rule of `why_not`; 100 at most."""
+def to_confirm(second: SecondPerson) -> QuerySet[OperatorRequest]:
+    """The waiting requests that this operator can confirm, by the rule of `why_not`."""
     of_operators = waiting().filter(asked_by__in=active_operators(), asked_by__operator_since__lte=F("asked_at"))
-    others = of_operators.exclude(asked_by=second.user).exclude(subject=second.user)
-    return others.filter(asked_at__gt=second.since)[:100].count()
+    return of_operators.filter(asked_at__gt=second.since).exclude(asked_by=second.user).exclude(subject=second.user)
 
 
 def has_ended(request: OperatorRequest) -> bool:

@@ -7,7 +7,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organization
-from consent.services import choices, locks
+from consent.models import ConsentEvent
+from consent.services import choices, locks, plans
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.cast import Cast
 from tests.support.factories import OrganizationFactory
@@ -98,3 +99,23 @@ def test_list__of_states__has_words_and_no_codes(model: str, cast: Cast, operato
     text = shown(page(operator, reverse(f"admin:{model}_changelist")))
     assert not CODES.search(text), CODES.search(text)
     assert "Le Chat Teams" in text
+
+
+def test_ledger__list_and_event__say_in_words_what_changed(cast: Cast, operator: Client) -> None:
+    plans.subscribe(
+        organization=cast.labs,
+        plan=plans.get_plan("le_chat_teams"),
+        actor=cast.provider,
+        source="admin",
+        reason="moved",
+    )
+    event = ConsentEvent.objects.latest("pk")
+    choices.choose(
+        surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=cast.provider, source="admin",
+        reason="as agreed", version_required=False,
+    )  # fmt: skip
+    for path in (url("consent_consentevent_changelist"), url("consent_consentevent_change", event.pk)):
+        text = shown(page(operator, path))
+        assert not CODES.search(text.replace(str(event), "")), CODES.search(text)
+        assert "Le Chat Teams" in text
+    assert "No choice yet → Opted out" in shown(page(operator, url("consent_consentevent_changelist")))

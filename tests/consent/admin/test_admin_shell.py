@@ -41,7 +41,9 @@ def navigation(client: Client, path: str) -> dict[str, str]:
 
 def waiting_for(user: User) -> tuple[int, int]:
     second = operators.second_person(Actor.from_user(User.objects.get(pk=user.pk)))
-    return (approval.number_to_approve(second), operator_requests.number_to_confirm(second)) if second else (0, 0)
+    if second is None:
+        return 0, 0
+    return approval.to_approve(second).count(), operator_requests.to_confirm(second).count()
 
 
 # --- What waits ------------------------------------------------------------------------------------------------------
@@ -91,6 +93,20 @@ def test_navigation__something_waits__is_said_in_words() -> None:
     assert "Requests" in navigation(staff.client("asker"), url("index"))
     staff.asked("operator")
     assert "Requests: 2 wait for you" in navigation(staff.client("second"), url("why"))
+
+
+def test_overview__what_waits__comes_first_and_one_s_own_before_others() -> None:
+    staff = Staff()
+    nothing = staff.client("second").get(url("index")).content.decode()
+    assert "Nothing waits." in nothing
+    own, others = staff.asked("link"), operator_requests.ask(
+        kind="operator", email="new@provider.example", name="New", actor=staff.actor("second"), reason="as agreed"
+    )  # fmt: skip
+    page = staff.client("second").get(url("index")).content.decode()
+    card = page[page.index('id="waiting"') : page.index('id="work"')]
+    assert card.index(f"{own.pk}") < card.index("Waits for you") < card.index(f"{others.pk}")
+    assert card.count("Waits for another operator") == 1
+    assert page.index('id="waiting"') < page.index('id="work"') < page.index('id="shares"')
 
 
 # --- The same shell --------------------------------------------------------------------------------------------------

@@ -211,15 +211,16 @@ def test_pictures__of_the_demo__say_what_the_settings_say() -> None:
 def test_pictures__nothing_there__no_lines_and_no_error() -> None:
     shares = charts.shares(dt.date(2026, 1, 31))
     assert {line.now for line in shares.lines} == {None} and {line.path for line in shares.lines} == {""}
-    bars, sources = charts.changes(dt.date(2026, 1, 31))
-    assert len(bars) == 30 and sources == []
+    changes = charts.changes(dt.date(2026, 1, 31))
+    assert len(changes.bars) == 30 and changes.sources == [] and changes.levels == (2, 1, 0)
+    assert shares.most is None and shares.days[0] == shares.since
 
 
 def test_dashboard__numbers_of_queries__fixed(cast: Cast, django_assert_max_num_queries: Any) -> None:
     client = Client()
     client.force_login(cast.operator)
     catch_up()
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(24):
         page = client.get("/admin/")
     assert page.status_code == 200 and "Opted out, by plan" in page.content.decode()
     before = everything()
