@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from . import attempts, clock, devices, email_addresses, keys, limits
+from . import attempts, clock, devices, email_addresses, keys, limits, preferences
 from .models import User
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
         """Send nothing to an address that an operator set lately, so that its owner has time to object (R19)."""
         if user.no_links_until is None or user.no_links_until <= clock.now():
-            super().send_password_reset_mail(user, email, context)
+            with preferences.of(user.language, user.time_zone):
+                super().send_password_reset_mail(user, email, context)
+
+    def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **more: Any) -> None:
+        """Tell of a new password or second factor, in the language and the time zone of the person."""
+        with preferences.of(user.language, user.time_zone):
+            super().send_notification_mail(template_prefix, user, *args, **more)
 
     def clean_email(self, email: str) -> str:
         return email_addresses.asked(email)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from accounts import preferences
@@ -19,6 +20,14 @@ from accounts.models import User
 
 from ..models import NoticeOff
 from .catalogue import ENTRIES, Notice, Words
+
+
+def _said(text: Words, words: dict[str, Any]) -> str:
+    return str(text) % words
+
+
+# A translated text and what it is about, put together where the mail is written: for `words` that hold such a text.
+later = lazy(_said, str)
 
 
 class Letter(NamedTuple):
@@ -41,8 +50,8 @@ def send_all(notice: Notice, letters: Sequence[Letter]) -> None:
     wanted = _preferences_of(addresses - off)
     mails: list[EmailMessage] = []
     for letter in letters:
-        told = [address for address in dict.fromkeys(letter.addresses) if address not in off]
-        mails += _mails(notice, letter, told, wanted)
+        those = [address for address in dict.fromkeys(letter.addresses) if address not in off]
+        mails += _mails(notice, letter, those, wanted)
     if mails:
         get_connection().send_messages(mails)
 
@@ -81,5 +90,5 @@ def _body(notice: Notice, words: dict[str, Any]) -> str:
     body = render_to_string(f"emails/{notice}.txt", {"provider": settings.PROVIDER_NAME, **words})
     if not ENTRIES[notice].optional:
         return body
-    told = _("You can switch off e-mails of this kind: %(url)s") % {"url": portal_url("console:notifications")}
-    return f"{body.rstrip()}\n\n{told}\n"
+    how = _("You can switch off e-mails of this kind: %(url)s") % {"url": portal_url("console:notifications")}
+    return f"{body.rstrip()}\n\n{how}\n"

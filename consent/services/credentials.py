@@ -20,7 +20,7 @@ from accounts.operators import require_second_person
 from ..errors import Invalid, Refused
 from ..models import EndpointStatus, EventKind, PausedBecause, Source, WebhookEndpoint
 from ..notices.catalogue import Notice
-from ..notices.sending import send
+from ..notices.sending import later, send
 from . import layers, trail
 
 NAME_LENGTH = ApiKey._meta.get_field("name").max_length or 0
@@ -196,10 +196,10 @@ def _tell(suspended: Suspended, former: User) -> None:
     lost: dict[object, list[str]] = defaultdict(list)
     for key in suspended.keys:
         lost[key.organization_id].append(
-            _("API key “%(name)s” (%(prefix)s…)") % {"name": key.name, "prefix": key.prefix}
+            later(gettext_lazy("API key “%(name)s” (%(prefix)s…)"), {"name": key.name, "prefix": key.prefix})
         )
     for hook in suspended.webhooks:
-        lost[hook.organization_id].append(_("Webhook to %(url)s") % {"url": hook.url})
+        lost[hook.organization_id].append(later(gettext_lazy("Webhook to %(url)s"), {"url": hook.url}))
     named = Organization.objects.in_bulk([pk for pk in lost if pk is not None])
     for pk, what in lost.items():
         organization = named.get(pk)

@@ -20,7 +20,7 @@ from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind, OperatorRequest, RequestKind, RequestStatus, Source
 from ..notices.catalogue import Notice
-from ..notices.sending import portal_url, send
+from ..notices.sending import later, portal_url, send
 from . import layers, members, people, trail
 from .people import PasswordLink
 
@@ -191,8 +191,9 @@ def _make_operator(done: _Confirmed) -> None:
     person.save()
     request.subject = person
     done.note(EventKind.ACCESS_OPERATOR_REACTIVATED if again else EventKind.ACCESS_OPERATOR_MADE, person)
-    by = _("%(asker)s, confirmed by %(confirmer)s")
-    people.tell_operators(person, by=by % {"asker": request.asked_by, "confirmer": request.confirmed_by})
+    by = gettext_lazy("%(asker)s, confirmed by %(confirmer)s")
+    who = {"asker": request.asked_by, "confirmer": request.confirmed_by}
+    people.tell_operators(person, by=later(by, who))
     if not person.has_usable_password():
         people.check_link(person)
         people.send_link(person, done.password_link)

@@ -19,7 +19,7 @@ from accounts.operators import active_operators
 from .. import ledger
 from ..errors import Refused
 from ..models import EventKind, Source
-from ..notices.catalogue import Notice
+from ..notices.catalogue import Notice, Words
 from ..notices.sending import send
 from . import credentials, layers, members, sign_in, trail
 
@@ -158,7 +158,7 @@ def create_operator(*, email: str, name: str, remove_factors: bool = False) -> U
     trail.note(kind, organization=None, actor=machine, source=Source.COMMAND, target=person.pk)
     if remove_factors:
         take_second_factors(person, machine, Source.COMMAND)
-    tell_operators(person, by=_("by a command on the server"))
+    tell_operators(person, by=gettext_lazy("by a command on the server"))
     return person
 
 
@@ -192,7 +192,7 @@ def take_second_factors(person: User, actor: Actor, source: str) -> None:
     sign_in.note_factors(person=person, before=before, actor=actor, source=source)
 
 
-def tell_operators(person: User, *, by: str) -> None:
+def tell_operators(person: User, *, by: Words) -> None:
     """Mail all operators, the new one too: nobody becomes an operator unnoticed."""
     told = active_operators().values_list("email", flat=True)
     send(Notice.OPERATOR_MADE, told, gettext_lazy("There is a new operator"), person=person, by=by)

@@ -1,6 +1,8 @@
 """Times are written with their zone, and days are those of the reader."""
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import pytest
 from django.utils import timezone, translation
@@ -55,3 +57,16 @@ def test_choices__by_region_and_place__are_all_that_is_taken() -> None:
     assert ("Europe/Paris", "Paris") in grouped["Europe"]
     assert ("America/Argentina/Buenos_Aires", "Buenos Aires (Argentina)") in grouped["America"]
     assert not {"US/Pacific", "GB", "EST5EDT", "Etc/GMT+3"} & time_zones.names()
+
+
+FOLDER = Path(__file__).parents[2] / "templates"
+TEMPLATES = [
+    path.relative_to(FOLDER).as_posix() for kind in ("html", "txt") for path in sorted(FOLDER.rglob(f"*.{kind}"))
+]
+
+
+@pytest.mark.parametrize("path", TEMPLATES)
+def test_template__times_only_by_the_filters_that_say_their_zone(path: str) -> None:
+    dates = re.findall(r"\|(date|time)(?::[\"']([^\"']*)[\"'])?", (FOLDER / path).read_text(encoding="utf-8"))
+    # Of days alone; `c` is for programs.
+    assert set(dates) <= {("date", form) for form in ("DATE_FORMAT", "M Y", "c")}

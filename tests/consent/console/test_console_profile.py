@@ -8,15 +8,18 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from django.test import Client
+from django.utils import translation
+from django.utils.translation import gettext
 
 from accounts.access import Actor, Forbidden
 from accounts.fields import rfc3339
-from accounts.models import User
+from accounts.models import OutgoingMessage, User
 from consent.errors import Invalid
 from consent.models import ConsentEvent
-from consent.services import addresses, profile
+from consent.services import addresses, people, profile
 from tests.support.cast import Cast
 from tests.support.console import opted_out_by_owner, signed_in, url
+from tests.support.factories import PASSWORD, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing
 
@@ -189,3 +192,37 @@ def test_zone__operators_form__reads_in_it(cast: Cast) -> None:
     client = signed_in(cast, "operator")
     page = client.get("/admin/accounts/apikey/add/").content.decode()
     assert "14:00 (Paris)" in page
+
+
+# --- Mails ------------------------------------------------------------------------------------------------------------
+
+
+def mails() -> dict[str, str]:
+    return {each.recipient: f"{each.subject}\n{each.body}" for each in OutgoingMessage.objects.all()}
+
+
+def test_mail__of_a_new_operator__to_each_in_their_language_whole(cast: Cast) -> None:
+    second = UserFactory(email="second@provider.example", operator=True)
+    chosen(second, language="fr")
+    with translation.override("fr"):
+        subject, by = gettext("There is a new operator"), gettext("by a command on the server")
+    people.create_operator(email="third@provider.example", name="Third")
+    told = mails()
+    assert told[second.email].startswith(subject) and by in told[second.email]
+    assert told[cast.operator.email].startswith("There is a new operator")
+    assert "by a command on the server" in told[cast.operator.email]
+
+
+def test_mail__to_reset_a_password__in_the_persons_language(cast: Cast, client: Client) -> None:
+    chosen(cast.owner, language="fr")
+    for person in (cast.owner, cast.admin):
+        client.post("/account/reset/", {"email": person.email}, headers={"Accept-Language": "en"})
+    told = mails()
+    assert told[cast.owner.email].splitlines()[0] != told[cast.admin.email].splitlines()[0] == "Password Reset Email"
+
+
+def test_mail__of_a_new_password__with_the_persons_time(cast: Cast) -> None:
+    chosen(cast.owner, time_zone="Asia/Tokyo")
+    client, new = signed_in(cast, "owner"), "another-long-password-9"
+    client.post("/account/password/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
+    assert " JST" in mails()[cast.owner.email]
