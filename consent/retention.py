@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, QuerySet
@@ -75,6 +76,9 @@ def _all() -> Iterator[None]:
     now = timezone.now()
     yield from _delete(Invitation.objects.filter(expires_at__lt=now - dt.timedelta(days=settings.INVITATION_DAYS)))
     yield from _delete(Session.objects.filter(expire_date__lt=now))
+    # The address and the browser of a session go with it; not those of one that is being made at this moment.
+    live = Exists(Session.objects.filter(session_key=OuterRef("session_key")))
+    yield from _delete(UserSession.objects.filter(~live, created_at__lt=now - dt.timedelta(days=1)))
 
 
 def _delete(

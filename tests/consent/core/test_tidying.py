@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.test import override_settings
 from django.utils import timezone
@@ -155,6 +156,17 @@ def test_worker__once__tidies_up_when_the_jobs_are_done(team: Team) -> None:
     assert run("worker", "--once").code == 0
     assert list(BulkJob.objects.values_list("pk", "status")) == [(job.pk, JobStatus.DONE)]
     assert not BulkJobRow.objects.filter(job_id=old.pk).exists()
+
+
+def test_tidy_up__address_and_browser_of_a_session__go_with_it(team: Team) -> None:
+    now = timezone.now()
+    for key, days in (("over", 15), ("live", 15), ("being made", 0)):
+        UserSession.objects.create(
+            user=team.author, session_key=key, ip="192.0.2.7", user_agent="x", created_at=now - dt.timedelta(days=days)
+        )
+    Session.objects.create(session_key="live", session_data="", expire_date=now + dt.timedelta(days=1))
+    retention.tidy_up()
+    assert set(UserSession.objects.values_list("session_key", flat=True)) == {"live", "being made"}
 
 
 def test_tidy_up__sessions_and_invitations__go_when_they_are_long_over(team: Team) -> None:
