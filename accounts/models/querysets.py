@@ -4,8 +4,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import connections, models
-from django.db.models import Q, Value
-from django.db.models.functions import Coalesce, Collate, Concat, Lower, NullIf, StrIndex
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, Collate, Lower, NullIf, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
@@ -112,9 +112,16 @@ class MemberQuerySet(IdentifiedQuerySet["Member"]):
 
         It reads all members that the queryset has: filter by organization first.
         """
-        rows = self.alias(_called=Folded(Concat("user__name", Value(" "), "user__email")))
-        asked = [Q(GreaterThan(StrIndex("_called", Folded(Value(word))), 0)) for word in names.words(text)]
-        return rows.filter(*asked) if asked else self.none()
+        asked = names.words(text)
+        if not asked:
+            return self.none()
+        rows = self.alias(_name=Folded("user__name"), _address=Folded("user__email"))
+        for word in asked:
+            part = Folded(Value(word))
+            rows = rows.filter(
+                Q(GreaterThan(StrIndex(F("_name"), part), 0)) | Q(GreaterThan(StrIndex(F("_address"), part), 0))
+            )
+        return rows
 
     def by_name(self) -> Self:
         """Ordered by name, by address where there is none; `sorted_by` is that, folded."""

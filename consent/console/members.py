@@ -25,12 +25,19 @@ from ..surfaces import LE_CHAT_CONSOLE
 from .asked import ask
 from .forms import Keyset
 from .pages import organization_page, page
-from .paging import page_of
+from .paging import by_name, page_of
 
 
 class InvitationForm(forms.Form):
     email = AddressFormField(label=_("E-mail"), max_length=254)
     role = forms.ChoiceField(label=_("Role"), choices=MemberRole.choices, initial=MemberRole.MEMBER)
+
+
+class MemberList(Keyset):
+    """What of the list is shown: in the URL, so that it can be kept and the Back button works."""
+
+    q = forms.CharField(required=False, max_length=200)
+    sort = forms.ChoiceField(required=False, choices=[("", ""), ("name", "")])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -52,7 +59,8 @@ def members(request: HttpRequest, actor: Actor, organization: Organization) -> H
     if done.told is not None:
         return ask(request, actor, organization, done)
     messages.success(request, done.result)
-    return redirect("console:members", organization.pk)
+    query = request.GET.urlencode()
+    return redirect(f"{reverse('console:members', args=[organization.pk])}{query and '?'}{query}")
 
 
 class _BadForm(Exception):
@@ -122,15 +130,19 @@ def _page(
     form: InvitationForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    keyset = Keyset(request.GET)
-    after = keyset.cleaned_data["after"] if keyset.is_valid() else None
-    active = Member.objects.visible_to(actor).active().filter(organization=organization).select_related("user")
+    shown = MemberList(request.GET)
+    valid = shown.is_valid()
+    asked, sort, after = (shown.cleaned_data[name] if valid else None for name in ("q", "sort", "after"))
+    every = Member.objects.visible_to(actor).filter(organization=organization).select_related("user")
+    active = every.active().called(asked) if asked else every.active()
     opted_out = privacy_settings.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out
     # Only an open team can invite people and change its members.
     team = organization.kind == Organization.Kind.TEAM and not organization.is_closed
     may_manage = team and Permission.MEMBERS_MANAGE in permissions(actor, organization)
     context: dict[str, Any] = {
-        "page": page_of(request, active, after),
+        "page": by_name(request, active, every, after) if sort else page_of(request, active, after),
+        "asked": asked or "",
+        "sort": sort or "",
         "opted_out": opted_out,
         "may_manage": may_manage,
         "roles": MemberRole.choices,

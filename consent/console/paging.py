@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 
 ROWS = 50
@@ -28,6 +29,22 @@ def page_of(request: HttpRequest, rows: Any, after: Any, key: str = "pk") -> Pag
         has_previous=after is not None,
         first_url=_url(request, None),
         next_url=_url(request, getattr(found[-1], key)) if more else "",
+    )
+
+
+def by_name(request: HttpRequest, members: Any, every: Any, after: Any) -> Page:
+    """The same for members by name. The cursor is a member of `every`: the last one seen may have left since."""
+    rows = members.by_name()
+    seen = every.by_name().filter(pk=after).first() if after is not None else None
+    if seen is not None:
+        same = Q(sorted_by=seen.sorted_by, pk__gt=seen.pk)
+        rows = rows.filter(Q(sorted_by__gt=seen.sorted_by) | same)
+    found = list(rows[: ROWS + 1])
+    return Page(
+        rows=found[:ROWS],
+        has_previous=seen is not None,
+        first_url=_url(request, None),
+        next_url=_url(request, found[ROWS - 1].pk) if len(found) > ROWS else "",
     )
 
 
