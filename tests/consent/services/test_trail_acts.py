@@ -31,6 +31,7 @@ from consent.services import (
     members,
     operator_requests,
     people,
+    plans,
     sign_in,
     trail,
     webhooks,
@@ -227,6 +228,20 @@ def admin_demoted_by_the_provider(cast: Cast, _path: Path) -> Callable[[], Any]:
     key_of(cast)
     member = Member.objects.get(user=cast.admin)
     return lambda: members.update_member(member=member, role="auditor", actor=sure(cast.operator), source="admin")
+
+
+# --- Plans ---
+
+
+def plan_made(cast: Cast, _path: Path) -> Callable[[], Any]:
+    new = {"key": "le_chat_team_plus", "product": "le_chat", "name": "Le Chat Team Plus"}
+    return lambda: plans.create_plan(**new, actor=sure(cast.operator), source="admin")
+
+
+def plan_edited(cast: Cast, _path: Path) -> Callable[[], Any]:
+    words: dict[str, Any] = {"name": "Le Chat Team", "description": "For teams."}
+    plan = plans.get_plan("le_chat_teams")
+    return lambda: plans.edit_plan(plan=plan, **words, actor=sure(cast.operator), source="admin")
 
 
 # --- Webhooks and invitations, on a page of the console each ---
@@ -498,6 +513,8 @@ ACTS: dict[str, Act] = {
         person_service(people.remove_second_factors, lambda cast: with_a_factor(cast.member)),
         ((REMOVED, "totp", ""),), None, "operator", "member",
     ),
+    "plan made": Act(plan_made, (("access.plan_created", "", "opted_out"),), None, "operator"),
+    "plan edited": Act(plan_edited, (("access.plan_edited", "", "description, name"),), None, "operator"),
     "own address changed": Act(own_address, (("access.address_changed", "", ""),), None, "member", "member"),
     "password reset by link": Act(password_reset, (("access.password_reset", "", ""),), None, "member", "member"),
 }  # fmt: skip
