@@ -161,7 +161,7 @@ def of_taking_over(key: ApiKey, service: Service) -> Told:
         _("Take %(key)s over?") % {"key": key},
         _("Take the key over"),
         [
-            _("It gets a new secret, which is shown to you, and only once."),
+            _("It gets a new secret, which only you are shown."),
             _("The old secret stops working at once: what uses the key needs the new one."),
             _("You become responsible for this key: it may do no more than you may."),
         ],
@@ -174,8 +174,7 @@ def of_taking_over(key: ApiKey, service: Service) -> Told:
 def of_another_secret(service: Service) -> Told:
     held = service()
     lines = [
-        _("Messages to %(url)s are signed with a new secret, which is shown to you, and only once.")
-        % {"url": held.url},
+        _("Messages to %(url)s are signed with a new secret, which only you are shown.") % {"url": held.url},
         _("For a day the old secret signs too. After that, whoever checks with the old one refuses the messages."),
         _("You become responsible for this webhook."),
     ]
@@ -189,8 +188,7 @@ def of_taking_webhook_over(service: Service) -> Told:
         _("It stays paused.")
         if held.status == EndpointStatus.PAUSED
         else _("What it has not sent since it stopped is sent now, in order."),
-        _("Messages to %(url)s are signed with a new secret only, which is shown to you, and only once.")
-        % {"url": held.url},
+        _("Messages to %(url)s are signed with a new secret alone, which only you are shown.") % {"url": held.url},
         _("You become responsible for this webhook."),
     ]
     return held, Consequences(_("Take the webhook over?"), _("Take it over"), lines, seen=[held.generation])
