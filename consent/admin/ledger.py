@@ -20,6 +20,7 @@ from ..models import ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, histories, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
+from .ledger_filters import OrganizationFilter, SinceFilter, UntilFilter, WhoFilter
 from .lists import OperatorList, two_lines
 from .why import url_for
 
@@ -127,7 +128,17 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     list_display = ("when", "what", "whose", "change", "by")
     list_display_links = ("when",)
     list_select_related = ("organization",)
-    list_filter = (AboutFilter, "kind", "product", "source", "by_operator")
+    list_filter = (
+        SinceFilter,
+        UntilFilter,
+        OrganizationFilter,
+        WhoFilter,
+        AboutFilter,
+        "kind",
+        "product",
+        "source",
+        "by_operator",
+    )
     search_help_text = _("An organization's id or external id, an event's id, or a request id, exactly as it is.")
     ordering = ("-id",)
     shown = (

@@ -56,6 +56,11 @@ class OperatorList(ChangeList):
         return found
 
     @property
+    def refused(self) -> list[str]:
+        """What is wrong with what was typed into a filter: then there are no rows."""
+        return [error for spec in self.filter_specs if (error := getattr(spec, "error", ""))]
+
+    @property
     def kept(self) -> list[tuple[str, str]]:
         """Parameters that the form of the filters passes on: the search and the order, but not the page."""
         own = {name for spec in self.filter_specs for name in spec.expected_parameters()}

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .settings import PrivacySetting  # noqa: F401
 
 
+# More than any transaction may take.
+_APART = dt.timedelta(hours=1)
+
+
 class PrivacySettingQuerySet(models.QuerySet["PrivacySetting"]):
     def of_organizations(self) -> Self:
         return self.filter(member__isnull=True)
@@ -59,6 +63,28 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         """The last event at or before `at` (None: the last of all), or None if there is none; one index look-up."""
         events = self if at is None else self.filter(recorded_at__lte=at)
         return events.order_by("-recorded_at").first()
+
+    def since(self, at: dt.datetime) -> Self:
+        """The events from this instant on, of a ledger of any length."""
+        return self.filter(recorded_at__gte=at, pk__gte=self._key_at(at - _APART))
+
+    def before(self, at: dt.datetime) -> Self:
+        """The events before this instant."""
+        return self.filter(recorded_at__lt=at, pk__lt=self._key_at(at + _APART))
+
+    def _key_at(self, at: dt.datetime) -> int:
+        """The first key of an event that is not older: a search by halves, because instants have no index of their own.
+
+        Keys and instants rise together, but for transactions that ran at the same time: hence `_APART`.
+        """
+        every = self.model._default_manager.order_by("pk").values_list("pk", "recorded_at")
+        last = every.last()
+        low, high = 0, last[0] + 1 if last else 0
+        while low < high:
+            middle = (low + high) // 2
+            pk, recorded_at = every.filter(pk__gte=middle)[0]
+            low, high = (pk + 1, high) if recorded_at < at else (low, middle)
+        return low
 
     def placed(self) -> Self:
         """The events that have a position, in that order."""

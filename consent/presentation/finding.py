@@ -5,9 +5,10 @@ import uuid
 
 from django.db.models import Prefetch
 
+from accounts import names
 from accounts.access import Actor, Permission, require
 from accounts.fields import split_ident
-from accounts.models import Member, Organization, Subscription, User
+from accounts.models import ApiKey, Member, Organization, Subscription, User
 
 MOST = 10
 _PREFIX = "external:"
@@ -90,6 +91,27 @@ def members_meant(asked: str, organization: Organization, actor: Actor, most: in
     visible = Member.objects.visible_to(actor).filter(organization=organization).select_related("user")
     exactly = visible.with_external_id(asked.removeprefix(_PREFIX)) | visible.filter(user__email=asked)
     return list(exactly[:most]) or list(visible.called(asked).order_by("-pk")[:most])
+
+
+def actors_for(asked: str, actor: Actor, most: int = MOST) -> list[User | ApiKey]:
+    """Who may have acted: people by address or id, operators and API keys by words of their name too."""
+    require(actor, Permission.LEDGER_VIEW, None)
+    pk, _external = split_ident(asked)
+    if pk is not None:
+        return [*User.objects.filter(pk=pk), *ApiKey.objects.visible_to(actor).filter(pk=pk)]
+    words = names.words(asked)
+    found: list[User | ApiKey] = []
+    if " " not in asked:
+        found += User.objects.addressed(asked)[:most]
+    seen = {each.pk for each in found}
+    # Operators are few. Of keys, those of one text: an installation may have thousands.
+    found += [
+        each
+        for each in User.objects.filter(is_staff=True).exclude(pk__in=seen)
+        if {*words} <= {*names.words(each.name)}
+    ]
+    found += ApiKey.objects.visible_to(actor).filter(name__istartswith=asked)[:most]
+    return found[:most]
 
 
 def _people_for(asked: str, actor: Actor, most: int) -> list[User]:
