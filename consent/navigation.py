@@ -53,6 +53,10 @@ class Navigation:
     # Also in the person's menu, and for operators only there.
     account: Group
 
+    @property
+    def waiting(self) -> int:
+        return sum(link.badge for group in self.groups for link in group.links)
+
 
 def navigation_of(request: HttpRequest, actor: Actor, organization: Organization | None = None) -> Navigation:
     """The navigation for a page of this organization; without one, the operators' own or that of the only console."""

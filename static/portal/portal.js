@@ -132,9 +132,4 @@
         said.textContent = words;
       });
   });
-
-  // On a phone the navigation scrolls sideways: bring the current page's link into view.
-  document.addEventListener("DOMContentLoaded", () => {
-    document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-  });
 })();

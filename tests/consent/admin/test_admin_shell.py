@@ -89,10 +89,10 @@ def test_navigation__something_waits__is_said_in_words() -> None:
     staff = Staff()
     assert "Requests" in navigation(staff.client("second"), url("index"))
     staff.asked("link")
-    assert "Requests: 1 waits for you" in navigation(staff.client("second"), url("index"))
+    assert "Requests (1 waits for you)" in navigation(staff.client("second"), url("index"))
     assert "Requests" in navigation(staff.client("asker"), url("index"))
     staff.asked("operator")
-    assert "Requests: 2 wait for you" in navigation(staff.client("second"), url("why"))
+    assert "Requests (2 wait for you)" in navigation(staff.client("second"), url("why"))
 
 
 def test_overview__what_waits__comes_first_and_one_s_own_before_others() -> None:
