@@ -28,7 +28,7 @@ def notify_owners(events: Sequence[ConsentEvent], turns: Turns) -> None:
     """Put one message for each event and owner into the outbox, in the current transaction."""
     began = turns.began
     ended = turns.ended
-    changed = [event for event in events if event.by_operator and _is_about_an_owner(event)]
+    changed = _without_first_owners([event for event in events if event.by_operator and _is_about_an_owner(event)])
     found = [*began, *ended, *changed]
     if not found:
         return
@@ -88,6 +88,24 @@ def _is_about_an_owner(event: ConsentEvent) -> bool:
         case EventKind.MEMBER_ROLE_CHANGED | EventKind.MEMBER_LEFT:
             return _OWNER in (event.before, event.after)
     return False
+
+
+def _without_first_owners(events: Sequence[ConsentEvent]) -> list[ConsentEvent]:
+    """The events without owners who joined when there was no other: nobody is to be warned of the first one.
+
+    So an import of a million organizations with their owners mails nobody.
+    """
+    joined = {event.organization_id for event in events if event.kind == EventKind.MEMBER_JOINED}
+    rows = Member.objects.filter(organization__in=joined, role=_OWNER) if joined else Member.objects.none()
+    owners: dict[Any, list[tuple[Any, Any]]] = defaultdict(list)
+    for organization, member, since in rows.values_list("organization_id", "pk", "joined_at"):
+        owners[organization].append((member, since))
+
+    def is_first(event: ConsentEvent) -> bool:
+        others = (since for member, since in owners[event.organization_id] if member != event.member_id)
+        return event.kind == EventKind.MEMBER_JOINED and not any(since < event.recorded_at for since in others)
+
+    return [event for event in events if not is_first(event)]
 
 
 def _tell_of_owners(events: Sequence[ConsentEvent], owners: dict[Any, list[str]]) -> None:

@@ -14,6 +14,7 @@ from accounts.models import Organization, OutgoingMessage, User
 from consent.errors import Invalid
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.projections import owner_emails
+from consent.projections.turns import Turns
 from consent.services import choices, credentials, layers, locks, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.cast import Cast
@@ -113,7 +114,8 @@ def test_notice__stored_name_with_a_line_break__owners_are_told(cast: Cast) -> N
         surface=LE_CHAT_CONSOLE, organization=cast.brage, choice="opted_in", reason="asked", actor=cast.provider,
         source="admin", version_required=False,
     )  # fmt: skip
-    owner_emails.notify_owners([ConsentEvent.objects.latest("pk")])
+    events = [ConsentEvent.objects.latest("pk")]
+    owner_emails.notify_owners(events, Turns(events))
     (message,) = OutgoingMessage.objects.all()
     assert message.subject.startswith("Brage Skaldskap: ") and line_break_in(message.subject) == ""
 
