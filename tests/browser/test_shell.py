@@ -55,6 +55,9 @@ def test_lists__at_1280__nothing_cut_and_dates_on_one_line(open_as_operator: Cal
     issue_key("The service that reads all", ["consent:read", "events:read"], organization=cast.labs)
     ask(cast)
     page = open_as_operator()
+    page.goto(reverse("admin:index"))
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+    expect(page.get_by_role("button", name="Menu")).to_be_hidden()
     misfits = {}
     for name in LISTS:
         page.goto(reverse(f"admin:{name}_changelist"))
