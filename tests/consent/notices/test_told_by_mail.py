@@ -95,9 +95,9 @@ def test_operator_makes_an_owner_and_changes_one__owners_and_the_person_are_told
 
 def test_operator_adds_the_first_owner__nobody_is_told__and_of_a_second_both_are(labs: Cast) -> None:
     team = OrganizationFactory(name="Fenrir", actor=labs.provider)
-    MemberFactory(organization=team, user=UserFactory(email="first@fenrir.example"), role="owner")
+    MemberFactory(organization=team, user=UserFactory(email="first@fenrir.example"), role="owner", actor=labs.provider)
     assert sent() == []
-    MemberFactory(organization=team, user=UserFactory(email="second@fenrir.example"), role="owner")
+    MemberFactory(organization=team, user=UserFactory(email="second@fenrir.example"), role="owner", actor=labs.provider)
     told = to("Fenrir: the provider changed an owner", sent())
     assert told == ["first@fenrir.example", "second@fenrir.example"]
 
