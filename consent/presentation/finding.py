@@ -104,12 +104,10 @@ def actors_for(asked: str, actor: Actor, most: int = MOST) -> list[User | ApiKey
     if " " not in asked:
         found += User.objects.addressed(asked)[:most]
     seen = {each.pk for each in found}
-    # Operators are few. Of keys, those of one text: an installation may have thousands.
-    found += [
-        each
-        for each in User.objects.filter(is_staff=True).exclude(pk__in=seen)
-        if {*words} <= {*names.words(each.name)}
-    ]
+    # Operators are few. Of keys, those whose name begins so: an installation may have thousands.
+    for operator in User.objects.filter(is_staff=True):
+        if words and operator.pk not in seen and set(words) <= set(names.words(operator.name)):
+            found.append(operator)
     found += ApiKey.objects.visible_to(actor).filter(name__istartswith=asked)[:most]
     return found[:most]
 
