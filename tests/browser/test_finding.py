@@ -1,4 +1,4 @@
-"""Finding in a browser: from any page of an operator by the slash key, suggestions by arrows, and without script."""
+"""Finding in a browser: by the slash key and arrows, and without script; and Why? asked by names, with what if."""
 
 from collections.abc import Callable
 
@@ -60,3 +60,19 @@ def test_search__without_script__a_page_of_results(open_as_operator: Callable[..
     page.get_by_role("searchbox").fill("dag@")
     page.get_by_role("search").get_by_role("button", name="Search").click()
     expect(page.get_by_role("row", name=cast.member.email)).to_be_visible()
+
+
+def test_why__asked_by_names__then_what_if(open_as_operator: Callable[..., Page]) -> None:
+    page = open_as_operator()
+    page.goto("/admin/why/")
+    page.get_by_label("Organization", exact=True).fill("labs")
+    page.get_by_label("Member", exact=True).fill("dag")
+    page.get_by_label("Time asked about").fill("2000-01-31T14:00")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_text("outside the period that is known")).to_be_visible()
+    page.get_by_label("Time asked about").fill("")
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_label("A lock were").select_option("In force")
+    page.get_by_role("button", name="Show what would be").click()
+    expect(page.get_by_role("heading", name="The answer would change")).to_be_visible()
+    expect(page.get_by_role("row", name="Answer Allowed Not allowed")).to_be_visible()
