@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import Member, Plan, Subscription
 from tests.browser.conftest import PHONE
-from tests.browser.test_everywhere import as_person
+from tests.browser.pages import as_person
 from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)

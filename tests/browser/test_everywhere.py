@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP
 from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from django.contrib import admin
 from django.test import Client
 from django.urls import Resolver404, resolve, reverse
@@ -25,6 +24,7 @@ from consent.jobs.selection import Selection
 from consent.services import choices, invitations, locks, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.pages import as_person
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.factories import MemberFactory, UserFactory
@@ -88,21 +88,6 @@ def _jobs(cast: Cast) -> None:
     columns = {"name": "Name", "external_id": "Id", "choice": "Training"}
     plan = ImportPlan("organizations", columns, ("le_chat_free",))
     reading.prepare(plan=plan, actor=cast.provider, source="admin", name=file.name, **{reading.FILE: str(file.pk)})
-
-
-def as_person(open_page: Callable[..., Page], cast: Cast, person: str, **options: object) -> Page:
-    page = open_page(**options)
-    if person != "anonymous":
-        client = Client()
-        client.force_login(getattr(cast, person))
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-        page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": page_base(page)}])
-    return page
-
-
-def page_base(page: Page) -> str:
-    page.goto("/healthz")
-    return "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
 
 
 def name_of(path: str) -> str:
