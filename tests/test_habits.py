@@ -265,6 +265,21 @@ def test_csv__is_written_by_one_writer_that_guards_against_formulas() -> None:
     assert writing == ["consent/files/exports.py"]
 
 
+def hidden_texts(module: ast.AST) -> Iterator[int]:
+    """Lines of texts marked for translation within an f-string, where xgettext does not look."""
+    marks = ("_", "gettext", "ngettext", "pgettext")
+    for string in (node for node in ast.walk(module) if isinstance(node, ast.JoinedStr)):
+        calls = (node for node in ast.walk(string) if isinstance(node, ast.Call) and node.args)
+        marked = (call for call in calls if isinstance(call.func, ast.Name) and call.func.id in marks)
+        yield from (call.lineno for call in marked if isinstance(call.args[0], ast.Constant))
+
+
+def test_texts__to_be_translated__stand_in_no_f_string() -> None:
+    assert [*hidden_texts(ast.parse("f'{_(1)} {a}'"))] == [1]
+    found = [f"{name(path)}:{line}" for path in sources(*PACKAGES) for line in hidden_texts(tree(path))]
+    assert found == []
+
+
 # A literal, or a constant of ours: what PostgreSQL gets as a list of values.
 _FEW = re.compile(r"\(.*\)|\[.*\]|\{.*\}|\w*\.?_?[A-Z][A-Z_]*", re.DOTALL)
 

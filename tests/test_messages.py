@@ -1,5 +1,6 @@
 """The French translation: complete, up to date with the code, and compiled."""
 
+import ast
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from consent.presentation.sentences import day
 from consent.surfaces import SURFACES
 from tests.support.cast import Cast
 from tests.support.console import signed_in
+from tests.support.french import ill_set, texts_of, words
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = Path("locale/fr/LC_MESSAGES/django.po")
@@ -58,15 +60,47 @@ def test_catalogue__every_entry__said_in_french() -> None:
     assert [entry for entry in entries if re.search(r'^msgstr(\[\d\])? ""$(?!\n")', entry, re.MULTILINE)] == []
 
 
-def test_words__placeholders__are_those_of_the_english() -> None:
+def french_of_all() -> list[tuple[str, str]]:
+    """Each English text, and what it is in French; of a text with a plural both forms."""
     text = (ROOT / CATALOGUE).read_text(encoding="utf-8")
-    wrong = []
+    found = []
     for entry in text.split("\n\n")[1:]:
-        said = dict(re.findall(r'^(msgid|msgstr|msgstr\[1\]) (".*(?:\n".*)*)', entry, re.MULTILINE))
-        names = {key: sorted(re.findall(r"%\(\w+\)s|%s|\{\w+\}", value)) for key, value in said.items()}
-        if names["msgid"] != names.get("msgstr", names["msgid"]):
-            wrong.append(entry)
-    assert wrong == []
+        said = re.findall(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?) (".*(?:\n".*)*)', entry, re.MULTILINE)
+        forms = {key: "".join(map(ast.literal_eval, quoted.split("\n"))) for key, quoted in said}
+        told = [form for key, form in forms.items() if key.startswith("msgstr")]
+        asked = [form for key, form in forms.items() if key.startswith("msgid")]
+        found += zip(asked, told, strict=True)
+    return found
+
+
+def test_words__placeholders__are_those_of_the_english() -> None:
+    def names(text: str) -> list[str]:
+        return sorted(re.findall(r"%\(\w+\)s|%s|\{\w+\}", text))
+
+    assert [english for english, french in french_of_all() if names(english) != names(french)] == []
+
+
+def test_words__french__are_set_as_french_is() -> None:
+    assert [wrong for _english, french in french_of_all() for wrong in ill_set(french)] == []
+
+
+# What is no text, or marked: tags and variables with what they enclose, and blocks that are filled with classes.
+_MARKED = re.compile(
+    r"{#.*?#}|{{.*?}}|{% comment.*?endcomment %}|{% blocktranslate.*?endblocktranslate %}"
+    r"|{% block (?:\w*class|width) %}.*?endblock %}|{%.*?%}",
+    re.DOTALL,
+)
+_ALIKE = {"lines", "ms"}  # in every language: JSON Lines, milliseconds
+
+
+def test_templates__every_word__is_marked_for_translation() -> None:
+    unmarked = {}
+    for path in (ROOT / "templates").rglob("*.*"):
+        text = _MARKED.sub(" ", path.read_text(encoding="utf-8"))
+        texts = texts_of(text) if path.suffix == ".html" else {text}
+        if found := {word for each in texts for word in words(each)} - _ALIKE:
+            unmarked[path.relative_to(ROOT).as_posix()] = found
+    assert unmarked == {}
 
 
 def test_surfaces_and_counts__in_french() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.catalogue import Product
@@ -73,7 +74,7 @@ def effective_filter(wanted: Product) -> type[admin.SimpleListFilter]:
     """A filter class: whether an organization's data of the product is used for training."""
 
     class EffectiveFilter(admin.SimpleListFilter):
-        title = _("%(product)s") % {"product": wanted.label}
+        title = wanted.label
         parameter_name = wanted.value
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -98,7 +99,7 @@ def reason_filter(wanted: Product) -> type[admin.SimpleListFilter]:
     """
 
     class ReasonFilter(admin.SimpleListFilter):
-        title = _("%(product)s, why") % {"product": wanted.label}
+        title = format_lazy(_("{product}, why"), product=wanted.label)
         parameter_name = f"{wanted.value}_reason"
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> Any:

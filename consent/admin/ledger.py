@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
@@ -193,10 +194,10 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def change(self, event: ConsentEvent) -> str:
         return getattr(event, "change_words", "") or "–"
 
-    @admin.display(description=_("answer at that time"), empty_value="–")
-    def asked_why(self, event: ConsentEvent) -> str | None:
+    @admin.display(description=_("answer at that time"))
+    def asked_why(self, event: ConsentEvent) -> str:
         address = getattr(event, "why_url", "")
-        return format_html('<a href="{}">{}</a>', address, gettext("Why?")) if address else None
+        return format_html('<a href="{}">{}</a>', address, gettext("Why?")) if address else "–"
 
     @admin.display(description=_("before"))
     def was(self, event: ConsentEvent) -> str:
@@ -206,9 +207,9 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def became(self, event: ConsentEvent) -> str:
         return getattr(event, "after_words", "") or "–"
 
-    @admin.display(description=_("about"), empty_value="–")
-    def about(self, event: ConsentEvent) -> str | None:
-        return getattr(event, "target_name", "") or event.target or None
+    @admin.display(description=_("about"))
+    def about(self, event: ConsentEvent) -> str:
+        return getattr(event, "target_name", "") or event.target or "–"
 
     @admin.display(description=_("who"))
     def who(self, event: ConsentEvent) -> str:
@@ -231,7 +232,7 @@ class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
     ordering = ("-id",)
     shown = (
         "organization", "member", "product", *StateAdmin.state,
-        "version", "changed", "last_event",
+        "version", "changed", "latest",
     )  # fmt: skip
     changed = instant("changed_at", _("last change"))
 
@@ -251,6 +252,12 @@ class PrivacySettingAdmin(StateAdmin, OrganizationSearch):
     @admin.display(description=_("product"))
     def of(self, setting: PrivacySetting) -> str:
         return two_lines(setting.get_product_display(), _plan(setting, setting.plan) if setting.plan else "")
+
+    @admin.display(description=_("last event"))
+    def latest(self, setting: PrivacySetting) -> str:
+        pk = setting.last_event_id
+        url = reverse("admin:consent_consentevent_change", args=[pk]) if pk else ""
+        return format_html('<a href="{}">{}</a>', url, pk) if pk else "–"
 
     @admin.display(description=_("used for training"))
     def used(self, setting: PrivacySetting) -> str:

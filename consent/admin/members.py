@@ -162,7 +162,7 @@ class MemberAdmin(OperatorAdmin):
         return redirect("admin:accounts_member_change", member.pk)
 
     def _refused(self, request: HttpRequest, member: Member, error: ServiceError) -> HttpResponse:
-        messages.error(request, f"{gettext('Not saved.')} {error.detail}")
+        messages.error(request, gettext("Not saved. %(why)s") % {"why": error.detail})
         return self._page(request, member, status=error.http_status)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

@@ -20,6 +20,15 @@ from ..rules import Supposition
 from ..surfaces import DATA_KINDS
 from .forms import OperatorForm
 
+KINDS = {
+    "conversation": _("Conversations"),
+    "document": _("Documents"),
+    "output": _("Answers"),
+    "api_input": _("API calls"),
+    "api_output": _("Answers to API calls"),
+    "related": _("Related data"),
+}
+
 
 def shortly_after(instant: dt.datetime) -> dt.datetime:
     """The next whole millisecond, which a browser's field can hold: after all events of one act."""
@@ -90,7 +99,7 @@ class WhyForm(OperatorForm):
         self.actor = actor
         self.candidates: dict[str, list[Organization] | list[Member]] = {}
         kinds = dict.fromkeys(kind for product in DATA_KINDS.values() for kind in product)
-        self.fields["data_kind"].choices = [("", _("Any")), *((kind, kind) for kind in kinds)]  # type: ignore[attr-defined]
+        self.fields["data_kind"].choices = [("", _("Any")), *((kind, KINDS[kind]) for kind in kinds)]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -54,7 +54,7 @@ def members(request: HttpRequest, actor: Actor, organization: Organization) -> H
     except _BadForm as bad:
         return _page(request, actor, organization, form=bad.form, status=400)
     except ServiceError as error:
-        messages.error(request, f"{gettext('Not saved.')} {error.detail}")
+        messages.error(request, gettext("Not saved. %(why)s") % {"why": error.detail})
         return _page(request, actor, organization, status=error.http_status)
     if done.told is not None:
         return ask(request, actor, organization, done)

@@ -244,7 +244,7 @@ class Card:
 
     @property
     def failed(self) -> str:
-        return f"{self.not_saved} {_('Try again.')}"
+        return " ".join((str(self.not_saved), _("Try again.")))
 
 
 def receipt(setting: SettingView) -> str:

@@ -119,7 +119,8 @@ def _subject(event: ConsentEvent, members: Names) -> str:
     if product and kind == EventKind.CHOICE_CONFIRMED:
         return f"{product}, {kind.label}"
     if event.member_id is not None:
-        return f"{kind.label}, {members.get(event.member_id, _('somebody'))}"
+        member = members.get(event.member_id, _("somebody"))
+        return f"{kind.label}, {member}"
     return str(kind.label)
 
 

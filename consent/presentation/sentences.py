@@ -110,7 +110,7 @@ def _of_organization(shown: "SettingView") -> str:
     """The sentences of an organization's setting; a personal one has the same on both of its surfaces (R17)."""
     if shown.reason_code == Reason.PLAN_DEFAULT:
         # The person of a personal organization may have opted in as a member, and yet the plan's default decides.
-        return _default(shown) if shown.word else f"{_default(shown)} {_('Nobody has chosen yet.')}"
+        return _default(shown) if shown.word else " ".join((_default(shown), _("Nobody has chosen yet.")))
     return f"{in_effect(shown)}. {_cause(shown)}"
 
 
@@ -167,12 +167,12 @@ def _own_word(source: str, *, is_in: bool) -> str:
 def _of_member(shown: "SettingView") -> str:
     """The sentence of a team member's setting: their own choice if it decides, else the organization's state."""
     if shown.choice == Choice.OPTED_OUT:
-        return f"{_('Your data is not used for training.')} {_who(shown)}"
+        return " ".join((_("Your data is not used for training."), _who(shown)))
     if shown.member is not None and shown.member.has_left:
         return _("You have left %(organization)s; nothing collected since then is used for training.")
     if shown.is_in:
         if shown.choice == Choice.OPTED_IN:
-            return f"{_('Your data may be used for training.')} {_who(shown)}"
+            return " ".join((_("Your data may be used for training."), _who(shown)))
         return _("Your data may be used for training, as %(organization)s allows. You have not chosen yet.")
     return _decided_by_organization(shown)
 
