@@ -40,7 +40,7 @@ def test_toggle__switched_off_and_on__is_saved_each_time(open_as_operator: Calla
     switch = page.get_by_role("switch", name="Allow your interactions to be used to train our models")
     expect(switch).to_be_checked()
     switch.click()
-    expect(page.get_by_role("status")).to_contain_text("Saved. From now on this data is not used for training.")
+    expect(page.locator("#status")).to_contain_text("Saved. From now on this data is not used for training.")
     expect(switch).not_to_be_checked()
     assert PrivacySetting.objects.get(organization=cast.labs, product="le_chat", member=None).choice == "opted_out"
 
@@ -64,7 +64,7 @@ def test_toggle__without_script__asks_on_a_page(open_as_operator: Callable[..., 
     page.get_by_role("button", name="Allow training …").click()
     page.get_by_label("Reason").fill("Letter of 3 May")
     page.get_by_role("button", name="Allow training").click()
-    expect(page.get_by_role("status")).to_contain_text("Saved.")
+    expect(page.locator("#status")).to_contain_text("Saved.")
     event = ConsentEvent.objects.latest("pk")
     assert (event.kind, event.product, event.reason) == ("choice.opted_in", "ai_studio", "Letter of 3 May")
 
