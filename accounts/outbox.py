@@ -28,11 +28,20 @@ ERROR_LENGTH = 80
 LEASE = Lease(dt.timedelta(seconds=2 * smtp.WHOLE), until="next_attempt_at", fence="attempts")
 
 
+class MassMail(EmailMessage):
+    """One of the mails for an act that may concern a million people: it waits for all that are not."""
+
+
 class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Store the messages, one row per recipient. Only the plain text is kept, not an HTML alternative."""
         rows = [
-            OutgoingMessage(recipient=recipient, subject=subject_of(message.subject), body=str(message.body))
+            OutgoingMessage(
+                recipient=recipient,
+                subject=subject_of(message.subject),
+                body=str(message.body),
+                mass=isinstance(message, MassMail),
+            )
             for message in email_messages
             for recipient in message.recipients()
         ]
@@ -48,7 +57,7 @@ def subject_of(text: object) -> str:
 
 def is_full(room: int) -> bool:
     """Whether this many messages, or more, wait to be sent; counts no further."""
-    waiting = OutgoingMessage.objects.filter(given_up_at=None).order_by("next_attempt_at", "pk")
+    waiting = OutgoingMessage.objects.filter(given_up_at=None).order_by("mass", "next_attempt_at", "pk")
     return waiting.values("pk")[:room].count() >= room
 
 
@@ -79,7 +88,7 @@ def send_waiting(limit: int = 20, should_stop: Callable[[], bool] = lambda: Fals
 
 
 def send_next() -> bool:
-    """Send the message that is due first; returns whether there was one.
+    """Send the message whose turn it is, mass mail last; returns whether there was one.
 
     No transaction is open while the mail server is contacted. Delivery is at least once: if a worker dies after sending
     and before deleting, the message is sent again when the lease has expired.
@@ -109,7 +118,7 @@ def send_next() -> bool:
 
 def _take_message() -> OutgoingMessage | None:
     """Take the next due message. Its body is deferred, because its encryption key may be missing."""
-    rows = OutgoingMessage.objects.defer("body").order_by("next_attempt_at", "pk")
+    rows = OutgoingMessage.objects.defer("body").order_by("mass", "next_attempt_at", "pk")
     return LEASE.take(rows, Q(given_up_at=None))
 
 

@@ -14,6 +14,8 @@ class OutgoingMessage(models.Model):
     subject = models.CharField(max_length=500)
     # Encrypted, because it contains links that give access to accounts.
     body = EncryptedTextField()
+    # One of maybe a million, all for one act: whatever is not goes first, such as links for passwords.
+    mass = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
@@ -22,7 +24,7 @@ class OutgoingMessage(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["next_attempt_at", "id"], name="message_due"),
+            models.Index(fields=["mass", "next_attempt_at", "id"], name="message_turn"),
             models.Index(fields=["-id"], condition=Q(given_up_at__isnull=False), name="message_given_up"),
             models.Index(fields=["recipient"], name="message_recipient"),
         ]

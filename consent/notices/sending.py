@@ -17,9 +17,23 @@ from django.utils.translation import gettext as _
 
 from accounts import preferences
 from accounts.models import User
+from accounts.outbox import MassMail
 
 from ..models import NoticeOff
 from .catalogue import ENTRIES, Notice, Words
+
+# What one act may send by the million: these wait for all other mails, such as links that somebody waits for.
+_MASS = frozenset(
+    {
+        Notice.LOOSENED,
+        Notice.TIGHTENED,
+        Notice.MEMBERS_TOLD,
+        Notice.OWNERS_CHANGED,
+        Notice.OPT_OUT_SAVED,
+        Notice.SECRET_ROTATED,
+        Notice.SUSPENDED,
+    }
+)
 
 
 def _said(text: Words, words: dict[str, Any]) -> str:
@@ -77,13 +91,14 @@ def _mails(
     notice: Notice, letter: Letter, addresses: Sequence[str], wanted: dict[str, tuple[str, str]]
 ) -> Iterable[EmailMessage]:
     """A mail to each address; the text is written once for all who want it alike."""
+    kind = MassMail if notice in _MASS else EmailMessage
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for address in addresses:
         alike[wanted.get(address, ("", ""))].append(address)
     for preference, those in alike.items():
         with preferences.of(*preference):
             subject, body = str(letter.subject) % letter.words, _body(notice, letter.words)
-        yield from (EmailMessage(subject, body, None, [address]) for address in those)
+        yield from (kind(subject, body, None, [address]) for address in those)
 
 
 def _body(notice: Notice, words: dict[str, Any]) -> str:

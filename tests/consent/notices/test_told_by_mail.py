@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from accounts import outbox
 from accounts.access import Actor
 from accounts.models import Member, OutgoingMessage
 from consent import ledger
 from consent.jobs import actions, engine
 from consent.models import ConsentEvent, EventKind, MembersToTell
+from consent.notices.catalogue import Notice
+from consent.notices.sending import send
 from consent.projections import member_emails, runner
 from consent.services import locks, members, plans
 from consent.surfaces import AI_STUDIO_CONSOLE
@@ -207,3 +210,16 @@ def test_opt_in__product_on_which_members_have_no_say__owners_alone_are_told(lab
     mails = sent()
     assert to("data is used for training from now on", mails) == [labs.owner.email]
     assert to("allows training", mails) == []
+
+
+# --- The outbox -------------------------------------------------------------------------------------------------------
+
+
+def test_mass_mail_waits__a_link_asked_for_later_is_sent_first(labs: Cast) -> None:
+    locks.place_lock(
+        organization=labs.labs, product="le_chat", reason="A court", reference="7", actor=labs.provider, source="admin"
+    )
+    assert [mail.mass for mail in sent()] == [True]
+    send(Notice.PASSWORD_LINK, ["later@saga.example"], "Set your password", link="https://portal.example/")
+    outbox.send_next()
+    assert list(OutgoingMessage.objects.values_list("recipient", flat=True)) == [labs.owner.email]
