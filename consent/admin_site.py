@@ -45,9 +45,10 @@ class PortalAdminSite(admin.AdminSite):
                 return redirect_to_login(request.get_full_path())
             if not self.has_permission(request):
                 return render(request, "admin/forbidden.html", status=403)
-            if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
-                # Filters pass values to the database unchecked, and PostgreSQL rejects NUL characters.
-                raise BadRequest("a parameter has a NUL character")
+            given = (value for name, values in request.GET.lists() for value in (name, *values))
+            if any("\0" in text for text in (request.path_info, *given)):
+                # Filters, and keys of plans, go to the database unchecked, and PostgreSQL rejects NUL characters.
+                raise BadRequest("the path or a parameter has a NUL character")
             try:
                 return inner(request, *args, **kwargs)
             except NotFound as error:

@@ -33,7 +33,12 @@ KINDS = {
 def shortly_after(instant: dt.datetime) -> dt.datetime:
     """The next whole millisecond, which a browser's field can hold: after all events of one act."""
     over = instant.microsecond % 1000
-    return instant + dt.timedelta(microseconds=1000 - over) if over else instant
+    if not over:
+        return instant
+    try:
+        return instant + dt.timedelta(microseconds=1000 - over)
+    except OverflowError:  # the last millisecond there is
+        return instant.replace(microsecond=999_000)
 
 
 class InstantInput(forms.DateTimeInput):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -105,4 +105,4 @@ def seen(request: HttpRequest, actor: Actor, organization: Organization) -> Http
         back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     ):
         return redirect("console:history", organization.pk)
-    return redirect(back)
+    return HttpResponseRedirect(back)  # as it is: `redirect` would look for a view of this name

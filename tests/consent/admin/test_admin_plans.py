@@ -104,3 +104,7 @@ def test_plans__posted_by_no_operator__forbidden(cast: Cast, client: Client, who
         with changes_nothing():
             assert client.post(path, sent).status_code == 403
     assert not Plan.objects.filter(pk=NEW["key"]).exists()
+
+
+def test_page__nul_in_the_key__refused(operator: Client) -> None:
+    assert operator.get("/admin/accounts/plan/%00/change/").status_code == 400

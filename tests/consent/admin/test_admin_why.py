@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
-from accounts.models import Plan
+from accounts.models import Plan, User
 from consent import decisions, ledger, rules
 from consent.admin import why as page_module
 from consent.admin.why_forms import InstantInput, shortly_after
@@ -197,3 +197,12 @@ def test_what_if__of_an_earlier_instant__not_offered(cast: Cast, operator: Clien
     question = Question(str(cast.labs.pk), "ai_studio", at=ledger.clock())
     with pytest.raises(ValueError, match="of now"):
         decisions.suppose(question, cast.provider, rules.Supposition(locked=True))
+
+
+@pytest.mark.parametrize("field", ["at", "collected_at"])
+@pytest.mark.parametrize("instant", ["9999-12-31T23:59:59.999999", "0001-01-01T00:00"])
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Honolulu"])
+def test_why__at_the_ends_of_time__answered(cast: Cast, operator: Client, field: str, instant: str, zone: str) -> None:
+    User.objects.filter(pk=cast.operator.pk).update(time_zone=zone)
+    query = {"product": "ai_studio", "organization": str(cast.labs.pk), field: instant}
+    assert operator.get(url("why"), query).status_code == 200

@@ -138,6 +138,12 @@ def test_seen__nonsense__refused_and_nothing_is_seen(cast: Cast, owner: Client, 
     assert "A court" in text(owner, f"/o/{cast.labs.pk}/")
 
 
+def test_seen__next_that_is_no_path__no_error(cast: Cast, owner: Client) -> None:
+    lock(cast)
+    answer = owner.post(f"/o/{cast.labs.pk}/history/seen/", {"position": 1, "next": "nowhere"})
+    assert answer.status_code == 302 and answer["Location"] == "nowhere"
+
+
 def test_seen__beyond_the_newest_act__what_comes_later_is_shown_all_the_same(cast: Cast, owner: Client) -> None:
     lock(cast)
     answer = owner.post(f"/o/{cast.labs.pk}/history/seen/", {"position": 10**12, "next": "https://elsewhere.example/"})
