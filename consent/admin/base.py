@@ -67,6 +67,8 @@ class OperatorAdmin(ModelAdmin):
     list_max_show_all = 0
     can_add = False
     can_change = False
+    # The list's name where the navigation calls it otherwise than the model.
+    list_title: str | Promise = ""
 
     def _is_operator(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request)
@@ -94,7 +96,7 @@ class OperatorAdmin(ModelAdmin):
             # Fields of the filters that were left at "All": the address names only what is in force.
             given = {name: values for name, values in request.GET.lists() if any(values)}
             return redirect(f"{request.path}?{urlencode(given, doseq=True)}".removesuffix("?"))
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        title = {"title": self.list_title or capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
     def get_urls(self) -> list[Any]:
@@ -153,6 +155,7 @@ class OperatorAdmin(ModelAdmin):
         """Renders a template inside the frame of the admin site."""
         request.current_app = self.admin_site.name
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "subtitle": None}
+        frame["list_title"] = self.list_title
         return TemplateResponse(request, template, {**frame, **context}, status=status)
 
     def ask(self, request: HttpRequest, asked: asking.Asked, original: Any, back: str) -> HttpResponse:

@@ -57,6 +57,7 @@ _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_
 @admin.register(BulkJob)
 class BulkJobAdmin(OperatorAdmin):
     can_change = True
+    list_title = _("Jobs")
     list_display = ("what", "status", "rows", "author", "created")
     list_select_related = ("author",)
     list_filter = ("status", "kind")

@@ -32,6 +32,7 @@ class MemberAdmin(OperatorAdmin):
     """The list and the page of a member; adding one is done on the organization's page."""
 
     can_change = True
+    list_title = _("Memberships")
     list_display = ("person", "organization", "role", "standing", "joined")
     list_select_related = ("user", "organization")
     list_filter = ("role", "status")

@@ -72,6 +72,7 @@ def password_link(request: HttpRequest) -> people.PasswordLink:
 @admin.register(User)
 class UserAdmin(OperatorAdmin):
     can_add = can_change = True
+    list_title = _("People")
     list_display = ("person", "operator", "active", "signed_in", "created")
     sortable_by = ("person", "operator", "active", "created")
     operator = yes_no("is_staff", _("operator"))
@@ -160,6 +161,14 @@ class UserAdmin(OperatorAdmin):
         )
         context = {"form": form, "submit": gettext("Add the person"), "lead": lead}
         return self.screen(request, "admin/form.html", context, title=gettext("New person"), status=status)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        person: User = self.get_or_404(User.objects, object_id)
+        context = {"title": str(person), "subtitle": None, "list_title": self.list_title, **(extra_context or {})}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     def link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Mails a link to set a password; for an operator's account a second operator has to confirm it."""

@@ -4,14 +4,15 @@ import re
 from html import unescape
 
 import pytest
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
 from accounts import operators
 from accounts.access import Actor
-from accounts.models import User
+from accounts.models import Member, User
 from consent.jobs import actions, approval
-from consent.models import OperatorRequest
+from consent.models import BulkJob, OperatorRequest
 from consent.services import operator_requests
 from tests.support import cast as casting
 from tests.support.cast import Cast
@@ -164,3 +165,28 @@ def test_console__of_one_person__has_no_members(cast: Cast) -> None:
 def test_app_index__leads_to_the_overview(operator: Client) -> None:
     answer = operator.get(reverse("admin:app_list", args=["consent"]))
     assert answer.status_code == 302 and answer["Location"] == url("index")
+
+
+@pytest.mark.parametrize(("label", "model"), [("People", User), ("Memberships", Member), ("Jobs", BulkJob)])
+def test_lists__are_called_as_the_navigation_calls_them(
+    label: str, model: type[Model], cast: Cast, operator: Client
+) -> None:
+    path = url(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
+    assert navigation(operator, reverse("admin:index"))[label] == path
+    assert heading(operator, path) == label
+
+
+def test_person_s_page__is_called_by_the_name_and_leads_back_to_people(cast: Cast, operator: Client) -> None:
+    path = url("accounts_user_change", cast.operator.pk)
+    assert heading(operator, path) == str(cast.operator)
+    assert f'<a href="{url("accounts_user_changelist")}">People</a>' in operator.get(path).content.decode()
+
+
+def test_sign_in_and_security__is_called_as_the_navigation_calls_it(cast: Cast, operator: Client) -> None:
+    assert heading(operator, reverse("mfa_index")) == "Sign-in and security"
+
+
+def heading(client: Client, path: str) -> str:
+    found = re.findall(r"<h1[^>]*>(.*?)</h1>", client.get(path).content.decode(), re.DOTALL)
+    assert len(found) == 1, found
+    return unescape(found[0]).strip()
