@@ -114,7 +114,7 @@ _NO_BREAK = "\u00a0\u202f"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _ILL_SET = {
     "a space that may break": r" [;!?»%]| :(?=\s|$)|« ",
-    "no space": rf"[^\s{_NO_BREAK}!?][;!?»](?=\W|$)|[^\s{_NO_BREAK}]:(?=\s|$)|«[^{_NO_BREAK}]|\d%",
+    "no space": rf"^:|[^\s{_NO_BREAK}!?][;!?»](?=\W|$)|[^\s{_NO_BREAK}]:(?=\s|$)|«[^{_NO_BREAK}]|\d%",
     "dots in place of …": r"\.\.\.",
     "a straight apostrophe": r"(?i)[a-zà-ÿ]'[a-zà-ÿ]",
     "English quotes": r"[“”]",
