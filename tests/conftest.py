@@ -50,7 +50,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
-    folders = {tests / "browser": "browser", tests / "serving": "slow", tests / "consent" / "migrations": "slow"}
+    slow = ["serving", "consent/migrations", "consent/commands", "consent/imports", "consent/webhooks"]
+    folders = {tests / "browser": "browser"} | {tests / folder: "slow" for folder in slow}
     for item in items:
         for folder in folders.keys() & set(item.path.parents):
             item.add_marker(folders[folder])
