@@ -16,7 +16,7 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
-from . import keys
+from . import keys, shown_once
 from .models import User
 
 _BEGAN, _SEEN = "began", "seen"
@@ -50,7 +50,10 @@ def begin(sender: object, request: HttpRequest, **_kwargs: object) -> None:
 
 
 class SessionLimits:
-    """Middleware: signs out of a session that began too long ago, or has been idle for too long."""
+    """Middleware: signs out of a session that began too long ago, or has been idle for too long.
+
+    From one that goes on, it removes the new secrets that were to be shown for some minutes only.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -61,6 +64,8 @@ class SessionLimits:
             user = request.user
             if isinstance(user, User) and not _go_on(request, user):
                 logout(request)
+            else:
+                shown_once.remove_old(request)
         return self.get_response(request)
 
 

@@ -116,6 +116,16 @@ def test_secret__after_ten_minutes__not_shown_and_not_kept(shown: tuple[Client, 
         assert secret not in str(dict(client.session))
 
 
+def test_secret__after_ten_minutes__leaves_the_session_with_the_next_request_of_any_page(
+    shown: tuple[Client, str, str],
+) -> None:
+    client, page, secret = shown
+    with time_machine.travel(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=11)):
+        assert client.get("/settings/").status_code == 200
+        assert secret not in str(dict(client.session))
+        assert secret not in told(client, page)
+
+
 def test_secret__copied__not_shown_any_more(shown: tuple[Client, str, str]) -> None:
     client, page, secret = shown
     assert client.post(page, {"do": "copied"}).status_code == 302
