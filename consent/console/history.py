@@ -16,10 +16,10 @@ from accounts.access import Actor, Permission
 from accounts.models import Organization
 
 from ..models import ConsentEvent
+from ..notices.seen import mark_seen
 from ..presentation import privacy_settings
 from ..presentation.histories import rows_of
 from ..webhooks import positions
-from . import acts
 from .forms import HistoryFilter, SeenForm
 from .pages import organization_page, page
 from .paging import Page, page_of
@@ -99,7 +99,7 @@ def seen(request: HttpRequest, actor: Actor, organization: Organization) -> Http
     if not form.is_valid():
         messages.error(request, _("Not saved: the form is not complete. Choose “Seen” again."))
         return _history(request, actor, organization, status=400)
-    acts.mark_seen(actor, organization, form.cleaned_data["position"])
+    mark_seen(actor, organization, form.cleaned_data["position"])
     back = form.cleaned_data["next"]
     if back == request.path or not url_has_allowed_host_and_scheme(
         back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
