@@ -34,7 +34,7 @@ class Preferences:
         ):
             return self.get_response(request)
         if language := language_of(request.user.language):
-            # Stays after this: Django's LocaleMiddleware, which is around this one, ends it.
+            # Stays in the thread after this, until the LocaleMiddleware of the next request activates its own.
             translation.activate(language)
             request.LANGUAGE_CODE = language
         with timezone.override(time_zones.zone(request.user.time_zone)):

@@ -87,8 +87,8 @@ class OrganizationQuerySet(IdentifiedQuerySet["Organization"]):
     def matching(self, text: str) -> Self:
         """Organizations whose name has all these words (the last one may be typed in part), by that word, newest first.
 
-        Accents and case do not matter. A name is found this way once `projections.name_words` has read it; where no
-        name is, the start of the name counts, which finds new ones at once.
+        Accents and case do not matter. A name is found this way once `projections.name_words` has read it. Where none
+        is found, the start of the name counts, so that a new one is found at once unless older ones have the words.
         """
         asked = name_words.wanted(text)
         if not asked:

@@ -45,13 +45,17 @@ class Audience(StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One kind of notice. `always` says why it can't be switched off; '' if it can."""
+    """One kind of notice. `always` says why it can't be switched off; '' if it can.
+
+    `mass`: one act may send a million of them, so they wait for all other mail, such as links that somebody waits for.
+    """
 
     label: Words
     what: Words
     who: Words
     audience: Audience
     always: Words = ""
+    mass: bool = False
 
     @property
     def optional(self) -> bool:
@@ -68,6 +72,7 @@ ENTRIES: dict[Notice, Entry] = {
         _OWNERS,
         Audience.OWNERS,
         _("If it is a mistake, each day counts: nobody's data may begin to be used unnoticed."),
+        mass=True,
     ),
     Notice.MEMBERS_TOLD: Entry(
         _("Your organization allows training"),
@@ -75,6 +80,7 @@ ENTRIES: dict[Notice, Entry] = {
         _("The members whose data it is"),
         Audience.MEMBERS,
         _("It is your data: nobody may begin to use it without telling you."),
+        mass=True,
     ),
     Notice.OWNERS_CHANGED: Entry(
         _("The provider changed an owner"),
@@ -82,6 +88,7 @@ ENTRIES: dict[Notice, Entry] = {
         _("The organization's owners, and whoever it is about"),
         Audience.TEAM_OWNERS,
         _("An owner decides about all data, so nobody becomes one unnoticed."),
+        mass=True,
     ),
     Notice.WEBHOOK_PAUSED: Entry(
         _("A webhook is paused"),
@@ -96,6 +103,7 @@ ENTRIES: dict[Notice, Entry] = {
         _OWNERS,
         Audience.OWNERS,
         _("Without the new secret your receiver soon refuses all messages, opt-outs among them."),
+        mass=True,
     ),
     Notice.SUSPENDED: Entry(
         _("Keys or webhooks are suspended"),
@@ -150,6 +158,7 @@ ENTRIES: dict[Notice, Entry] = {
         _("Something that the provider did ends the use of data for training."),
         _("The organization's owners; the member, where it is their own setting"),
         Audience.EVERYBODY,
+        mass=True,
     ),
     Notice.WAITING: Entry(
         _("Something waits for you"),

@@ -1,6 +1,6 @@
 """The one place that sends notices: leaves out who has switched the kind off, and says in the mail how to do that.
 
-Each person gets a mail in their language, with times in their time zone: subjects and words are translated when the
+Who has chosen a language gets mails in it, with times in their time zone: subjects and words are translated when the
 mail is written, and instants are given as instants.
 """
 
@@ -21,19 +21,6 @@ from accounts.outbox import MassMail
 
 from ..models import NoticeOff
 from .catalogue import ENTRIES, Notice, Words
-
-# What one act may send by the million: these wait for all other mails, such as links that somebody waits for.
-_MASS = frozenset(
-    {
-        Notice.LOOSENED,
-        Notice.TIGHTENED,
-        Notice.MEMBERS_TOLD,
-        Notice.OWNERS_CHANGED,
-        Notice.OPT_OUT_SAVED,
-        Notice.SECRET_ROTATED,
-        Notice.SUSPENDED,
-    }
-)
 
 
 def _said(text: Words, words: dict[str, Any]) -> str:
@@ -58,7 +45,7 @@ def send(notice: Notice, addresses: Iterable[str], subject: Words, **words: Any)
 
 
 def send_all(notice: Notice, letters: Sequence[Letter]) -> None:
-    """Put the mails of all letters into the outbox, in the current transaction; three statements at most."""
+    """Put the mails of all letters into the outbox, in the current transaction, by a fixed number of queries."""
     addresses = {address for letter in letters for address in letter.addresses}
     off = _switched_off(notice, addresses) if addresses and ENTRIES[notice].optional else frozenset()
     wanted = _preferences_of(addresses - off)
@@ -91,7 +78,7 @@ def _mails(
     notice: Notice, letter: Letter, addresses: Sequence[str], wanted: dict[str, tuple[str, str]]
 ) -> Iterable[EmailMessage]:
     """A mail to each address; the text is written once for all who want it alike."""
-    kind = MassMail if notice in _MASS else EmailMessage
+    kind = MassMail if ENTRIES[notice].mass else EmailMessage
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for address in addresses:
         alike[wanted.get(address, ("", ""))].append(address)

@@ -18,15 +18,15 @@ from ..surfaces import WITH_MEMBERS
 from .turns import Turns
 
 BATCH = 500
-# With more mails than this in the outbox, members wait: links for passwords must not queue behind a hundred thousand.
+# With more mails than this in the outbox, members wait: it need not hold a hundred thousand mails of one act.
 ROOM = 1_000
 
 
 def note_members_to_tell(turns: Turns) -> None:
     """Note the events after which members' data is used; in a personal organization the owner is told instead."""
     of_members = [event for event in turns.began if event.member_id is None and event.product in WITH_MEMBERS]
-    events = {event.pk: event for event in of_members}
-    teams = ConsentEvent.objects.filter(pk__in=events, organization__kind=OrganizationKind.TEAM)
+    noted = [event.pk for event in of_members]
+    teams = ConsentEvent.objects.filter(pk__in=noted, organization__kind=OrganizationKind.TEAM)
     MembersToTell.objects.bulk_create([MembersToTell(event_id=pk) for pk in teams.values_list("pk", flat=True)])
 
 

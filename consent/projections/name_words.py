@@ -5,7 +5,7 @@ A name that is replaced loses its words in the transaction that replaces it: see
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from accounts import names
 from accounts.models import NameWord, Organization
@@ -22,20 +22,22 @@ def index_names(events: Sequence[ConsentEvent]) -> None:
     """Store the words of the organizations that these events created or changed, by their names of now."""
     told = {event.organization_id for event in events if event.kind in _KINDS and event.organization_id}
     if told:
+        # Locked, so that nobody renames or erases between the name that is read here and the words that are stored.
+        held = Organization.objects.select_for_update(no_key=True).filter(pk__in=told).order_by("pk")
+        named = list(held.values_list("pk", "name"))
         NameWord.objects.filter(organization_id__in=told).delete()
-        _store(told)
+        _store(named)
 
 
 def index_all() -> None:
     """Store the words of all organizations anew, as after loading the state of another installation."""
     NameWord.objects.all().delete()
-    every = Organization.objects.order_by("pk").values_list("pk", flat=True)
+    every = Organization.objects.order_by("pk").values_list("pk", "name")
     for some in batched(every.iterator(), _AT_A_TIME):
         _store(some)
 
 
-def _store(organizations: Collection[uuid.UUID]) -> None:
-    rows = Organization.objects.filter(pk__in=organizations).order_by("pk").values_list("pk", "name")
+def _store(rows: Iterable[tuple[uuid.UUID, str]]) -> None:
     # Sorted, because neighbours in the index are written at the same time.
     load(NameWord._meta.db_table, ("word", "organization_id", "words"), sorted(_words_of(rows)))
 

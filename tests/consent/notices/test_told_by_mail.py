@@ -215,6 +215,11 @@ def test_opt_in__product_on_which_members_have_no_say__owners_alone_are_told(lab
 # --- The outbox -------------------------------------------------------------------------------------------------------
 
 
+def test_opt_out_of_ones_own__its_confirmation_does_not_wait_for_mass_mail(labs: Cast) -> None:
+    choose(labs, OUT, owner(labs))
+    assert [(mail.subject, mail.mass) for mail in sent()] == [("Your opt-out is saved", False)]
+
+
 def test_mass_mail_waits__a_link_asked_for_later_is_sent_first(labs: Cast) -> None:
     locks.place_lock(
         organization=labs.labs, product="le_chat", reason="A court", reference="7", actor=labs.provider, source="admin"

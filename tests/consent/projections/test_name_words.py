@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import NameWord, Organization
 from accounts.models.name_words import wanted
@@ -80,6 +81,16 @@ def test_erased__not_found_any_more__in_the_same_transaction(named: Cast) -> Non
     assert found("fagerholm") == ["Frida Fagerholm"]
     erasure.erase_person(person=own.members.get().user, actor=named.provider)
     assert not NameWord.objects.filter(words__contains="fagerholm").exists() and found("fagerholm") == []
+
+
+@pytest.mark.only_on("postgresql", reason="on SQLite one transaction writes at a time")
+def test_names_read__are_locked_until_their_words_are_stored(named: Cast) -> None:
+    OrganizationFactory(name="Fenrir Foundry", actor=named.provider)
+    ledger.sequence()
+    with CaptureQueriesContext(connection) as made:
+        runner.catch_up("words")
+    (reading,) = (each["sql"] for each in made if '"accounts_organization"."name"' in each["sql"])
+    assert reading.endswith("FOR NO KEY UPDATE") and found("foundry") == ["Fenrir Foundry"]
 
 
 def test_events_read_again__the_same_words(named: Cast) -> None:
