@@ -94,7 +94,7 @@ class OperatorAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if request.method == "GET" and any(value == "" and name != "q" for name, value in request.GET.items()):
             # Fields of the filters that were left at "All": the address names only what is in force.
-            given = {name: values for name, values in request.GET.lists() if any(values)}
+            given = {name: kept for name, values in request.GET.lists() if (kept := [each for each in values if each])}
             return redirect(f"{request.path}?{urlencode(given, doseq=True)}".removesuffix("?"))
         title = {"title": self.list_title or capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, {**title, **(extra_context or {})})

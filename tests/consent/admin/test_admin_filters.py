@@ -64,6 +64,8 @@ def test_filters__sent_with_most_left_at_all__leave_the_address_clean(cast: Cast
     assert (answer.status_code, answer["Location"]) == (302, f"{address}?plan=le_chat_free")
     answer = operator.get(f"{address}?plan=&q=")
     assert (answer.status_code, answer["Location"]) == (302, address)
+    answer = operator.get(f"{address}?status__exact=active&status__exact=")  # given twice, and once for nothing
+    assert (answer.status_code, answer["Location"]) == (302, f"{address}?status__exact=active")
     assert operator.get(f"{address}?q=").status_code == 200
 
 

@@ -5,7 +5,7 @@ import pytest
 from django.contrib.auth import authenticate
 
 from accounts.access import Actor
-from accounts.models import Member, Organization, Plan, Subscription, User
+from accounts.models import Member, Organization, OutgoingMessage, Plan, Subscription, User
 from consent import verification
 from consent.decisions import decide
 from consent.demo import scenario
@@ -14,7 +14,7 @@ from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
 from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.commands import database, run
-from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
+from tests.support.factories import ActorFactory, OrganizationFactory, OutgoingMessageFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -134,6 +134,12 @@ def test_demo__installation_in_use__exits_1_and_nothing_changed(
     assert (result.code, result.out) == (1, "")
     assert message in result.err
     assert database() == before
+
+
+def test_demo__mail_that_waits__is_left_and_its_own_people_get_none() -> None:
+    waiting = OutgoingMessageFactory(recipient="early@provider.example")
+    assert run("demo").code == 0
+    assert list(OutgoingMessage.objects.all()) == [waiting]
 
 
 def test_demo__told_twice__refused_and_unchanged() -> None:

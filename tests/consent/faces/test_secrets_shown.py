@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts.access import Actor
 from accounts.models import ApiKey
+from accounts.sessions import SessionStore
 from consent.models import ConsentEvent, WebhookEndpoint
 from consent.services import credentials, webhooks
 from tests.support.asking import confirm
@@ -92,13 +93,15 @@ def test_secret__page_loaded_again__is_the_same_and_nothing_is_made(shown: tuple
 
 
 def test_secret__for_somebody_else__not_shown(shown: tuple[Client, str, str], cast: Cast) -> None:
-    _client, page, secret = shown
+    client, page, secret = shown
     for role in ("owner", "admin", "auditor", "operator", "outsider"):
         other = Client()
         other.force_login(getattr(cast, role))
         assert secret not in told(other, page)
     assert secret not in told(Client(), page)
-    assert all(secret not in session.session_data for session in Session.objects.all())
+    kept = {each.session_key: str(SessionStore().decode(each.session_data)) for each in Session.objects.all()}
+    assert [key for key, data in kept.items() if secret in data] == [client.session.session_key]
+    assert all(secret not in each.session_data for each in Session.objects.all()), "encrypted, for who reads the table"
 
 
 def test_secret__same_browser_but_another_person__not_shown(shown: tuple[Client, str, str], cast: Cast) -> None:
