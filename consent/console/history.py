@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -19,6 +19,7 @@ from ..models import ConsentEvent
 from ..notices.seen import mark_seen
 from ..presentation import privacy_settings
 from ..presentation.histories import rows_of
+from ..transfer.snapshots import snapshot
 from ..webhooks import positions
 from .forms import HistoryFilter, SeenForm
 from .pages import organization_page, page
@@ -44,7 +45,10 @@ def _history(request: HttpRequest, actor: Actor, organization: Organization, sta
     filters = form.conditions() if valid else {}
     found = Page(rows=[], has_previous=False, first_url="", next_url="")
     if valid:
-        found = page_of(request, events_of(actor, organization).filter(**filters), form.cleaned_data["after"])
+        own = reverse("console:history", args=[organization.pk])
+        path = "" if request.path == own else own  # the answer to “Seen” may show this list as well
+        events = events_of(actor, organization).filter(**filters)
+        found = page_of(request, events, form.cleaned_data["after"], path=path)
         found = dataclasses.replace(found, rows=rows_of(found.rows, actor))
     context = {
         "form": form,
@@ -70,25 +74,33 @@ def statement(request: HttpRequest, actor: Actor, organization: Organization) ->
     form = HistoryFilter(request.GET)
     if not form.is_valid():
         return _history(request, actor, organization)
-    # Read first: the statement is about no event beyond this position, but for those that have none yet.
-    position = positions.head(organization, actor)
-    told = Q(placed__position__lte=position) | Q(placed__isnull=True)
-    found = events_of(actor, organization).filter(told, **form.conditions()).select_related("placed")
+    with snapshot():  # what is in effect, and the events that led there, are of one moment
+        return page(
+            request,
+            actor,
+            "console/statement.html",
+            _stated(request, form, actor, organization),
+            organization=organization,
+        )
+
+
+def _stated(request: HttpRequest, form: HistoryFilter, actor: Actor, organization: Organization) -> dict[str, Any]:
+    now = timezone.now()
+    found = events_of(actor, organization).filter(**form.conditions()).select_related("placed")
     events = list(found.order_by("-pk")[: STATEMENT + 1])
     kept = events[:STATEMENT][::-1]
-    context = {
+    return {
         "settings": privacy_settings.organization_settings(organization, actor),
         "rows": rows_of(kept, actor),
         "shortened": len(events) > STATEMENT,
         "since": form.cleaned_data["since"] or (kept[0].recorded_at if kept else None),
-        "until": form.cleaned_data["until"] or timezone.now(),
+        "until": form.cleaned_data["until"] or now,
         "filtered": any(form.cleaned_data[name] for name in ("about", "by", "product", "kind")),
-        "position": position,
+        "position": positions.head(organization, actor),
         "unplaced": any(not hasattr(event, "placed") for event in kept),
-        "made_at": timezone.now(),
+        "made_at": now,
         "query": form_query(request),
     }
-    return page(request, actor, "console/statement.html", context, organization=organization)
 
 
 @require_POST

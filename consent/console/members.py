@@ -131,8 +131,8 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     shown = MemberList(request.GET)
-    valid = shown.is_valid()
-    asked, sort, after = (shown.cleaned_data[name] if valid else None for name in ("q", "sort", "after"))
+    shown.is_valid()  # each field counts that is; a page that is no more is the first one
+    asked, sort, after = (shown.cleaned_data.get(name) for name in ("q", "sort", "after"))
     every = Member.objects.visible_to(actor).filter(organization=organization).select_related("user")
     active = every.active().called(asked) if asked else every.active()
     opted_out = privacy_settings.organization_setting(organization, LE_CHAT_CONSOLE, actor).members_opted_out

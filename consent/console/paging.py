@@ -17,8 +17,11 @@ class Page:
     next_url: str
 
 
-def page_of(request: HttpRequest, rows: Any, after: Any, key: str = "pk") -> Page:
-    """The first ROWS of `rows` (ordered by `key`, descending); `after` is the key of the last row seen, or None."""
+def page_of(request: HttpRequest, rows: Any, after: Any, key: str = "pk", path: str = "") -> Page:
+    """The first ROWS of `rows` (ordered by `key`, descending); `after` is the key of the last row seen, or None.
+
+    `path`: of the list, where another page may show it.
+    """
     if after is not None:
         rows = rows.filter(**{f"{key}__lt": after})
     found = list(rows.order_by(f"-{key}")[: ROWS + 1])
@@ -27,8 +30,8 @@ def page_of(request: HttpRequest, rows: Any, after: Any, key: str = "pk") -> Pag
     return Page(
         rows=found,
         has_previous=after is not None,
-        first_url=_url(request, None),
-        next_url=_url(request, getattr(found[-1], key)) if more else "",
+        first_url=path + _url(request, None),
+        next_url=path + _url(request, getattr(found[-1], key)) if more else "",
     )
 
 

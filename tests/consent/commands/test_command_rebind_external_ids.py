@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Organization
+from accounts.models import Organization, OutgoingMessage
 from tests.support.commands import ACTOR, database, run
 from tests.support.factories import ActorFactory, OrganizationFactory, UserFactory
 
@@ -32,6 +32,7 @@ def test_command__asked_approved_run_and_undone(tmp_path: Path) -> None:
     # The job, and the mail to who may approve it.
     made: dict[str, Any] = {"consent_bulkjob": [], "consent_rebindrow": [], "accounts_outgoingmessage": []}
     assert database() | made == before | made
+    assert [mail.recipient for mail in OutgoingMessage.objects.all()] == [SECOND[1]]
     job = result.json["job"]
     assert run("job", "approve", job, *SECOND).code == 0
     assert run("job", "run", job).code == 0

@@ -134,7 +134,9 @@ def test_note__personal_account__speaks_to_one_person(cast: Cast) -> None:
 def test_seen__nonsense__refused_and_nothing_is_seen(cast: Cast, owner: Client, position: str) -> None:
     lock(cast)
     answer = owner.post(f"/o/{cast.labs.pk}/history/seen/", {"position": position})
-    assert answer.status_code == 400 and "Not saved" in answer.content.decode()
+    page = answer.content.decode()
+    assert answer.status_code == 400 and "Not saved" in page
+    assert f'class="filters" method="get" action="/o/{cast.labs.pk}/history/"' in page
     assert "A court" in text(owner, f"/o/{cast.labs.pk}/")
 
 
