@@ -59,8 +59,9 @@ class OperatorRequestAdmin(OperatorAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         waiting = service.waiting().count()
-        title = gettext("Requests: %(n)s waiting") % {"n": formats.number_format(waiting)}
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        words = gettext("Requests: %(n)s waiting") % {"n": formats.number_format(waiting)}
+        title = {"title": words} if waiting else {}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
 
     def request_of(self, object_id: str) -> OperatorRequest:
         related = ("subject", "asked_by", "confirmed_by", "decided_by")
