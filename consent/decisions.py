@@ -139,6 +139,7 @@ _DETAILS: dict[Reason, str | Promise] = {
     Reason.UNKNOWN_ORGANIZATION: gettext_lazy("There is no such organization."),
     Reason.UNKNOWN_PRODUCT: gettext_lazy("There is no such product."),
     Reason.UNKNOWN_DATA_KIND: gettext_lazy("This product has no such kind of data."),
+    Reason.COLLECTED_AT_MISSING: gettext_lazy("It is not known when this was collected."),
     Reason.NOT_YET_KNOWN: gettext_lazy("The times asked about are outside the period that is known."),
     Reason.MEMBER_REQUIRED: gettext_lazy("A question about this product has to name a member."),
     Reason.UNKNOWN_MEMBER: gettext_lazy("%(organization)s had no such member at that time."),
@@ -156,6 +157,7 @@ _DETAILS: dict[Reason, str | Promise] = {
     Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy(
         "Collected before %(since)s; training has been allowed only since then."
     ),
+    Reason.COOLING_OFF: gettext_lazy("Cooling off: it can be used from %(usable)s at the earliest."),
     Reason.ORGANIZATION_OPTED_IN: gettext_lazy("%(organization)s opted in on %(chosen)s."),
 }
 
@@ -167,6 +169,7 @@ def _detail(decision: Decision, row: Row | None) -> str:
             "organization": row.name,
             "chosen": _day(instant(row.chosen_at)),
             "since": decision.boundary and decision.boundary.isoformat(),
+            "usable": decision.usable_from and decision.usable_from.isoformat(),
         }
     # The only reason that both allows and denies: _DETAILS has the text for the denial.
     if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:

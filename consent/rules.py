@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNKNOWN_ORGANIZATION = "unknown_organization"
     UNKNOWN_PRODUCT = "unknown_product"
     UNKNOWN_DATA_KIND = "unknown_data_kind"
+    COLLECTED_AT_MISSING = "collected_at_missing"  # of a record that is filtered; a question without it is answered
     NOT_YET_KNOWN = "not_yet_known"
     MEMBER_REQUIRED = "member_required"
     UNKNOWN_MEMBER = "unknown_member"
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     MEMBER_OPTED_OUT = "member_opted_out"
     MEMBER_LEFT = "member_left"
     COLLECTED_BEFORE_ALLOWED = "collected_before_allowed"
+    COOLING_OFF = "cooling_off"  # nothing forbids it, but it is not old enough yet
     ORGANIZATION_OPTED_IN = "organization_opted_in"
     # Of a member's layer that allows; never the reason of a whole decision.
     DEFAULT = "default"
@@ -277,6 +279,9 @@ class Membership(NamedTuple):
     left_at: dt.datetime | None = None
 
 
+NO_COOLING_OFF = dt.timedelta(0)
+
+
 class Layers(NamedTuple):
     """Everything that the decision of one question depends on. `at` None asks about the current state."""
 
@@ -294,6 +299,8 @@ class Layers(NamedTuple):
     member: State | Standing = MEMBER_START
     member_told: bool = False  # whoever asks may know what the member chose; nobody by default (R4)
     named_since: dt.datetime | None = None  # since when the question's external ids may be used (R16); None: no such id
+    cooling_off: dt.timedelta = NO_COOLING_OFF  # of the product, at the instant asked about
+    collected_at_needed: bool = False  # a record is filtered, not a question answered (R7)
 
 
 class LayerAnswer(NamedTuple):
@@ -304,16 +311,21 @@ class LayerAnswer(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """`layers` has no member's layer if the asker may not know what members chose (R4)."""
+    """`layers` has no member's layer if the asker may not know what members chose (R4).
+
+    `usable_from`: if the data is cooling off, the first instant at which it may be used, should nothing else change.
+    """
 
     allowed: bool
     reason: Reason
     layers: tuple[LayerAnswer, ...] = ()
     boundary: dt.datetime | None = None  # if data was collected too early: the first instant that would be allowed
+    usable_from: dt.datetime | None = None
 
 
 def resolve(layers: Layers) -> Decision:
-    """Whether data may be used: deny wins (R1), unknown means no (R8), only data collected since it is allowed (R6)."""
+    """Whether data may be used: deny wins (R1), unknown means no (R8), only data collected since it is allowed (R6),
+    and only once it is as old as the product's cooling-off says."""
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
     if not layers.member_told:
@@ -331,7 +343,14 @@ def resolve(layers: Layers) -> Decision:
     if collected is not None and any(answer.since is None or collected < answer.since for answer in answers):
         boundary = max((answer.since for answer in answers if answer.since), default=None)
         return Decision(False, Reason.COLLECTED_BEFORE_ALLOWED, told, boundary)
+    if collected is not None and is_cooling_off(collected, layers.cooling_off, layers.at or layers.now):
+        return Decision(False, Reason.COOLING_OFF, told, usable_from=collected + layers.cooling_off)
     return Decision(True, Reason(answers[0].reason), told)
+
+
+def is_cooling_off(collected_at: dt.datetime, days: dt.timedelta, asked_about: dt.datetime) -> bool:
+    """Whether data is too new to be used at this instant: it is usable from `collected_at + days` on."""
+    return collected_at > asked_about - days
 
 
 def _unanswerable(layers: Layers) -> Reason | None:
@@ -342,6 +361,8 @@ def _unanswerable(layers: Layers) -> Reason | None:
         return Reason.UNKNOWN_PRODUCT
     if not layers.data_kind_known:
         return Reason.UNKNOWN_DATA_KIND
+    if layers.collected_at_needed and layers.collected_at is None:
+        return Reason.COLLECTED_AT_MISSING
     if _out_of_time(layers, layers.first_event_at):
         return Reason.NOT_YET_KNOWN
     if layers.member_needed and not layers.member_asked:

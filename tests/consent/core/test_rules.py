@@ -58,6 +58,7 @@ DENIALS: dict[Reason, Denial] = {
     Reason.UNKNOWN_ORGANIZATION: lambda q: q._replace(organization_known=False),
     Reason.UNKNOWN_PRODUCT: lambda q: q._replace(product_known=False),
     Reason.UNKNOWN_DATA_KIND: lambda q: q._replace(data_kind_known=False),
+    Reason.COLLECTED_AT_MISSING: lambda q: q._replace(collected_at_needed=True, collected_at=None),
     Reason.NOT_YET_KNOWN: lambda q: q._replace(at=NOW + MICROSECOND),
     Reason.MEMBER_REQUIRED: lambda q: q._replace(member_asked=False),
     Reason.UNKNOWN_MEMBER: lambda q: q._replace(membership=None),
@@ -70,6 +71,7 @@ DENIALS: dict[Reason, Denial] = {
     Reason.MEMBER_OPTED_OUT: lambda q: q._replace(member=MEMBER_OUT),
     Reason.MEMBER_LEFT: lambda q: q._replace(membership=q.membership and Membership(JOINED, LEFT)),
     Reason.COLLECTED_BEFORE_ALLOWED: lambda q: with_state(q, since=COLLECTED + MICROSECOND),
+    Reason.COOLING_OFF: lambda q: q._replace(cooling_off=5 * DAY),
 }
 
 
@@ -291,3 +293,60 @@ def test_member_transition__choice_over_choice__is_absolute_and_new_since_only_i
 
 def test_member_start__nothing_chosen__is_allowed_by_default() -> None:
     assert (MEMBER_START.allowed, MEMBER_START.reason_code) == (True, Reason.DEFAULT)
+
+
+# --- Cooling-off -----------------------------------------------------------------------------------------------------
+
+THEN = COLLECTED + DAY
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"now": THEN - MICROSECOND}, (False, Reason.COOLING_OFF)),
+        ({"now": THEN}, (True, Reason.PLAN_DEFAULT)),
+        ({"now": THEN + MICROSECOND}, (True, Reason.PLAN_DEFAULT)),
+        # Asked of an instant, it is that instant that counts, however late it is now.
+        ({"at": THEN - MICROSECOND}, (False, Reason.COOLING_OFF)),
+        ({"at": THEN}, (True, Reason.PLAN_DEFAULT)),
+        ({"at": COLLECTED}, (False, Reason.COOLING_OFF)),
+        ({"at": THEN, "collected_at": COLLECTED + MICROSECOND}, (False, Reason.COOLING_OFF)),
+        # A question without collected_at is about the setting, not about a record.
+        ({"at": THEN - MICROSECOND, "collected_at": None}, (True, Reason.PLAN_DEFAULT)),
+        ({"now": THEN - MICROSECOND, "collected_at": None}, (True, Reason.PLAN_DEFAULT)),
+        ({"now": THEN - MICROSECOND, "cooling_off": dt.timedelta(0)}, (True, Reason.PLAN_DEFAULT)),
+        ({"now": COLLECTED, "cooling_off": dt.timedelta(0)}, (True, Reason.PLAN_DEFAULT)),
+    ],
+)
+def test_resolve__cooling_off__ends_days_after_collecting(
+    changes: dict[str, object], expected: tuple[bool, Reason]
+) -> None:
+    assert answer(but(**{"cooling_off": DAY, **changes})) == expected
+
+
+def test_resolve__cooling_off__tells_from_when_on_it_is_usable() -> None:
+    cooling = resolve(but(cooling_off=5 * DAY))
+    assert (cooling.usable_from, cooling.boundary) == (COLLECTED + 5 * DAY, None)
+    assert resolve(but(now=COLLECTED + 5 * DAY, cooling_off=5 * DAY)).allowed
+
+
+@pytest.mark.parametrize("reason", [reason for reason in DENIALS if reason != Reason.COOLING_OFF])
+def test_resolve__denied_for_another_reason__names_no_end_of_cooling_off(reason: Reason) -> None:
+    decision = resolve(DENIALS[reason](but(cooling_off=5 * DAY)))
+    assert (decision.reason, decision.usable_from) == (reason, None)
+
+
+def test_resolve__cooling_off_of_a_member__is_not_told_before_what_is_private() -> None:
+    asked = but(cooling_off=5 * DAY, member_told=False)
+    assert answer(asked) == (False, Reason.MEMBER_PRIVATE)
+    assert answer(asked._replace(member_needed=False)) == (False, Reason.COOLING_OFF)
+
+
+def test_resolve__filtered_record__needs_collected_at() -> None:
+    assert answer(but(collected_at_needed=True)) == (True, Reason.PLAN_DEFAULT)
+    assert answer(but(collected_at_needed=True, collected_at=None)) == (False, Reason.COLLECTED_AT_MISSING)
+
+
+def test_reasons__denials__are_in_order_of_precedence() -> None:
+    denials = [reason for reason in Reason if reason in DENIALS]
+    assert denials == list(DENIALS)

@@ -14,6 +14,7 @@ from consent.rules import MEMBER_START, Choice, Decision, Layers, Membership, Re
 EPOCH = dt.datetime(2026, 11, 2, 9, tzinfo=dt.UTC)
 # Few instants, so that ties and neighbours are common.
 instants = st.integers(0, 12).map(lambda n: EPOCH + dt.timedelta(microseconds=n))
+coolings = st.integers(0, 8).map(lambda n: dt.timedelta(microseconds=n))
 
 
 @st.composite
@@ -64,6 +65,8 @@ questions = st.builds(
     membership=st.none() | memberships(),
     member=member_states(),
     member_told=st.just(True),
+    cooling_off=st.just(rules.NO_COOLING_OFF) | coolings,
+    collected_at_needed=st.sampled_from([False, False, False, True]),
 )
 
 
@@ -188,6 +191,33 @@ def test_resolve__collected_later_by_one_who_is_still_there__stays_allowed(layer
 @given(questions)
 def test_resolve__same_question_again__same_answer(layers: Layers) -> None:
     assert resolve(layers) == resolve(layers)
+
+
+# --- Cooling-off -----------------------------------------------------------------------------------------------------
+
+
+@given(questions | allowed_questions(), coolings, coolings)
+def test_resolve__longer_cooling_off__never_allows_more_and_says_so_last(
+    layers: Layers, one: dt.timedelta, other: dt.timedelta
+) -> None:
+    without = resolve(layers._replace(cooling_off=rules.NO_COOLING_OFF))
+    shorter, longer = (resolve(layers._replace(cooling_off=days)) for days in sorted((one, other)))
+    assert without.allowed >= shorter.allowed >= longer.allowed
+    for decision in (shorter, longer):
+        assert decision.reason == (without.reason if decision.allowed == without.allowed else Reason.COOLING_OFF)
+
+
+@given(questions | allowed_questions(), coolings)
+def test_resolve__cooling_off__ends_at_the_instant_that_the_decision_names(layers: Layers, days: dt.timedelta) -> None:
+    layers = layers._replace(cooling_off=days)
+    decision = resolve(layers)
+    assert (decision.usable_from is not None) == (decision.reason == Reason.COOLING_OFF)
+    if decision.usable_from is None:
+        return
+    assert decision.usable_from > (layers.at or layers.now)
+    late = layers._replace(at=None, now=decision.usable_from)
+    assert resolve(late).allowed
+    assert resolve(late._replace(now=decision.usable_from - dt.timedelta(microseconds=1))).reason == Reason.COOLING_OFF
 
 
 # --- A member's choice is theirs (R4) ---------------------------------------------------------------------------------
