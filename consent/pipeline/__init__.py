@@ -1,0 +1,21 @@
+"""The way from the ledger to training data: reads signed snapshots of consent and filters records by them.
+
+Knows no Django and nothing of the portal but its rules, so that it runs wherever the data is. `Snapshot` is loaded when
+it is first used: signatures and digests need none of the libraries of requirements/pipeline.txt.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
+
+__all__ = ["Snapshot"]
+
+_MODULES = {"Snapshot": "snapshot"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,0 +1,14 @@
+"""The one error of the pipeline, and what it says about a missing library."""
+
+
+class PipelineError(Exception):
+    """A refusal: the message is one sentence for people, `exit_code` what the process ends with."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def missing(error: ImportError) -> PipelineError:
+    """What to say where a library of the pipeline is not installed."""
+    return PipelineError(f"This needs {error.name}: install the packages of requirements/pipeline.txt.")
