@@ -62,7 +62,7 @@ $(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 
 # Locks hashes of all distributions, for every platform and for Python 3.11 and later. UPGRADE=1 takes the newest version
 # of packages whose version the .in files don't fix. Only the public index is used, whatever this machine's settings say.
-LOCKED := runtime production dev fuzz tools
+LOCKED := runtime production pipeline dev fuzz tools
 .PHONY: lock
 lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for newer ones)
 	@$(need_python)
@@ -71,7 +71,7 @@ lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for n
 	@for name in $(LOCKED); do \
 		file=requirements/$$name.txt; if [ "$$name" = runtime ]; then file=requirements.txt; fi; \
 		echo "$$file"; \
-		same=; case "$$name" in production|dev) same="--constraint requirements.txt";; esac; \
+		same=; case "$$name" in production|pipeline|dev) same="--constraint requirements.txt";; esac; \
 		env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv-tools/bin/uv pip compile \
 			--no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 			--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) $$same \

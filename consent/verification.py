@@ -11,7 +11,16 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 from accounts.models import Member, Organization, Subscription
 
 from . import rules, triggers, verification_bindings
-from .models import ACCESS, STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Lock, PendingEvent, PrivacySetting
+from .models import (
+    OF_NO_LAYER,
+    STATE_FIELDS,
+    ConsentEvent,
+    EventKind,
+    EventPosition,
+    Lock,
+    PendingEvent,
+    PrivacySetting,
+)
 from .rules import MEMBER_START, State
 
 _BATCH = 2000
@@ -95,7 +104,7 @@ def _verify_order(report: Report) -> None:
             "position {} is of another organization than its event": EventPosition.objects.filter(there).exclude(
                 told_alike
             ),
-            "event {} is about access, and says something of a layer": events.filter(kind__startswith=ACCESS).exclude(
+            "event {} is of no layer, and says something of one": events.filter(kind__in=OF_NO_LAYER).exclude(
                 **_OF_NO_LAYER
             ),
             "pending event {} is not there": pending.exclude(there),

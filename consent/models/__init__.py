@@ -1,6 +1,17 @@
 """All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
-from .event_kinds import ABOUT, ACCESS, ACCESS_KINDS, PLAN_KINDS, TOLD_TO_ORGANIZATIONS, ActorType, EventKind, Source
+from .event_kinds import (
+    ABOUT,
+    ACCESS,
+    ACCESS_KINDS,
+    INSTALLATION_KINDS,
+    OF_NO_LAYER,
+    PLAN_KINDS,
+    TOLD_TO_ORGANIZATIONS,
+    ActorType,
+    EventKind,
+    Source,
+)
 from .idempotency import IdempotencyKey
 from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, ImportTable, ProblemKind
 from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
@@ -18,6 +29,8 @@ __all__ = [
     "ACCESS",
     "ACCESS_KINDS",
     "ENDED",
+    "INSTALLATION_KINDS",
+    "OF_NO_LAYER",
     "OVER",
     "PLAN_KINDS",
     "STATE_FIELDS",

@@ -66,14 +66,28 @@ class EventKind(models.TextChoices):
     # Not about access, but like it: the provider's own act, about no organization and no layer.
     ACCESS_PLAN_CREATED = "access.plan_created", _("Plan created")
     ACCESS_PLAN_EDITED = "access.plan_edited", _("Plan edited")
+    # About the whole installation: the provider's own acts on the way from a choice to training.
+    COOLING_OFF_CHANGED = "cooling_off.changed", _("Cooling-off period changed")
+    CONSUMER_REGISTERED = "consumer.registered", _("Consumer registered")
+    CONSUMER_CHANGED = "consumer.changed", _("Consumer changed")
+    CONSUMER_REMOVED = "consumer.removed", _("Consumer removed")
+    RUN_REGISTERED = "run.registered", _("Training run registered")
+    RUN_RETIRED = "run.retired", _("Training run retired")
+    REMOVAL_ISSUED = "removal.issued", _("Removal issued")
+    REMOVAL_ACKNOWLEDGED = "removal.acknowledged", _("Removal acknowledged")
 
 
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
+# The provider's own acts: about no organization, told to operators alone.
+INSTALLATION_KINDS = frozenset(
+    kind for kind in EventKind if kind.startswith(("cooling_off.", "consumer.", "run.", "removal."))
+)
+OF_NO_LAYER = ACCESS_KINDS | INSTALLATION_KINDS
 PLAN_KINDS = frozenset({EventKind.ACCESS_PLAN_CREATED, EventKind.ACCESS_PLAN_EDITED})
 # Prefixes of the access kinds that an organization may see. The others concern one person, or the provider.
 _TOLD = ("access.key_", "access.webhook_", "access.invitation_", "access.data_exported")
-TOLD_TO_ORGANIZATIONS = frozenset(EventKind) - {kind for kind in ACCESS_KINDS if not kind.startswith(_TOLD)}
+TOLD_TO_ORGANIZATIONS = frozenset(EventKind) - {kind for kind in OF_NO_LAYER if not kind.startswith(_TOLD)}
 
 # Filters of a history: `use` is how data may be used, `access` who may do what. Joining and leaving are in both.
 ABOUT = {

@@ -11,9 +11,11 @@ from accounts.fields import InstantField, one_of
 from accounts.models import Member, Organization
 
 from ..surfaces import SURFACES
-from .event_kinds import ACCESS, ActorType, EventKind, Source
+from .event_kinds import OF_NO_LAYER, ActorType, EventKind, Source
 from .layer_state import Choice, LayerState
 from .querysets import ConsentEventQuerySet
+
+_OF_NO_LAYER = Q(kind__in=sorted(OF_NO_LAYER))
 
 
 class ConsentEvent(LayerState):
@@ -44,7 +46,7 @@ class ConsentEvent(LayerState):
         related_name="+",
         verbose_name=_("member"),
     )
-    # '': about the organization, or the membership, itself. None: an access event, which has no subject in the sense
+    # '': about the organization, or the membership, itself. None: of no layer, so that it has no subject in the sense
     # of R7: NULL never collides in the unique keys below, so it doesn't move the instant of any other event.
     product = models.CharField(_("product"), max_length=20, null=True, blank=True, default="", choices=Product.choices)
     surface = models.CharField(
@@ -96,11 +98,9 @@ class ConsentEvent(LayerState):
             one_of("source", Source, "event_source_known"),
             one_of("choice", Choice, "event_choice_known"),
             models.CheckConstraint(
-                condition=Q(
-                    kind__startswith=ACCESS, product=None, member=None, surface="", reason_code="", allowed=False
-                )
-                | ~Q(kind__startswith=ACCESS) & Q(product__isnull=False, organization__isnull=False, target=""),
-                name="event_access_of_no_layer",
+                condition=Q(_OF_NO_LAYER, product=None, member=None, surface="", reason_code="", allowed=False)
+                | ~_OF_NO_LAYER & Q(product__isnull=False, organization__isnull=False, target=""),
+                name="event_of_no_layer",
             ),
         ]
         indexes = [models.Index(fields=["organization", "-id"], name="event_history_of_organization")]

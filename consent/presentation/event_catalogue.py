@@ -45,6 +45,10 @@ _WHY, _REQUESTED, _DATA = _holds(_("why")), _holds(_("what was asked for")), _ho
 _KEY, _WEBHOOK = Held(_("id of the key"), _OTHER), Held(_("id of the webhook"), _OTHER)
 _INVITATION, _PERSON_ID = Held(_("id of the invitation"), _OTHER), Held(_("id of the person"), _PERSON)
 _OF_PLAN = Held(_("key of the plan"), "le_chat_team_plus")
+_OF_PRODUCT, _DAYS = Held(_("key of the product"), "le_chat"), _holds(_("days"))
+_CONSUMER, _RUN = Held(_("id of the consumer"), _OTHER), Held(_("id of the training run"), _OTHER)
+_OF_RUN = _holds(_("id of the training run"))
+_BATCH = Held(_("id of the removal"), _OTHER)
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
 
 
@@ -82,8 +86,8 @@ def _person(before: Held | None = None, after: Held | None = None) -> Entry:
     return Entry(before, after, _PERSON_ID, {"organization": None, "source": "account"})
 
 
-def _operators(target: Held = _PERSON_ID, after: Held | None = None) -> Entry:
-    return Entry(None, after, target, {"organization": None, "source": "admin"})
+def _operators(target: Held = _PERSON_ID, after: Held | None = None, **differs: Any) -> Entry:
+    return Entry(None, after, target, {"organization": None, "source": "admin"} | differs)
 
 
 ENTRIES: dict[EventKind, Entry] = {
@@ -150,6 +154,16 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.ACCESS_DATA_EXPORTED: _access(_JOB, _DATA("job_rows")),
     EventKind.ACCESS_PLAN_CREATED: _operators(_OF_PLAN, _DEFAULT("opted_out")),
     EventKind.ACCESS_PLAN_EDITED: _operators(_OF_PLAN, _FIELDS("description, name")),
+    EventKind.COOLING_OFF_CHANGED: Entry(
+        _DAYS("0"), _DAYS("30"), _OF_PRODUCT, {"organization": None, "source": "admin"}
+    ),
+    EventKind.CONSUMER_REGISTERED: _operators(_CONSUMER),
+    EventKind.CONSUMER_CHANGED: _operators(_CONSUMER, _FIELDS("contact, name")),
+    EventKind.CONSUMER_REMOVED: _operators(_CONSUMER),
+    EventKind.RUN_REGISTERED: _operators(_RUN, source="api"),
+    EventKind.RUN_RETIRED: _operators(_RUN),
+    EventKind.REMOVAL_ISSUED: _operators(_BATCH, _OF_RUN(_OTHER), **_SYSTEM),
+    EventKind.REMOVAL_ACKNOWLEDGED: _operators(_BATCH, _OF_RUN(_OTHER), source="api"),
 }
 
 

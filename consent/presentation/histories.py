@@ -11,7 +11,7 @@ from accounts.access import Actor
 from accounts.catalogue import TrainingDefault
 from accounts.models import Binding, Member, Organization, Plan
 
-from ..models import ACCESS_KINDS, Choice, ConsentEvent, EventKind
+from ..models import OF_NO_LAYER, Choice, ConsentEvent, EventKind
 from . import actors, targets
 from .effects import Effects
 
@@ -44,7 +44,7 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     effects = Effects(events)
 
     def row(event: ConsentEvent) -> Row:
-        if event.kind in ACCESS_KINDS:
+        if event.kind in OF_NO_LAYER:
             return _access_row(event, who[event.pk], names)
         reference = event.reference if viewer.is_operator else ""
         made = _row(event, who[event.pk], reference, members, plans | external_ids)
@@ -59,7 +59,7 @@ def changes(events: Sequence[ConsentEvent], names: targets.Names) -> dict[int, t
     texts = dict(Plan.objects.values_list("key", "name")) | _external_ids(events)
 
     def words(event: ConsentEvent, value: str) -> str:
-        if not value or event.kind in ACCESS_KINDS:
+        if not value or event.kind in OF_NO_LAYER:
             return names.words(value)
         return _words(event.kind, texts)(value)
 

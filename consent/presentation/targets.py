@@ -16,7 +16,7 @@ from accounts.catalogue import TrainingDefault
 from accounts.fields import parse_id
 from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, Plan, User
 
-from ..models import ACCESS_KINDS, PLAN_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
+from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
@@ -72,7 +72,7 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     texts = [
         text
         for event in events
-        if event.kind in ACCESS_KINDS
+        if event.kind in OF_NO_LAYER
         for text in (event.target, *event.before.split(", "), *event.after.split(", "))
     ]
     ids = {pk for text in texts if (pk := parse_id(text)) is not None}

@@ -1,4 +1,5 @@
-"""The access trail: who created, changed, took over and ended keys, webhooks, invitations, second factors, operators.
+"""The access trail: who created, changed, took over and ended keys, webhooks, invitations, second factors, operators;
+and the provider's own acts: plans, cooling-off periods, consumers, training runs and their removals.
 
 Its events are in the same ledger as those about data, but concern no layer. They contain only ids and code words: no
 names and addresses (R14), no secrets and hashes, and no choice of a member (R4).
@@ -10,7 +11,7 @@ from accounts.access import Actor, ActorType, Permission, role_of, speaks_for_pr
 from accounts.models import Organization
 
 from .. import ledger
-from ..models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
+from ..models import OF_NO_LAYER, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WORD = rf"(?:{_UUID}|[0-9]{{1,19}}|[a-z]+(?:[._:][a-z]+)*)"
@@ -32,13 +33,14 @@ def note(
     after: str = "",
     reason: str = "",
 ) -> ConsentEvent:
-    """Write one access event, in the caller's transaction: the change and its event are stored together or not at all.
+    """Write one event of no layer, in the caller's transaction: the change and its event are stored together, or not at
+    all.
 
     `organization` may see it; None: only operators may. `target` is the id of what it is about. The caller must have
     checked the permission. Raises ValueError for other kinds of events, and for anything but ids and code words.
     """
-    if kind not in ACCESS_KINDS:
-        raise ValueError(f"{kind} is no access event")
+    if kind not in OF_NO_LAYER:
+        raise ValueError(f"{kind} is an event of a layer")
     if organization is not None and kind not in TOLD_TO_ORGANIZATIONS:
         raise ValueError(f"{kind} is no organization's affair")
     if source not in Source.values:
@@ -46,7 +48,7 @@ def note(
     for text, longest in ((str(target), _TARGET_LENGTH), (before, _VALUE_LENGTH), (after, _VALUE_LENGTH)):
         # SQLite stores texts that are too long for their column; PostgreSQL refuses them, and so does this.
         if not _PLAIN.fullmatch(text) or len(text) > longest:
-            raise ValueError("an access event holds ids and plain words")
+            raise ValueError("an event of no layer holds ids and plain words")
     origin = ledger.Origin(
         actor=actor, source=source, by_operator=_for_provider(actor, source, organization), reason=reason
     )
@@ -58,7 +60,7 @@ def note(
         after=after,
         target=str(target),
         origin=origin,
-        # Any instant: access events have no subject, so R7 doesn't order them.
+        # Any instant: these events have no subject, so R7 doesn't order them.
         at=ledger.clock(),
         state=ledger.NO_LAYER,
     )

@@ -9,7 +9,7 @@ import pytest
 from accounts.access import Actor
 from accounts.models import Member
 from consent import ledger
-from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
+from consent.models import OF_NO_LAYER, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, Source
 from consent.presentation import event_catalogue, events
 from consent.services import choices, locks, members, organizations, plans, webhooks
 from consent.services.exports import Export, note_export
@@ -74,7 +74,7 @@ def test_example__of_each_kind__is_told_to_nobody_wrong_and_of_known_values(kind
     assert shown["type"] == shown["kind"] == kind and shown["timestamp"] == shown["recorded_at"]
     assert shown["source"] in Source.values and set(shown["actor"]) == {"type", "id", "label"}
     assert (shown["organization"] is None) is KINDS[kind]["operators_only"]
-    if kind in ACCESS_KINDS:
+    if kind in OF_NO_LAYER:
         assert shown["product"] is shown["allowed"] is shown["surface"] is None
     for name in ("before", "after", "target"):
         assert (shown[name] is None) is (KINDS[kind][name] is None)

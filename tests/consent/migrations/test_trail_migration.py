@@ -42,7 +42,7 @@ def test_migrate__back_and_forth_without_access_events__ledger_and_guards_as_bef
     assert triggers.problems(connection) == [] and verification.verify().problems == []
     if connection.vendor == "postgresql":
         assert rows("SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
-    assert all(each in checks() for each in ("event_access_of_no_layer", "event_kind_known", "event_source_known"))
+    assert all(each in checks() for each in ("event_of_no_layer", "event_kind_known", "event_source_known"))
 
 
 def checks() -> str:

@@ -9,7 +9,7 @@ from django.test import override_settings
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
 from consent import ledger, triggers, verification
-from consent.models import ACCESS_KINDS, ConsentEvent, EventKind
+from consent.models import OF_NO_LAYER, ConsentEvent, EventKind
 from consent.presentation import actors
 from consent.services import choices, external_ids, locks, members, organizations, plans
 from consent.services.organizations import OrganizationDraft
@@ -91,7 +91,7 @@ def choose_for_organizations(personal: Organization, team: Organization, owner: 
 
 def test_ledger__after_every_service__no_column_holds_a_name_or_an_address(everything_happened: Actor) -> None:
     kinds = set(ConsentEvent.objects.values_list("kind", flat=True))
-    assert kinds - ACCESS_KINDS == set(EventKind.values) - ACCESS_KINDS - {
+    assert kinds - OF_NO_LAYER == set(EventKind.values) - OF_NO_LAYER - {
         EventKind.CHOICE_RESTORED,  # of jobs, whose events have no text but the reason
         EventKind.PLAN_DEFAULT_CHANGED,
         EventKind.SINCE_ATTESTED,

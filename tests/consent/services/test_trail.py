@@ -9,7 +9,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from accounts.access import Actor
 from accounts.models import KeyScope
 from consent import ledger, verification
-from consent.models import ACCESS_KINDS, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, EventPosition
+from consent.models import OF_NO_LAYER, TOLD_TO_ORGANIZATIONS, ConsentEvent, EventKind, EventPosition
 from consent.presentation import events
 from consent.services import choices, organizations, trail
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -36,7 +36,7 @@ def noted(cast: Cast, kind: Any = EventKind.ACCESS_KEY_CREATED, **changes: Any) 
         return trail.note(kind, **values)
 
 
-@pytest.mark.parametrize("kind", sorted(ACCESS_KINDS))
+@pytest.mark.parametrize("kind", sorted(OF_NO_LAYER))
 @pytest.mark.parametrize("provider", [False, True])
 def test_note__each_kind__is_stored_placed_and_verified(cast: Cast, kind: str, provider: bool) -> None:
     if not provider and kind not in TOLD_TO_ORGANIZATIONS:
@@ -58,7 +58,7 @@ def test_note__in_one_microsecond_with_others__collides_with_nothing_and_pushes_
     for _n in range(3):
         noted(cast)
         noted(cast, organization=None)
-    assert set(ConsentEvent.objects.filter(kind__in=ACCESS_KINDS).values_list("recorded_at", flat=True)) == {STOPPED}
+    assert set(ConsentEvent.objects.filter(kind__in=OF_NO_LAYER).values_list("recorded_at", flat=True)) == {STOPPED}
     act = {"actor": cast.provider, "source": "admin"}
     organizations.update_organization(organization=cast.labs, country="SE", **act)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", **act)
@@ -92,7 +92,7 @@ def test_note__every_scope_of_a_key__fits(cast: Cast) -> None:
     ids=str,
 )
 def test_note__not_an_access_event_of_plain_words__refused(cast: Cast, wrong: dict[str, Any]) -> None:
-    with changes_nothing(), pytest.raises(ValueError, match=r"access event|no source"):
+    with changes_nothing(), pytest.raises(ValueError, match=r"of a layer|of no layer|no source"):
         noted(cast, **wrong)
 
 
@@ -159,14 +159,14 @@ def test_verify__access_event_that_says_something_of_a_layer__is_named(cast: Cas
     ledger.sequence()
     with behind_the_guards():
         sql("UPDATE consent_consentevent SET choice = 'opted_in' WHERE id = %s", [event.pk])
-    assert verification.verify().problems == [f"event {event.pk} is about access, and says something of a layer"]
+    assert verification.verify().problems == [f"event {event.pk} is of no layer, and says something of one"]
 
 
 # --- Who is told ---
 
 
 def told_to(actor: Actor) -> set[int]:
-    return set(ConsentEvent.objects.visible_to(actor).filter(kind__in=ACCESS_KINDS).values_list("pk", flat=True))
+    return set(ConsentEvent.objects.visible_to(actor).filter(kind__in=OF_NO_LAYER).values_list("pk", flat=True))
 
 
 def test_access_events__are_told_to_the_organization_they_concern__the_providers_own_to_operators_alone(
