@@ -14,12 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Permission
 from accounts.models import Organization
+from accounts.transactions import snapshot
 
 from ..models import ConsentEvent
 from ..notices.seen import mark_seen
 from ..presentation import privacy_settings
 from ..presentation.histories import rows_of
-from ..transfer.snapshots import snapshot
 from ..webhooks import positions
 from .forms import HistoryFilter, SeenForm
 from .pages import organization_page, page

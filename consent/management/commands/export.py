@@ -6,12 +6,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.access import Actor
+from accounts.transactions import snapshot
 from consent.files import exports
 from consent.files.atomic import BadFile, new_file
 from consent.management.base import ConsentCommand
 from consent.models import Source
 from consent.services.exports import note_export
-from consent.transfer.snapshots import snapshot
 
 
 class Command(ConsentCommand):

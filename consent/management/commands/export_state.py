@@ -7,12 +7,12 @@ from django.core.management.base import CommandParser
 from accounts.access import Actor
 from accounts.management.base import table
 from accounts.models import User
+from accounts.transactions import snapshot
 from consent.files.atomic import BadFile, new_file
 from consent.management.base import ConsentCommand
 from consent.models import Source
 from consent.services.exports import Export, note_export
 from consent.transfer import state
-from consent.transfer.snapshots import snapshot
 
 
 class Command(ConsentCommand):

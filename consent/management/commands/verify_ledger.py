@@ -5,10 +5,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, counted, printable, table
+from accounts.transactions import snapshot
 from consent import ledger, verification
 from consent.management.base import ConsentCommand
 from consent.models import Verification
-from consent.transfer.snapshots import snapshot
 
 
 class Command(ConsentCommand):
