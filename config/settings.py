@@ -21,6 +21,8 @@ API_KEY_PEPPER = env.str("API_KEY_PEPPER")
 # Lists, for rotation: the first key is used for new data, all are accepted for old data; see accounts/keys.py.
 ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (key := each.strip())]
 WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
+# Signs the manifests of snapshots and training runs (Ed25519, 32 bytes in Base64); '' signs none.
+MANIFEST_SIGNING_KEY = env.str("MANIFEST_SIGNING_KEY", default="").strip()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -8,7 +8,7 @@ class ConsentConfig(AppConfig):
     verbose_name = _("Consent")
 
     def ready(self) -> None:
-        from . import going_back, triggers
+        from . import checks, going_back, triggers  # noqa: F401  (importing `checks` registers the system checks)
         from .imports import applying
         from .jobs import engine
         from .models import JobKind

@@ -4,6 +4,7 @@
 `production`, used by `make serve`, needs requirements/production.txt.
 """
 
+import base64
 import os
 import re
 import resource
@@ -89,6 +90,9 @@ def make_env() -> None:
         # that shares it. So only a new installation gets them here.
         required += ["ENCRYPTION_KEYS", "WEBHOOK_KEYS"]
     missing = {name: secrets.token_urlsafe(48) for name in required if name not in there}
+    # Where the secrets come from elsewhere, so does this key: on each machine another one would sign.
+    if not {"SECRET_KEY", "MANIFEST_SIGNING_KEY"} & {name for name in os.environ if os.environ[name]}:
+        missing |= {"MANIFEST_SIGNING_KEY": _signing_key()} if "MANIFEST_SIGNING_KEY" not in there else {}
     if not missing:
         return
     if "SECRET_KEY" in missing and "DEBUG" not in file_settings(text):
@@ -104,6 +108,11 @@ def make_env() -> None:
         file.write("\n".join(lines) + "\n")
     Path(name).replace(path)
     print(f"Wrote {', '.join(missing)} to {path.name} (readable by you alone).", flush=True)
+
+
+def _signing_key() -> str:
+    """A new Ed25519 key, as the settings take it."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def prepare_database() -> bool:

@@ -45,6 +45,8 @@ def prepare() -> None:
         "DEBUG": "true",
         "SECRET_KEY": "the secret key of the tests, which guards nothing at all",
         "API_KEY_PEPPER": "the pepper of the tests, which guards nothing at all either",
+        # Of tests/support/snapshots.py.
+        "MANIFEST_SIGNING_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         "LOG_LEVEL": "WARNING",
         "CONN_MAX_AGE": "0",
         # Playwright's sync API runs an event loop in the thread of the tests.

@@ -1,5 +1,6 @@
 """Sessions: how long they last, what is stored of them, and under which names browsers keep them."""
 
+import base64
 import os
 import re
 import stat
@@ -250,8 +251,11 @@ print(oct(os.stat(sys.argv[1] + "-wal").st_mode & 0o777), oct(os.stat(sys.argv[1
     assert done.stdout.split() == ["0o600", "0o600"] and mode(path) == 0o600
 
 
+SECRETS = ("SECRET_KEY", "API_KEY_PEPPER", "MANIFEST_SIGNING_KEY")
+
+
 def start(step: str, env_file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name not in ("SECRET_KEY", "API_KEY_PEPPER")}
+    clean = {name: value for name, value in os.environ.items() if name not in SECRETS}
     return subprocess.run(
         [sys.executable, "scripts/start.py", step], cwd=ROOT, check=False, capture_output=True, text=True,
         env=clean | {"ENV_FILE": str(env_file)} | environment,
@@ -263,6 +267,7 @@ def test_env_file__new__has_all_keys_each_its_own(tmp_path: Path) -> None:
     assert start("env", path).returncode == 0
     found = dict(re.findall(r"^(\w+)=(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     secrets = [found[name] for name in ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS", "WEBHOOK_KEYS")]
+    assert len(base64.b64decode(found["MANIFEST_SIGNING_KEY"], validate=True)) == 32
     assert len(set(secrets)) == 4 and all(len(secret) >= 60 for secret in secrets) and mode(path) == 0o600
 
 
