@@ -102,6 +102,8 @@ class Act(StrEnum):
     # Acts that give somebody authority:
     ROLE_GIVE = auto()  # a role of MANAGING_ROLES: to a member, by an invitation, to a new owner, by an import
     OPERATOR_MAKE = auto()  # or give an operator, or anybody, a new way in
+    # An act that changes what data may be used:
+    COOLING_OFF = auto()  # how old a product's data has to be
     OWN_ADDRESS = auto()  # change the address that one signs in with, and gets links at
 
 

@@ -121,6 +121,7 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
             membership=row.membership(),
             member=row.member(),
             named_since=row.named(),
+            cooling_off=row.cooling_off(),
             member_told=scope is None or _is_own(row, actor),
         )
     )

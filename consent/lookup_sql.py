@@ -6,6 +6,7 @@ question and never hashes a whole table.
 """
 
 from accounts.authentication import KEYS, key_columns
+from accounts.catalogue import Product
 
 # Column of a question → its PostgreSQL type; `lookups.asked_of` gives the values in this order.
 COLUMNS = {
@@ -32,6 +33,15 @@ _MANY = {
     "postgresql": f"unnest({_ARRAYS}) AS q({', '.join(COLUMNS)})",
 }
 _NOW = {"sqlite": "NULL", "postgresql": "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"}
+
+# How many days data of the product has to be old before it is used: by the last change, or the last one before `q.at`.
+# Each product's days now depend on nothing in the question, so a database looks them up once for all questions.
+_DAYS = """(
+    SELECT x.days FROM consent_coolingoff AS x WHERE x.product = {product}{then} ORDER BY x.since DESC LIMIT 1)"""
+_DAYS_THEN = _DAYS.format(product="q.product", then=" AND x.since <= q.at")
+_DAYS_NOW = "".join(
+    f" WHEN '{product}' THEN {_DAYS.format(product=repr(product), then='')}" for product in Product.values
+).join(("CASE q.product", " END"))
 
 Join = tuple[str, str, str]  # table, alias, condition
 
@@ -79,7 +89,7 @@ _ALONE = "o.kind = 'personal' AND NOT o.had_others"
 # --- Now: from the settings ---
 
 _CURRENT = f"""
-SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE},
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE}, {_DAYS_NOW},
     s.allowed, s.reason_code, s.since, s.last_event_id, c.recorded_at,
     q.owner_meant AND o.kind = 'personal', m.id, m.user_id, m.joined_at, m.left_at,
     ms.allowed, ms.reason_code, ms.since, ms.last_event_id,
@@ -112,6 +122,7 @@ _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
 # The columns of _CURRENT. Each COALESCE has at most one value: `s` is joined without an instant, `e` with one.
 _AS_OF = f"""
 SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_ALONE},
+    CASE WHEN q.at IS NULL THEN {_DAYS_NOW} ELSE {_DAYS_THEN} END,
     COALESCE(s.allowed, e.allowed), COALESCE(s.reason_code, e.reason_code), COALESCE(s.since, e.since),
     COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
     m.id, m.user_id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,

@@ -18,7 +18,7 @@ from accounts.fields import from_micros, from_raw_id, hex_id, split_text, to_mic
 from accounts.prepared_sql import fetch_prepared
 
 from .lookup_sql import STATEMENTS
-from .rules import MEMBER_START, Membership, Reason, Standing, State
+from .rules import MEMBER_START, NO_COOLING_OFF, Membership, Reason, Standing, State
 from .surfaces import WITH_MEMBERS
 
 _PRODUCTS = frozenset(Product.values)
@@ -47,7 +47,7 @@ class Row(NamedTuple):
     """The facts for one question, as the statements select them; instants in microseconds.
 
     `alone`: the organization is personal and never had a second member. `owner_meant`: it is personal and the question
-    names no member, so its owner is meant.
+    names no member, so its owner is meant. `days`: the product's cooling-off; None if it never had any.
     """
 
     n: int
@@ -57,6 +57,7 @@ class Row(NamedTuple):
     closed: bool
     created_at: int
     alone: bool
+    days: int | None
     allowed: bool | None
     reason_code: str
     since: int | None
@@ -85,6 +86,9 @@ class Row(NamedTuple):
         """The event that gave the later of the question's external ids."""
         later = (self.member_named_since or 0) > (self.named_since or 0)
         return self.member_named_event if later else self.named_event
+
+    def cooling_off(self) -> dt.timedelta:
+        return dt.timedelta(self.days) if self.days else NO_COOLING_OFF
 
     def organization(self) -> Standing:
         if self.allowed is None:

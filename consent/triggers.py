@@ -1,4 +1,4 @@
-"""The triggers that make the ledger append-only and note new events for the sequencer, on both databases.
+"""The triggers that make the ledger and the history of cooling-off append-only, and note new events for the sequencer.
 
 Idempotent: `install` creates what `expected` lists, `problems` names every difference. On PostgreSQL the triggers are
 ENABLE ALWAYS, so that they also fire in sessions in replica mode, which skip ordinary triggers.
@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "consent_eventposition"
+COOLING_OFF = "consent_coolingoff"
 REFUSAL = "the ledger is append-only"
 
 # SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
@@ -26,13 +27,20 @@ _UNIQUE_KEYS = {
         f"member_id = NEW.member_id AND {_SAME_INSTANT} AND NEW.member_id IS NOT NULL",
     ),
     POSITION: ("position = NEW.position", "event_id = NEW.event_id"),
+    COOLING_OFF: (
+        "id = NEW.id",
+        "event_id = NEW.event_id",
+        "product = NEW.product AND since = NEW.since",
+    ),
 }
+# The tables whose rows are never changed or deleted.
+APPEND_ONLY = tuple(_UNIQUE_KEYS)
 
 
 def _sqlite() -> dict[str, str]:
     """Trigger name → its statement."""
     triggers = {}
-    for table in (LEDGER, POSITION):
+    for table in APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
             name = f"{table}_no_{verb.lower()}"
             triggers[name] = (
@@ -59,7 +67,7 @@ _PG_FUNCTIONS = {
 def _postgresql() -> dict[str, str]:
     """Trigger name → its statement. They fire once for each statement, not row, which keeps large inserts fast."""
     triggers = {}
-    for table in (LEDGER, POSITION):
+    for table in APPEND_ONLY:
         name = f"{table}_append_only"
         triggers[name] = (
             f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
@@ -74,7 +82,7 @@ def _postgresql() -> dict[str, str]:
 
 
 def _table_of(name: str) -> str:
-    return next(table for table in (LEDGER, POSITION) if name.startswith(table))
+    return next(table for table in APPEND_ONLY if name.startswith(table))
 
 
 def _normal(statement: str) -> str:
@@ -111,7 +119,7 @@ def _present_in_postgresql(cursor: CursorWrapper) -> dict[str, str]:
     cursor.execute(
         "SELECT tgname, pg_get_triggerdef(t.oid), tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
         " WHERE NOT tgisinternal AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace",
-        [[LEDGER, POSITION]],
+        [list(APPEND_ONLY)],
     )
     for name, definition, enabled in cursor.fetchall():
         found[name] = f"{_normal(definition)} [{'always' if enabled in ('A', b'A') else 'not always'}]"
@@ -129,25 +137,26 @@ def problems(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create what is missing and replace what is altered."""
+    """Create what is missing and replace what is altered, on the tables that there are: a migration may add others."""
     # A problem reads “trigger NAME is missing”.
     wrong = {problem.split()[1] for problem in problems(connection)}
+    tables = frozenset(connection.introspection.table_names())
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            _install_in_postgresql(cursor, wrong)
+            _install_in_postgresql(cursor, wrong, tables)
             return
         for name, statement in _sqlite().items():
-            if name in wrong:
+            if name in wrong and _table_of(name) in tables:
                 cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
                 cursor.execute(statement)
 
 
-def _install_in_postgresql(cursor: CursorWrapper, wrong: Container[str]) -> None:
+def _install_in_postgresql(cursor: CursorWrapper, wrong: Container[str], tables: Container[str]) -> None:
     for name, body in _PG_FUNCTIONS.items():
         if name in wrong:
             cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
     for name, statement in _postgresql().items():
-        if name in wrong:
+        if name in wrong and _table_of(name) in tables:
             cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {_table_of(name)}")
             cursor.execute(statement)
             cursor.execute(f"ALTER TABLE {_table_of(name)} ENABLE ALWAYS TRIGGER {name}")

@@ -15,6 +15,7 @@ from .models import (
     OF_NO_LAYER,
     STATE_FIELDS,
     ConsentEvent,
+    CoolingOff,
     EventKind,
     EventPosition,
     Lock,
@@ -78,6 +79,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     _verify_layers(report, on_progress)
     _verify_members(report)
     _verify_accounts(report)
+    _verify_cooling_off(report)
     report.name(verification_bindings.offenders())
     report.events = ConsentEvent.objects.count()
     return report
@@ -254,3 +256,21 @@ def _verify_accounts(report: Report) -> None:
             ),
         }
     )
+
+
+def _verify_cooling_off(report: Report) -> None:
+    """Check that the days of each product are what its events say, each from the instant of its event."""
+    rows = CoolingOff.objects.order_by("product", "since").values_list("product", "since", "days", "event_id")
+    events = ConsentEvent.objects.filter(kind=EventKind.COOLING_OFF_CHANGED).order_by("target", "recorded_at")
+    told = list(events.values_list("target", "recorded_at", "after", "pk", "before"))
+    found = [(product, since, str(days), event) for product, since, days, event in rows]
+    there, said = set(found), {each[:4] for each in told}
+    problems = [f"cooling-off of {each[0]}, event {each[3]}: no such event" for each in found if each not in said]
+    days: dict[str, str] = {}
+    for product, since, after, pk, before in told:
+        if (product, since, after, pk) not in there:
+            problems.append(f"event {pk}: the cooling-off of {product} does not say so")
+        elif days.get(product, "0") != before:
+            problems.append(f"event {pk} (cooling_off.changed) does not follow from what was before it")
+        days[product] = after
+    report.problems += problems[:SHOWN]

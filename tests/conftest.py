@@ -191,7 +191,7 @@ def lift_triggers() -> None:
             for name in triggers.present(connection):
                 cursor.execute(f"DROP TRIGGER {name}")
         else:
-            for table in (triggers.LEDGER, triggers.POSITION):
+            for table in triggers.APPEND_ONLY:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
 
 

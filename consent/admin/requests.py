@@ -23,9 +23,12 @@ from .forms import OperatorForm, reason_field
 from .lists import two_lines
 from .users import password_link
 
+# A shorter cooling-off is asked for on the page of its product.
+_OF_PEOPLE = [(kind.value, kind.label) for kind in RequestKind if kind != RequestKind.COOLING_OFF]
+
 
 class AskForm(OperatorForm):
-    kind = forms.ChoiceField(label=_("What"), choices=RequestKind.choices, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(label=_("What"), choices=_OF_PEOPLE, widget=forms.RadioSelect)
     person = AddressFormField(
         label=_("Whom it is about"), help_text=_("The address that this person signs in with, or a new operator's.")
     )
@@ -47,7 +50,7 @@ class OperatorRequestAdmin(OperatorAdmin):
 
     @admin.display(description=_("what"))
     def what(self, request: OperatorRequest) -> str:
-        return two_lines(request.get_kind_display(), about(request))
+        return two_lines(request.get_kind_display(), request.about)
 
     @admin.display(description=_("asked by"))
     def by(self, request: OperatorRequest) -> str:
@@ -94,7 +97,7 @@ class OperatorRequestAdmin(OperatorAdmin):
             "asked": asked,
             "original": asked,
             "refused": refused,
-            "about": about(asked),
+            "about": asked.about,
             "status_words": status_words(asked),
             "possible": service.possible(asked, actor_of(request)),
             "why_not": service.why_not(asked, actor_of(request)),
@@ -129,13 +132,6 @@ class OperatorRequestAdmin(OperatorAdmin):
         view = self.admin_site.admin_view(self.verb_view)
         name = "consent_operatorrequest_verb"
         return [path("<str:object_id>/verbs/<str:verb>/", view, name=name), *super().get_urls()]
-
-
-def about(asked: OperatorRequest) -> str:
-    """The person whom the request is about, by address; for a change of address both addresses."""
-    details = asked.details
-    person = asked.subject.email if asked.subject else details.get("email", "")
-    return f"{person} → {details.get('email', '')}" if asked.kind == RequestKind.ADDRESS else str(person)
 
 
 def status_words(asked: OperatorRequest) -> str:

@@ -1,5 +1,6 @@
 """All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
+from .cooling_off import MAX_DAYS, CoolingOff
 from .event_kinds import (
     ABOUT,
     ACCESS,
@@ -30,6 +31,7 @@ __all__ = [
     "ACCESS_KINDS",
     "ENDED",
     "INSTALLATION_KINDS",
+    "MAX_DAYS",
     "OF_NO_LAYER",
     "OVER",
     "PLAN_KINDS",
@@ -43,6 +45,7 @@ __all__ = [
     "Choice",
     "ConsentEvent",
     "ConsentEventQuerySet",
+    "CoolingOff",
     "DailyChanges",
     "DailyStanding",
     "EndpointStatus",

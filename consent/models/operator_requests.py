@@ -1,9 +1,11 @@
-"""Requests that a second operator has to confirm (R19): new operators and new ways to sign in."""
+"""Requests that a second operator has to confirm (R19): new operators, new ways to sign in, shorter cooling-off."""
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.catalogue import Product
 from accounts.fields import InstantField, new_id, one_of
 from accounts.models import User
 
@@ -13,6 +15,7 @@ class RequestKind(models.TextChoices):
     LINK = "link", _("Mail an operator a link to set a password")
     SECOND_FACTORS = "second_factors", _("Remove an operator's second factors")
     ADDRESS = "address", _("Give a person another address")
+    COOLING_OFF = "cooling_off", _("Shorten a cooling-off period")
 
 
 class RequestStatus(models.TextChoices):
@@ -31,9 +34,9 @@ class OperatorRequest(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     kind = models.CharField(_("what"), max_length=20, choices=RequestKind.choices)
     status = models.CharField(_("status"), max_length=10, choices=RequestStatus.choices, default=RequestStatus.WAITING)
-    # Whom it is about; None if the new operator has no account yet.
+    # Whom it is about; None if the new operator has no account yet, and if it is about nobody.
     subject = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("about"))
-    # A new person's address and name, or the new address.
+    # A new person's address and name, or the new address; of a cooling-off the product, and its days before and after.
     details = models.JSONField(_("details"), default=dict)
     reason = models.CharField(_("reason"), max_length=500)
     asked_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("asked by"))
@@ -70,6 +73,20 @@ class OperatorRequest(models.Model):
             models.CheckConstraint(condition=~Q(reason=""), name="operator_request_says_why"),
         ]
         indexes = [models.Index(fields=["status", "id"], name="operator_request_waiting")]
+
+    @property
+    def about(self) -> str:
+        """The person whom it is about, by address, or the product; with what it changes from and to."""
+        details = self.details
+        if self.kind == RequestKind.COOLING_OFF:
+            words = {
+                "product": Product(details["product"]).label,
+                "before": details["before"],
+                "after": details["after"],
+            }
+            return gettext("%(product)s: from %(before)s to %(after)s days") % words
+        person = self.subject.email if self.subject else details.get("email", "")
+        return f"{person} → {details.get('email', '')}" if self.kind == RequestKind.ADDRESS else str(person)
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import deactivation
 from accounts.access import Act, Actor, Forbidden
+from accounts.catalogue import Product
 from accounts.models import User
 from accounts.operators import SecondPerson, active_operators, is_operator_since, require_second_person, second_people
 
@@ -21,7 +22,7 @@ from ..errors import Invalid, Refused
 from ..models import EventKind, OperatorRequest, RequestKind, RequestStatus, Source
 from ..notices.catalogue import Notice
 from ..notices.sending import later, portal_url, send
-from . import layers, members, people, trail
+from . import cooling_off, layers, members, people, trail
 from .people import PasswordLink
 
 
@@ -33,25 +34,30 @@ def ask(
     subject: User | None = None,
     email: str = "",
     name: str = "",
+    product: str = "",
+    days: int = 0,
     source: str = Source.ADMIN,
 ) -> OperatorRequest:
     """Make a request that another operator has to confirm; nothing else is changed yet.
 
-    `email` is that of a new operator, or the subject's new address. Raises Forbidden unless the actor is an operator in
+    `email` is that of a new operator, or the subject's new address; a cooling-off has `product` and `days` instead of a
+    subject. Raises Forbidden unless the actor is an operator in
     person; Invalid, ConfirmationRequired; Refused for what can't be done to this subject.
     """
     asker = people.in_person(actor)
     if kind not in RequestKind.values:
         raise Invalid("unknown_kind", _("There is no request of this kind."), "kind")
     reason = layers.clean_text(reason, "reason", required=True)
-    subject, details = _checked(RequestKind(kind), subject, email, name)
+    if kind == RequestKind.COOLING_OFF:
+        subject, details = None, _checked_days(product, days)
+    else:
+        subject, details = _checked(RequestKind(kind), subject, email, name)
     layers.require_confirmed(actor, Act.OPERATOR_MAKE)
     now = ledger.clock()
     with transaction.atomic():
         # One request at a time about the same: a second one could still be confirmed after the first.
         waiting = OperatorRequest.objects.filter(kind=kind, status=RequestStatus.WAITING, expires_at__gt=now)
-        same = waiting.filter(subject=subject) if subject else waiting.filter(details=details)
-        if same.exists():
+        if _about_the_same(waiting, subject, details).exists():
             raise Refused("asked", _("Somebody has asked for this already: it waits for another operator."))
         request = OperatorRequest.objects.create(
             kind=kind,
@@ -110,7 +116,7 @@ def _tell_others(request: OperatorRequest) -> None:
         [person.email for person in others],
         gettext_lazy("A request waits for a second operator"),
         what=RequestKind(request.kind).label,
-        about=request.subject or request.details.get("email", ""),
+        about=request.about,
         by=request.asked_by,
         reason=request.reason,
         url=portal_url("admin:consent_operatorrequest_change", request.pk),
@@ -171,7 +177,7 @@ class _Confirmed:
             raise Refused("subject", _("This person no longer exists."))
         return subject
 
-    def note(self, kind: EventKind, person: User, **more: str) -> None:
+    def note(self, kind: EventKind, person: User, **more: Any) -> None:
         trail.note(kind, organization=None, actor=self.actor, source=self.source, target=person.pk, **more)
 
 
@@ -221,11 +227,22 @@ def _change_address(done: _Confirmed) -> None:
     send(Notice.ADDRESS_CHANGED, [old], gettext_lazy("Your address was changed"))
 
 
+def _shorten(done: _Confirmed) -> None:
+    request = done.request
+    cooling_off.shorten(_change_of(request), actor=done.actor, source=done.source, reason=request.reason)
+
+
+def _change_of(request: OperatorRequest) -> cooling_off.Change:
+    details = request.details
+    return cooling_off.Change(Product(details["product"]), details["before"], details["after"])
+
+
 _ACTS: dict[RequestKind, Callable[[_Confirmed], None]] = {
     RequestKind.OPERATOR: _make_operator,
     RequestKind.LINK: _send_link,
     RequestKind.SECOND_FACTORS: _remove_confirmed,
     RequestKind.ADDRESS: _change_address,
+    RequestKind.COOLING_OFF: _shorten,
 }
 
 
@@ -252,6 +269,22 @@ def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> 
     if kind == RequestKind.LINK:
         people.check_link(subject)
     return subject, {}
+
+
+def _checked_days(product: str, days: int) -> dict[str, Any]:
+    """The details to store. Raises Invalid; Refused for days that one operator may set alone."""
+    wanted = cooling_off.change_to(product, days)
+    if not wanted.shortens:
+        raise Refused("days", _("That is no shorter than now: you can do this alone, on the product's page."), "days")
+    return {"product": wanted.product.value, "before": wanted.before, "after": wanted.after}
+
+
+def _about_the_same(
+    waiting: QuerySet[OperatorRequest], subject: User | None, details: dict[str, Any]
+) -> QuerySet[OperatorRequest]:
+    if "product" in details:  # whatever the days: a second one would be refused once the first is confirmed
+        return waiting.filter(details__product=details["product"])
+    return waiting.filter(subject=subject) if subject else waiting.filter(details=details)
 
 
 def _locked(request: OperatorRequest) -> OperatorRequest:
@@ -286,7 +319,7 @@ def _decide(request: OperatorRequest, person: User, status: RequestStatus) -> No
 
 
 def _note(
-    kind: EventKind, request: OperatorRequest, actor: Actor, source: str, *, target: object = "", **more: str
+    kind: EventKind, request: OperatorRequest, actor: Actor, source: str, *, target: object = "", **more: Any
 ) -> None:
     about = target or request.subject_id or request.pk
     trail.note(kind, organization=None, actor=actor, source=source, target=about, **more)

@@ -5,6 +5,7 @@ Its events are in the same ledger as those about data, but concern no layer. The
 names and addresses (R14), no secrets and hashes, and no choice of a member (R4).
 """
 
+import datetime as dt
 import re
 
 from accounts.access import Actor, ActorType, Permission, role_of, speaks_for_provider
@@ -32,6 +33,7 @@ def note(
     before: str = "",
     after: str = "",
     reason: str = "",
+    later_than: dt.datetime | None = None,
 ) -> ConsentEvent:
     """Write one event of no layer, in the caller's transaction: the change and its event are stored together, or not at
     all.
@@ -60,8 +62,8 @@ def note(
         after=after,
         target=str(target),
         origin=origin,
-        # Any instant: these events have no subject, so R7 doesn't order them.
-        at=ledger.clock(),
+        # These events have no subject, so R7 doesn't order them; the caller may have an order of its own.
+        at=ledger.clock(later_than),
         state=ledger.NO_LAYER,
     )
     ledger.record([event])

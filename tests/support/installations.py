@@ -13,7 +13,7 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.services import choices, locks, organizations, webhooks
+from consent.services import choices, cooling_off, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
 from tests.conftest import lift_triggers
@@ -74,6 +74,7 @@ def fill_all() -> None:
     owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")
     by: dict[str, Any] = {"actor": casting.Actor.from_user(operator, confirmed=True), "source": "admin"}
     organizations.update_organization(organization=organization, external_id="labs", **by)
+    cooling_off.lengthen(product="le_chat", days=7, **by)
     webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()

@@ -8,7 +8,7 @@ from django.test import Client
 from accounts.access import Actor
 from accounts.models import AddressChange, OutgoingMessage, User
 from consent.models import OperatorRequest
-from consent.services import operator_requests
+from consent.services import cooling_off, operator_requests
 from tests.support import cast as casting
 from tests.support.factories import LONG_AGO, AuthenticatorFactory, UserFactory
 from tests.support.ledger_guards import everything
@@ -26,6 +26,8 @@ class Staff:
         User.objects.filter(pk=self.gone.pk).update(is_active=False)
         self.nobody = UserFactory(email="ada@kvasir.example", name="Ada")
         AuthenticatorFactory(user=self.subject, created_at=LONG_AGO)
+        # So that there is something to shorten.
+        cooling_off.lengthen(product="le_chat", days=30, actor=self.actor("asker"), source="admin")
 
     def actor(self, name: str) -> Actor:
         return Actor.from_user(User.objects.get(pk=getattr(self, name).pk), confirmed=True)
@@ -37,6 +39,7 @@ class Staff:
             "link": {"subject": self.subject},
             "second_factors": {"subject": self.subject},
             "address": {"subject": self.subject, "email": "tyr@elsewhere.example"},
+            "cooling_off": {"product": "le_chat", "days": 7},
         }
         wish = {"kind": kind} | wishes[kind]
         return operator_requests.ask(actor=self.actor("asker"), reason="as agreed", **wish)

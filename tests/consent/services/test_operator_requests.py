@@ -23,7 +23,7 @@ from tests.support.ledger_guards import everything
 from tests.support.operators import Staff, all_there_is, mailed_to, operators
 
 pytestmark = pytest.mark.django_db
-KINDS = ("operator", "reactivated", "link", "second_factors", "address")
+KINDS = ("operator", "reactivated", "link", "second_factors", "address", "cooling_off")
 URL = "/admin/consent/operatorrequest/"
 
 
@@ -487,4 +487,4 @@ def test_request__past_its_end__waits_for_nobody(staff: Staff) -> None:
 
 
 def test_kinds__all_of_them__stand_in_the_table_of_acts() -> None:
-    assert {"operator", "link", "second_factors", "address"} == set(RequestKind.values)
+    assert {"operator", "link", "second_factors", "address", "cooling_off"} == set(RequestKind.values)
