@@ -1,10 +1,11 @@
 """The events after which data is used that was not before, or the other way round: those that people are told of."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Min
+from django.db.models import Min, OuterRef, Subquery
 
 from accounts.models import Member, OrganizationKind, Subscription
 
@@ -48,38 +49,55 @@ class Turns:
         effects = Effects(events)
         began = [event for event in events if event.kind in _LOOSENING and effects.began(event)]
         ended = [e for e in events if e.by_operator and e.kind in _TIGHTENING and effects.ended(e)]
-        owners = _owners(event.organization_id for event in [*began, *ended])
-        self.began = [e for e in without_first(began) if _decides(e, owners.get(e.organization_id))]
-        self.ended = [e for e in ended if _decides(e, owners.get(e.organization_id))]
-        of_teams = (e for e in ended if e.member_id is not None and e.organization_id not in owners)
-        self.ended_for_members = [event for event in of_teams if _allowed_above(event)]
+        self._beside = _beside([*began, *ended])
+        self.began = [event for event in without_first(began) if self._decides(event)]
+        self.ended = [event for event in ended if self._decides(event)]
+        of_teams = (event for event in ended if event.member_id is not None and self._beside[event.pk].owner is None)
+        self.ended_for_members = [event for event in of_teams if self._allowed_above(event)]
+
+    def _decides(self, event: ConsentEvent) -> bool:
+        """Whether this event, and not another one of the same action, made the organization's data used, or unused.
+
+        In a personal organization both layers have to allow it (R17). In a team a member's choice never counts: nobody
+        else is told of it (R4).
+        """
+        beside = self._beside[event.pk]
+        if event.member_id is None:
+            return event.product not in WITH_MEMBERS or beside.own_allowed is not False
+        return event.member_id == beside.owner and self._allowed_above(event)
+
+    def _allowed_above(self, event: ConsentEvent) -> bool:
+        """Whether the organization's layer allowed use before the event; if both change, its own event tells."""
+        beside = self._beside[event.pk]
+        return bool(beside.above_allowed) and beside.above_since != event.recorded_at
 
 
-def _owners(organizations: Iterable[Any]) -> dict[Any, uuid.UUID]:
-    """Personal organization → its one member."""
-    people = Member.objects.filter(organization__in=set(organizations), organization__kind=OrganizationKind.PERSONAL)
-    return dict(people.values_list("organization_id", "pk"))
+class _Beside(NamedTuple):
+    """What holds at the instant of an event: `owner` is the one member of a personal organization, None for a team.
 
-
-def _decides(event: ConsentEvent, owner: uuid.UUID | None) -> bool:
-    """Whether this event, and not another one of the same action, made the organization's data used, or unused.
-
-    `owner` is the member of a personal organization, where both layers have to allow it (R17); None for a team, of
-    which a member's choice never counts: nobody else is told of it (R4).
+    `own_allowed` is of the owner's own layer, None before its first event; the rest is of the organization's layer.
     """
-    if event.member_id is None:
-        if owner is None or event.product not in WITH_MEMBERS:
-            return True
-        own = ConsentEvent.objects.filter(product=event.product, member=owner).as_of(event.recorded_at)
-        return own is None or own.allowed
-    return event.member_id == owner and _allowed_above(event)
+
+    owner: uuid.UUID | None
+    own_allowed: bool | None
+    above_allowed: bool | None
+    above_since: dt.datetime | None
 
 
-def _allowed_above(event: ConsentEvent) -> bool:
-    """Whether the organization's layer allowed use before the member's event: if both change, its own event tells."""
-    layers = ConsentEvent.objects.filter(product=event.product, organization=event.organization_id, member=None)
-    above = layers.as_of(event.recorded_at)
-    return above is not None and above.allowed and above.since != event.recorded_at
+def _beside(events: Sequence[ConsentEvent]) -> dict[int, _Beside]:
+    """Event id → what holds beside it, by one query for all events."""
+    owner = Member.objects.filter(organization=OuterRef("organization"), organization__kind=OrganizationKind.PERSONAL)
+    until = ConsentEvent.objects.filter(product=OuterRef("product"), recorded_at__lte=OuterRef("recorded_at"))
+    own = until.filter(member=OuterRef("owner")).order_by("-recorded_at")
+    above = until.filter(member=None, organization=OuterRef("organization")).order_by("-recorded_at")
+    rows = ConsentEvent.objects.filter(pk__in=[event.pk for event in events]).order_by()
+    rows = rows.annotate(owner=Subquery(owner.values("pk")[:1]))
+    rows = rows.annotate(
+        own_allowed=Subquery(own.values("allowed")[:1]),
+        above_allowed=Subquery(above.values("allowed")[:1]),
+        above_since=Subquery(above.values("since")[:1]),
+    )
+    return {pk: _Beside(*found) for pk, *found in rows.values_list("pk", *_Beside._fields)} if events else {}
 
 
 def without_first(events: Iterable[ConsentEvent]) -> list[ConsentEvent]:

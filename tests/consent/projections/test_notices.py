@@ -10,7 +10,9 @@ from accounts.access import Actor
 from accounts.models import Member, Organization, OutgoingMessage, User
 from consent import decisions, ledger
 from consent.errors import Refused
+from consent.models import ConsentEvent
 from consent.projections import runner
+from consent.projections.turns import Turns
 from consent.services import choices, locks, organizations, plans
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -126,3 +128,23 @@ def test_notice__whatever_happens_to_a_personal_account__as_the_decision_says(se
     account, chance = Account(), random.Random(seed)  # noqa: S311
     for _step in range(40):
         account.does(chance.choice(list(account.acts)))
+
+
+def test_turns__of_many_accounts__as_many_queries_as_of_one(django_assert_num_queries: Any) -> None:
+    provider = ActorFactory(user__email="odin@provider.example", user__name="Odin")
+    for n in range(12):
+        draft = OrganizationDraft(
+            name=f"Frida {n}",
+            kind="personal",
+            owner=(f"frida{n}@mail.example", "Frida"),
+            subscriptions=[plans.get_plan("le_chat_pro")],
+        )
+        organization = organizations.create_organization(draft=draft, actor=provider, source="admin")
+        chosen = {"organization": organization, "actor": provider, "source": "admin"}
+        choices.choose(surface=LE_CHAT_CONSOLE, choice=OUT, version_required=False, **chosen)
+    ended = list(ConsentEvent.objects.filter(kind="choice.opted_out").order_by("pk"))
+    assert len(ended) == 12
+    for some in (ended[:1], ended):
+        with django_assert_num_queries(2):
+            turns = Turns(some)
+        assert turns.ended == some and turns.began == turns.ended_for_members == []
