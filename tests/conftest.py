@@ -50,8 +50,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
-    slow = ["serving", "consent/migrations", "consent/commands", "consent/imports", "consent/webhooks"]
-    folders = {tests / "browser": "browser"} | {tests / folder: "slow" for folder in slow}
+    # What stays is the rules, the services and the two faces that most changes touch: API and console.
+    slow = ("admin", "commands", "faces", "imports", "jobs", "migrations", "webhooks")
+    slowly = [tests / "serving", *(tests / "consent" / folder for folder in slow)]
+    folders = {tests / "browser": "browser"} | dict.fromkeys(slowly, "slow")
     for item in items:
         for folder in folders.keys() & set(item.path.parents):
             item.add_marker(folders[folder])
