@@ -3,15 +3,16 @@
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import dsse
 from .digests import sha256_of
-from .errors import missing
+from .errors import PipelineError, missing
 from .schema import (
     FORMAT,
     MANIFEST,
@@ -23,7 +24,7 @@ from .schema import (
     catalogue_data,
     schemas,
 )
-from .snapshot import SnapshotFile
+from .snapshot import Snapshot, SnapshotFile
 
 try:
     import pyarrow as pa
@@ -40,22 +41,22 @@ def folder_name(position: int) -> str:
 
 
 @contextlib.contextmanager
-def partial_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, readable by its owner alone, which gets the target's name at the end of the block.
-
-    If the block fails, the folder is deleted. Raises OSError; FileExistsError if the target came to be meanwhile.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".partial-{target.name}-{os.getpid()}"
-    partial.mkdir(mode=0o700)
+def _partial(directory: Path, name: str) -> Iterator[Path]:
+    """A new folder in `directory`, readable by its owner alone, for a snapshot of this name; gone after the block."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".partial-{name}-", dir=directory))
     try:
         yield partial
-        _flush(partial)
-        partial.rename(target)
-        _flush(target.parent)
-    except BaseException:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+
+
+class Written(NamedTuple):
+    """The folder of a snapshot and its files; `renewed`: it was there, with the same files, and the manifest is new."""
+
+    folder: Path
+    files: tuple[SnapshotFile, ...]
+    renewed: bool
 
 
 def write_snapshot(
@@ -67,25 +68,42 @@ def write_snapshot(
     catalogue: Catalogue,
     origin: str,
     key: Ed25519PrivateKey,
-) -> Path:
-    """Write a snapshot to `directory/position-…`, which must not exist; returns that folder.
+) -> Written:
+    """Write a snapshot to `directory/position-…`: under that name it is complete, and until then nothing is there.
 
     `tables`: the rows of each table, sorted by its key; they are asked for in the order of TABLES. `decided_at` in
-    microseconds since 1970 UTC; `origin`: the portal's address. The same rows give the same Parquet files.
+    microseconds since 1970 UTC; `origin`: the portal's address. The same rows give the same Parquet files. If the
+    folder is there, it gets the new manifest, which may be of a later instant. Raises PipelineError if what is there
+    is no complete snapshot of the same files, OSError.
     """
     target = directory / folder_name(position)
     columns = schemas(catalogue)
-    with partial_folder(target) as partial:
-        files = [file for name in TABLES for file in write_table(partial, name, columns[name], tables[name])]
+    with _partial(directory, target.name) as partial:
+        files = tuple(file for name in TABLES for file in write_table(partial, name, columns[name], tables[name]))
         write_manifest(
             partial, files, position=position, decided_at=decided_at, catalogue=catalogue, origin=origin, key=key
         )
-    return target
+        _flush(partial)
+        renewed = target.exists()
+        if renewed:
+            _renew(target, partial, files, key)
+        else:
+            partial.rename(target)
+        _flush(directory)
+    return Written(target, files, renewed)
+
+
+def _renew(target: Path, partial: Path, files: tuple[SnapshotFile, ...], key: Ed25519PrivateKey) -> None:
+    """Give the snapshot that is there the new manifest. Raises PipelineError unless its files are the same."""
+    if Snapshot.open(target, key.public_key()).files != files:
+        raise PipelineError(f"{target} is there already, and is another snapshot of its position. Nothing was changed.")
+    (partial / MANIFEST).replace(target / MANIFEST)
+    _flush(target)
 
 
 def write_manifest(
     folder: Path,
-    files: list[SnapshotFile],
+    files: Iterable[SnapshotFile],
     *,
     position: int,
     decided_at: int,

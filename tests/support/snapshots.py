@@ -61,9 +61,10 @@ def write(
         full = [_with_texts(row) for row in rows]
         full.sort(key=lambda row, name=name: [_sortable(row[column]) for column in keys[name]])
         tables[name] = [batch(full, columns[name])]
-    return writing.write_snapshot(
+    written = writing.write_snapshot(
         directory, tables, position=position, decided_at=decided_at, catalogue=catalogue, origin=ORIGIN, key=key
     )
+    return written.folder
 
 
 def _with_texts(row: Row) -> dict[str, Any]:

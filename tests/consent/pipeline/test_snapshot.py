@@ -252,9 +252,25 @@ def test_write_snapshot__rows_fail_midway__nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_snapshot__it_is_there__refused_and_unchanged(folder):
+def test_write_snapshot__another_one_is_there__refused_and_unchanged(folder):
     before = sha256_of(folder / "manifest.json")
-    with pytest.raises(OSError, match=r"not empty|exists"):
-        snapshots.write(folder.parent, organizations=[ORGANIZATION], position=7)
+    with pytest.raises(PipelineError, match="is another snapshot"):
+        snapshots.write(folder.parent, organizations=[ORGANIZATION], position=7, decided_at=NOON + 1)
     assert sha256_of(folder / "manifest.json") == before
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_write_snapshot__something_else_is_there__refused_and_unchanged(folder):
+    (folder / "members-000.parquet").write_bytes(b"")
+    with pytest.raises(PipelineError, match=r"members-000\.parquet has 0 bytes"):
+        snapshots.write(folder.parent, organizations=[ORGANIZATION], position=7)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_write_snapshot__the_same_is_there__has_the_later_instant(tmp_path):
+    first = snapshots.write(tmp_path, organizations=[ORGANIZATION])
+    before = Snapshot.open(first, VERIFY_KEY)
+    assert snapshots.write(tmp_path, organizations=[ORGANIZATION], decided_at=NOON + 5) == first
+    after = Snapshot.open(first, VERIFY_KEY)
+    assert (after.decided_at, after.files) == (NOON + 5, before.files)
+    assert list(tmp_path.iterdir()) == [first]
