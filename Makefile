@@ -217,6 +217,8 @@ bench: $(VENV)/installed-dev ## measure every performance claim, both sides in o
 	@$(BENCH) benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.imports --rows $(ROWS) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.snapshots --rows $(ROWS) --pairs $(PAIRS)
+	@env -u DATABASE_URL $(PY) -m benchmarks.snapshots --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.verifying
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)

@@ -1,5 +1,6 @@
 """Databases for one measurement each: created empty or copied from a prepared one, then deleted. Needs no Django."""
 
+import base64
 import contextlib
 import json
 import os
@@ -19,6 +20,7 @@ from psycopg import sql
 ROOT = Path(__file__).resolve().parents[1]
 # Shared by all processes of one run. They protect only the data of that run.
 _SECRETS = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
+_SECRETS |= {"MANIFEST_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
 
 
 class Place(Protocol):

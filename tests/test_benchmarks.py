@@ -34,6 +34,11 @@ def test_verifying__few_pending_events__found_whole() -> None:
     assert "verify 300 pending events" in bench("verifying", "--pending", "300")
 
 
+def test_snapshots__tiny__both_sides_read_every_row() -> None:
+    table = bench("snapshots", "--rows", "200", "--pairs", "1")
+    assert "snapshot of 200 organizations, 400 members / bare SELECT, CPU" in table and "memory" in table
+
+
 @pytest.mark.only_on("postgresql", reason="SQLite has no COPY")
 def test_imports__tiny__both_sides_bring_in_every_row() -> None:
     assert "import 300: command / COPY" in bench("imports", "--rows", "300")
