@@ -3,62 +3,18 @@
 Instants are whole microseconds since 1970 UTC in 64 bits: engines differ in time zones and units, not in integers.
 """
 
-import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from .errors import PipelineError, missing
+from .errors import missing
+from .manifest import EXTERNAL_IDS, MANIFEST, MEMBERS, ORGANIZATIONS, TABLES, Catalogue, Product
 
 try:
     import pyarrow as pa
 except ImportError as error:
     raise missing(error) from None
 
-FORMAT = 1
-PREDICATE = "/consent-snapshot/v1"  # after the portal's address
-MANIFEST = "manifest.json"
-ORGANIZATIONS, MEMBERS, EXTERNAL_IDS = "organizations", "members", "external_ids"
-TABLES = (ORGANIZATIONS, MEMBERS, EXTERNAL_IDS)
+__all__ = ["EXTERNAL_IDS", "MANIFEST", "MEMBERS", "ORGANIZATIONS", "TABLES", "Catalogue", "Product", "schemas"]
+
 ROWS_PER_FILE = 1_000_000
 ROWS_PER_GROUP = 122_880
-
-_PRODUCT = re.compile("[a-z][a-z0-9_]{0,39}")  # it becomes part of column names
-
-
-class Product(NamedTuple):
-    """What the pipeline has to know of a product: its kinds of data, whether members choose, days of cooling-off."""
-
-    data_kinds: tuple[str, ...]
-    members: bool
-    cooling_off_days: int = 0
-
-
-Catalogue = Mapping[str, Product]
-
-
-def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
-    """The catalogue as it stands in a manifest."""
-    products = {name: {**each._asdict(), "data_kinds": list(each.data_kinds)} for name, each in catalogue.items()}
-    return {"products": products}
-
-
-def parse_catalogue(data: Any) -> dict[str, Product]:
-    """The inverse of `catalogue_data`. Raises PipelineError for anything that does not look like one."""
-    try:
-        found = {name: _product(name, **each) for name, each in data["products"].items()}
-    except (TypeError, KeyError, AttributeError, ValueError):
-        found = {}
-    if not found:
-        raise PipelineError("The catalogue in the manifest is none that this version knows.")
-    return found
-
-
-def _product(name: str, *, data_kinds: Any, members: Any, cooling_off_days: Any) -> Product:
-    whole = type(cooling_off_days) is int and cooling_off_days >= 0
-    texts = isinstance(data_kinds, list) and all(isinstance(kind, str) for kind in data_kinds)
-    if not (_PRODUCT.fullmatch(name) and whole and texts and isinstance(members, bool)):
-        raise ValueError(name)
-    return Product(tuple(data_kinds), members, cooling_off_days)
 
 
 def _layer(product: str) -> list[pa.Field]:

@@ -13,18 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from . import dsse
 from .digests import sha256_of
 from .errors import PipelineError, missing
-from .schema import (
-    FORMAT,
-    MANIFEST,
-    PREDICATE,
-    ROWS_PER_FILE,
-    ROWS_PER_GROUP,
-    TABLES,
-    Catalogue,
-    catalogue_data,
-    schemas,
-)
-from .snapshot import Snapshot, SnapshotFile
+from .manifest import FORMAT, MANIFEST, PREDICATE, TABLES, Catalogue, SnapshotFile, catalogue_data
+from .schema import ROWS_PER_FILE, ROWS_PER_GROUP, schemas
+from .snapshot import Snapshot
 
 try:
     import pyarrow as pa

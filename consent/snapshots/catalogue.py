@@ -3,7 +3,7 @@
 import datetime as dt
 
 from ..models import CoolingOff
-from ..pipeline.schema import Product
+from ..pipeline.manifest import Product
 from ..surfaces import DATA_KINDS, WITH_MEMBERS
 
 

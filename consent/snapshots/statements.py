@@ -7,7 +7,7 @@ look-ups, in order of the key, so that memory does not grow.
 
 from collections.abc import Sequence
 
-from ..pipeline.schema import EXTERNAL_IDS, MEMBERS, ORGANIZATIONS, Catalogue
+from ..pipeline.manifest import EXTERNAL_IDS, MEMBERS, ORGANIZATIONS, Catalogue
 from ..rules import MEMBER_START, State
 from .cut import Cut
 
