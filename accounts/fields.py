@@ -8,7 +8,7 @@ from typing import Any, overload
 import uuid_utils.compat
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import connection, connections, models
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
@@ -167,6 +167,11 @@ class InstantField(models.BigIntegerField):  # type: ignore[type-arg]  # not gen
     def value_to_string(self, obj: models.Model) -> str:
         value = self.value_from_object(obj)
         return "" if value is None else value.isoformat()
+
+
+def byte_order(database: str) -> str:
+    """The name of the collation that compares by code point."""
+    return "BINARY" if connections[database].vendor == "sqlite" else "C"
 
 
 class ByteOrderField(models.CharField):  # type: ignore[type-arg]  # not generic at run time

@@ -14,7 +14,8 @@ from ..fields import ByteOrderField
 
 # The words that are counted to find the rarest: the longest are rare more often than not.
 _COUNTED = 4
-_STEPS = (1_000, 10_000)
+# As many rows are walked through in a few milliseconds; of two words that have more, either will do.
+_ENOUGH = 10_000
 _LAST = "\U0010ffff"
 
 
@@ -49,17 +50,12 @@ class NameWordQuerySet(models.QuerySet["NameWord"]):
         return self.filter(each.here("word"))
 
     def rarest(self, asked: Sequence[Wanted]) -> Wanted:
-        """The word that the fewest names have: the search begins there. Of two
-        that are in many thousands of names either will do.
-        """
+        """The word that the fewest names have, where that matters: the search begins there."""
         longest = sorted(asked, key=lambda each: (each.open, -len(each.text)))[:_COUNTED]
         if len(longest) == 1:
             return longest[0]
-        for step in _STEPS:
-            counts = [self.of(each).order_by()[:step].count() for each in longest]
-            if min(counts) < step:
-                return longest[counts.index(min(counts))]
-        return longest[0]
+        counts = [self.of(each).order_by()[:_ENOUGH].count() for each in longest]
+        return longest[counts.index(min(counts))]
 
 
 class NameWord(models.Model):

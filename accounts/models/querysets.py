@@ -10,7 +10,7 @@ from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
 from .. import external_ids, names
-from ..fields import split_ident
+from ..fields import byte_order, split_ident
 from . import name_words
 from .bindings import Binding
 from .folding import Folded
@@ -31,11 +31,6 @@ def _own_organizations(actor: "Actor") -> Any:
     if actor.user is None or not actor.user.is_active:
         return []
     return actor.user.memberships.active().values("organization_id")
-
-
-def byte_order(database: str) -> str:
-    """The name of the collation that compares by code point."""
-    return "BINARY" if connections[database].vendor == "sqlite" else "C"
 
 
 # A queryset of subjects that have external ids.

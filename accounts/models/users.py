@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import connections, models
+from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Collate, Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .. import clock, email_addresses
-from ..fields import AddressField, InstantField, new_id, one_line
+from ..fields import AddressField, InstantField, byte_order, new_id, one_line
 
 # The fields of a user's credentials, and of their status as an operator: see `User.save`.
 _CREDENTIALS, _STANDING = ("password", "email"), ("is_staff", "is_active")
@@ -37,10 +37,9 @@ class UserQuerySet(models.QuerySet["User"]):
     def addressed(self, start: str) -> Self:
         """People whose e-mail address is this one, or begins so, in its order: a range of an index."""
         text = email_addresses.asked(start)
-        if connections[self.db].vendor == "sqlite":
-            # SQLite's LIKE can't use the index. A range can, because text compares by code point.
-            return self.filter(email__gte=text, email__lt=f"{text}\U0010ffff").order_by("email")
-        return self.filter(email__startswith=text).order_by(Collate("email", "C"))
+        rows = self.alias(_address=Collate("email", byte_order(self.db)))
+        # A range, not LIKE, which uses the index on neither database.
+        return rows.filter(_address__gte=text, _address__lt=f"{text}\U0010ffff").order_by("_address")
 
     def bulk_create(self, objs: Iterable["User"], *args: Any, **options: Any) -> list["User"]:
         # bulk_create does not call `save`, so the instants are set here: one, read once, for people by the thousand.

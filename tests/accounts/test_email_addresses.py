@@ -181,3 +181,23 @@ def test_outbox__address_however_it_was_typed__is_the_persons(db: None, typed: s
     person = UserFactory(email="zed@m\u00fcnchen.example")
     assert OutgoingMessage.objects.filter(recipient=person.email).exists()
     assert OutgoingMessage.objects.filter(recipient=typed).exists()
+
+
+@pytest.mark.django_db
+def test_addressed__by_the_start__an_index_serves_search_and_order() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # Of a few rows it is cheaper to read or sort all; what can't be had otherwise is done all the same.
+            for way in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
+    plan = User.objects.addressed("Ada@")[:10].explain()
+    assert "SEARCH" in plan or "user_email_bytes" in plan
+    assert "Seq Scan" not in plan and "Sort" not in plan and "TEMP B-TREE" not in plan
+
+
+@pytest.mark.django_db
+def test_addressed__by_the_start__in_the_order_of_code_points() -> None:
+    for address in ("b@x.example", "a-b@x.example", "ab@x.example", "a@x.example", "é@x.example"):
+        UserFactory(email=address)
+    assert [each.email for each in User.objects.addressed("A")] == ["a-b@x.example", "a@x.example", "ab@x.example"]
+    assert [each.email for each in User.objects.addressed("é")] == ["é@x.example"]
