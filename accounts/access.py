@@ -37,6 +37,7 @@ class Permission(StrEnum):
     DECISIONS_ASK = auto()
     KEYS_MANAGE = auto()
     WEBHOOKS_MANAGE = auto()
+    PIPELINE_READ = auto()  # snapshots, training runs, and which keys have to be removed from them (R4)
     PLANS_MANAGE = auto()  # make plans, and edit their names, descriptions and order
     OPERATORS_MANAGE = auto()  # users, operators, and requests that need a second operator's approval
 
@@ -77,6 +78,7 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     ),
     KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
+    KeyScope.PIPELINE_READ: frozenset({P.PIPELINE_READ}),
 }
 # The most a key may do, whatever its scopes: an operator key has the permissions of operators and may speak for
 # members; an organization's key has the permissions of its admins.

@@ -1,6 +1,6 @@
 """Users, organizations and their members, plans and subscriptions, API keys. Nothing here writes an event."""
 
-from .api_keys import INSTALLATION_SCOPES, ApiKey, KeyScope
+from .api_keys import INSTALLATION_SCOPES, OPERATOR_SCOPES, ApiKey, KeyScope
 from .bindings import Binding
 from .invitations import Invitation
 from .limits import RateCount
@@ -13,6 +13,7 @@ from .users import AddressChange, DeviceRevocation, User
 
 __all__ = [
     "INSTALLATION_SCOPES",
+    "OPERATOR_SCOPES",
     "AddressChange",
     "ApiKey",
     "ApiKeyQuerySet",

@@ -22,10 +22,13 @@ class KeyScope(models.TextChoices):
     ORGANIZATIONS_WRITE = "organizations:write", _("change organizations and members")
     EVENTS_READ = "events:read", _("read the ledger")
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
+    PIPELINE_READ = "pipeline:read", _("read snapshots, training runs and their removals (operator keys only)")
 
 
 # Scopes that only the installation's own services need: a key with one keeps working when its maker leaves (R18).
 INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
+# Scopes that no organization's key may have.
+OPERATOR_SCOPES = INSTALLATION_SCOPES | {KeyScope.PIPELINE_READ}
 
 
 class ApiKey(models.Model):

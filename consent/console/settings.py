@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from accounts import shown_once, time_zones
 from accounts.access import Actor, NotFound, Permission
 from accounts.fields import parse_id
-from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Organization
+from accounts.models import OPERATOR_SCOPES, ApiKey, KeyScope, Organization
 
 from ..errors import ServiceError
 from ..models import Source, WebhookEndpoint
@@ -29,8 +29,8 @@ from ..services.credentials import Issued
 from .asked import ask
 from .pages import organization_page, page
 
-# Scopes that an organization's key can have; those to act for members are reserved to operators' keys.
-SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope not in INSTALLATION_SCOPES]
+# Scopes that an organization's key can have.
+SCOPES = [(scope.value, scope.label) for scope in KeyScope if scope not in OPERATOR_SCOPES]
 KEYS = 50
 _NEW = "new"  # parameter: the id of the key whose text is shown
 

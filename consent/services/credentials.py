@@ -14,7 +14,16 @@ from django.utils.translation import gettext_lazy
 from accounts.access import Act, Actor, ActorType, Forbidden, Permission, Responsible, known_scopes, require
 from accounts.key_secrets import digest, new_key
 from accounts.leases import withdraw
-from accounts.models import INSTALLATION_SCOPES, ApiKey, KeyScope, Member, MemberRole, Organization, User
+from accounts.models import (
+    INSTALLATION_SCOPES,
+    OPERATOR_SCOPES,
+    ApiKey,
+    KeyScope,
+    Member,
+    MemberRole,
+    Organization,
+    User,
+)
 from accounts.operators import require_second_person
 
 from ..errors import Invalid, Refused
@@ -138,7 +147,7 @@ def _checked_scopes(scopes: Iterable[str], organization: Organization | None) ->
     granted = known_scopes(named)
     if not granted:
         raise Invalid("required", _("A key needs at least one scope."), "scopes")
-    if organization is not None and (beyond := INSTALLATION_SCOPES & set(granted)):
+    if organization is not None and (beyond := OPERATOR_SCOPES & set(granted)):
         text = _("The scope %(scope)s is for operator keys only.") % {"scope": ", ".join(sorted(beyond))}
         raise Invalid("operator_scope", text, "scopes")
     return granted

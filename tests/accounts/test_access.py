@@ -29,6 +29,7 @@ PROVIDER = {
     P.MEMBER_CONSENT_TIGHTEN,
     P.LOCKS_MANAGE,
     P.LEDGER_VIEW,
+    P.PIPELINE_READ,
     P.PLANS_MANAGE,
     P.OPERATORS_MANAGE,
 }
@@ -58,6 +59,7 @@ SCOPES = {  # scope → what an operator's key may, and of that an organization'
     ),
     "events:read": ({P.HISTORY_VIEW, P.LEDGER_VIEW}, {P.HISTORY_VIEW}),
     "webhooks:write": ({P.WEBHOOKS_MANAGE}, {P.WEBHOOKS_MANAGE}),
+    "pipeline:read": ({P.PIPELINE_READ}, set()),
 }
 
 

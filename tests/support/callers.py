@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
-from accounts.models import ApiKey, Organization, User
+from accounts.models import OPERATOR_SCOPES, ApiKey, Organization, User
 from consent.models import ConsentEvent, PrivacySetting
 from tests.support import cast as casting
 from tests.support.cast import Cast
@@ -15,7 +15,7 @@ from tests.support.keys import issue_key
 
 V1 = "/api/v1/"
 ALL_SCOPES = tuple(ApiKey.Scope.values)
-ORGANIZATION_SCOPES = tuple(scope for scope in ALL_SCOPES if scope != ApiKey.Scope.CONSENT_MEMBER)
+ORGANIZATION_SCOPES = tuple(scope for scope in ALL_SCOPES if scope not in OPERATOR_SCOPES)
 PEOPLE = ("owner", "admin", "auditor", "member", "outsider", "operator")
 
 
