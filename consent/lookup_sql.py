@@ -35,13 +35,23 @@ _MANY = {
 _NOW = {"sqlite": "NULL", "postgresql": "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"}
 
 # How many days data of the product has to be old before it is used: by the last change, or the last one before `q.at`.
-# Each product's days now depend on nothing in the question, so a database looks them up once for all questions.
+# For many questions each product's days now are a look-up that depends on no question, so it is done once for all.
 _DAYS = """(
     SELECT x.days FROM consent_coolingoff AS x WHERE x.product = {product}{then} ORDER BY x.since DESC LIMIT 1)"""
+_DAYS_OF_ONE = _DAYS.format(product="q.product", then="")
 _DAYS_THEN = _DAYS.format(product="q.product", then=" AND x.since <= q.at")
+_DAYS_THEN_OF_ONE = _DAYS.format(product="q.product", then=" AND x.since <= COALESCE(q.at, 9223372036854775807)")
 _DAYS_NOW = "".join(
     f" WHEN '{product}' THEN {_DAYS.format(product=repr(product), then='')}" for product in Product.values
 ).join(("CASE q.product", " END"))
+
+# (whether it is one question, whether any names an instant) → expression
+_DAYS_OF = {
+    (True, False): _DAYS_OF_ONE,
+    (True, True): _DAYS_THEN_OF_ONE,
+    (False, False): _DAYS_NOW,
+    (False, True): f"CASE WHEN q.at IS NULL THEN {_DAYS_NOW} ELSE {_DAYS_THEN} END",
+}
 
 Join = tuple[str, str, str]  # table, alias, condition
 
@@ -89,7 +99,7 @@ _ALONE = "o.kind = 'personal' AND NOT o.had_others"
 # --- Now: from the settings ---
 
 _CURRENT = f"""
-SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE}, {_DAYS_NOW},
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed', o.created_at, {_ALONE}, {{days}},
     s.allowed, s.reason_code, s.since, s.last_event_id, c.recorded_at,
     q.owner_meant AND o.kind = 'personal', m.id, m.user_id, m.joined_at, m.left_at,
     ms.allowed, ms.reason_code, ms.since, ms.last_event_id,
@@ -121,8 +131,7 @@ _KIND = """CASE WHEN q.at IS NULL THEN o.kind ELSE (
     ORDER BY x.recorded_at DESC LIMIT 1) END"""
 # The columns of _CURRENT. Each COALESCE has at most one value: `s` is joined without an instant, `e` with one.
 _AS_OF = f"""
-SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_ALONE},
-    CASE WHEN q.at IS NULL THEN {_DAYS_NOW} ELSE {_DAYS_THEN} END,
+SELECT q.n, {{now}}, o.id, o.name, o.status = 'closed' AND q.at IS NULL, o.created_at, {_ALONE}, {{days}},
     COALESCE(s.allowed, e.allowed), COALESCE(s.reason_code, e.reason_code), COALESCE(s.since, e.since),
     COALESCE(s.last_event_id, e.id), c.recorded_at, q.owner_meant AND {_KIND} = 'personal',
     m.id, m.user_id, CASE WHEN q.at IS NULL THEN m.joined_at ELSE j.since END,
@@ -177,7 +186,7 @@ def _statement(vendor: str, one: bool, as_of: bool) -> str:
     select, joins = (_AS_OF, _AS_OF_JOINS) if as_of else (_CURRENT, _CURRENT_JOINS)
     organization, member = _GIVEN_BY if one else ["NULL", "NULL"]
     bindings = f"ob.since, {organization}, mb.since, {member}"
-    select = select.format(now=_NOW[vendor], bindings=bindings)
+    select = select.format(now=_NOW[vendor], bindings=bindings, days=_DAYS_OF[one, as_of])
     if not one:
         return f"{select}\nFROM {_MANY[vendor]}\n{_joined(vendor, joins)}\nORDER BY q.n"
     key = ", ".join(key_columns())
