@@ -31,9 +31,9 @@ class Surface:
     covers_one: str | Promise = ""
 
 
-# Documents are input: every kind of a product gets the same decision (R9).
+# Documents are input, as is whatever else people provide: every kind of a product gets the same decision (R9).
 DATA_KINDS: dict[Product, tuple[str, ...]] = {
-    Product.LE_CHAT: ("conversation", "document", "output"),
+    Product.LE_CHAT: ("conversation", "document", "output", "other"),
     Product.AI_STUDIO: ("api_input", "api_output", "document", "related"),
 }
 
@@ -44,13 +44,14 @@ LE_CHAT_CONSOLE = Surface(
     path=(_("Manage"), "Le Chat", _("Privacy")),
     label=_("Allow your interactions to be used to train our models"),
     covers=_(
-        "Conversations, attached or uploaded documents and answers of everyone in the organization, on the web and in"
-        " the apps."
+        "Conversations, attached or uploaded documents, other content that people provide, and the answers: of everyone"
+        " in the organization, on the web and in the apps."
     ),
     covers_one=_(
-        "Your conversations, the documents you attach or upload, and the answers, on the web and in the apps."
+        "Your conversations, the documents you attach or upload, other content you provide, and the answers, on the web"
+        " and in the apps."
     ),
-    wording="le_chat_console/1",
+    wording="le_chat_console/2",
 )
 LE_CHAT_MOBILE = Surface(
     key="le_chat_mobile",
@@ -58,8 +59,10 @@ LE_CHAT_MOBILE = Surface(
     scope=Scope.MEMBER,
     path=(_("Settings"), _("Account"), _("Data & Account Controls")),
     label=_("Enable data sharing"),
-    covers=_("Your chats and the documents you attach or upload, on the web and in the apps."),
-    wording="le_chat_mobile/1",
+    covers=_(
+        "Your chats, the documents you attach or upload, and other content you provide, on the web and in the apps."
+    ),
+    wording="le_chat_mobile/2",
     sources=("ios", "android"),
 )
 AI_STUDIO_CONSOLE = Surface(

@@ -24,6 +24,7 @@ KINDS = {
     "conversation": _("Conversations"),
     "document": _("Documents"),
     "output": _("Answers"),
+    "other": _("Other content that people provide"),
     "api_input": _("API calls"),
     "api_output": _("Answers to API calls"),
     "related": _("Related data"),

@@ -19,7 +19,7 @@ ORIGIN = "https://portal.example"
 
 # The portal's products; a test compares.
 CATALOGUE = {
-    "le_chat": schema.Product(("conversation", "document", "output"), members=True),
+    "le_chat": schema.Product(("conversation", "document", "output", "other"), members=True),
     "ai_studio": schema.Product(("api_input", "api_output", "document", "related"), members=False),
 }
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -14,6 +14,7 @@ from consent.jobs import actions, engine
 from consent.models import BulkJob, ConsentEvent, JobStatus, PendingEvent
 from consent.services import organizations
 from consent.services.organizations import OrganizationDraft
+from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.concurrency import Started, race
 from tests.support.jobs import IN, OUT, Team, assert_each_once, choices_of, counts, events_of, lapse, settings_of
 from tests.support.ledger_guards import refusal, rows, sql
@@ -294,7 +295,7 @@ def test_default__resumed_before_its_first_chunk__begins_again_with_who_is_there
 
 
 @pytest.mark.parametrize(
-    ("source", "actor_type", "wording"), [("admin", "user", "le_chat_console/1"), ("command", "command", "")]
+    ("source", "actor_type", "wording"), [("admin", "user", LE_CHAT_CONSOLE.wording), ("command", "command", "")]
 )
 def test_events__of_a_job__say_who_where_and_under_which_wording(
     team: Team, source: str, actor_type: str, wording: str

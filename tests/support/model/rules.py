@@ -14,7 +14,7 @@ from tests.support.model.external_ids import Names
 IN, OUT = "opted_in", "opted_out"
 LE_CHAT, AI_STUDIO = "le_chat", "ai_studio"
 DATA_KINDS = {
-    LE_CHAT: {"conversation", "document", "output"},
+    LE_CHAT: {"conversation", "document", "output", "other"},
     AI_STUDIO: {"api_input", "api_output", "document", "related"},
 }
 FOREVER = dt.datetime.max.replace(tzinfo=dt.UTC)
