@@ -97,11 +97,13 @@ class PortalAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Not at the top: modules of `admin` register models with the default site, which is an object of this class.
-        from .admin import bulk, imports, search, why
+        from .admin import bulk, imports, products, search, why
 
         own: list[URLPattern | URLResolver] = [
             path("search/", self.admin_view(functools.partial(search.search, self)), name="search"),
             path("why/", self.admin_view(functools.partial(why.why, self)), name="why"),
+            path("products/", self.admin_view(functools.partial(products.products, self)), name="products"),
+            path("products/<str:product>/", self.admin_view(functools.partial(products.product, self)), name="product"),
             path("bulk/", self.admin_view(functools.partial(bulk.bulk, self)), name="bulk"),
             path("import/", self.admin_view(functools.partial(imports.upload, self)), name="import"),
             path(

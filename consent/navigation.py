@@ -162,6 +162,7 @@ def _operator_groups(link: MakeLink, actor: Actor) -> list[Group]:
                 of(_("Jobs"), "consent_bulkjob_changelist", badge=jobs),
                 of(_("Requests"), "consent_operatorrequest_changelist", badge=requests),
                 of(_("Plans"), "accounts_plan_changelist"),
+                of(_("Products"), "products"),
             ),
         ),
         Group(

@@ -16,7 +16,7 @@ from accounts.models import Organization, Plan
 from .. import decisions
 from ..decisions import Answer, Supposed
 from ..lookups import Question
-from ..models import Choice, ConsentEvent, PrivacySetting, ReasonCode
+from ..models import Choice, ConsentEvent, CoolingOff, PrivacySetting, ReasonCode
 from ..rules import Reason, State
 from .base import actor_of
 from .why_forms import SupposeForm, WhyForm, shortly_after
@@ -66,12 +66,13 @@ def _question(data: dict[str, Any]) -> Question:
 
 
 def _about(question: Question, actor: Actor) -> dict[str, Any]:
-    """Whom the question is about, by name: a text may have been an address, or words."""
+    """Whom the question is about, by name: a text may have been an address, or words; and the days of cooling-off."""
     organization = Organization.objects.visible_to(actor).identified_by(question.organization).first()
     member = None
     if organization and question.member:
         member = organization.members.identified_by(question.member).select_related("user").first()
-    return {"organization": organization, "member": member}
+    days = CoolingOff.objects.in_force(question.at).get(question.product, 0)
+    return {"organization": organization, "member": member, "question": question, "cooling_off": days}
 
 
 def _choices(request: HttpRequest, form: WhyForm) -> list[dict[str, Any]]:

@@ -9,12 +9,13 @@ from rest_framework.response import Response
 from accounts.catalogue import Product
 from accounts.models import Plan
 
+from ..models import CoolingOff
 from ..presentation import event_catalogue
 from ..surfaces import SURFACES
 from .base import ApiView
 from .event_serializers import EventKindOutput
 from .paging import WholeList
-from .serializers import PlanOutput, ProductOutput, SurfaceOutput
+from .serializers import PlanOutput, ProductNow, ProductOutput, SurfaceOutput
 
 
 class WholeView(ApiView):
@@ -27,7 +28,8 @@ class WholeView(ApiView):
 
 class Products(WholeView):
     def get(self, request: Request) -> Response:
-        return self.listed(request, list(Product), ProductOutput)
+        days = CoolingOff.objects.in_force()
+        return self.listed(request, [ProductNow(each, days[each]) for each in Product], ProductOutput)
 
 
 class Plans(WholeView):

@@ -133,6 +133,8 @@ def decide(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     count_decision(answer.decision.allowed, answer.decision.reason)
     decision = answer.decision
     body: dict[str, Any] = {"allowed": decision.allowed, "reason": decision.reason, "detail": answer.detail}
+    if decision.usable_from is not None:
+        body["usable_from"] = rfc3339(decision.usable_from)
     if explain:
         body["layers"] = [_layer(layer, answer) for layer in decision.layers]
     return JsonResponse({**body, "decided_at": rfc3339(answer.decided_at)})

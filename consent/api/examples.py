@@ -9,7 +9,10 @@ _AT = "2026-11-20T09:30:00Z"
 _DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
 
 EXAMPLES: dict[str, Any] = {
-    "ProductOutput": {"key": "le_chat", "name": "Le Chat", "data_kinds": ["conversation", "document", "output"]},
+    "ProductOutput": {
+        "key": "le_chat", "name": "Le Chat", "cooling_off_days": 0,
+        "data_kinds": ["conversation", "document", "output", "other"],
+    },
     "PlanOutput": {
         "key": "le_chat_free", "product": "le_chat", "name": "Le Chat Free", "description": "For one person, free.",
         "training_default": "opted_in",

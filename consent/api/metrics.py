@@ -19,7 +19,7 @@ from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from .. import ledger
-from ..models import BulkJob, EndpointStatus, WebhookEndpoint
+from ..models import BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
@@ -49,6 +49,12 @@ class _Standing(Collector):
         for status, count in WebhookEndpoint.objects.order_by().values_list("status").annotate(Count("pk")):
             endpoints.add_metric([status], count)
         yield endpoints
+        days = GaugeMetricFamily(
+            "consent_cooling_off_days", "How many days old data has to be before it is used.", labels=["product"]
+        )
+        for product, number in CoolingOff.objects.in_force().items():
+            days.add_metric([product], number)
+        yield days
         # A paused endpoint falls behind on purpose, so it does not count as lag.
         active = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE)
         furthest = active.aggregate(first=Min("position"))["first"]

@@ -1,6 +1,6 @@
 """Input and output of the API; help texts are for readers of the OpenAPI description. The rules are in the services."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
@@ -13,7 +13,7 @@ from accounts.characters import Unusable
 from accounts.external_ids import LENGTH
 from accounts.models import Member, Organization, Plan, User
 
-from ..models import Choice, ReasonCode
+from ..models import MAX_DAYS, Choice, ReasonCode
 from ..services.layers import REASON_LENGTH, REFERENCE_LENGTH
 from ..surfaces import DATA_KINDS, SURFACES, Scope
 from .fields import Email, Input, Instant, MapOf, OneOf, Output, Sought, Text, TextOrNull
@@ -31,18 +31,28 @@ NAME, ADDRESS, PLAN_KEY = length_of(Organization, "name"), length_of(User, "emai
 # --- Shown ----------------------------------------------------------------------------------------------------------
 
 
+class ProductNow(NamedTuple):
+    """A product, with the days of its cooling-off that are in force."""
+
+    product: Product
+    cooling_off_days: int
+
+
 class ProductOutput(Output):
     about = "A product whose data may train models."
 
-    key = OneOf(choices=Product.values, source="value", help_text="What other calls name it by.")
-    name = serializers.CharField(source="label", help_text="Its name, in the language of the request.")
+    key = OneOf(choices=Product.values, source="product.value", help_text="What other calls name it by.")
+    name = serializers.CharField(source="product.label", help_text="Its name, in the language of the request.")
+    cooling_off_days = serializers.IntegerField(
+        min_value=0, max_value=MAX_DAYS, help_text="How many days old its data has to be before it is used, now."
+    )
     data_kinds = serializers.SerializerMethodField(help_text="The kinds of data that it holds.")
 
     @extend_schema_field(
         serializers.ListField(child=OneOf(choices=sorted({k for v in DATA_KINDS.values() for k in v})))
     )
-    def get_data_kinds(self, product: Product) -> list[str]:
-        return list(DATA_KINDS[product])
+    def get_data_kinds(self, found: ProductNow) -> list[str]:
+        return list(DATA_KINDS[found.product])
 
 
 class PlanOutput(Output):

@@ -1,7 +1,9 @@
 """A setting as a card on the screen: its control, state, texts and possible actions, from its SettingView."""
 
 import dataclasses
+import datetime as dt
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -148,6 +150,20 @@ class Card:
         if self.source == "left" and not setting.decided_by_organization:
             return _("What was collected before you left may still be used, unless you opt out.")
         return ""
+
+    @property
+    def cooling_off(self) -> str:
+        """From when on what comes in today is used; '' where it is not used, or used at once."""
+        if not (self.setting.is_in and self.setting.cooling_off):
+            return ""
+        if self.of_services:
+            text = _("As things stand, what comes in today is used on %(date)s at the earliest.")
+        elif self.setting.member is None and not self.setting.personal:
+            text = _("As things stand, what people say today is used on %(date)s at the earliest.")
+        else:
+            text = _("As things stand, what you say today is used on %(date)s at the earliest.")
+        earliest = day(timezone.now() + dt.timedelta(self.setting.cooling_off))
+        return " ".join((text % {"date": earliest}, _("If you opt out before then, it is never used.")))
 
     @property
     def changing(self) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -15,6 +16,7 @@ from accounts.models import ApiKey, Member, MemberRole, Organization
 
 from ..models import EndpointStatus, PausedBecause, WebhookEndpoint
 from ..rules import Choice, Reason
+from ..services import cooling_off
 from . import privacy_settings
 from .asking import Consequences, Effect
 from .privacy_settings import SettingView
@@ -68,6 +70,37 @@ def _of_choice(now: SettingView, then: SettingView) -> list[str]:
     if then.reason_code == Reason.CARRIED_OVER and now.carried_from != then.carried_from:
         return [_("Nobody opted in, so “not used” is carried over until an owner or admin opts in.")]
     return []
+
+
+def of_cooling_off(wanted: cooling_off.Change, service: Service) -> Told:
+    """Run a service that sets the days of a product's cooling-off, or asks another operator to confirm fewer."""
+    if wanted.shortens:
+        title = _("Ask another operator to shorten the cooling-off of %(product)s?")
+        submit = _("Ask another operator")
+        lines = [
+            _("Nothing changes until another operator confirms it."),
+            _("Then data that is old enough may be used at once, wherever the choices allow it."),
+            _("Whoever opts out has less time to do so before what they said may be used."),
+        ]
+    else:
+        title, submit = _("Lengthen the cooling-off of %(product)s?"), _("Lengthen it")
+        lines = [
+            _("From now on, data that is not yet old enough is not used, even where it could be used until now."),
+            _("Nothing that is not used now will be used because of this."),
+            _("Shortening it again needs another operator."),
+        ]
+    effect = Effect(str(wanted.product.label), use_after(wanted.before), use_after(wanted.after), lines)
+    return service(), Consequences(title % {"product": wanted.product.label}, submit, effects=[effect])
+
+
+def use_after(days: int) -> str:
+    """From when on data is used, where the choices allow it."""
+    if not days:
+        return _("Data may be used at once.")
+    words = ngettext(
+        "Data may be used once it is %(days)s day old.", "Data may be used once it is %(days)s days old.", days
+    )
+    return words % {"days": formats.number_format(days, force_grouping=True)}
 
 
 # --- Members ----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from accounts.fields import parse_id
 from accounts.models import Member, Organization, Plan
 
 from .. import rules
-from ..models import ActorType, ConsentEvent, PrivacySetting
+from ..models import ActorType, ConsentEvent, CoolingOff, PrivacySetting
 from ..rules import MEMBER_START, Choice, Decision, Reason, State
 from ..services.one_person import is_own_word, version_of
 from ..surfaces import ORGANIZATION_SURFACES, WITH_MEMBERS, Scope, Surface
@@ -76,6 +76,7 @@ class SettingView:
     chosen: Word | None = None  # the choice of this layer, or of the one person; it may decide nothing now
     default: str = ""  # the plan's default as it applies to this organization; '' without a subscription
     personal: bool = False
+    cooling_off: int = 0  # how many days old new data has to be before it is used
 
     @property
     def of_member(self) -> bool:
@@ -183,6 +184,7 @@ class _Reader:
         counts: dict[tuple[uuid.UUID, str], int] | None = None,
     ) -> None:
         self.actor, self.plans, self.held, self.counts = actor, plans, held, counts or {}
+        self.days = CoolingOff.objects.in_force()
         self.names = actors.labels([row.choice_event for row in rows if row.choice_event], actor)
 
     def word(self, row: PrivacySetting | None, person: Member | None = None) -> Word | None:
@@ -244,6 +246,7 @@ def _build_organization(
     state = _current(organization, row)
     return SettingView(
         surface=surface,
+        cooling_off=reader.days[surface.product],
         organization=organization,
         member=None,
         effective=_effective(state.allowed),
@@ -288,6 +291,7 @@ def _build_member(
     decided_above = state.choice == Choice.DEFAULT or not organization.allowed
     return SettingView(
         surface=surface,
+        cooling_off=reader.days[surface.product],
         organization=member.organization,
         member=member,
         effective=_effective(decision.allowed),
@@ -315,7 +319,7 @@ def _build_one_person(
     granted = reader.held.get(owner.organization_id, frozenset())
     theirs = reader.actor.is_user(owner.user_id) or (on_member and Permission.MEMBER_CONSENT_SPEAK in granted)
     others = Permission.MEMBER_CONSENT_TIGHTEN if on_member else Permission.CONSENT_CHOOSE
-    telling = _telling(above, own, owner)
+    telling = sentences.telling_of(above, own, owner)
     layer = (own if on_member else above, state if on_member else organization)
     # The person sees their one choice; others see the choice in the layer of this surface.
     row, chosen = (telling, telling.state if telling else organization) if theirs else layer
@@ -324,6 +328,7 @@ def _build_one_person(
     version = version_of(each for each in (above, own) if each is not None)
     return SettingView(
         surface=surface,
+        cooling_off=reader.days[surface.product],
         organization=owner.organization,
         member=owner if on_member else None,
         effective=_effective(decision.allowed),
@@ -339,16 +344,6 @@ def _build_one_person(
         chosen=word,
         personal=True,
         **(facts | {"version": version} if theirs else facts),  # type: ignore[arg-type]
-    )
-
-
-def _telling(above: PrivacySetting | None, own: PrivacySetting | None, owner: Member) -> PrivacySetting | None:
-    """The layer whose choice is shown as the person's: an opt-out before an opt-in, their own before another's."""
-    chosen = [row for row in (above, own) if row is not None and row.choice != Choice.DEFAULT]
-    return min(
-        chosen,
-        key=lambda row: (row.choice != Choice.OPTED_OUT, not is_own_word(row.choice_event, owner)),
-        default=None,
     )
 
 

@@ -8,9 +8,11 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from accounts.catalogue import Product
+from accounts.models import Member
 
-from ..models import Source
+from ..models import PrivacySetting, Source
 from ..rules import Choice, Reason
+from ..services.one_person import is_own_word
 
 if TYPE_CHECKING:
     from .privacy_settings import SettingView, Word
@@ -203,3 +205,13 @@ def _unstopped(reason: str) -> str:
 def day(instant: dt.datetime | None) -> str:
     """The instant's day in the reader's language; '' for None."""
     return formats.date_format(timezone.localtime(instant), "DATE_FORMAT") if instant else ""
+
+
+def telling_of(above: PrivacySetting | None, own: PrivacySetting | None, owner: Member) -> PrivacySetting | None:
+    """The layer whose choice is shown as the person's: an opt-out before an opt-in, their own before another's."""
+    chosen = [row for row in (above, own) if row is not None and row.choice != Choice.DEFAULT]
+    return min(
+        chosen,
+        key=lambda row: (row.choice != Choice.OPTED_OUT, not is_own_word(row.choice_event, owner)),
+        default=None,
+    )

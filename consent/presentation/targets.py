@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import Actor
-from accounts.catalogue import TrainingDefault
+from accounts.catalogue import Product, TrainingDefault
 from accounts.fields import parse_id
 from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, Plan, User
 
-from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, PausedBecause, WebhookEndpoint
+from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, EventKind, PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
@@ -31,6 +31,7 @@ _WORDS: dict[str, Any] = {
     "link": gettext_lazy("link for a password"),
     "second_factors": gettext_lazy("remove second factors"),
     "address": gettext_lazy("another address"),
+    "cooling_off": gettext_lazy("shorter cooling-off"),
     "history": gettext_lazy("history"),
     "organizations": gettext_lazy("organizations"),
     "members": gettext_lazy("members"),
@@ -55,6 +56,8 @@ class Names:
         """The name of the event's target; '' without a target, or if the viewer may not know it."""
         if event.kind in PLAN_KINDS:
             return self.plans.get(event.target, event.target)
+        if event.kind == EventKind.COOLING_OFF_CHANGED:
+            return str(dict(Product.choices).get(event.target, event.target))
         pk = parse_id(event.target)
         return self.things.get(pk, "") if pk else ""
 

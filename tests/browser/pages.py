@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Page, expect
@@ -34,3 +35,9 @@ def as_person(open_page: Callable[..., Page], cast: Cast, person: str, **options
 def page_base(page: Page) -> str:
     page.goto("/healthz")
     return "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+
+
+def nothing_wrong(page: Page) -> None:
+    """Assert that axe finds nothing, and that nothing is wider than the screen; it needs `bypass_csp`."""
+    assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from accounts.models import Member, Plan, Subscription
 from tests.browser.conftest import PHONE
-from tests.browser.pages import as_person
+from tests.browser.pages import as_person, nothing_wrong
 from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,11 +17,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def plan_of(cast: Cast) -> str:
     live = Subscription.objects.get(organization=cast.labs, product="le_chat", ended_at=None)
     return str(live.plan_id)
-
-
-def nothing_wrong(page: Page) -> None:
-    assert [each["id"] for each in Axe().run(page).response["violations"]] == []
-    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
 def test_plan__moved__says_what_happens_and_is_done_once_confirmed(open_page: Callable[..., Page], cast: Cast) -> None:

@@ -60,6 +60,7 @@ def _data(answer: Answer) -> dict[str, object]:
         "reason": decision.reason.value,
         "detail": answer.detail,
         "decided_at": rfc3339(answer.decided_at),
+        **({"usable_from": rfc3339(decision.usable_from)} if decision.usable_from else {}),
         "layers": [
             {
                 "layer": layer.layer,
@@ -81,6 +82,7 @@ def _text(answer: Answer) -> str:
             ("reason", decision.reason.value),
             ("detail", answer.detail),
             ("decided at", rfc3339(answer.decided_at)),
+            *([("usable from", rfc3339(decision.usable_from))] if decision.usable_from else []),
         ]
     )
     rows = [

@@ -14,7 +14,7 @@ from consent.admin.why_forms import InstantInput, shortly_after
 from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.projections import runner
-from consent.services import choices, locks, plans
+from consent.services import choices, cooling_off, locks, plans
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support.cast import Cast
 from tests.support.factories import MemberFactory, OrganizationFactory, UserFactory
@@ -115,6 +115,18 @@ def test_members__of_an_organization__lead_to_their_answer(named: Cast, operator
     address = f"{url('why')}?organization={named.labs.pk}&amp;member={named.labs_member.pk}&amp;product=le_chat"
     assert address in page
     assert operator.get(address.replace("&amp;", "&")).context["member"] == named.labs_member
+
+
+def test_why__cooling_off__says_days_and_from_when_on(named: Cast, operator: Client) -> None:
+    cooling_off.lengthen(product="le_chat", days=30, actor=named.provider, source="admin")
+    joined = shortly_after(named.labs_member.joined_at)
+    asked = {"organization": str(named.labs.pk), "member": str(named.labs_member.pk), "product": "le_chat"}
+    answer = operator.get(url("why"), {**asked, "collected_at": joined.isoformat()})
+    assert answer.context["answer"].decision.usable_from == joined + dt.timedelta(days=30)
+    text = answer.content.decode()
+    assert "<code>cooling_off</code>" in text and "Usable from" in text and ">30 days</a>" in text
+    before = operator.get(url("why"), {**asked, "at": joined.isoformat()})
+    assert before.context["answer"].decision.allowed and "30 days" not in before.content.decode()
 
 
 # --- What if ----------------------------------------------------------------------------------------------------------

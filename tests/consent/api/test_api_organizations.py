@@ -34,10 +34,16 @@ def organizations(world: World) -> list[dict[str, object]]:
 def test_products__lists_data_kinds(world: World) -> None:
     assert world.key.get("products/").json() == {
         "results": [
-            {"key": "le_chat", "name": "Le Chat", "data_kinds": ["conversation", "document", "output"]},
+            {
+                "key": "le_chat",
+                "name": "Le Chat",
+                "cooling_off_days": 0,
+                "data_kinds": ["conversation", "document", "output", "other"],
+            },
             {
                 "key": "ai_studio",
                 "name": "AI Studio and API",
+                "cooling_off_days": 0,
                 "data_kinds": ["api_input", "api_output", "document", "related"],
             },
         ],
