@@ -38,6 +38,9 @@ class Permission(StrEnum):
     KEYS_MANAGE = auto()
     WEBHOOKS_MANAGE = auto()
     PIPELINE_READ = auto()  # snapshots, training runs, and which keys have to be removed from them (R4)
+    CONSUMERS_VIEW = auto()  # the systems that use data, and how far each has come
+    CONSUMERS_MANAGE = auto()  # register, change and remove them
+    CONSUMER_REPORT = auto()  # say how far a consumer has come: its own key alone
     PLANS_MANAGE = auto()  # make plans, and edit their names, descriptions and order
     OPERATORS_MANAGE = auto()  # users, operators, and requests that need a second operator's approval
 
@@ -76,9 +79,10 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
             P.SUBSCRIPTIONS_MANAGE,
         }
     ),
-    KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW}),
+    KeyScope.EVENTS_READ: frozenset({P.HISTORY_VIEW, P.LEDGER_VIEW, P.CONSUMERS_VIEW}),
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
     KeyScope.PIPELINE_READ: frozenset({P.PIPELINE_READ}),
+    KeyScope.CONSUMER_WRITE: frozenset({P.CONSUMER_REPORT}),
 }
 # The most a key may do, whatever its scopes: an operator key has the permissions of operators and may speak for
 # members; an organization's key has the permissions of its admins.

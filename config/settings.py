@@ -8,6 +8,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from .durations import parse_duration
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -45,6 +47,14 @@ WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", default="")
 WEBHOOKS_PER_ORGANIZATION = env.int("WEBHOOKS_PER_ORGANIZATION", default=20)
 # Days after which the worker deletes the log of webhook deliveries.
 ATTEMPT_DAYS = max(1, env.int("ATTEMPT_DAYS", default=30))
+# Within this time every consumer has to have applied what tightened; operators are told of those that have not.
+HONOUR_WITHIN = parse_duration(env.str("HONOUR_WITHIN", default="24h"))
+# Days after which the positions that consumers came to are thinned out to one a day.
+POSITION_DAYS = max(100, env.int("POSITION_DAYS", default=400))
+# Days for which the numbers of questions asked about each organization are kept.
+ASKED_DAYS = max(30, env.int("ASKED_DAYS", default=400))
+# Seconds for which a process collects these numbers before it stores them; 0: until it is told to, or ends.
+ASKED_FLUSH_SECONDS = max(0.0, env.float("ASKED_FLUSH_SECONDS", default=5))
 # Requests a second with one key of an organization, or one operator key; 0: no limit.
 KEY_RATE = max(0, env.int("KEY_RATE", default=50))
 OPERATOR_KEY_RATE = max(0, env.int("OPERATOR_KEY_RATE", default=0))

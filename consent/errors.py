@@ -35,6 +35,12 @@ class Refused(ServiceError):
     http_status = 409
 
 
+class Unprocessable(ServiceError):
+    """The input is well formed, but cannot be true: it names what does not exist yet, or contradicts itself."""
+
+    http_status = 422
+
+
 class VersionRequired(ServiceError):
     """A write that loosens must name the version of the setting that the caller saw."""
 

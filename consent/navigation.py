@@ -176,6 +176,7 @@ def _operator_groups(link: MakeLink, actor: Actor) -> list[Group]:
         Group(
             _("Integrations"),
             (
+                of(_("Consumers"), "consent_consumer_changelist"),
                 of(_("Webhooks"), "consent_webhookendpoint_changelist"),
                 of(_("API keys"), "accounts_apikey_changelist"),
             ),

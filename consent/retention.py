@@ -12,7 +12,8 @@ from typing import Any
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Exists, Func, OuterRef, QuerySet, Subquery
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +31,7 @@ from .models import (
     ImportProblem,
     ImportRow,
     JobStatus,
+    PositionAdvance,
     RebindRow,
     WebhookAttempt,
 )
@@ -71,6 +73,8 @@ def _all() -> Iterator[None]:
     yield from _old_files()
     attempts = WebhookAttempt.objects.filter(at__lt=ledger.clock() - dt.timedelta(days=settings.ATTEMPT_DAYS))
     yield from _delete(attempts)
+    for advances in _old_advances():
+        yield from _delete(advances)
     yield from _delete(IdempotencyKey.objects.filter(created_at__lt=ledger.clock() - dt.timedelta(days=1)))
     yield from _delete(RateCount.objects.filter(window__lt=int(ledger.clock().timestamp()) - 3600))
     now = timezone.now()
@@ -79,6 +83,29 @@ def _all() -> Iterator[None]:
     # The address and the browser of a session go with it; not those of one that is being made at this moment.
     live = Exists(Session.objects.filter(session_key=OuterRef("session_key")))
     yield from _delete(UserSession.objects.filter(~live, created_at__lt=now - dt.timedelta(days=1)))
+
+
+class _Day(Func):
+    """The day of an instant, as a number; both databases divide integers to integers."""
+
+    template = "(%(expressions)s / 86400000000)"
+    output_field = BigIntegerField()
+
+
+def _old_advances() -> Iterator["QuerySet[PositionAdvance]"]:
+    """Old advances that were followed by another one on the same day; the last of each day stays.
+
+    So what was applied long ago is still known to have been, by the end of a day at the latest.
+    """
+    old = PositionAdvance.objects.filter(at__lt=ledger.clock() - dt.timedelta(days=settings.POSITION_DAYS))
+    beyond = PositionAdvance.objects.filter(position__gt=OuterRef("position")).order_by("position").values("at")
+    said, delivered = beyond.filter(dataset=OuterRef("dataset")), beyond.filter(dataset=None)
+    for rows, following in (
+        (old.exclude(dataset=None), said),
+        (old.filter(dataset=None), delivered.filter(consumer=OuterRef("consumer"))),
+    ):
+        # A subject's instants rise with its positions: so it is enough to look at the next one.
+        yield rows.alias(following=Subquery(following[:1])).filter(Exact(_Day("following"), _Day("at")))
 
 
 def _delete(

@@ -15,6 +15,8 @@ from django.db.backends.utils import CursorWrapper
 
 LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "consent_eventposition"
 COOLING_OFF = "consent_coolingoff"
+# Its rows are never changed, but deleted when old (`retention`): only UPDATE is refused.
+ADVANCE = "consent_positionadvance"
 REFUSAL = "the ledger is append-only"
 
 # SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
@@ -35,6 +37,7 @@ _UNIQUE_KEYS = {
 }
 # The tables whose rows are never changed or deleted.
 APPEND_ONLY = tuple(_UNIQUE_KEYS)
+GUARDED = (*APPEND_ONLY, ADVANCE)
 
 
 def _sqlite() -> dict[str, str]:
@@ -51,6 +54,8 @@ def _sqlite() -> dict[str, str]:
         triggers[name] = (
             f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {found} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
         )
+    name = f"{ADVANCE}_no_update"
+    triggers[name] = f"CREATE TRIGGER {name} BEFORE UPDATE ON {ADVANCE} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
     name = f"{LEDGER}_note_pending"
     triggers[name] = (
         f"CREATE TRIGGER {name} AFTER INSERT ON {LEDGER} BEGIN INSERT INTO {PENDING} (event_id) VALUES (NEW.id); END"
@@ -73,6 +78,10 @@ def _postgresql() -> dict[str, str]:
             f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
         )
+    name = f"{ADVANCE}_no_update"
+    triggers[name] = (
+        f"CREATE TRIGGER {name} BEFORE UPDATE ON {ADVANCE} FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
+    )
     name = f"{LEDGER}_note_pending"
     triggers[name] = (
         f"CREATE TRIGGER {name} AFTER INSERT ON {LEDGER} REFERENCING NEW TABLE AS fresh"
@@ -82,7 +91,7 @@ def _postgresql() -> dict[str, str]:
 
 
 def _table_of(name: str) -> str:
-    return next(table for table in APPEND_ONLY if name.startswith(table))
+    return next(table for table in GUARDED if name.startswith(table))
 
 
 def _normal(statement: str) -> str:
@@ -119,7 +128,7 @@ def _present_in_postgresql(cursor: CursorWrapper) -> dict[str, str]:
     cursor.execute(
         "SELECT tgname, pg_get_triggerdef(t.oid), tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
         " WHERE NOT tgisinternal AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace",
-        [list(APPEND_ONLY)],
+        [list(GUARDED)],
     )
     for name, definition, enabled in cursor.fetchall():
         found[name] = f"{_normal(definition)} [{'always' if enabled in ('A', b'A') else 'not always'}]"

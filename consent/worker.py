@@ -17,6 +17,7 @@ from . import ledger, retention
 from .imports.reading import read_next
 from .jobs import engine
 from .models import BulkJob
+from .projections.honour import count_honoured, tell_overdue
 from .projections.member_emails import tell_next_batch
 from .projections.runner import follow_all
 
@@ -33,7 +34,8 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the work that is due; returns whether there was any. If told to stop, it ends after the current chunk."""
     placed = ledger.sequence()
     # A sum, not `or`: followers and uploads get their turn even if events were placed.
-    return run_next(should_stop) or sum((follow_all(), read_next(), tell_next_batch(), placed > 0)) > 0
+    beside = (follow_all, count_honoured, tell_overdue, read_next, tell_next_batch)
+    return run_next(should_stop) or sum((*(work() for work in beside), placed > 0)) > 0
 
 
 def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:

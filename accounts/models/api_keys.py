@@ -23,12 +23,13 @@ class KeyScope(models.TextChoices):
     EVENTS_READ = "events:read", _("read the ledger")
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
     PIPELINE_READ = "pipeline:read", _("read snapshots, training runs and their removals (operator keys only)")
+    CONSUMER_WRITE = "consumer:write", _("say how far a consumer has applied the ledger (its own key only)")
 
 
 # Scopes that only the installation's own services need: a key with one keeps working when its maker leaves (R18).
 INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
 # Scopes that no organization's key may have.
-OPERATOR_SCOPES = INSTALLATION_SCOPES | {KeyScope.PIPELINE_READ}
+OPERATOR_SCOPES = INSTALLATION_SCOPES | {KeyScope.PIPELINE_READ, KeyScope.CONSUMER_WRITE}
 
 
 class ApiKey(models.Model):

@@ -14,7 +14,7 @@ from accounts.operators import second_person
 from .. import ledger
 from ..jobs import approval
 from ..models import BulkJob, EndpointStatus, JobStatus, OperatorRequest, Verification, WebhookEndpoint
-from ..presentation import charts
+from ..presentation import charts, honour_chart
 from ..projections import runner
 from ..services import operator_requests
 from .jobs import named, title_of
@@ -29,6 +29,7 @@ def context(actor: Actor) -> dict[str, Any]:
     open_jobs = named(BulkJob.objects.filter(status__in=_OPEN)).select_related("author").order_by("-pk")[:_JOBS]
     return {
         "waiting": _waiting(actor),
+        "honour": honour_chart.clock(today),
         "shares": charts.shares(today),
         "changes": charts.changes(today),
         "standings": standings,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import time_zones
 from accounts.catalogue import Product
 from accounts.fields import AddressFormField, one_line, split_ident
-from accounts.models import ApiKey, Member, Organization, Plan
+from accounts.models import ApiKey, KeyScope, Member, Organization, Plan
 from config.uploads import is_too_large
 
 from ..files.encodings import CHOICES as ENCODINGS
@@ -215,7 +215,12 @@ class KeyForm(OperatorForm):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
-        choices=lambda: [(scope.value, f"{scope.value} – {scope.label}") for scope in ApiKey.Scope],
+        # A consumer's key is made with the consumer.
+        choices=lambda: [
+            (scope.value, f"{scope.value} – {scope.label}")
+            for scope in ApiKey.Scope
+            if scope != KeyScope.CONSUMER_WRITE
+        ],
         widget=forms.CheckboxSelectMultiple,
     )
     expires_at = forms.DateTimeField(

@@ -83,6 +83,14 @@ EXAMPLES: dict[str, Any] = {
         "kinds": ["choice.opted_out"], "status": "active", "paused_because": None, "position": 41, "failures": 0,
         "next_attempt_at": None, "created_at": _AT,
     },
+    "ConsumerOutput": {
+        "id": _ID, "name": "dataset-builder", "purpose": "Builds the training datasets",
+        "contact": "data@provider.example",
+        "expected_lag_minutes": 60, "api_key": _KEY, "webhook": None, "delivered": 0,
+        "datasets": [{"name": "chat", "starts_after": 12, "position": 41, "said_at": _AT}],
+        "registered_at": _AT, "removed_at": None,
+    },
+    "PositionInput": {"position": 41, "dataset": "chat"},
     "MeOutput": {
         "type": "user", "id": _MEMBER, "name": "Ada Lindqvist", "operator": False, "organization": None, "scopes": None,
         "email": "ada@acme.example",

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
-from .. import ledger
+from .. import honour_clock, ledger
 from ..models import BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
 
 registry = CollectorRegistry()
@@ -59,7 +59,18 @@ class _Standing(Collector):
         active = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE)
         furthest = active.aggregate(first=Min("position"))["first"]
         lag = 0 if furthest is None else ledger.head() - furthest
+        yield from _of_consumers()
         yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
+
+
+def _of_consumers() -> Iterator[Metric]:
+    standings, now = honour_clock.waiting(), ledger.clock()
+    yield GaugeMetricFamily("consent_consumers", "Consumers.", len({each.dataset.consumer_id for each in standings}))
+    overdue = {each.dataset.consumer_id for each in standings if each.is_overdue(now)}
+    yield GaugeMetricFamily("consent_consumers_overdue", "Consumers that miss the service level.", len(overdue))
+    oldest = max(((now - each.since).total_seconds() for each in standings if each.since), default=0)
+    text = "Age of the oldest event that a consumer has not said to have applied."
+    yield GaugeMetricFamily("consent_honour_oldest_seconds", text, oldest)
 
 
 registry.register(_Standing())

@@ -119,6 +119,7 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "job": (_ID, "The job's id."),
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),
+    "consumer": (_ID, "The consumer's id."),
     "attempt": ({"type": "string", "pattern": "^[0-9]{1,18}$"}, "The attempt's id."),
 }  # fmt: skip
 

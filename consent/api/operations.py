@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 from . import (
     bulk_jobs,
     catalogue,
+    consumers,
     events,
     external_ids,
     keys,
@@ -34,6 +35,7 @@ TAGS = {
     "events": "The ledger: everything that happened, in one order that never changes.",
     "bulk jobs": "Changes of many at once: previewed, approved by a second operator where they loosen, run by a worker.",
     "webhooks": "Where events are sent to, signed as Standard Webhooks says.",
+    "consumers": "Systems of the provider that use data, and how far each has applied the ledger.",
     "API keys": "Who asks, and keys.",
     "catalogue": "What there is to ask about.",
 }
@@ -54,6 +56,7 @@ _READ_ORGANIZATIONS, _WRITE_ORGANIZATIONS = ("organizations:read",), ("organizat
 _READ, _WRITE = ("consent:read",), ("consent:write",)
 _SPEAK = ("consent:write", "consent:member")
 _BULK, _HOOKS, _EVENTS = ("consent:write",), ("webhooks:write",), ("events:read",)
+_CONSUMERS = ("events:read", "consumer:write")
 _LOOSENING, _CREATING = (409, 412, 428), (409, 422)
 # Only for somebody who is signed in, never for a key.
 _PEOPLE = (PEOPLE,)
@@ -193,6 +196,14 @@ OPERATIONS = [
     O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for a webhook from now on", _PEOPLE,
       webhooks.EndpointWithSecret, bulk.NothingInput,
       more="It goes on where it stopped, signed by a new secret alone, which is shown this once."),
+    O(consumers.Consumers, "get", "listConsumers", "Systems that use data, newest first", _CONSUMERS,
+      consumers.ConsumerOutput,
+      more="For operators and their keys with `events:read`; a consumer's own key (`consumer:write`) finds itself."),
+    O(consumers.ConsumerDetail, "get", "getConsumer", "One system that uses data", _CONSUMERS, consumers.ConsumerOutput),
+    O(consumers.ConsumerPosition, "put", "setConsumerPosition", "A consumer says how far it has applied the ledger",
+      ("consumer:write",), consumers.ConsumerOutput, consumers.PositionInput, 200, (409, 422),
+      more="By the consumer's own key alone. The same position again changes nothing; a lower one is 409 `backwards`, and one "
+           "beyond the ledger's head 422 `beyond_head`. Say it once every event up to there has its effect on the dataset."),
     O(keys.Me, "get", "whoAmI", "Who asks", (), keys.MeOutput,
       more="A person, with the organizations that they belong to, or a key, with its scopes."),
     O(keys.ApiKeys, "get", "listApiKeys", "API keys of the organizations whose keys you manage", _PEOPLE, keys.ApiKeyOutput,

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from . import (
     bulk_jobs,
     catalogue,
+    consumers,
     decisions,
     events,
     external_ids,
@@ -20,6 +21,7 @@ app_name = "api"
 
 _ORGANIZATION = "organizations/<str:organization>/"
 _JOB = "bulk-jobs/<str:job>/"
+_CONSUMER = "consumers/<str:consumer>/"
 _WEBHOOK = "webhooks/<str:webhook>/"
 _MEMBER = f"{_ORGANIZATION}members/<str:member>/"
 
@@ -84,6 +86,9 @@ urlpatterns: list[URLPattern] = [
     path(f"{_WEBHOOK}replay/", webhooks.WebhookReplay.as_view(), name="webhook-replay"),
     path(f"{_WEBHOOK}rotate-secret/", webhooks.WebhookRotation.as_view(), name="webhook-rotate-secret"),
     path(f"{_WEBHOOK}take-over/", webhooks.WebhookTakeOver.as_view(), name="webhook-take-over"),
+    path("consumers/", consumers.Consumers.as_view(), name="consumers"),
+    path(_CONSUMER, consumers.ConsumerDetail.as_view(), name="consumer"),
+    path(f"{_CONSUMER}position/", consumers.ConsumerPosition.as_view(), name="consumer-position"),
     path("decisions/", decisions.decide, name="decisions"),
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
     path("events/stream", stream.EventStream.as_view(), name="events-stream"),

@@ -18,11 +18,13 @@ from accounts.models import Member
 from ..models import ConsentEvent, Source
 from ..presentation import privacy_settings
 from ..presentation.cards import Card, Place, card_of, receipt
+from ..presentation.honoured import ways_of_choices
 from ..services import choices
 from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
 from .pages import page, person_page
 from .saving import save
+from .way import own_way_url
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ def place_of(member: Member) -> Place:
         member=member,
         url=reverse("console:data-sharing", args=[member.pk]),
         page_url=reverse("console:data-controls"),
+        way_url=own_way_url,
     )
 
 
@@ -50,8 +53,10 @@ def _memberships(actor: Actor) -> list[Membership]:
     """A card for each membership; a fixed number of queries."""
     own = _own_memberships(actor)
     found = []
-    for member, setting in zip(own, privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor), strict=True):
-        card = card_of(place_of(member), actor, setting)
+    settings = privacy_settings.member_settings(own, LE_CHAT_MOBILE, actor)
+    ways = ways_of_choices(settings)
+    for member, setting in zip(own, settings, strict=True):
+        card = card_of(place_of(member), actor, setting, way=ways.get(setting.event or ""))
         found.append(Membership(member.organization.name, _("Left") if member.has_left else card.plan, card))
     return found
 

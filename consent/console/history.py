@@ -49,7 +49,7 @@ def _history(request: HttpRequest, actor: Actor, organization: Organization, sta
         path = "" if request.path == own else own  # the answer to “Seen” may show this list as well
         events = events_of(actor, organization).filter(**filters)
         found = page_of(request, events, form.cleaned_data["after"], path=path)
-        found = dataclasses.replace(found, rows=rows_of(found.rows, actor))
+        found = dataclasses.replace(found, rows=rows_of(found.rows, actor, ways=True))
     context = {
         "form": form,
         "page": found,

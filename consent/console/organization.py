@@ -1,6 +1,7 @@
 """The Admin Console: an organization's overview, and the pages of its two settings."""
 
 import dataclasses
+import functools
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -18,6 +19,7 @@ from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
 from .history import events_of
 from .pages import organization_page, page
 from .saving import save
+from .way import way_url
 
 _PAGES = {LE_CHAT_CONSOLE.key: "le-chat", AI_STUDIO_CONSOLE.key: "privacy"}
 _LAST_CHANGES = 5
@@ -25,7 +27,8 @@ _LAST_CHANGES = 5
 
 def place_of(organization: Organization, surface: Surface) -> Place:
     url = reverse(f"console:{_PAGES[surface.key]}", args=[organization.pk])
-    return Place(surface=surface, organization=organization, url=url, page_url=url)
+    way = functools.partial(way_url, organization)
+    return Place(surface=surface, organization=organization, url=url, page_url=url, way_url=way)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,7 @@ def overview(request: HttpRequest, actor: Actor, organization: Organization) -> 
         plan = setting.plan.name if setting.plan else _("No subscription")
         rows.append(OverviewRow(str(setting.surface.product.label), plan, place.url, card_of(place, actor, setting)))
     changes = events_of(actor, organization).without_access().order_by("-pk")[:_LAST_CHANGES]
-    context = {"rows": rows, "changes": rows_of(list(changes), actor)}
+    context = {"rows": rows, "changes": rows_of(list(changes), actor, ways=True)}
     return page(request, actor, "console/overview.html", context, organization=organization)
 
 

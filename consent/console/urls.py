@@ -13,6 +13,7 @@ from . import (
     organization,
     profile,
     settings,
+    way,
     webhooks,
 )
 
@@ -27,6 +28,7 @@ urlpatterns = [
     path("o/<str:org>/history/statement/", history.statement, name="statement"),
     path("o/<str:org>/history/seen/", history.seen, name="seen"),
     path("o/<str:org>/history/<str:form>/", history_export.history_export, name="history-export"),
+    path("o/<str:org>/way/<str:number>/", way.way, name="way"),
     path("o/<str:org>/settings/", settings.settings, name="settings"),
     path("o/<str:org>/webhooks/", webhooks.webhooks, name="webhooks"),
     path("settings/", account.settings, name="own-settings"),
@@ -35,6 +37,7 @@ urlpatterns = [
     path("settings/data-controls/", data_controls.data_controls, name="data-controls"),
     path("settings/data-controls/opt-out/", data_controls.opt_out_everywhere, name="opt-out-everywhere"),
     path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),
+    path("settings/data-controls/way/<str:number>/", way.own_way, name="own-way"),
     path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
     path("help/opt-out/", opt_out_help.opt_out, name="opt-out-help"),

@@ -34,7 +34,7 @@ from ..models import (
 )
 from ..presentation import actors
 from ..presentation.events import payload, serialize_event, serialize_test_event
-from ..services import credentials, trail, webhooks
+from ..services import consumers, credentials, trail, webhooks
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
 from .sending import TOTAL, ReceiverResponse, Sender, failed
@@ -162,6 +162,7 @@ class _Turn:
                 )
                 webhooks.tell_paused(self.endpoint, changes["paused_because"])
             WebhookAttempt.objects.bulk_create(self._attempts)
+            consumers.note_delivered(self.endpoint, self._position)
         self._attempts, self._noted_at = [], time.monotonic()
         if changes.get("status") == EndpointStatus.PAUSED:
             logger.warning("webhook %s is paused: %s", self.endpoint.pk, changes["paused_because"])

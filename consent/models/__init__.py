@@ -1,5 +1,6 @@
 """All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
+from .consumers import AwaitedEvent, Consumer, ConsumerDataset, DailyHonour, PositionAdvance
 from .cooling_off import MAX_DAYS, CoolingOff
 from .event_kinds import (
     ABOUT,
@@ -40,13 +41,17 @@ __all__ = [
     "UNFINISHED",
     "ActorType",
     "ActsSeen",
+    "AwaitedEvent",
     "BulkJob",
     "BulkJobRow",
     "Choice",
     "ConsentEvent",
     "ConsentEventQuerySet",
+    "Consumer",
+    "ConsumerDataset",
     "CoolingOff",
     "DailyChanges",
+    "DailyHonour",
     "DailyStanding",
     "EndpointStatus",
     "EventKind",
@@ -67,6 +72,7 @@ __all__ = [
     "OperatorRequest",
     "PausedBecause",
     "PendingEvent",
+    "PositionAdvance",
     "PrivacySetting",
     "PrivacySettingQuerySet",
     "ProblemKind",

@@ -30,6 +30,7 @@ class Notice(StrEnum):
     TIGHTENED = auto()
     WAITING = auto()
     JOB_FAILED = auto()
+    CONSUMER_OVERDUE = auto()
 
 
 class Audience(StrEnum):
@@ -171,5 +172,12 @@ ENTRIES: dict[Notice, Entry] = {
         _("A job that you wrote or submitted stopped with an error."),
         _("Who wrote it, and who submitted it"),
         Audience.OPERATORS,
+    ),
+    Notice.CONSUMER_OVERDUE: Entry(
+        _("An opt-out is not applied in time"),
+        _("A system that uses data has not said, in the time allowed, that it has applied what tightens."),
+        _("All operators; once each time it falls behind"),
+        Audience.OPERATORS,
+        _("We promise that the data is no longer used: somebody has to look."),
     ),
 }

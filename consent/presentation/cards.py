@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -15,6 +16,7 @@ from accounts.models import Member, Organization
 from ..rules import Choice, Reason
 from ..surfaces import WITH_MEMBERS, Scope, Surface
 from . import privacy_settings, sentences
+from .honoured import Way, ways_of_choices
 from .privacy_settings import SettingView
 from .sentences import day
 
@@ -28,6 +30,8 @@ class Place:
     url: str
     page_url: str
     member: Member | None = None
+    # The URL of the page that shows the way of the choice with this number; None where no page does.
+    way_url: Callable[[str], str] | None = None
 
     @property
     def html_id(self) -> str:
@@ -53,6 +57,9 @@ class Card:
     by_operator: bool
     # Whether opting in needs reauthentication: then the form is sent without htmx.
     confirms_person: bool
+    # How far an opt-out has come, and the page that says more.
+    way: Way | None = None
+    way_url: str = ""
 
     @property
     def label(self) -> str | Promise:
@@ -271,7 +278,9 @@ def receipt(setting: SettingView) -> str:
     return _("Saved on %(date)s, number %(number)s.") % words
 
 
-def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | None = None) -> Card:
+def card_of(
+    place: Place, actor: Actor, setting: SettingView, *, version: int | None = None, way: Way | None = None
+) -> Card:
     """The card of a setting; `version` is the one that the reader saw, if it is not the current one."""
     by_operator = place.member is None and acts_as_operator(actor, Permission.CONSENT_CHOOSE, place.organization)
     return Card(
@@ -283,6 +292,8 @@ def card_of(place: Place, actor: Actor, setting: SettingView, *, version: int | 
         for_operator=actor.is_operator,
         by_operator=by_operator,
         confirms_person=opt_in_act(needs_reason=setting.opt_in_needs_reason, by_operator=by_operator) is not None,
+        way=way,
+        way_url=place.way_url(setting.event) if way and place.way_url and setting.event else "",
     )
 
 
@@ -292,4 +303,5 @@ def card_at(place: Place, actor: Actor, *, version: int | None = None) -> Card:
         setting = privacy_settings.member_setting(place.member, place.surface, actor)
     else:
         setting = privacy_settings.organization_setting(place.organization, place.surface, actor)
-    return card_of(place, actor, setting, version=version)
+    way = ways_of_choices([setting]).get(setting.event or "")
+    return card_of(place, actor, setting, version=version, way=way)

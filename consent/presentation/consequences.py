@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from accounts.access import MANAGING_ROLES, ROLE_PERMISSIONS, Actor, Permission
 from accounts.models import ApiKey, Member, MemberRole, Organization
 
-from ..models import EndpointStatus, PausedBecause, WebhookEndpoint
+from ..models import Consumer, EndpointStatus, PausedBecause, WebhookEndpoint
 from ..rules import Choice, Reason
 from ..services import cooling_off
 from . import privacy_settings
@@ -235,3 +235,55 @@ def of_deleting(endpoint: WebhookEndpoint, service: Service) -> Told:
     ]
     seen = [endpoint.pk, endpoint.status, endpoint.generation]
     return service(), Consequences(_("Delete the webhook?"), _("Delete the webhook"), lines, seen=seen)
+
+
+# --- Consumers --------------------------------------------------------------------------------------------------------
+
+
+def of_changing_consumer(consumer: Consumer, service: Service) -> Told:
+    """Run a service that changes a consumer; asks only about datasets that are left out, and another webhook."""
+    before, hook = _datasets(consumer), consumer.webhook
+    held = service()
+    lines = [
+        _("Nothing waits for the dataset “%(name)s” any more: what it has yet to apply counts as applied.")
+        % {"name": name}
+        for name in sorted(before - _datasets(held))
+        if name
+    ]
+    if hook is not None and held.webhook_id != hook.pk:
+        lines.append(_("What is sent to %(url)s is no longer noted as delivered to it.") % {"url": hook.url})
+    if not lines:
+        return held, None
+    title = _("Change %(consumer)s?") % {"consumer": held}
+    return held, Consequences(title, _("Change it"), lines, seen=[*sorted(before), hook and hook.pk])
+
+
+def _datasets(consumer: Consumer) -> set[str]:
+    return set(consumer.datasets.filter(removed_at=None).values_list("name", flat=True))
+
+
+def of_another_consumer_key(consumer: Consumer, service: Service) -> Told:
+    lines = [
+        _("It gets another key, which only you are shown."),
+        _("The old key stops working at once: until the consumer has the new one, it can say nothing."),
+        _("You become responsible for the new key."),
+    ]
+    title = _("Give %(consumer)s another key?") % {"consumer": consumer}
+    return service(), Consequences(title, _("Replace the key"), lines, seen=[consumer.key_id])
+
+
+def of_removing_consumer(consumer: Consumer, waiting: int, service: Service) -> Told:
+    """`waiting`: how many events that tighten it has yet to apply."""
+    held = ngettext(
+        "%(count)s event that tightens waits for it now, and will wait for the others alone.",
+        "%(count)s events that tighten wait for it now, and will wait for the others alone.",
+        waiting,
+    )
+    lines = [
+        held % {"count": waiting} if waiting else _("Nothing waits for it now."),
+        _("From then on nobody sees whether it applies anything: remove it only if it has stopped using data."),
+        _("Its key is revoked. What it said stays in the records."),
+        _("This can't be undone: it would have to be registered anew."),
+    ]
+    title = _("Remove %(consumer)s?") % {"consumer": consumer}
+    return service(), Consequences(title, _("Remove it"), lines, seen=[consumer.pk, consumer.key_id])

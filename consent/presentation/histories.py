@@ -14,6 +14,7 @@ from accounts.models import Binding, Member, Organization, Plan
 from ..models import OF_NO_LAYER, Choice, ConsentEvent, EventKind
 from . import actors, targets
 from .effects import Effects
+from .honoured import Way, ways_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +32,15 @@ class Row:
     where: str
     plan: str = ""
     effect: str = ""
+    # How far the change has come, for those that tighten.
+    way: Way | None = None
 
 
-def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
-    """The events as rows, with today's names of people and things; a fixed number of queries."""
+def rows_of(events: Sequence[ConsentEvent], viewer: Actor, *, ways: bool = False) -> list[Row]:
+    """The events as rows, with today's names of people and things; a fixed number of queries.
+
+    `ways`: also how far each has come that tightens, which costs a look-up for each event and consumer.
+    """
     who = actors.labels(events, viewer)
     about = Member.objects.filter(pk__in={event.member_id for event in events}).select_related("user")
     members = {member.pk: str(member.user) for member in about}
@@ -42,6 +48,7 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
     names = targets.labels(events, viewer)
     external_ids = _external_ids(events)
     effects = Effects(events)
+    found = ways_of(events, effects) if ways else {}
 
     def row(event: ConsentEvent) -> Row:
         if event.kind in OF_NO_LAYER:
@@ -49,7 +56,7 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor) -> list[Row]:
         reference = event.reference if viewer.is_operator else ""
         made = _row(event, who[event.pk], reference, members, plans | external_ids)
         plan = plans.get(event.plan, "") if event.product and event.subscribed else ""
-        return dataclasses.replace(made, plan=plan, effect=effects.words(event))
+        return dataclasses.replace(made, plan=plan, effect=effects.words(event), way=found.get(event.pk))
 
     return [row(event) for event in events]
 

@@ -16,13 +16,17 @@ from accounts.catalogue import Product, TrainingDefault
 from accounts.fields import parse_id
 from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, Plan, User
 
-from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, EventKind, PausedBecause, WebhookEndpoint
+from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, Consumer, EventKind, PausedBecause, WebhookEndpoint
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
     **dict(KeyScope.choices),
     **dict(PausedBecause.choices),
-    **{field.name: field.verbose_name for field in (*WebhookEndpoint._meta.fields, *Plan._meta.fields)},
+    **{
+        field.name: field.verbose_name
+        for field in (*Consumer._meta.fields, *WebhookEndpoint._meta.fields, *Plan._meta.fields)
+    },
+    "datasets": gettext_lazy("datasets"),
     **dict(TrainingDefault.choices),
     "totp": gettext_lazy("authenticator app"),
     "webauthn": gettext_lazy("passkey"),
@@ -91,6 +95,8 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     if not viewer.is_operator:
         hooks = hooks.filter(organization_id__in={event.organization_id for event in events})
     things |= {pk: urlsplit(url).hostname or "" for pk, url in hooks.values_list("pk", "url")}
+    if viewer.is_operator:
+        things |= dict(Consumer.objects.filter(pk__in=ids).values_list("pk", "name"))
     things |= dict(Invitation.objects.visible_to(viewer).filter(pk__in=ids).values_list("pk", "email"))
     # Customers see names of their own members only.
     people = User.objects.filter(pk__in=ids)

@@ -61,7 +61,15 @@ def _line(event: ConsentEvent, organization: Organization) -> dict[str, Any]:
         "product": Product(event.product or "").label,
         "at": event.recorded_at,
         "number": event.pk,
+        "way": _way_url(event),
     }
+
+
+def _way_url(event: ConsentEvent) -> str:
+    """The page that shows how far the choice has come; of a member's own choice one that nobody else can see (R4)."""
+    if event.member_id is not None:
+        return portal_url("console:own-way", event.pk)
+    return portal_url("console:way", event.organization_id, event.pk)
 
 
 def tell_members_of_provider(turns: Turns) -> None:

@@ -30,6 +30,9 @@ PROVIDER = {
     P.LOCKS_MANAGE,
     P.LEDGER_VIEW,
     P.PIPELINE_READ,
+    P.CONSUMERS_VIEW,
+    P.CONSUMERS_MANAGE,
+    P.CONSUMER_REPORT,
     P.PLANS_MANAGE,
     P.OPERATORS_MANAGE,
 }
@@ -57,9 +60,10 @@ SCOPES = {  # scope → what an operator's key may, and of that an organization'
         },
         {P.ORGANIZATION_EDIT, P.MEMBERS_MANAGE},
     ),
-    "events:read": ({P.HISTORY_VIEW, P.LEDGER_VIEW}, {P.HISTORY_VIEW}),
+    "events:read": ({P.HISTORY_VIEW, P.LEDGER_VIEW, P.CONSUMERS_VIEW}, {P.HISTORY_VIEW}),
     "webhooks:write": ({P.WEBHOOKS_MANAGE}, {P.WEBHOOKS_MANAGE}),
     "pipeline:read": ({P.PIPELINE_READ}, set()),
+    "consumer:write": ({P.CONSUMER_REPORT}, set()),
 }
 
 

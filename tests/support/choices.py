@@ -3,7 +3,7 @@
 from typing import Any
 
 from accounts.access import Actor
-from accounts.models import KeyScope, Organization
+from accounts.models import OPERATOR_SCOPES, KeyScope, Organization
 from consent.models import PrivacySetting
 from consent.services import choices, locks, organizations, plans
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -52,7 +52,7 @@ def actors(cast: Cast) -> dict[str, Actor]:
             "blocked operator": Actor.from_user(blocked, confirmed=True),
         }
         | {f"operator key {scope}": key(scope) for scope in KeyScope.values}
-        | {f"labs key {scope}": key(scope, cast.labs) for scope in KeyScope.values if scope != KeyScope.CONSENT_MEMBER}
+        | {f"labs key {scope}": key(scope, cast.labs) for scope in KeyScope.values if scope not in OPERATOR_SCOPES}
         | {"brage key consent:write": key("consent:write", cast.brage)}
     )
 

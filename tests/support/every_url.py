@@ -12,7 +12,8 @@ from accounts.access import Actor
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.services import addresses, invitations, operator_requests, webhooks
+from consent.models import ConsentEvent
+from consent.services import addresses, choices, consumers, invitations, operator_requests, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
@@ -57,6 +58,10 @@ def make_busy() -> Cast:
         organization=made.labs, email=made.outsider.email, role="owner", actor=owner, source="console",
         link=lambda secret: _SECRETS.__setitem__("invitation", secret) or "a link",  # type: ignore[func-returns-value]
     )  # fmt: skip
+    consumers.register(
+        name="builder", purpose="x", contact="x", expected_lag_minutes=1, actor=made.provider, source="admin"
+    )
+    choices.choose(surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=owner, source="console")
     addresses.ask(
         actor=Actor.from_user(made.operator, confirmed=True), email="odin@elsewhere.example",
         link=lambda secret: _SECRETS.__setitem__("address", secret) or "a link",  # type: ignore[func-returns-value]
@@ -81,6 +86,7 @@ def paths(route: str, cast: Cast) -> list[str]:
         "key": str(_first("accounts", "ApiKey")), "webhook": str(_first("consent", "WebhookEndpoint")),
         "job": str(_first("consent", "BulkJob")), "file_id": str(_first("consent", "ImportFile")),
         "invitation": str(_first("accounts", "Invitation")), "attempt": str(_first("consent", "WebhookAttempt")),
+        "consumer": str(_first("consent", "Consumer")), "number": str(_opted_out(cast)),
     }  # fmt: skip
     verbs = (
         "confirm",
@@ -100,6 +106,11 @@ def paths(route: str, cast: Cast) -> list[str]:
         each = {**values, "verb": verb}
         found.append("/" + _PARAMETER.sub(lambda match, each=each: each.get(match[1] or match[2], "1"), route))
     return [path.replace("\\.", ".").replace("\\", "") for path in found]
+
+
+def _opted_out(cast: Cast) -> Any:
+    events = ConsentEvent.objects.filter(organization=cast.labs, kind="choice.opted_out")
+    return events.values_list("pk", flat=True).first()
 
 
 def _first(app: str, model: str) -> Any:

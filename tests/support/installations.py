@@ -7,13 +7,14 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.db import connection, models
 from django.utils import timezone
 
+from accounts.authentication import recognise
 from accounts.fields import InstantField
 from accounts.models import ApiKey, Invitation, Organization, Plan, User
 from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.services import choices, cooling_off, locks, organizations, webhooks
+from consent.services import choices, consumers, cooling_off, locks, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
 from tests.conftest import lift_triggers
@@ -76,6 +77,8 @@ def fill_all() -> None:
     organizations.update_organization(organization=organization, external_id="labs", **by)
     cooling_off.lengthen(product="le_chat", days=7, **by)
     webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
+    made = consumers.register(name="b", purpose="x", contact="x", expected_lag_minutes=1, **by)
+    consumers.report(consumer=made.consumer, position=2, actor=recognise(made.text))
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
     reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])

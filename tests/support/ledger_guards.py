@@ -11,12 +11,22 @@ from django.db.models import Model
 
 from accounts.models import ApiKey, Binding, Invitation, Member, Organization, OutgoingMessage, Subscription, User
 from consent import triggers
-from consent.models import ConsentEvent, CoolingOff, EventPosition, Lock, PendingEvent, PrivacySetting
+from consent.models import (
+    ConsentEvent,
+    Consumer,
+    ConsumerDataset,
+    CoolingOff,
+    EventPosition,
+    Lock,
+    PendingEvent,
+    PositionAdvance,
+    PrivacySetting,
+)
 from tests.conftest import lift_triggers
 
 TABLES = (
     Organization, User, Member, Subscription, Lock, PrivacySetting, ConsentEvent, PendingEvent, EventPosition,
-    ApiKey, Binding, Invitation, OutgoingMessage, CoolingOff,
+    ApiKey, Binding, Invitation, OutgoingMessage, CoolingOff, Consumer, ConsumerDataset, PositionAdvance,
 )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.models import BulkJob, WebhookAttempt, WebhookEndpoint
-from consent.services import invitations, members, organizations, webhooks
+from consent.models import BulkJob, Consumer, WebhookAttempt, WebhookEndpoint
+from consent.services import consumers, invitations, members, organizations, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.callers import World, make_world
 from tests.support.factories import ActorFactory
@@ -112,6 +112,9 @@ PEOPLE = "401 200 200 403 403 404 200 403 403 403 403"
 
 
 HOOK = f"{API}webhooks/<str:webhook>/"
+
+
+CONSUMER = f"{API}consumers/<str:consumer>/"
 
 
 HOOKS = "401 200 200 403 403 404 200 200 404 200 200"
@@ -221,6 +224,10 @@ API_ROWS = [
     Row("POST", f"{HOOK}attempts/<str:attempt>/resend/", HOOKS.replace("200", "202"), {}),
     Row("POST", f"{HOOK}replay/", HOOKS, {"after": 0}),
     Row("POST", f"{HOOK}rotate-secret/", HOOKS, {}),
+    Row("GET", f"{API}consumers/", BULK),
+    Row("GET", CONSUMER, BULK),
+    # Its own key alone, which is none of these.
+    Row("PUT", f"{CONSUMER}position/", BULK.replace("200", "403"), {"position": 1}),
     Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),
     Row("POST", "access/v1/evaluation", ASKERS, EVALUATION),
     Row("POST", "access/v1/evaluations", ASKERS, {"evaluations": [EVALUATION]}),
@@ -273,6 +280,7 @@ def make_busy_world() -> World:
         source="admin", organization=made.cast.labs, url="https://192.0.2.1.invalid/", actor=author
     )
     hook.attempts.create(position=1, at=hook.created_at, delivered=True, latency_ms=1)
+    consumers.register(name="builder", purpose="x", contact="x", expected_lag_minutes=1, **by)
     ledger.sequence()  # reading a feed then writes nothing either
     return made
 
@@ -295,6 +303,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),
         "key": str(ApiKey.objects.filter(name="Waits").values_list("pk", flat=True).first()),
         "attempt": str(WebhookAttempt.objects.values_list("pk", flat=True).first()),
+        "consumer": str(Consumer.objects.values_list("pk", flat=True).first()),
         "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }

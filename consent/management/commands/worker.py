@@ -16,6 +16,7 @@ from consent.delivery.sending import Sender
 from consent.delivery.threads import Deliverers
 from consent.imports.reading import read_next
 from consent.models import UNFINISHED, BulkJob, JobStatus, WebhookAttempt
+from consent.projections.honour import count_honoured, tell_overdue
 from consent.projections.member_emails import tell_next_batch
 from consent.projections.runner import follow_all
 
@@ -79,6 +80,8 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
     yield from _while(lambda: worker.run_next(asked), jobs)
     yield from _while(read_next, files)
     yield from _while(lambda: follow_all(head))
+    yield from _while(count_honoured)
+    yield tell_overdue()
     yield from _while(tell_next_batch)
     yield from _while(lambda: deliver_next(sender, asked, head))
     yield from _while(lambda: send_next_test(sender) is not None, tests)

@@ -5,9 +5,12 @@ from django.db import transaction
 from django.test import Client
 from django.urls import get_resolver, reverse
 
+from accounts.models import Member
 from consent.console.urls import urlpatterns
+from consent.models import ConsentEvent
 from tests.support.cast import Cast
-from tests.support.console import signed_in
+from tests.support.choices import opt_out_as_member
+from tests.support.console import opted_out_by_owner, signed_in
 from tests.support.ledger_guards import everything
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +40,9 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "console:history": (READERS, NEVER, {}),
     "console:history-export": (READERS, NEVER, {}),
+    "console:way": (READERS, NEVER, {}),
+    # The plain member's: nobody else's to see.
+    "console:own-way": ("302 404 404 404 200 404 404", NEVER, {}),
     "console:statement": (READERS, NEVER, {}),
     # An operator who is no member has nothing to have seen.
     "console:seen": (NEVER, "302 302 302 302 403 404 404", {"position": "1"}),
@@ -71,9 +77,23 @@ def test_console_matrix__every_named_url__stands_in_it() -> None:
 
 def path_of(name: str, cast: Cast, organization: object = None) -> str:
     if name in OF_ORGANIZATION:
-        more = ["csv"] if name == "console:history-export" else []
+        more = {"console:history-export": ["csv"], "console:way": [number_of(cast, None)]}.get(name, [])
         return reverse(name, args=[organization or cast.labs.pk, *more])
-    return reverse(name, args=[cast.labs_member.pk] if name == "console:data-sharing" else [])
+    own = {"console:data-sharing": [cast.labs_member.pk], "console:own-way": [number_of(cast, cast.labs_member)]}
+    return reverse(name, args=own.get(name, []))
+
+
+def number_of(cast: Cast, member: Member | None) -> int:
+    """The number of the opt-out of the organization, or of its member; 1 if there is none."""
+    events = ConsentEvent.objects.filter(organization=cast.labs, member=member, kind="choice.opted_out")
+    return events.values_list("pk", flat=True).first() or 1
+
+
+def prepare(name: str, cast: Cast) -> None:
+    if name == "console:way":
+        opted_out_by_owner(cast)
+    if name == "console:own-way":
+        opt_out_as_member(cast)
 
 
 def client_of(cast: Cast, role: str) -> Client:
@@ -86,6 +106,7 @@ def test_console_matrix__each_role__gets_its_status_and_a_refusal_changes_nothin
     name: str, method: str, cast: Cast
 ) -> None:
     on_get, on_post, body = MATRIX[name]
+    prepare(name, cast)
     clients = {role: client_of(cast, role) for role in ROLES}
     before, found = everything(), []
     for role, client in clients.items():

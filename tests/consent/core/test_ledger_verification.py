@@ -168,7 +168,7 @@ def test_verify__ledger_was_tampered_with__names_it(history: Cast, what: str) ->
 
 @pytest.mark.parametrize("name", sorted(triggers.expected(connection)))
 def test_verify__a_trigger_or_its_function_is_gone__names_it(history: Cast, name: str) -> None:
-    if table := next((each for each in triggers.APPEND_ONLY if name.startswith(each)), ""):
+    if table := next((each for each in triggers.GUARDED if name.startswith(each)), ""):
         sql(f"DROP TRIGGER {name}" + ("" if connection.vendor == "sqlite" else f" ON {table}"))
     else:
         sql(f"DROP FUNCTION {name}() CASCADE")

@@ -44,6 +44,8 @@ RICH: list[Step] = [
     ("hidden", "opted_in"),
     ("membership", "joins"),
     ("organization", "opted_in"),
+    ("applied", ""),
+    ("organization", "opted_out"),
     ("deliver", ""),
     ("receiver", "500"),
     ("country", "SE"),

@@ -14,6 +14,7 @@ Function = tuple[str, str]  # module, name
 # What gives nobody anything and takes nothing away, each with its reason.
 LEAVE_NONE = {
     ("addresses", "ask"): "links by mail, which change nothing: the change and its event come with `confirm`",
+    ("consumers", "report"): "a position, which stands among the advances of positions, insert-only as the ledger is",
     ("people", "rename"): "a person's name; events hold ids",
     ("profile", "change"): "a person's own name, language and time zone; events hold ids",
     ("profile", "choose_language"): "the language in which a person reads",

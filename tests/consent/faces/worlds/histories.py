@@ -16,12 +16,14 @@ from consent.delivery.endpoints import deliver_next
 from consent.delivery.sending import ReceiverResponse, Sender
 from consent.errors import ServiceError
 from consent.models import PrivacySetting, WebhookEndpoint
-from consent.projections import runner
-from consent.services import choices, locks, members, organizations, plans, webhooks
+from consent.projections import honour, runner
+from consent.services import choices, consumers, locks, members, organizations, plans, webhooks
+from consent.services.consumers import Registered
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from tests.consent.faces.worlds.stopped import Stopped
 from tests.support.callers import ORGANIZATION_SCOPES
+from tests.support.consumers import say
 from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
 
@@ -60,6 +62,7 @@ class World:
     theirs: Side
     hidden: str  # the one of SIDES whose member makes the hidden choices
     receiver: Recorder
+    consumer: Registered
 
     def side(self, name: str) -> Side:
         side: Side = getattr(self, name)
@@ -77,8 +80,14 @@ def make(clock: Stopped, hidden: str, role: str) -> World:
         source="admin",
     )
     sides = {name: _side(each, name, role, provider) for name, each in zip(SIDES, made, strict=True)}
-    webhooks.create_endpoint(organization=None, url="https://everybody.invalid/", actor=provider, source="admin")
-    return World(clock, provider, sides["ours"], sides["theirs"], hidden, Recorder())
+    everybody = webhooks.create_endpoint(
+        organization=None, url="https://everybody.invalid/", actor=provider, source="admin"
+    )
+    consumer = consumers.register(
+        name="builder", purpose="Builds", contact="data@provider.example", expected_lag_minutes=1, webhook=everybody,
+        actor=provider, source="admin",
+    )  # fmt: skip
+    return World(clock, provider, sides["ours"], sides["theirs"], hidden, Recorder(), consumer)
 
 
 def _side(organization: Organization, name: str, role: str, provider: Actor) -> Side:
@@ -213,6 +222,7 @@ STEPS: list[Step] = [
     ("country", "FR"),
     ("country", "SE"),
     ("deliver", ""),
+    ("applied", ""),
     ("receiver", "200"),
     ("receiver", "500"),
     ("time", "1"),
@@ -228,6 +238,8 @@ def play(world: World, steps: list[Step]) -> None:
             world.clock.advance(float(value))
         elif what == "deliver":
             deliver(world)
+        elif what == "applied":
+            say(world.consumer)
         elif what == "receiver":
             world.receiver.status = int(value)
         elif what.startswith("hidden"):
@@ -248,5 +260,6 @@ def deliver(world: World) -> None:
     for _turn in range(20):
         if not deliver_next(world.receiver):
             break
-    while runner.follow_all():
+    while runner.follow_all() or honour.count_honoured():
         pass
+    honour.tell_overdue()

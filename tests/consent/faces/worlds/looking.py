@@ -129,6 +129,9 @@ def values(world: World) -> Values:
         "file_id": (some_id(4),),
         "verb": ("pause",),
         "what": ("rows",),
+        "consumer": (str(world.consumer.consumer.pk),),
+        # Of whichever side: among them are those of the hidden choices.
+        "number": tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20]),
     }
 
 

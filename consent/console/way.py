@@ -1,0 +1,74 @@
+"""The page of a choice that tightened: how far it has come, for an organization's people and for a person's own."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.access import Actor, NotFound, Permission
+from accounts.models import Organization, OrganizationKind
+
+from ..models import ConsentEvent
+from ..presentation.histories import Row, rows_of
+from ..presentation.honoured import steps_of
+from .history import events_of
+from .pages import organization_page, page, person_page
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+def way_url(organization: Organization, number: str) -> str:
+    return reverse("console:way", args=[organization.pk, number])
+
+
+def own_way_url(number: str) -> str:
+    return reverse("console:own-way", args=[number])
+
+
+def _row(among: Sequence[Any], actor: Actor, number: str) -> Row:
+    """The event with this number, which tightened. Raises NotFound, for what the reader may not see as well."""
+    pk = int(number) if _NUMBER.fullmatch(number) else 0
+    event = next((found for events in among if (found := events.filter(pk=pk).first())), None)
+    row = rows_of([event], actor, ways=True)[0] if event is not None else None
+    if row is None or row.way is None:
+        raise NotFound("event")
+    return row
+
+
+def _page(request: HttpRequest, actor: Actor, row: Row, organization: Organization | None) -> HttpResponse:
+    assert row.way is not None  # noqa: S101  `_row` has looked
+    context = {"row": row, "way": row.way, "steps": steps_of(row.way)}
+    return page(request, actor, "console/way.html", context, organization=organization)
+
+
+@require_safe
+def way(request: HttpRequest, org: str, number: str) -> HttpResponse:
+    view = organization_page(Permission.HISTORY_VIEW)(
+        lambda request, actor, organization: _of_organization(request, actor, organization, number)
+    )
+    return view(request, org)
+
+
+def _of_organization(request: HttpRequest, actor: Actor, organization: Organization, number: str) -> HttpResponse:
+    """Of what its history shows; and, for the person themselves, of their own choice here."""
+    seen, own = events_of(actor, organization), _own(actor).filter(organization=organization)
+    return _page(request, actor, _row([seen, own], actor, number), organization)
+
+
+@require_safe
+@person_page
+def own_way(request: HttpRequest, actor: Actor, number: str) -> HttpResponse:
+    """Of the person's own choices alone, in whichever organization; in a personal one it is the organization's too."""
+    return _page(request, actor, _row([_own(actor)], actor, number), None)
+
+
+def _own(actor: Actor) -> Any:
+    if actor.user is None:
+        return ConsentEvent.objects.none()
+    personal = Q(member=None, organization__kind=OrganizationKind.PERSONAL)
+    mine = Organization.objects.filter(members__user=actor.user)
+    return ConsentEvent.objects.filter(Q(member__user=actor.user) | personal & Q(organization__in=mine))
