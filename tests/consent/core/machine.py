@@ -24,10 +24,11 @@ from accounts.catalogue import MAY_DEFAULT_IN
 from accounts.models import ApiKey, Binding, Member, Organization, Plan, Subscription, User
 from consent import decisions, ledger, verification
 from consent.errors import Invalid, Refused
-from consent.models import ConsentEvent, Lock, PrivacySetting
+from consent.models import OF_NO_LAYER, ConsentEvent, CoolingOff, Lock, PrivacySetting
 from consent.services import choices, locks, members, organizations, plans
 from consent.surfaces import LE_CHAT_MOBILE, organization_surface
 from tests.consent.core.machine_bindings import Bindings, spelled, texts
+from tests.consent.core.machine_cooling import Cooling
 from tests.consent.core.machine_jobs import Jobs
 from tests.consent.core.machine_keys import Keys
 from tests.support.factories import UserFactory
@@ -52,7 +53,7 @@ absolute = st.sampled_from([IN, OUT])
 reasons = st.sampled_from(["as agreed", "as agreed", ""])
 
 
-class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
+class Portal(Bindings, Cooling, Jobs, Keys, RuleBasedStateMachine):
     """Organizations and people by number; every step is done in the portal and told to the model."""
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
 
     def note(self, event: ConsentEvent) -> None:
         """Check each event against the previous one of its layer (R5, R7)."""
-        if event.kind.startswith("access."):  # of no layer
+        if event.kind in OF_NO_LAYER:
             return
         layer = (event.organization_id, event.member_id, event.product)
         before = self.layers.get(layer)
@@ -122,7 +123,10 @@ class Portal(Bindings, Jobs, Keys, RuleBasedStateMachine):
     def everything(self) -> list[list[tuple[Any, ...]]]:
         """Everything that a call can change; without settings of version 0, which exist only to be locked."""
         rows = [PrivacySetting.objects.filter(version__gt=0)]
-        rows += [model._default_manager.all() for model in (Organization, Member, Subscription, Lock, Binding, ApiKey)]
+        rows += [
+            model._default_manager.all()
+            for model in (Organization, Member, Subscription, Lock, Binding, ApiKey, CoolingOff)
+        ]
         return [[(self.last_event(),)], *(list(found.order_by("pk").values_list()) for found in rows)]
 
     def at(self, n: int) -> tuple[Organization, Account]:

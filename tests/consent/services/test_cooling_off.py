@@ -19,6 +19,7 @@ from consent.rules import Reason
 from consent.services import cooling_off, operator_requests
 from tests.support.cast import Cast
 from tests.support.clocks import clock_at
+from tests.support.concurrency import race
 from tests.support.factories import OrganizationFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import behind_the_guards, changes_nothing, refusal, sql
@@ -115,6 +116,15 @@ def test_changes__clock_set_back__still_follow_each_other(cast: Cast) -> None:
     with clock_at(first.since - DAY):
         second = lengthen(cast, 9)
     assert second is not None and second.since == first.since + MICROSECOND
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lengthen__while_another_lengthens_more__is_judged_by_the_days_of_then(cast: Cast) -> None:
+    """Both begin at 0 days: without a lock the second would make 7 days of 30, which takes two operators."""
+    with pytest.raises(Refused) as caught:
+        race(lambda: lengthen(cast, 30), lambda: lengthen(cast, 7))
+    assert caught.value.code == "second_person"
+    assert [each.days for each in CoolingOff.objects.all()] == [30]
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------

@@ -178,6 +178,10 @@ class Asked:
 class World:
     accounts: dict[str, Account] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
+    cooling: dict[str, list[tuple[dt.datetime, int]]] = field(default_factory=dict)  # product → instant, days
+
+    def days(self, product: str, moment: dt.datetime = FOREVER) -> int:
+        return next((days for at, days in reversed(self.cooling.get(product, [])) if at <= moment), 0)
 
     def answer(self, asked: Asked, now: dt.datetime) -> Verdict:
         """The verdict on a question. External ids are resolved as of `at`, and deny data from before their start."""
@@ -191,6 +195,10 @@ class World:
         starts = [start for start in (since, member_since) if start is not None]
         if allowed and asked.collected_at is not None and any(asked.collected_at < start for start in starts):
             return False, "collected_before_allowed"
+        if allowed and asked.collected_at is not None:
+            old = (asked.at or now) - asked.collected_at
+            if old < dt.timedelta(days=self.days(asked.product, moment)):
+                return False, "cooling_off"
         return allowed, reason
 
     def _answer(self, asked: Asked, now: dt.datetime) -> Verdict:
