@@ -262,7 +262,8 @@ def test_csv__is_written_by_one_writer_that_guards_against_formulas() -> None:
         for path in sources(*PACKAGES)
         if re.search(r"csv\.(Dict)?[wW]riter", path.read_text(encoding="utf-8"))
     ]
-    assert writing == ["consent/files/exports.py"]
+    # The pipeline copies training data, which has to stay as it is.
+    assert writing == ["consent/files/exports.py", "consent/pipeline/sinks.py"]
 
 
 def hidden_texts(module: ast.AST) -> Iterator[int]:

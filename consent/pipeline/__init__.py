@@ -1,18 +1,20 @@
 """The way from the ledger to training data: reads signed snapshots of consent and filters records by them.
 
-Knows no Django and nothing of the portal but its rules, so that it runs wherever the data is. `Snapshot` is loaded when
-it is first used: signatures and digests need none of the libraries of requirements/pipeline.txt.
+Knows no Django and nothing of the portal but its rules, so that it runs wherever the data is. What is public is
+loaded when it is first used: signatures and digests need none of the libraries of requirements/pipeline.txt.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .filtering import Options, filter_records
+    from .report import FilterReport
     from .snapshot import Snapshot
 
-__all__ = ["Snapshot"]
+__all__ = ["FilterReport", "Options", "Snapshot", "filter_records"]
 
-_MODULES = {"Snapshot": "snapshot"}
+_MODULES = {"FilterReport": "report", "Options": "filtering", "Snapshot": "snapshot", "filter_records": "filtering"}
 
 
 def __getattr__(name: str) -> Any:

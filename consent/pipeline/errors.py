@@ -9,6 +9,11 @@ class PipelineError(Exception):
         self.exit_code = exit_code
 
 
+def brief(error: BaseException) -> str:
+    """What a library said, on one line and not too long."""
+    return f"{' '.join(str(error).split()):.200}"
+
+
 def missing(error: ImportError) -> PipelineError:
     """What to say where a library of the pipeline is not installed."""
     return PipelineError(f"This needs {error.name}: install the packages of requirements/pipeline.txt.")

@@ -1,0 +1,167 @@
+"""Where a run writes until it is done: nothing has its final name before everything has been written and counted.
+
+What is made for `OUT` lies in `OUT.partial/`, with a journal of the files that are done, from which a run is resumed.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from .errors import PipelineError
+
+_JOURNAL, _LOCK, _SCRATCH = ".journal.jsonl", ".lock", ".scratch"
+
+
+class Workspace:
+    """The outputs of one run. Use it in a `with`: if the run fails, what can't be resumed is deleted."""
+
+    def __init__(self, outputs: Mapping[str, Path], report: Path | None, *, single: bool) -> None:
+        """`outputs`: allowed and perhaps denied → where to; `single`: these are files, else folders of files.
+
+        Raises PipelineError if something is there already, or two outputs have the same name.
+        """
+        self._outputs, self._report, self._single = dict(outputs), report, single
+        self._partial = {what: _partial(path) for what, path in outputs.items()}
+        self._home = next(iter(self._partial.values()))
+        self._locked: int | None = None
+        self._ours = False  # from when on what lies there is of this run
+        self._done: list[dict[str, Any]] = []
+        targets = [*outputs.values(), *([report] if report else [])]
+        for path in targets:
+            if os.path.lexists(path):
+                raise PipelineError(f"{path} is there already: nothing is overwritten.")
+        if len({path.absolute() for path in targets}) < len(targets):
+            raise PipelineError("Two outputs have the same name.")
+
+    def begin(self, fingerprint: dict[str, Any], *, resume: bool) -> list[dict[str, Any]]:
+        """Make the folders; returns what an earlier run noted of the files it had done, if this one resumes it.
+
+        `fingerprint`: what has to be the same to go on. Raises PipelineError if an earlier or other run is in the way.
+        """
+        there = self._home.exists()
+        if there and not resume:
+            raise PipelineError(f"{self._home} is of a run that did not end: --resume goes on with it, or delete it.")
+        for folder in self._partial.values():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock()
+        journal = self._home / _JOURNAL
+        lines = _whole_lines(journal)
+        self._ours = not lines or lines[0] == fingerprint
+        if not self._ours:
+            raise PipelineError(f"The run in {self._home} had another snapshot, other columns or options: delete it.")
+        self._done = lines[1:]
+        # Written anew: a run that was killed may have left half a line.
+        with os.fdopen(_private(journal, os.O_TRUNC), "wb") as out:
+            out.writelines(_line(each) for each in (fingerprint, *self._done))
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o700)
+        return list(self._done)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is needed during the run alone."""
+        return self._home / _SCRATCH
+
+    def place(self, what: str, name: str) -> Path:
+        """Where a file is until the run is done."""
+        return self._partial[what] / name
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Note that a file is done: a run that resumes this one passes over it."""
+        self._done.append(entry)
+        with os.fdopen(_private(self._home / _JOURNAL, os.O_APPEND), "ab") as out:
+            out.write(_line(entry))
+            out.flush()
+            os.fsync(out.fileno())
+
+    def commit(self, report: bytes) -> None:
+        """Give everything its final name, the report last."""
+        noted = self._write_report(report)
+        shutil.rmtree(self.scratch)
+        for name in (_JOURNAL, _LOCK):
+            (self._home / name).unlink()
+        for what, final in reversed(self._outputs.items()):
+            partial = self._partial[what]
+            if self._single:
+                (written,) = partial.iterdir()
+                _rename(written, final)
+                partial.rmdir()
+            else:
+                _rename(partial, final)
+        if self._report and noted:
+            _rename(noted, self._report)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if self._locked is None:
+            return
+        if kind is not None and self._ours:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            if self._single or not self._done:
+                for folder in self._partial.values():
+                    shutil.rmtree(folder, ignore_errors=True)
+            if self._report:
+                _partial(self._report).unlink(missing_ok=True)
+        os.close(self._locked)
+        self._locked = None
+
+    def _lock(self) -> None:
+        self._locked = _private(self._home / _LOCK)
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._locked)
+            self._locked = None
+            raise PipelineError(f"Another run is writing to {self._home}.") from None
+
+    def _write_report(self, report: bytes) -> Path | None:
+        if self._report is None:
+            return None
+        path = _partial(self._report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(_private(path, os.O_TRUNC), "wb") as out:
+            out.write(report)
+            out.flush()
+            os.fsync(out.fileno())
+        return path
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+def _private(path: Path, flags: int = 0) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def _whole_lines(journal: Path) -> list[dict[str, Any]]:
+    """The entries of a journal; the last is left out if it was not written to its end."""
+    try:
+        lines = journal.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        raise PipelineError(f"{journal} can't be read: delete what that run left.") from None
+
+
+def _rename(path: Path, final: Path) -> None:
+    """Move to the final name. What came to be there meanwhile is not overwritten; the name is on the disk then."""
+    if os.path.lexists(final):
+        raise PipelineError(f"{final} has come to be there meanwhile: nothing is overwritten.", 1)
+    path.rename(final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
