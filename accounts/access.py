@@ -41,6 +41,7 @@ class Permission(StrEnum):
     CONSUMERS_VIEW = auto()  # the systems that use data, and how far each has come
     CONSUMERS_MANAGE = auto()  # register, change and remove them
     CONSUMER_REPORT = auto()  # say how far a consumer has come: its own key alone
+    RUNS_MANAGE = auto()  # register and retire training runs, acknowledge removals
     PLANS_MANAGE = auto()  # make plans, and edit their names, descriptions and order
     OPERATORS_MANAGE = auto()  # users, operators, and requests that need a second operator's approval
 
@@ -83,6 +84,7 @@ SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.WEBHOOKS_WRITE: frozenset({P.WEBHOOKS_MANAGE}),
     KeyScope.PIPELINE_READ: frozenset({P.PIPELINE_READ}),
     KeyScope.CONSUMER_WRITE: frozenset({P.CONSUMER_REPORT}),
+    KeyScope.RUNS_WRITE: frozenset({P.RUNS_MANAGE}),
 }
 # The most a key may do, whatever its scopes: an operator key has the permissions of operators and may speak for
 # members; an organization's key has the permissions of its admins.

@@ -55,6 +55,8 @@ POSITION_DAYS = max(100, env.int("POSITION_DAYS", default=400))
 ASKED_DAYS = max(30, env.int("ASKED_DAYS", default=400))
 # Seconds for which a process collects these numbers before it stores them; 0: until it is told to, or ends.
 ASKED_FLUSH_SECONDS = max(0.0, env.float("ASKED_FLUSH_SECONDS", default=5))
+# Days within which a removal from a training run has to be acknowledged.
+REMOVAL_DEADLINE_DAYS = max(1, env.int("REMOVAL_DEADLINE_DAYS", default=7))
 # Requests a second with one key of an organization, or one operator key; 0: no limit.
 KEY_RATE = max(0, env.int("KEY_RATE", default=50))
 OPERATOR_KEY_RATE = max(0, env.int("OPERATOR_KEY_RATE", default=0))

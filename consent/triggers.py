@@ -1,4 +1,4 @@
-"""The triggers that make the ledger and the history of cooling-off append-only, and note new events for the sequencer.
+"""The triggers that make the ledger, and what else is for good, append-only, and note new events for the sequencer.
 
 Idempotent: `install` creates what `expected` lists, `problems` names every difference. On PostgreSQL the triggers are
 ENABLE ALWAYS, so that they also fire in sessions in replica mode, which skip ordinary triggers.
@@ -17,6 +17,8 @@ LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "con
 COOLING_OFF = "consent_coolingoff"
 # Its rows are never changed, but deleted when old (`retention`): only UPDATE is refused.
 ADVANCE = "consent_positionadvance"
+RUN, RUN_FILE, RETIREMENT = "consent_trainingrun", "consent_runfile", "consent_runretirement"
+REMOVAL, ACKNOWLEDGEMENT = "consent_removalbatch", "consent_removalacknowledgement"
 REFUSAL = "the ledger is append-only"
 
 # SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
@@ -34,6 +36,15 @@ _UNIQUE_KEYS = {
         "event_id = NEW.event_id",
         "product = NEW.product AND since = NEW.since",
     ),
+    RUN: ("id = NEW.id", "external_id = NEW.external_id"),
+    RUN_FILE: ("id = NEW.id", "run_id = NEW.run_id AND name = NEW.name"),
+    RETIREMENT: ("run_id = NEW.run_id",),
+    REMOVAL: (
+        "id = NEW.id",
+        "run_id = NEW.run_id AND number = NEW.number",
+        "run_id = NEW.run_id AND from_position = NEW.from_position",
+    ),
+    ACKNOWLEDGEMENT: ("batch_id = NEW.batch_id",),
 }
 # The tables whose rows are never changed or deleted.
 APPEND_ONLY = tuple(_UNIQUE_KEYS)

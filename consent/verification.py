@@ -10,7 +10,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 
 from accounts.models import Member, Organization, Subscription
 
-from . import rules, triggers, verification_bindings, verification_consumers
+from . import rules, triggers, verification_bindings, verification_consumers, verification_runs
 from .models import (
     OF_NO_LAYER,
     STATE_FIELDS,
@@ -82,6 +82,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     _verify_cooling_off(report)
     report.name(verification_bindings.offenders())
     report.problems += verification_consumers.problems()
+    report.problems += verification_runs.problems()
     report.events = ConsentEvent.objects.count()
     return report
 

@@ -20,6 +20,7 @@ from .models import BulkJob
 from .projections.honour import count_honoured, tell_overdue
 from .projections.member_emails import tell_next_batch
 from .projections.runner import follow_all
+from .services import removals
 
 logger = logging.getLogger(__name__)
 _away = Seldom(logger)
@@ -34,8 +35,13 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the work that is due; returns whether there was any. If told to stop, it ends after the current chunk."""
     placed = ledger.sequence()
     # A sum, not `or`: followers and uploads get their turn even if events were placed.
-    beside = (follow_all, count_honoured, tell_overdue, read_next, tell_next_batch)
+    beside = (follow_all, count_honoured, tell_overdue, read_next, tell_next_batch, _remove)
     return run_next(should_stop) or sum((*(work() for work in beside), placed > 0)) > 0
+
+
+def _remove() -> bool:
+    """Make the next removal of a training run, or tell of an overdue one; returns whether there was anything to do."""
+    return removals.issue_next() or removals.tell_next_overdue()
 
 
 def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:

@@ -24,12 +24,13 @@ class KeyScope(models.TextChoices):
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhooks")
     PIPELINE_READ = "pipeline:read", _("read snapshots, training runs and their removals (operator keys only)")
     CONSUMER_WRITE = "consumer:write", _("say how far a consumer has applied the ledger (its own key only)")
+    RUNS_WRITE = "runs:write", _("register training runs and acknowledge removals (operator keys only)")
 
 
 # Scopes that only the installation's own services need: a key with one keeps working when its maker leaves (R18).
 INSTALLATION_SCOPES = frozenset({KeyScope.CONSENT_MEMBER})
 # Scopes that no organization's key may have.
-OPERATOR_SCOPES = INSTALLATION_SCOPES | {KeyScope.PIPELINE_READ, KeyScope.CONSUMER_WRITE}
+OPERATOR_SCOPES = INSTALLATION_SCOPES | {KeyScope.PIPELINE_READ, KeyScope.CONSUMER_WRITE, KeyScope.RUNS_WRITE}
 
 
 class ApiKey(models.Model):

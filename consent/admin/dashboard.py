@@ -16,7 +16,7 @@ from ..jobs import approval
 from ..models import BulkJob, EndpointStatus, JobStatus, OperatorRequest, Verification, WebhookEndpoint
 from ..presentation import charts, honour_chart
 from ..projections import runner
-from ..services import operator_requests
+from ..services import operator_requests, removals
 from .jobs import named, title_of
 
 _JOBS = 5
@@ -45,6 +45,8 @@ def context(actor: Actor) -> dict[str, Any]:
         "jobs": [(job, title_of(job)) for job in open_jobs],
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
+        "overdue": removals.overdue(),
+        "overdue_batches": removals.most_overdue(_JOBS),
         **_delivery(),
         **_mail(),
     }

@@ -43,11 +43,12 @@ class JSONParser(BaseParser):
     """The parser of the DRF views; raises Problem like `read_json`."""
 
     media_type = JSON
+    limit = LIMIT
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        return _decode(stream, media_type or "", LIMIT)
+        return _decode(stream, media_type or "", self.limit)
 
 
 def _decode(stream: Any, content_type: str, limit: int) -> Any:

@@ -116,6 +116,44 @@ EXAMPLES: dict[str, Any] = {
         "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
     },
 }  # fmt: skip
+_SNAPSHOT = {"position": 41, "decided_at": _AT, "manifest_sha256": _DIGEST}
+_COUNT = {"product": "le_chat", "data_kind": "conversation", "reason": None, "rows": 62000}
+_FILE = {"name": "part-000.parquet", "rows": 62000, "size": 5200318, "sha256": _DIGEST}
+_ENTRIES = {"level": "organization", "product": "le_chat", "reason": "organization_opted_out", "entries": 3}
+EXAMPLES |= {
+    "RunOutput": {
+        "id": _ID, "name": "R-77", "external_id": "exp-12", "purpose": "The next small model", "snapshot_position": 41,
+        "last_position": 41, "snapshots": [_SNAPSHOT], "dataset_digest": _DIGEST, "manifest_sha256": _DIGEST,
+        "counts": [_COUNT, {**_COUNT, "reason": "organization_opted_out", "rows": 138000}], "allowed": 62000,
+        "denied": 138000, "registered_at": _AT, "retired_at": None,
+    },
+    "ManifestOutput": {
+        "payload": "eyJfdHlwZSI6…", "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"keyid": "ac2e6ab4b1b6d1c7", "sig": "qWc3…"}],
+    },
+    "RunInput": {
+        "name": "R-77", "external_id": "exp-12", "purpose": "The next small model",
+        "reports": [{
+            "format": 1, "snapshot": {"position": 41, "decided_at": 1795167000000000, "manifest_sha256": _DIGEST},
+            "inputs": [{**_FILE, "name": "raw-000.parquet", "rows": 200000}],
+            "outputs": {"allowed": [_FILE], "denied": []},
+            "counts": [_COUNT, {**_COUNT, "reason": "organization_opted_out", "rows": 138000}],
+            "read": 200000, "allowed": 62000, "denied": 138000,
+        }],
+    },
+    "RetireInput": {"reason": "Replaced by R-81"},
+    "EntryOutput": {
+        "level": "organization", "organization": _ID, "member": None, "product": "le_chat", "keep_from": None,
+        "keep_until": None, "reason": "organization_opted_out", "position": 57,
+    },
+    "RemovalBatchOutput": {
+        "id": _KEY, "run": _ID, "number": 1, "from_position": 41, "to_position": 60, "entries": 3, "counts": [_ENTRIES],
+        "digest": _DIGEST, "issued_at": _AT, "due_at": _AT, "state": "open", "acknowledgement": None,
+    },
+    "AcknowledgeInput": {"removed": 920, "evidence": _DIGEST, "note": "By merge, then trained again"},
+}  # fmt: skip
+EXAMPLES["RunWithFiles"] = EXAMPLES["RunOutput"] | {"files": [{**_FILE, "position": 41}]}
+EXAMPLES["IssuedOutput"] = {"batch": EXAMPLES["RemovalBatchOutput"]}
 EXAMPLES["MemberFound"] = EXAMPLES["MemberOutput"] | {"organization": _ID}
 EXAMPLES["SettingsOfOrganization"] = {
     "organization": _ID, "external_id": "acme", "settings": [EXAMPLES["SettingOutput"]],

@@ -20,6 +20,7 @@ from config.problems import Problem
 
 from .. import honour_clock, ledger
 from ..models import BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
+from ..services import removals
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
@@ -61,6 +62,8 @@ class _Standing(Collector):
         lag = 0 if furthest is None else ledger.head() - furthest
         yield from _of_consumers()
         yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
+        late = "Removals from training runs that nobody acknowledged in time."
+        yield GaugeMetricFamily("consent_removal_batches_overdue", late, removals.overdue())
 
 
 def _of_consumers() -> Iterator[Metric]:

@@ -117,6 +117,8 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "value": ({"type": "string", "maxLength": LENGTH}, "The external id, without `external:`."),
     "invitation": (_ID, "The invitation's id."),
     "job": (_ID, "The job's id."),
+    "run": (_ID, "The training run's id."),
+    "batch": (_ID, "The removal's id."),
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),
     "consumer": (_ID, "The consumer's id."),
@@ -155,7 +157,7 @@ def _headers_of(status: int, operation: Operation | None) -> list[str]:
     if status < 300 and operation is not None:
         names += ["ETag"] if operation.has_tag else []
         names += ["Location"] if status in (201, 202) else []
-        names += ["Idempotent-Replayed"] if 422 in operation.refusals else []
+        names += ["Idempotent-Replayed"] if operation.status in (201, 202) and 422 in operation.refusals else []
     names += ["ETag"] if status == 304 else []
     names += ["RateLimit-Policy", "RateLimit"] if status < 400 or status == 429 else []
     names += ["Retry-After"] if status in (429, 503) else []

@@ -29,7 +29,7 @@ WORDS = {
     412: "It has changed since the version that was named.",
     413: "The body is too large.",
     415: "The body is no JSON in UTF-8, or has a Content-Encoding.",
-    422: "The idempotency key was sent with another request before; or this can't be true as things stand.",
+    422: "The idempotency key was sent with another request before; or this can't be true, or contradicts itself.",
     428: "This loosens: say by If-Match which version of the setting it was decided on.",
     429: "Too many requests; Retry-After says when to come back.",
     503: "The database did not answer; Retry-After says when to come back.",
@@ -95,7 +95,13 @@ class Operation:
 
 
 # The tags that are not the name of the view's module.
-TAG_OF = {"stream": "events", "keys": "API keys", "catalogue": "catalogue", "external_ids": "external ids"}
+TAG_OF = {
+    "stream": "events",
+    "runs": "training runs",
+    "keys": "API keys",
+    "catalogue": "catalogue",
+    "external_ids": "external ids",
+}
 
 
 def described(operation: Operation) -> Any:

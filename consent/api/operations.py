@@ -17,11 +17,13 @@ from . import (
     members,
     organizations,
     privacy_settings,
+    runs,
     stream,
     webhooks,
 )
 from . import bulk_serializers as bulk
 from . import event_serializers as event_shapes
+from . import run_serializers as run_shapes
 from . import serializers as shapes
 from .operation import AFTER, PEOPLE, Operation, described
 
@@ -34,6 +36,7 @@ TAGS = {
     "privacy settings": "What organizations and members chose, and locks.",
     "events": "The ledger: everything that happened, in one order that never changes.",
     "bulk jobs": "Changes of many at once: previewed, approved by a second operator where they loosen, run by a worker.",
+    "training runs": "What models were trained on, with signed manifests, and what has to be removed from it since.",
     "webhooks": "Where events are sent to, signed as Standard Webhooks says.",
     "consumers": "Systems of the provider that use data, and how far each has applied the ledger.",
     "API keys": "Who asks, and keys.",
@@ -57,6 +60,7 @@ _READ, _WRITE = ("consent:read",), ("consent:write",)
 _SPEAK = ("consent:write", "consent:member")
 _BULK, _HOOKS, _EVENTS = ("consent:write",), ("webhooks:write",), ("events:read",)
 _CONSUMERS = ("events:read", "consumer:write")
+_PIPELINE, _RUNS = ("pipeline:read",), ("runs:write",)
 _LOOSENING, _CREATING = (409, 412, 428), (409, 422)
 # Only for somebody who is signed in, never for a key.
 _PEOPLE = (PEOPLE,)
@@ -171,6 +175,34 @@ OPERATIONS = [
       bulk.NothingInput, 200, (409,)),
     O(bulk_jobs.BulkJobCancel, "post", "cancelBulkJob", "End a job", _BULK, bulk.BulkJobOutput, bulk.NothingInput, 200, (409,),
       more="Ends it for good; what is done stays."),
+    O(runs.TrainingRuns, "get", "listTrainingRuns", "Training runs, newest first", _PIPELINE, run_shapes.RunOutput,
+      more="All runs, newest first (operators)."),
+    O(runs.TrainingRuns, "post", "registerTrainingRun", "Register a training run", _RUNS, run_shapes.RunWithFiles,
+      run_shapes.RunInput, 201, _CREATING, (_KEY,), {200: run_shapes.RunWithFiles},
+      more="Registers what the filter's reports allowed as a run's data, and signs its manifest (operators). The same data "
+           "by the same `external_id` once more: 200, with the run that there is; other data: 409. 422 where a report's "
+           "numbers do not add up, or it is of a position that the ledger has not reached."),
+    O(runs.TrainingRunDetail, "get", "getTrainingRun", "One training run, with its files", _PIPELINE,
+      run_shapes.RunWithFiles),
+    O(runs.TrainingRunManifest, "get", "getManifest", "The signed manifest of a training run", _PIPELINE,
+      run_shapes.ManifestOutput,
+      more="An in-toto statement about the run's files, in a DSSE envelope: always by the same bytes."),
+    O(runs.TrainingRunRetirement, "post", "retireTrainingRun", "Retire a training run", _RUNS, run_shapes.RunOutput,
+      run_shapes.RetireInput,
+      more="Its model is no longer in use, so that nothing has to be removed from it any more (operators). Once retired, it "
+           "stays so."),
+    O(runs.Removals, "get", "listRemovals", "What has to be removed from a training run", _PIPELINE, run_shapes.EntryOutput,
+      more="The entries since the run's data was filtered, in order of position, or those of one removal (operators). Keep "
+           "the position of the last one: what comes after it later is new."),
+    O(runs.RemovalBatches, "get", "listRemovalBatches", "The removals of a training run, newest first", _PIPELINE,
+      run_shapes.RemovalBatchOutput),
+    O(runs.RemovalBatches, "post", "issueRemoval", "Look for removals now", _RUNS, run_shapes.IssuedOutput,
+      bulk.NothingInput, 200, (409,),
+      more="A worker does it once an hour: this does it now. 409 `retired` for a run that is retired."),
+    O(runs.RemovalAcknowledgements, "post", "acknowledgeRemoval", "Say that a removal was applied", _RUNS,
+      run_shapes.RemovalBatchOutput, run_shapes.AcknowledgeInput, 200, (409, 422),
+      more="The same once more changes nothing; something else: 409 `acknowledged`. 422 where a report came with it that "
+           "is too early, or by which records are left that may not be used."),
     O(webhooks.Webhooks, "get", "listWebhooks", "Webhooks, newest first", _HOOKS, webhooks.EndpointOutput),
     O(webhooks.Webhooks, "post", "createWebhook", "Send events somewhere", _HOOKS, webhooks.EndpointWithSecret,
       webhooks.EndpointInput, 201, (404, 409),

@@ -73,6 +73,19 @@ class PositionPagination(CursorPagination):
         return _url(request, "after", last.placed.position)
 
 
+class EntryPagination(CursorPagination):
+    """Pages of what is made from the ledger by positions: the cursor is a position, in `after`."""
+
+    parameters = ("limit", "after")
+
+    def position(self, request: Request) -> int:
+        """The position that the page begins after; raises Problem (400)."""
+        return _number(request, "after", 0, 0, _LARGEST)
+
+    def url_after(self, request: Request, position: int | None) -> str | None:
+        return None if position is None else _url(request, "after", position)
+
+
 class WholeList(CursorPagination):
     """Pages of a short list in memory; the cursor is an offset."""
 

@@ -13,6 +13,7 @@ from . import (
     members,
     organizations,
     privacy_settings,
+    runs,
     stream,
     webhooks,
 )
@@ -22,6 +23,7 @@ app_name = "api"
 _ORGANIZATION = "organizations/<str:organization>/"
 _JOB = "bulk-jobs/<str:job>/"
 _CONSUMER = "consumers/<str:consumer>/"
+_RUN = "training-runs/<str:run>/"
 _WEBHOOK = "webhooks/<str:webhook>/"
 _MEMBER = f"{_ORGANIZATION}members/<str:member>/"
 
@@ -74,6 +76,15 @@ urlpatterns: list[URLPattern] = [
     path(f"{_JOB}resume/", bulk_jobs.BulkJobResume.as_view(), name="bulk-job-resume"),
     path(f"{_JOB}cancel/", bulk_jobs.BulkJobCancel.as_view(), name="bulk-job-cancel"),
     path(f"{_JOB}undo/", bulk_jobs.BulkJobUndo.as_view(), name="bulk-job-undo"),
+    path("training-runs/", runs.TrainingRuns.as_view(), name="training-runs"),
+    path(_RUN, runs.TrainingRunDetail.as_view(), name="training-run"),
+    path(f"{_RUN}manifest/", runs.TrainingRunManifest.as_view(), name="training-run-manifest"),
+    path(f"{_RUN}retire/", runs.TrainingRunRetirement.as_view(), name="training-run-retire"),
+    path(f"{_RUN}removals/", runs.Removals.as_view(), name="removals"),
+    path(f"{_RUN}removal-batches/", runs.RemovalBatches.as_view(), name="removal-batches"),
+    path(
+        f"{_RUN}removals/<str:batch>/acknowledge/", runs.RemovalAcknowledgements.as_view(), name="removal-acknowledge"
+    ),
     path("me/", keys.Me.as_view(), name="me"),
     path("api-keys/", keys.ApiKeys.as_view(), name="api-keys"),
     path("api-keys/<str:key>/", keys.ApiKeyDetail.as_view(), name="api-key"),

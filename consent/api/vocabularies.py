@@ -24,8 +24,10 @@ from ..models import (
     JobStatus,
     PausedBecause,
     ReasonCode,
+    RemovalState,
     Source,
 )
+from ..services.removal_entries import Level
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
 
 # The two values that a choice, a plan's default or an effective setting can have.
@@ -34,6 +36,7 @@ APP_SOURCES = sorted({source for surface in MEMBER_SURFACES for source in surfac
 # Prefixes of kinds of events, like "access.*".
 KIND_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventKind.values})
 LAYERS = ("organization", "member", "external_id")
+LEVELS = tuple(level.value for level in Level)
 KEY_STATUSES = ("active", "suspended", "expired", "revoked")
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
@@ -92,6 +95,8 @@ def vocabularies() -> list[Vocabulary]:
         _labelled("ImportTable", "What an import fills.", ImportTable),
         _labelled("WebhookStatus", "Whether a webhook is sent events.", EndpointStatus),
         _labelled("WebhookPausedBecause", "Why a webhook is paused.", PausedBecause),
+        _of("RemovalLevel", "What sort of key an entry of a removal is about.", LEVELS),
+        _labelled("RemovalState", "How a removal stands.", RemovalState),
         _labelled("Scope", "What an API key may be used for.", KeyScope),
         _of("ApiKeyStatus", "Whether an API key can be used.", KEY_STATUSES,
             active="It can.", suspended="Not until somebody takes it over: who answered for it no longer may.",

@@ -23,6 +23,16 @@ from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
 from .projections import DailyChanges, DailyStanding, FollowerCursor, Verification
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
+from .runs import (
+    OpenRemoval,
+    RemovalAcknowledgement,
+    RemovalBatch,
+    RemovalCursor,
+    RemovalState,
+    RunFile,
+    RunRetirement,
+    TrainingRun,
+)
 from .settings import Lock, PrivacySetting
 from .webhooks import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
 
@@ -69,6 +79,7 @@ __all__ = [
     "Lock",
     "MembersToTell",
     "NoticeOff",
+    "OpenRemoval",
     "OperatorRequest",
     "PausedBecause",
     "PendingEvent",
@@ -79,9 +90,16 @@ __all__ = [
     "ProviderAct",
     "ReasonCode",
     "RebindRow",
+    "RemovalAcknowledgement",
+    "RemovalBatch",
+    "RemovalCursor",
+    "RemovalState",
     "RequestKind",
     "RequestStatus",
+    "RunFile",
+    "RunRetirement",
     "Source",
+    "TrainingRun",
     "Verification",
     "WebhookAttempt",
     "WebhookEndpoint",

@@ -31,6 +31,7 @@ class Notice(StrEnum):
     WAITING = auto()
     JOB_FAILED = auto()
     CONSUMER_OVERDUE = auto()
+    REMOVAL_OVERDUE = auto()
 
 
 class Audience(StrEnum):
@@ -179,5 +180,12 @@ ENTRIES: dict[Notice, Entry] = {
         _("All operators; once each time it falls behind"),
         Audience.OPERATORS,
         _("We promise that the data is no longer used: somebody has to look."),
+    ),
+    Notice.REMOVAL_OVERDUE: Entry(
+        _("A removal is overdue"),
+        _("Data that may no longer be used was not removed from a training run in time; once for each run."),
+        _("All operators"),
+        Audience.OPERATORS,
+        _("People were promised that their data is no longer used."),
     ),
 }

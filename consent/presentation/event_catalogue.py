@@ -48,6 +48,7 @@ _OF_PLAN = Held(_("key of the plan"), "le_chat_team_plus")
 _OF_PRODUCT, _DAYS = Held(_("key of the product"), "le_chat"), _holds(_("days"))
 _CONSUMER, _RUN = Held(_("id of the consumer"), _OTHER), Held(_("id of the training run"), _OTHER)
 _OF_RUN = _holds(_("id of the training run"))
+_RUN_AND_ENTRIES = _holds(_("id of the training run, number of entries"))
 _BATCH = Held(_("id of the removal"), _OTHER)
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
 
@@ -162,7 +163,7 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.CONSUMER_REMOVED: _operators(_CONSUMER),
     EventKind.RUN_REGISTERED: _operators(_RUN, source="api"),
     EventKind.RUN_RETIRED: _operators(_RUN),
-    EventKind.REMOVAL_ISSUED: _operators(_BATCH, _OF_RUN(_OTHER), **_SYSTEM),
+    EventKind.REMOVAL_ISSUED: _operators(_BATCH, _RUN_AND_ENTRIES(f"{_OTHER}, 3"), **_SYSTEM),
     EventKind.REMOVAL_ACKNOWLEDGED: _operators(_BATCH, _OF_RUN(_OTHER), source="api"),
 }
 

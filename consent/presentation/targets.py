@@ -16,7 +16,17 @@ from accounts.catalogue import Product, TrainingDefault
 from accounts.fields import parse_id
 from accounts.models import ApiKey, Invitation, KeyScope, Member, MemberRole, Plan, User
 
-from ..models import OF_NO_LAYER, PLAN_KINDS, ConsentEvent, Consumer, EventKind, PausedBecause, WebhookEndpoint
+from ..models import (
+    OF_NO_LAYER,
+    PLAN_KINDS,
+    ConsentEvent,
+    Consumer,
+    EventKind,
+    PausedBecause,
+    RemovalBatch,
+    TrainingRun,
+    WebhookEndpoint,
+)
 
 _WORDS: dict[str, Any] = {
     **dict(MemberRole.choices),
@@ -46,6 +56,7 @@ _WORDS: dict[str, Any] = {
     "own_choices": gettext_lazy("one's own choices"),
     "job_rows": gettext_lazy("rows of a job"),
     "job_problems": gettext_lazy("bad rows of an import"),
+    "removals": gettext_lazy("what has to be removed from a training run"),
 }
 
 
@@ -98,6 +109,10 @@ def labels(events: Iterable[ConsentEvent], viewer: Actor) -> Names:
     if viewer.is_operator:
         things |= dict(Consumer.objects.filter(pk__in=ids).values_list("pk", "name"))
     things |= dict(Invitation.objects.visible_to(viewer).filter(pk__in=ids).values_list("pk", "email"))
+    if viewer.is_operator:
+        things |= dict(TrainingRun.objects.filter(pk__in=ids).values_list("pk", "name"))
+        numbers = RemovalBatch.objects.filter(pk__in=ids).values_list("pk", "number")
+        things |= {pk: _("removal %(number)s") % {"number": number} for pk, number in numbers}
     # Customers see names of their own members only.
     people = User.objects.filter(pk__in=ids)
     if not viewer.is_operator:

@@ -21,6 +21,7 @@ class Export(StrEnum):
     SUBSCRIPTIONS = "subscriptions"
     CHOICES = "choices"
     EXTERNAL_IDS = "external_ids"
+    REMOVALS = "removals"  # keys, of members too, that have to be removed from a training run
     STATE = "state"  # the whole installation
 
 

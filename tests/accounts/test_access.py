@@ -33,6 +33,7 @@ PROVIDER = {
     P.CONSUMERS_VIEW,
     P.CONSUMERS_MANAGE,
     P.CONSUMER_REPORT,
+    P.RUNS_MANAGE,
     P.PLANS_MANAGE,
     P.OPERATORS_MANAGE,
 }
@@ -64,6 +65,7 @@ SCOPES = {  # scope → what an operator's key may, and of that an organization'
     "webhooks:write": ({P.WEBHOOKS_MANAGE}, {P.WEBHOOKS_MANAGE}),
     "pipeline:read": ({P.PIPELINE_READ}, set()),
     "consumer:write": ({P.CONSUMER_REPORT}, set()),
+    "runs:write": ({P.RUNS_MANAGE}, set()),
 }
 
 

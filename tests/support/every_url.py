@@ -13,12 +13,13 @@ from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
-from consent.services import addresses, choices, consumers, invitations, operator_requests, webhooks
+from consent.services import addresses, choices, consumers, invitations, operator_requests, removals, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.factories import PASSWORD, UserFactory, long_standing
 from tests.support.keys import issue_key
+from tests.support.training import register
 
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 
@@ -61,11 +62,13 @@ def make_busy() -> Cast:
     consumers.register(
         name="builder", purpose="x", contact="x", expected_lag_minutes=1, actor=made.provider, source="admin"
     )
+    run = register(actor=author)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=owner, source="console")
     addresses.ask(
         actor=Actor.from_user(made.operator, confirmed=True), email="odin@elsewhere.example",
         link=lambda secret: _SECRETS.__setitem__("address", secret) or "a link",  # type: ignore[func-returns-value]
     )  # fmt: skip
+    assert removals.issue(run=run, actor=author, source="admin")
     return made
 
 
@@ -87,6 +90,7 @@ def paths(route: str, cast: Cast) -> list[str]:
         "job": str(_first("consent", "BulkJob")), "file_id": str(_first("consent", "ImportFile")),
         "invitation": str(_first("accounts", "Invitation")), "attempt": str(_first("consent", "WebhookAttempt")),
         "consumer": str(_first("consent", "Consumer")), "number": str(_opted_out(cast)),
+        "run": str(_first("consent", "TrainingRun")), "batch": str(_first("consent", "RemovalBatch")),
     }  # fmt: skip
     verbs = (
         "confirm",
@@ -124,6 +128,7 @@ SENT = {
     "plan": "le_chat_free", "kind": "operator", "person": "ada@kvasir.example", "password": PASSWORD,
     "action": "opt_out_le_chat", "after": "0", "oldpassword": PASSWORD, "password1": "abc def ghi jkl mno",
     "password2": "abc def ghi jkl mno", "code": "1", "language": "fr", "new_address": "x@elsewhere.example",
+    "removed": "1",
 }  # fmt: skip
 
 

@@ -14,12 +14,14 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.services import choices, consumers, cooling_off, locks, organizations, webhooks
+from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
 from tests.conftest import lift_triggers
 from tests.support import cast as casting
 from tests.support.keys import issue_key
+from tests.support.ledger_guards import settle
+from tests.support.training import register
 
 
 def fill() -> None:
@@ -59,12 +61,14 @@ def fill() -> None:
 
 def empty() -> None:
     """Make the database as empty as after `migrate`."""
+    settle()
     lift_triggers()
     with connection.cursor() as cursor:
         for model in reversed(state.tables()):
             if model is not Plan:
                 cursor.execute(f"DELETE FROM {model._meta.db_table}")
     Plan.objects.filter(key="le_chat_free").update(training_default="opted_in")
+    settle()
     triggers.install(connection)
 
 
@@ -79,6 +83,7 @@ def fill_all() -> None:
     webhooks.create_endpoint(organization=organization, url="https://example.com/hook", **by)
     made = consumers.register(name="b", purpose="x", contact="x", expected_lag_minutes=1, **by)
     consumers.report(consumer=made.consumer, position=2, actor=recognise(made.text))
+    fill_runs(organization, by)
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
     reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
@@ -95,6 +100,19 @@ def fill_all() -> None:
         version_required=False,
         **by,
     )
+
+
+def fill_runs(organization: Organization, by: dict[str, Any]) -> None:
+    """A run with a removal that is acknowledged and one that is open, and a run that is retired."""
+    run = register(actor=by["actor"], external_id="exp-12")
+    lock: dict[str, Any] = {"organization": organization, "product": "le_chat", **by}
+    locks.place_lock(reason="Contract", reference="C-2", **lock)
+    batch = removals.issue(run=run, **by)
+    assert batch is not None
+    removals.acknowledge(batch=batch, removed=1, **by)
+    locks.lift_lock(reason="Over", **lock)
+    assert removals.issue(run=run, **by)
+    runs.retire(run=register(actor=by["actor"]), reason="Replaced", **by)
 
 
 def _value(field: "models.Field[Any, Any]") -> Any:

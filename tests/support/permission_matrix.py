@@ -12,12 +12,13 @@ from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.models import BulkJob, Consumer, WebhookAttempt, WebhookEndpoint
-from consent.services import consumers, invitations, members, organizations, webhooks
+from consent.models import BulkJob, Consumer, RemovalBatch, TrainingRun, WebhookAttempt, WebhookEndpoint
+from consent.services import choices, consumers, invitations, members, organizations, removals, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.callers import World, make_world
-from tests.support.factories import ActorFactory
+from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.keys import issue_key
+from tests.support.training import register, report
 
 # Routes that start so have to be in a table.
 COVERED = ("api", "access/", ".well-known/", "metrics", "healthz", "readyz")
@@ -123,6 +124,9 @@ HOOKS = "401 200 200 403 403 404 200 200 404 200 200"
 BULK = "401 403 403 403 403 403 200 403 403 200 403"
 
 
+RUN = f"{API}training-runs/<str:run>/"
+
+
 BULK_CHANGE = {"surface": "le_chat_console", "choice": "opted_out", "select": {"everything": True}}
 
 
@@ -205,6 +209,15 @@ API_ROWS = [
     Row("POST", f"{JOB}resume/", BULK, {}),
     Row("POST", f"{JOB}cancel/", BULK, {}),
     Row("POST", f"{JOB}undo/", BULK.replace("200", "202"), {}),
+    Row("GET", f"{API}training-runs/", BULK),
+    Row("POST", f"{API}training-runs/", BULK.replace("200", "201"), {"name": "R-78", "reports": [report(1)]}),
+    Row("GET", RUN, BULK),
+    Row("GET", f"{RUN}manifest/", BULK),
+    Row("POST", f"{RUN}retire/", BULK, {"reason": "Replaced"}),
+    Row("GET", f"{RUN}removals/", BULK),
+    Row("GET", f"{RUN}removal-batches/", BULK),
+    Row("POST", f"{RUN}removal-batches/", BULK, {}),
+    Row("POST", f"{RUN}removals/<str:batch>/acknowledge/", BULK, {"removed": 920}),
     #                                               anon own adm aud mem out op  key for opk nar
     Row("GET", f"{API}me/", SIGNED_IN),
     #                                               anon own adm aud mem out op  key for opk nar
@@ -281,6 +294,10 @@ def make_busy_world() -> World:
     )
     hook.attempts.create(position=1, at=hook.created_at, delivered=True, latency_ms=1)
     consumers.register(name="builder", purpose="x", contact="x", expected_lag_minutes=1, **by)
+    used = OrganizationFactory(plan="le_chat_free", actor=author)
+    run = register(actor=author)
+    choices.choose(surface=LE_CHAT_CONSOLE, organization=used, choice="opted_out", actor=author, source="admin")
+    assert removals.issue(run=run, actor=author, source="admin")
     ledger.sequence()  # reading a feed then writes nothing either
     return made
 
@@ -304,6 +321,8 @@ def fill(text: str, world: World, **ids: str) -> str:
         "key": str(ApiKey.objects.filter(name="Waits").values_list("pk", flat=True).first()),
         "attempt": str(WebhookAttempt.objects.values_list("pk", flat=True).first()),
         "consumer": str(Consumer.objects.values_list("pk", flat=True).first()),
+        "run": str(TrainingRun.objects.values_list("pk", flat=True).first()),
+        "batch": str(RemovalBatch.objects.values_list("pk", flat=True).first()),
         "webhook": str(WebhookEndpoint.objects.values_list("pk", flat=True).first()),
         **ids,
     }

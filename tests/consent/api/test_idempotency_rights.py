@@ -7,7 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import ApiKey, Member, User
-from consent.api import bulk_jobs, members, organizations
+from consent import ledger
+from consent.api import bulk_jobs, members, organizations, runs
 from consent.api.urls import urlpatterns
 from consent.jobs import actions
 from consent.jobs.selection import Selection
@@ -18,6 +19,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.callers import Caller, World, by_key, by_session, make_world
 from tests.support.commands import database
 from tests.support.recordings import Recorded
+from tests.support.training import report
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary@kvasir.example"
@@ -26,6 +28,7 @@ ENDPOINTS: dict[Any, tuple[str, Any]] = {
     members.Members: ("organizations/{labs}/members/", {"email": CANARY, "name": "", "role": "auditor"}),
     organizations.Organizations: ("organizations/", {"name": CANARY, "kind": "team"}),
     bulk_jobs.BulkJobs: ("bulk-jobs/", BULK),
+    runs.TrainingRuns: ("training-runs/", {"name": CANARY, "reports": [report(1)]}),
     bulk_jobs.BulkJobUndo: ("bulk-jobs/{job}/undo/", {"reason": CANARY}),
 }
 FOR_ORGANIZATIONS = (members.Members,)
@@ -33,6 +36,7 @@ FOR_ORGANIZATIONS = (members.Members,)
 
 def make_busy_world() -> World:
     made = make_world()
+    ledger.sequence()
     job = actions.preview_choice(
         surface=LE_CHAT_CONSOLE, selection=Selection(everything=True), choice="opted_out", reason="x",
         actor=made.cast.provider, source="admin",
@@ -111,7 +115,7 @@ def caller(world: World, who: str) -> Caller:
         case "admin":
             return by_session(world.cast.admin)
         case "operator's key":
-            return by_key(*scopes, issued_by=world.cast.operator)
+            return by_key(*scopes, "runs:write", issued_by=world.cast.operator)
     return by_key(*scopes, organization=world.cast.labs, issued_by=world.cast.admin)
 
 

@@ -132,6 +132,8 @@ def values(world: World) -> Values:
         "consumer": (str(world.consumer.consumer.pk),),
         # Of whichever side: among them are those of the hidden choices.
         "number": tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20]),
+        "run": (some_id(5),),
+        "batch": (some_id(6),),
     }
 
 
