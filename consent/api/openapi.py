@@ -117,7 +117,7 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "value": ({"type": "string", "maxLength": LENGTH}, "The external id, without `external:`."),
     "invitation": (_ID, "The invitation's id."),
     "job": (_ID, "The job's id."),
-    "run": (_ID, "The training run's id."),
+    "run": ({"type": "string", "maxLength": IDENT}, "The training run: its id, or `external:` and your own id of it."),
     "batch": (_ID, "The removal's id."),
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),

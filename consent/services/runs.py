@@ -23,6 +23,7 @@ from .filter_reports import Report
 NAME_LENGTH: int = TrainingRun._meta.get_field("name").max_length or 0
 ID_LENGTH: int = TrainingRun._meta.get_field("external_id").max_length or 0
 MAX_REPORTS = 1_000
+_EXTERNAL = "external:"
 PREDICATE = "training-run/v1"
 
 
@@ -35,11 +36,15 @@ class Registered:
 
 
 def get_run(actor: Actor, ident: object, permission: Permission = Permission.PIPELINE_READ) -> TrainingRun:
-    """The run with this id. Raises Forbidden, NotFound."""
+    """The run with this id, or `external:` and its external id. Raises Forbidden, NotFound."""
     require(actor, permission, None)
-    pk = parse_id(ident)
-    found = pk and TrainingRun.objects.visible_to(actor).select_related("retirement").filter(pk=pk).first()
-    if not found:
+    rows = TrainingRun.objects.visible_to(actor).select_related("retirement")
+    text = str(ident)
+    if text.startswith(_EXTERNAL):
+        found = rows.filter(external_id=text.removeprefix(_EXTERNAL)).first()
+    else:
+        found = rows.filter(pk=pk).first() if (pk := parse_id(ident)) else None
+    if found is None:
         raise NotFound("training run")
     return found
 

@@ -6,11 +6,13 @@ On random histories through the services; the answers come from `decide_many`, a
 import dataclasses
 import datetime as dt
 import hashlib
+import io
 import json
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 
+import pyarrow.parquet as pq
 import pytest
 
 from accounts.access import Actor
@@ -18,7 +20,7 @@ from accounts.fields import to_micros
 from accounts.models import Member, Organization
 from consent import decisions
 from consent.lookups import Question
-from consent.services import removal_entries
+from consent.services import removal_entries, removal_files
 from consent.services.removal_entries import Entry, Level, Range
 from tests.support.histories import History
 
@@ -213,6 +215,13 @@ def test_totals__of_a_range__count_every_entry_and_digest_the_lines_that_are_wri
     assert set(first) == {
         "level", "organization", "member", "product", "keep_from", "keep_until", "reason", "position",
     }  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_files__of_no_entries__are_whole_all_the_same() -> None:
+    packed, text = io.BytesIO(), io.StringIO()
+    assert removal_files.write_parquet([], packed) == removal_files.write_text([], text, "plain") == 0
+    assert pq.read_table(io.BytesIO(packed.getvalue())).column_names == text.getvalue().strip().split(",")
 
 
 @pytest.mark.django_db
