@@ -62,7 +62,7 @@ OPERATOR_PERMISSIONS = _OPERATOR
 # ActorType.SYSTEM, for work that is done in nobody's name: permissions to read, none to change anything.
 _SYSTEM = frozenset(
     {P.ORGANIZATION_VIEW, P.MEMBERS_VIEW, P.CONSENT_VIEW, P.MEMBER_CONSENT_VIEW, P.HISTORY_VIEW, P.LEDGER_VIEW}
-    | {P.DECISIONS_ASK}
+    | {P.DECISIONS_ASK, P.PIPELINE_READ}
 )
 SCOPE_PERMISSIONS: dict[KeyScope, frozenset[Permission]] = {
     KeyScope.DECISIONS_READ: frozenset({P.DECISIONS_ASK}),

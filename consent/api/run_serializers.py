@@ -12,6 +12,7 @@ from accounts.fields import from_micros
 from .. import rules
 from ..models import RemovalBatch, RemovalState, TrainingRun
 from ..services.filter_reports import MAX_FILES
+from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.layers import REASON_LENGTH
 from ..services.removal_entries import Level
 from ..services.runs import ID_LENGTH, MAX_REPORTS, NAME_LENGTH
@@ -49,7 +50,7 @@ class RecordCountOutput(Output):
 
     product = TextOrNull(help_text="The product that the records named; null: none.")
     data_kind = TextOrNull(help_text="The kind of data that they named; null: none.")
-    reason = OneOf(choices=REASONS, allow_null=True, help_text="Why they are not used; null: they are.")
+    reason = OneOf(choices=RECORD_REASONS, allow_null=True, help_text="Why they are not used; null: they are.")
     rows = _number("How many there are.")
 
 
@@ -144,7 +145,7 @@ class ReportCount(Output):
 
     product = serializers.CharField(allow_null=True, max_length=500, help_text="The product that the records named.")
     data_kind = serializers.CharField(allow_null=True, max_length=500, help_text="The kind of data that they named.")
-    reason = OneOf(choices=REASONS, allow_null=True, help_text="Why they may not be used; null: they may.")
+    reason = OneOf(choices=RECORD_REASONS, allow_null=True, help_text="Why they may not be used; null: they may.")
     rows = _number("How many there are.")
 
 

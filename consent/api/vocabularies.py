@@ -27,6 +27,7 @@ from ..models import (
     RemovalState,
     Source,
 )
+from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.removal_entries import Level
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
 
@@ -80,6 +81,8 @@ def vocabularies() -> list[Vocabulary]:
         _labelled("SettingReason", "Why a setting is in effect as it is.", ReasonCode),
         _of("Reason", "Why a decision, or one of its layers, is as it is. `plan_default` both allows and denies.",
             [reason.value for reason in rules.Reason], **_REASONS),
+        _of("RecordReason", "Why a record of training data is not used.", RECORD_REASONS, **_REASONS,
+            unreadable_row="The row is in no form of a record."),
         _of("Layer", "Who has a say in a decision.", LAYERS, external_id="The external id that the question named."),
         _labelled("OrganizationKind", "A team, or one person.", Organization.Kind),
         _labelled("OrganizationStatus", "Whether the account is open.", Organization.Status),

@@ -4,9 +4,12 @@ import argparse
 import datetime as dt
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import dsse
 from .errors import PipelineError
+from .manifest import Manifest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -63,6 +66,11 @@ def add_filter(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> N
         help="private: what members chose, and that they left, is told as member_private",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with a run that did not end")
+
+
+def position_of(snapshot: str, verify_key: "str | Ed25519PublicKey") -> int:
+    """The position of a snapshot, as its manifest says. Raises PipelineError."""
+    return Manifest.read(Path(snapshot), dsse.verify_key(verify_key)).position
 
 
 def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKey") -> "FilterReport":

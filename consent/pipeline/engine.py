@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..rules import Reason
 from . import columns, schema, verdict
 from .errors import PipelineError, brief, missing
+from .report import UNREADABLE_ROW
 from .snapshot import Snapshot
 from .sql import name, text, texts
 from .texts import BROKEN
@@ -24,7 +25,6 @@ try:
 except ImportError as error:
     raise missing(error) from None
 
-UNREADABLE_ROW = "unreadable_row"  # a reason of the filter alone: nothing is known of the record
 REASONS = pa.array([*Reason, UNREADABLE_ROW], pa.string())
 WINDOW = 1_000_000  # rows whose verdicts are taken at a time
 

@@ -18,11 +18,11 @@ from . import columns as columns_
 from . import types
 from .copying import copy
 from .digests import sha256_of
-from .engine import UNREADABLE_ROW, Engine, Judged, Read, Source
+from .engine import Engine, Judged, Read, Source
 from .errors import PipelineError, brief, missing
 from .inputs import Format, Input, find, format_of
 from .records import Layout, layout
-from .report import PRIVATE, FilterReport, summed
+from .report import PRIVATE, UNREADABLE_ROW, FilterReport, summed
 from .sinks import Written
 from .snapshot import Snapshot
 from .staging import stage

@@ -11,6 +11,7 @@ from ..rules import Reason
 FORMAT = 1
 # Reasons by which whoever reads the data would learn what a member chose, or that they left.
 PRIVATE = (Reason.MEMBER_OPTED_OUT.value, Reason.MEMBER_LEFT.value)
+UNREADABLE_ROW = "unreadable_row"  # a reason of the filter alone: nothing is known of the record
 INCOMPLETE = 3  # the exit code of a run that wrote its outputs, which somebody should look at first
 
 

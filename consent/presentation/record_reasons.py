@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from accounts.catalogue import Product
 
 from ..models import ReasonCode
+from ..pipeline.report import UNREADABLE_ROW
 from ..rules import Reason
 
 # Those of layers have their words already.
@@ -26,6 +27,7 @@ _WORDS: dict[str, str | Promise] = {
     Reason.COLLECTED_BEFORE_ALLOWED: gettext_lazy("Collected before its use was allowed"),
     Reason.COOLING_OFF: gettext_lazy("Not old enough yet"),
     Reason.EXTERNAL_ID: gettext_lazy("External id"),
+    UNREADABLE_ROW: gettext_lazy("Unreadable row"),
 }
 _KINDS: dict[str, str | Promise] = {
     "conversation": gettext_lazy("Conversations"),

@@ -9,12 +9,14 @@ from django.utils.translation import gettext as _
 
 from ..errors import Invalid, Unprocessable
 from ..pipeline.digests import canonical_json
+from ..pipeline.report import UNREADABLE_ROW
 from ..rules import Reason
 
 FORMAT = 1
 _LARGEST = 2**63 - 1
 _DIGITS = frozenset("0123456789abcdef")
-_REASONS = frozenset(Reason)
+# Why a record is not used; what is in no form of a record has a reason of its own.
+REASONS = (*(reason.value for reason in Reason), UNREADABLE_ROW)
 # Reasons that keep records out for now: what was let in earlier is not removed for these.
 _WAITING = (Reason.COOLING_OFF, Reason.NOT_YET_KNOWN)
 MAX_FILES = 100_000
@@ -172,7 +174,7 @@ class _Reader:
     def _count(self, value: object, part: str) -> Count:
         count = self.mapping(value, part)
         reason = count.get("reason")
-        if reason is not None and reason not in _REASONS:
+        if reason is not None and reason not in REASONS:
             raise self._wrong(f"{part}/reason", _("There is no such reason."))
         # What records said, wrong or right: their product may be one that there is not.
         product, kind = (

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -97,6 +97,19 @@ def register(
             return Registered(there, new=False)
         raise
     return Registered(run, new=True)
+
+
+def require_later(run: TrainingRun, position: int) -> None:
+    """Raise Unprocessable if a snapshot is earlier than the ones that the run's data was filtered by."""
+    if position < run.last_position:
+        text = _("The snapshot is of position %(position)s, and data of the run was filtered at %(last)s.")
+        raise Unprocessable("too_early", text % {"position": position, "last": run.last_position}, "snapshot")
+
+
+def others(run: TrainingRun, files: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of those files, described as in a report, that are not of the run's data."""
+    own = set(run.files.values_list("sha256", flat=True))
+    return [str(file["name"]) for file in files if file["sha256"] not in own]
 
 
 def _read(reports: Sequence[object]) -> list[Report]:

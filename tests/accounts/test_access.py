@@ -133,7 +133,11 @@ def test_permissions__blocked_people_and_those_who_left__none(cast: Cast) -> Non
 
 def test_permissions__of_the_system__sees_everything_and_changes_nothing(cast: Cast) -> None:
     for organization in (cast.labs, None):
-        assert access.permissions(Actor.system(), organization) == READS | {P.MEMBER_CONSENT_VIEW, P.LEDGER_VIEW}
+        assert access.permissions(Actor.system(), organization) == READS | {
+            P.MEMBER_CONSENT_VIEW,
+            P.LEDGER_VIEW,
+            P.PIPELINE_READ,
+        }
 
 
 def test_permissions__of_a_command_of_somebody_who_is_no_operator__none(cast: Cast) -> None:

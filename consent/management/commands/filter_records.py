@@ -5,10 +5,18 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from accounts.access import Actor
+from accounts.management.base import printable
 from consent import manifests
 from consent.management.base import ConsentCommand
 from consent.pipeline import cli, dsse
 from consent.pipeline.errors import PipelineError
+from consent.pipeline.report import INCOMPLETE
+from consent.services import runs
+
+# Whom records belonged to when they were filtered: what an id means may have changed since.
+_OF_A_RUN = "organization=consent_organization,member=consent_member"
+_NAMED = 5
 
 
 class Command(ConsentCommand):
@@ -23,14 +31,28 @@ class Command(ConsentCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         cli.add_filter(parser, key_needed=False)
+        parser.add_argument(
+            "--run",
+            help="filter the data of this training run again, by whom it belonged to then: the run's id, or external: "
+            "and its external id. What may not be used any more has to be removed",
+        )
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        run = runs.get_run(Actor.system(), options["run"]) if options["run"] else None
         try:
             key = options["verify_key"] or dsse.public_text(manifests.signing_key())
+            if run is not None:
+                options["columns"] = [_OF_A_RUN, *(options["columns"] or ())]
+                runs.require_later(run, cli.position_of(options["snapshot"], key))
             report = cli.filter_files(Namespace(**options), key)
         except PipelineError as error:
             raise CommandError(f"{error} {self.done_so_far}", returncode=error.exit_code) from error
         self.result(report.data(), report.text(), options)
-        if report.warnings:
-            raise CommandError(" ".join(report.warnings), returncode=report.exit_code)
+        warnings = list(report.warnings)
+        if run is not None and (others := runs.others(run, report.inputs)):
+            warnings.append(
+                f"{', '.join(others[:_NAMED])}: not the data of {printable(run.name)} as it was registered."
+            )
+        if warnings:
+            raise CommandError(" ".join(warnings), returncode=INCOMPLETE)

@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 
 from consent import ledger
+from consent.services import plans
 from tests.support.cast import Cast
 from tests.support.commands import Run, database, run
+from tests.support.factories import OrganizationFactory
 from tests.support.snapshots import OTHER_KEY, VERIFY_KEY, dsse
+from tests.support.training import register
 
 COLUMNS = "organization,member,product,data_kind,collected_at"
 
 
 @pytest.fixture
 def snapshot(cast: Cast, tmp_path: Path) -> str:
-    ledger.sequence()
-    return str(run("export_snapshot", str(tmp_path / "snapshots"), "--format", "json").json["folder"])
+    return exported(tmp_path / "snapshots")
 
 
 @pytest.fixture
@@ -84,3 +86,49 @@ def test_filter_records__without_a_key__exit_2(snapshot: str, records: Path, set
     settings.MANIFEST_SIGNING_KEY = ""  # type: ignore[attr-defined]
     done = filtered(snapshot, records)
     assert done.code == 2 and "MANIFEST_SIGNING_KEY is not set" in done.err
+
+
+# --- The data of a training run, once more ---
+
+
+def test_filter_records__data_of_a_run__says_what_has_to_be_removed(cast: Cast, tmp_path: Path) -> None:
+    used = OrganizationFactory(plan="ai_studio_experiment", actor=cast.provider)
+    records, report = tmp_path / "records.csv", tmp_path / "report.json"
+    at = ledger.clock().isoformat(timespec="microseconds")
+    rows = [f"{used.pk},,ai_studio,api_input,{at},r-{n}" for n in range(3)]
+    records.write_text("\n".join([f"{COLUMNS},id", *rows, ""]))
+    first = exported(tmp_path / "first")
+    assert filtered(first, records, "--report", str(report)).code == 0
+    register(json.loads(report.read_text()), external_id="exp-12", actor=cast.provider)
+    data = tmp_path / "data.csv"
+    records.with_name("allowed.csv").rename(data)
+    records.with_name("denied.csv").unlink()
+    plans.end_subscription(organization=used, product="ai_studio", actor=cast.provider, source="admin")
+    again = filtered(exported(tmp_path / "second"), data, "--run", "external:exp-12", "--format", "json")
+    assert (again.code, again.json["denied"]) == (0, 3)
+    denied = data.with_name("denied.csv").read_text()
+    assert all(f"r-{n}" in denied for n in range(3)) and "no_subscription" in denied
+    for what in ("allowed", "denied"):
+        data.with_name(f"{what}.csv").unlink()
+    # Another file than the run's is looked at first.
+    data.write_text(data.read_text().replace("r-0", "r-9"))
+    other = filtered(exported(tmp_path / "third"), data, "--run", "external:exp-12")
+    assert other.code == 3 and "data.csv: not the data of R-77 as it was registered" in other.err
+
+
+@pytest.mark.parametrize(
+    ("ident", "code", "told"), [("nonsense", 1, "no such training run"), ("", 1, "data of the run was filtered at")]
+)
+def test_filter_records__run_that_is_not_there_or_snapshot_too_early__is_refused(
+    cast: Cast, snapshot: str, records: Path, ident: str, code: int, told: str
+) -> None:
+    register(actor=cast.provider)  # after the snapshot, so that what follows is later
+    ident = ident or str(register(actor=cast.provider).pk)
+    done = filtered(snapshot, records, "--run", ident)
+    assert done.code == code and told in done.err
+    assert not records.with_name("allowed.csv").exists()
+
+
+def exported(folder: Path) -> str:
+    ledger.sequence()
+    return str(run("export_snapshot", str(folder), "--format", "json").json["folder"])
