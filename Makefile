@@ -56,13 +56,17 @@ $(VENV)/installed-production: requirements/production.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $@
 
+$(VENV)/installed-pipeline: requirements/pipeline.txt $(VENV)/installed
+	$(install)
+	@touch $@
+
 $(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 	$(install)
-	@touch $(VENV)/installed $(VENV)/installed-production $@
+	@touch $(VENV)/installed $(VENV)/installed-production $(VENV)/installed-pipeline $@
 
 # Locks hashes of all distributions, for every platform and for Python 3.11 and later. UPGRADE=1 takes the newest version
 # of packages whose version the .in files don't fix. Only the public index is used, whatever this machine's settings say.
-LOCKED := runtime production pipeline dev fuzz tools
+LOCKED := runtime production pipeline dev fuzz spark tools
 .PHONY: lock
 lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for newer ones)
 	@$(need_python)
@@ -115,6 +119,10 @@ demo: $(VENV)/installed env ## load the demo into a database that has no organiz
 	@$(PY) manage.py migrate --verbosity 0
 	@$(PY) manage.py demo
 
+.PHONY: pipeline-demo
+pipeline-demo: $(VENV)/installed-pipeline ## filter 200,000 records on a portal of its own, register a run, opt out, remove (ROWS=200000)
+	@$(PY) scripts/pipeline_demo.py --rows $(if $(filter command line environment,$(origin ROWS)),$(ROWS),200000)
+
 .PHONY: demo-password
 demo-password: $(VENV)/installed env ## give the demo's operator a new password and show it
 	@$(PY) manage.py demo --new-password
@@ -155,6 +163,11 @@ test-postgres: $(VENV)/installed-dev ## all tests on PostgreSQL; of the browser 
 	@code=0; $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
 	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
 
+.PHONY: test-spark
+test-spark: .venv-spark/installed ## the filter on Spark gives the verdicts of DuckDB (needs Java 17)
+	@command -v java >/dev/null || { echo "That needs Java 17 (Debian: apt-get install openjdk-17-jre-headless)." >&2; exit 1; }
+	@.venv-spark/bin/python -m pytest -c tests/spark/pytest.ini --rootdir . --confcutdir tests/spark tests/spark $(ARGS)
+
 .PHONY: soak
 soak: $(VENV)/installed-dev ## property tests with long random histories: 50,000 steps on each database
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
@@ -179,8 +192,8 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## fuzz the running API with ge
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect texts to translate, and compile the translations (needs gettext)
-	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
-	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-tools -i node_modules
+	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-spark -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
+	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-spark -i .venv-tools -i node_modules
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## check accessibility of every page in every language, colour scheme and width (CI checks a quarter)
@@ -294,7 +307,7 @@ screenshots: $(VENV)/installed-dev env ## take the screenshots in docs/screensho
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-spark .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

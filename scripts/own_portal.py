@@ -1,5 +1,6 @@
 """A temporary portal for tests: its own database with the demo in it, served as in production."""
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -21,22 +22,36 @@ from start import server_command
 ROOT = Path(__file__).resolve().parent.parent
 SCOPES = (
     "decisions:read", "consent:read", "consent:write", "consent:member", "organizations:read", "organizations:write",
-    "events:read", "webhooks:write",
+    "events:read", "webhooks:write", "pipeline:read", "runs:write",
 )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Portal:
-    """`url` has no trailing slash; `key` is an operator key with all scopes; `folder` is deleted afterwards."""
+    """`url` has no trailing slash; `key` is an operator key with all scopes; `folder` is deleted afterwards.
+
+    `environment` is that of its commands.
+    """
 
     url: str
     key: str
     folder: Path
+    environment: dict[str, str]
 
     def get(self, path: str) -> Any:
         """GET the path with the key; returns the parsed JSON."""
-        call = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Bearer {self.key}"})  # noqa: S310
-        return json.load(urllib.request.urlopen(call))  # noqa: S310  our own server
+        return self.call("GET", path)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request with the key, and a body as JSON; returns the parsed answer. Raises HTTPError."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        call = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310  our own server
+        return json.load(urllib.request.urlopen(call))  # noqa: S310
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command; returns what it printed."""
+        return _manage(self.environment, *arguments)
 
 
 @contextlib.contextmanager
@@ -48,6 +63,7 @@ def own_portal() -> Iterator[Portal]:
             "DEBUG": "false", "HTTPS": "false", "LOG_LEVEL": "CRITICAL", "SECRET_KEY": secrets.token_urlsafe(48),
             "API_KEY_PEPPER": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "config.settings",
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "MANIFEST_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         }  # fmt: skip
         _manage(environment, "migrate", "--verbosity", "0")
         _manage(environment, "demo")
@@ -58,7 +74,7 @@ def own_portal() -> Iterator[Portal]:
         process = subprocess.Popen(server_command(port, 1), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             _wait_for(f"http://127.0.0.1:{port}/healthz")
-            yield Portal(f"http://127.0.0.1:{port}", key, folder)
+            yield Portal(f"http://127.0.0.1:{port}", key, folder, environment)
         finally:
             process.terminate()
             process.wait()

@@ -35,6 +35,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "test")
 
 
+# They run in an environment of their own: `make test-spark`.
+collect_ignore = ["spark"]
+
+
 def pytest_report_header() -> str:
     return f"database: {connection.vendor}"
 
