@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils import formats
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -71,11 +71,11 @@ class TrainingRunAdmin(OperatorAdmin):
 
     @admin.display(description=_("records used"))
     def used(self, run: TrainingRun) -> str:
-        return formats.number_format(run.allowed)
+        return intcomma(run.allowed)
 
     @admin.display(description=_("snapshot"))
     def snapshot(self, run: TrainingRun) -> str:
-        return formats.number_format(run.snapshot_position)
+        return intcomma(run.snapshot_position)
 
     @admin.display(description=_("state"))
     def state(self, run: TrainingRun) -> str:
@@ -85,7 +85,9 @@ class TrainingRunAdmin(OperatorAdmin):
     def removal(self, run: Any) -> str:
         if run.late:
             return gettext("%(number)s overdue") % {"number": run.late}
-        return gettext("%(number)s open") % {"number": run.waiting} if run.waiting else gettext("Nothing open")
+        if run.waiting:
+            return gettext("%(number)s open") % {"number": run.waiting}
+        return "–" if run.is_retired else gettext("Nothing open")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         late = Count("batches__open", filter=Q(batches__open__due_at__lte=ledger.clock()))
