@@ -25,6 +25,8 @@ ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (k
 WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
 # Signs the manifests of snapshots and training runs (Ed25519, 32 bytes in Base64); '' signs none.
 MANIFEST_SIGNING_KEY = env.str("MANIFEST_SIGNING_KEY", default="").strip()
+# Where `export_snapshot` writes by default, and from where the API gives snapshots out; '': the API has none.
+SNAPSHOT_DIR = env.str("SNAPSHOT_DIR", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -47,6 +47,7 @@ def prepare() -> None:
         "API_KEY_PEPPER": "the pepper of the tests, which guards nothing at all either",
         # Of tests/support/snapshots.py.
         "MANIFEST_SIGNING_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "SNAPSHOT_DIR": str(scratch_directory() / f"snapshots-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"),
         "LOG_LEVEL": "WARNING",
         "CONN_MAX_AGE": "0",
         # Playwright's sync API runs an event loop in the thread of the tests.

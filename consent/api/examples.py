@@ -8,6 +8,8 @@ _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "
 _AT = "2026-11-20T09:30:00Z"
 _DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
 
+_FILE = {"name": "members-000.parquet", "table": "members", "rows": 3, "size": 2481, "sha256": _DIGEST}
+
 EXAMPLES: dict[str, Any] = {
     "ProductOutput": {
         "key": "le_chat", "name": "Le Chat", "cooling_off_days": 0,
@@ -76,6 +78,8 @@ EXAMPLES: dict[str, Any] = {
         "name": "Acme", "plan": "le_chat_pro", "before": "default", "after": "opted_out", "used_before": True,
         "used_after": False, "since": None,
     },
+    "SnapshotFileOutput": _FILE,
+    "SnapshotOutput": {"position": 41, "decided_at": _AT, "manifest_sha256": _DIGEST, "files": [_FILE]},
     "EndpointInput": {"url": "https://hooks.example.com/consent", "kinds": ["choice.opted_out"]},
     "EndpointChange": {"status": "paused"},
     "EndpointOutput": {

@@ -122,6 +122,8 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),
     "consumer": (_ID, "The consumer's id."),
+    "position": ({"type": "string", "pattern": "^[0-9]{1,19}$"}, "The position in the ledger."),
+    "name": ({"type": "string", "pattern": "^[a-z_]+(-[0-9]+)?[.](json|parquet)$", "maxLength": 100}, "The file's name."),
     "attempt": ({"type": "string", "pattern": "^[0-9]{1,18}$"}, "The attempt's id."),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
@@ -79,6 +80,7 @@ class Operation:
     more: str = ""
     tagged: bool = False  # the answer to this write has an ETag; that of a read always has one
     lines: bool = False  # the answer is JSON Lines
+    file: str = ""  # the media type of an answer that is a file; `answer` is not shown then
 
     @property
     def has_tag(self) -> bool:
@@ -86,7 +88,7 @@ class Operation:
 
     @property
     def is_read(self) -> bool:
-        return self.method == "get" and not self.lines
+        return self.method == "get" and not self.lines and not self.file
 
     @property
     def tag(self) -> str:
@@ -171,6 +173,8 @@ def _responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     if answer is None:
         found[204] = OpenApiResponse(description="Done; there is nothing to show.")
+    elif operation.file:
+        found[200, operation.file] = OpenApiResponse(OpenApiTypes.BINARY, description="The file.")
     elif operation.lines:
         found[200, LINES] = OpenApiResponse(str, description="A line for each, in order.")
     elif paginator is not None:
@@ -208,7 +212,7 @@ def _examples(operation: Operation, paginator: Any) -> list[OpenApiExample]:
     if operation.body is not None:
         found.append(OpenApiExample("Request", EXAMPLES[operation.body.__name__], request_only=True))
     for status, shape in {operation.status: operation.answer, **operation.also}.items():
-        if shape is None:
+        if shape is None or operation.file:
             continue
         shown = EXAMPLES[shape.__name__]
         if paginator is not None:

@@ -18,6 +18,7 @@ from . import (
     organizations,
     privacy_settings,
     runs,
+    snapshots,
     stream,
     webhooks,
 )
@@ -37,6 +38,7 @@ TAGS = {
     "events": "The ledger: everything that happened, in one order that never changes.",
     "bulk jobs": "Changes of many at once: previewed, approved by a second operator where they loosen, run by a worker.",
     "training runs": "What models were trained on, with signed manifests, and what has to be removed from it since.",
+    "snapshots": "All consent at a position of the ledger, as signed files, for filtering training data.",
     "webhooks": "Where events are sent to, signed as Standard Webhooks says.",
     "consumers": "Systems of the provider that use data, and how far each has applied the ledger.",
     "API keys": "Who asks, and keys.",
@@ -203,6 +205,12 @@ OPERATIONS = [
       run_shapes.RemovalBatchOutput, run_shapes.AcknowledgeInput, 200, (409, 422),
       more="The same once more changes nothing; something else: 409 `acknowledged`. 422 where a report came with it that "
            "is too early, or by which records are left that may not be used."),
+    O(snapshots.Snapshots, "get", "listSnapshots", "Snapshots of all consent, the highest position first", _PIPELINE,
+      snapshots.SnapshotOutput, more="Those that `manage.py export_snapshot` wrote into SNAPSHOT_DIR (operators)."),
+    O(snapshots.SnapshotDetail, "get", "getSnapshot", "One snapshot", _PIPELINE, snapshots.SnapshotOutput),
+    O(snapshots.SnapshotContent, "get", "getSnapshotFile", "A file of a snapshot", _PIPELINE, snapshots.SnapshotFileOutput,
+      file="application/vnd.apache.parquet",
+      more="`manifest.json`, as JSON, or a file that it names, as Parquet. Check it by the manifest: its signature, and the file's digest."),
     O(webhooks.Webhooks, "get", "listWebhooks", "Webhooks, newest first", _HOOKS, webhooks.EndpointOutput),
     O(webhooks.Webhooks, "post", "createWebhook", "Send events somewhere", _HOOKS, webhooks.EndpointWithSecret,
       webhooks.EndpointInput, 201, (404, 409),

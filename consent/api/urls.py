@@ -14,6 +14,7 @@ from . import (
     organizations,
     privacy_settings,
     runs,
+    snapshots,
     stream,
     webhooks,
 )
@@ -24,6 +25,7 @@ _ORGANIZATION = "organizations/<str:organization>/"
 _JOB = "bulk-jobs/<str:job>/"
 _CONSUMER = "consumers/<str:consumer>/"
 _RUN = "training-runs/<str:run>/"
+_SNAPSHOT = "snapshots/<str:position>/"
 _WEBHOOK = "webhooks/<str:webhook>/"
 _MEMBER = f"{_ORGANIZATION}members/<str:member>/"
 
@@ -100,6 +102,9 @@ urlpatterns: list[URLPattern] = [
     path("consumers/", consumers.Consumers.as_view(), name="consumers"),
     path(_CONSUMER, consumers.ConsumerDetail.as_view(), name="consumer"),
     path(f"{_CONSUMER}position/", consumers.ConsumerPosition.as_view(), name="consumer-position"),
+    path("snapshots/", snapshots.Snapshots.as_view(), name="snapshots"),
+    path(_SNAPSHOT, snapshots.SnapshotDetail.as_view(), name="snapshot"),
+    path(f"{_SNAPSHOT}files/<str:name>", snapshots.SnapshotContent.as_view(), name="snapshot-file"),
     path("decisions/", decisions.decide, name="decisions"),
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
     path("events/stream", stream.EventStream.as_view(), name="events-stream"),

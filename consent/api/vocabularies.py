@@ -27,6 +27,7 @@ from ..models import (
     RemovalState,
     Source,
 )
+from ..pipeline.manifest import TABLES
 from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.removal_entries import Level
 from ..surfaces import DATA_KINDS, MEMBER_SURFACES, ORGANIZATION_SURFACES, SURFACES, Scope
@@ -96,6 +97,8 @@ def vocabularies() -> list[Vocabulary]:
         _labelled("JobKind", "What a bulk job changes.", JobKind),
         _labelled("JobStatus", "How far a bulk job is.", JobStatus),
         _labelled("ImportTable", "What an import fills.", ImportTable),
+        _of("SnapshotTable", "A table of a snapshot.", TABLES, organizations="A row for each organization.",
+            members="A row for each member, former ones too.", external_ids="A row for each external id that means somebody."),
         _labelled("WebhookStatus", "Whether a webhook is sent events.", EndpointStatus),
         _labelled("WebhookPausedBecause", "Why a webhook is paused.", PausedBecause),
         _of("RemovalLevel", "What sort of key an entry of a removal is about.", LEVELS),

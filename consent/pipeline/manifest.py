@@ -64,6 +64,11 @@ def _product(name: str, *, data_kinds: Any, members: Any, cooling_off_days: Any)
     return Product(tuple(data_kinds), members, cooling_off_days)
 
 
+def folder_name(position: int) -> str:
+    """The name of a snapshot's folder: positions as text are in their order."""
+    return f"position-{position:019d}"
+
+
 # --- The manifest ---------------------------------------------------------------------------------------------------
 
 

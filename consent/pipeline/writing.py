@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from . import dsse
 from .digests import sha256_of
 from .errors import PipelineError, missing
-from .manifest import FORMAT, MANIFEST, PREDICATE, TABLES, Catalogue, SnapshotFile, catalogue_data
+from .manifest import FORMAT, MANIFEST, PREDICATE, TABLES, Catalogue, SnapshotFile, catalogue_data, folder_name
 from .schema import ROWS_PER_FILE, ROWS_PER_GROUP, schemas
 from .snapshot import Snapshot
 
@@ -24,11 +24,6 @@ except ImportError as error:
     raise missing(error) from None
 
 Tables = Mapping[str, Iterable[pa.RecordBatch]]
-
-
-def folder_name(position: int) -> str:
-    """The name of a snapshot's folder: positions as text are in their order."""
-    return f"position-{position:019d}"
 
 
 @contextlib.contextmanager

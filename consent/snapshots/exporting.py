@@ -12,9 +12,10 @@ from accounts.transactions import snapshot
 
 from .. import ledger, manifests
 from ..pipeline.errors import PipelineError
+from ..pipeline.manifest import folder_name
 from ..pipeline.schema import TABLES, schemas
 from ..pipeline.snapshot import Snapshot
-from ..pipeline.writing import Written, folder_name, write_snapshot
+from ..pipeline.writing import Written, write_snapshot
 from .batches import batches
 from .catalogue import catalogue
 from .cut import Cut, cut, quiet_instant

@@ -4,8 +4,10 @@ import dataclasses
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import ApiKey, Invitation
@@ -15,6 +17,7 @@ from consent.jobs.selection import Selection
 from consent.models import BulkJob, Consumer, RemovalBatch, TrainingRun, WebhookAttempt, WebhookEndpoint
 from consent.services import choices, consumers, invitations, members, organizations, removals, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
+from tests.support import snapshots
 from tests.support.callers import World, make_world
 from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.keys import issue_key
@@ -130,6 +133,9 @@ RUN = f"{API}training-runs/<str:run>/"
 BULK_CHANGE = {"surface": "le_chat_console", "choice": "opted_out", "select": {"everything": True}}
 
 
+POSITION = 7  # of a snapshot
+
+
 # The state of a job in which each verb can be said to it.
 STATES = {"approve": "awaiting_approval", "pause": "queued", "resume": "paused", "cancel": "running", "undo": "done"}
 
@@ -219,6 +225,9 @@ API_ROWS = [
     Row("POST", f"{RUN}removal-batches/", BULK, {}),
     Row("POST", f"{RUN}removals/<str:batch>/acknowledge/", BULK, {"removed": 920}),
     #                                               anon own adm aud mem out op  key for opk nar
+    Row("GET", f"{API}snapshots/", BULK),
+    Row("GET", f"{API}snapshots/<str:position>/", BULK),
+    Row("GET", f"{API}snapshots/<str:position>/files/<str:name>", BULK),
     Row("GET", f"{API}me/", SIGNED_IN),
     #                                               anon own adm aud mem out op  key for opk nar
     Row("GET", f"{API}api-keys/", "401 200 200 403 403 200 200 403 403 403 403"),
@@ -298,6 +307,7 @@ def make_busy_world() -> World:
     run = register(actor=author)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=used, choice="opted_out", actor=author, source="admin")
     assert removals.issue(run=run, actor=author, source="admin")
+    snapshots.write(Path(settings.SNAPSHOT_DIR), position=POSITION)
     ledger.sequence()  # reading a feed then writes nothing either
     return made
 
@@ -316,6 +326,8 @@ def fill(text: str, world: World, **ids: str) -> str:
         "surface": "le_chat_mobile" if "members/" in text else "le_chat_console",
         "value": "m-1" if "members/" in text else "labs",
         "_path": "v1/nowhere/",
+        "position": str(POSITION),
+        "name": "members-000.parquet",
         "job": str(job_for(text)),
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),
         "key": str(ApiKey.objects.filter(name="Waits").values_list("pk", flat=True).first()),

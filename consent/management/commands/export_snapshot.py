@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from accounts.fields import rfc3339
@@ -26,11 +27,16 @@ class Command(ConsentCommand):
 """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", metavar="DIR", help="where the snapshots are; made if it is missing")
+        parser.add_argument(
+            "directory", metavar="DIR", nargs="?", default=settings.SNAPSHOT_DIR,
+            help="where the snapshots are, made if it is missing; by default SNAPSHOT_DIR",
+        )  # fmt: skip
         parser.add_argument("--position", type=int, help="of the ledger; by default its head")
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if not options["directory"]:
+            raise Misuse("Give the folder where snapshots are to be, or set SNAPSHOT_DIR.")
         try:
             self._export(Path(options["directory"]), options)
         except PipelineError as error:

@@ -133,6 +133,8 @@ def values(world: World) -> Values:
         # Of whichever side: among them are those of the hidden choices.
         "number": tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20]),
         "run": (some_id(5),),
+        "position": ("7",),
+        "name": ("manifest.json",),
         "batch": (some_id(6),),
     }
 
