@@ -66,7 +66,7 @@ $(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 
 # Locks hashes of all distributions, for every platform and for Python 3.11 and later. UPGRADE=1 takes the newest version
 # of packages whose version the .in files don't fix. Only the public index is used, whatever this machine's settings say.
-LOCKED := runtime production pipeline dev fuzz spark tools
+LOCKED := runtime production pipeline dev fuzz lake spark tools
 .PHONY: lock
 lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for newer ones)
 	@$(need_python)
@@ -168,6 +168,10 @@ test-spark: .venv-spark/installed ## the filter on Spark gives the verdicts of D
 	@command -v java >/dev/null || { echo "That needs Java 17 (Debian: apt-get install openjdk-17-jre-headless)." >&2; exit 1; }
 	@.venv-spark/bin/python -m pytest -c tests/spark/pytest.ini --rootdir . --confcutdir tests/spark tests/spark $(ARGS)
 
+.PHONY: test-lake
+test-lake: .venv-lake/installed ## the recipes of docs/pipeline.md with Hugging Face datasets, Delta Lake and MLflow
+	@.venv-lake/bin/python -m pytest -c tests/lake/pytest.ini --rootdir . --confcutdir tests/lake tests/lake $(ARGS)
+
 .PHONY: soak
 soak: $(VENV)/installed-dev ## property tests with long random histories: 50,000 steps on each database
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)
@@ -192,8 +196,8 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## fuzz the running API with ge
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect texts to translate, and compile the translations (needs gettext)
-	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-spark -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
-	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-spark -i .venv-tools -i node_modules
+	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-lake -i .venv-spark -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
+	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-lake -i .venv-spark -i .venv-tools -i node_modules
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## check accessibility of every page in every language, colour scheme and width (CI checks a quarter)
@@ -307,7 +311,7 @@ screenshots: $(VENV)/installed-dev env ## take the screenshots in docs/screensho
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-spark .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-lake .venv-spark .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

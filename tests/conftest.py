@@ -35,8 +35,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "test")
 
 
-# They run in an environment of their own: `make test-spark`.
-collect_ignore = ["spark"]
+# They run in environments of their own: `make test-spark` and `make test-lake`.
+collect_ignore = ["lake", "spark"]
 
 
 def pytest_report_header() -> str:
