@@ -10,7 +10,7 @@ from collections.abc import Generator
 import pytest
 from coverage import Coverage
 
-UNMEASURED_FOLDERS = {"browser", "serving"}
+UNMEASURED_FOLDERS = {"browser", "migrations", "serving"}
 UNMEASURED = {
     "test_benchmarks",
     "test_cross_tenant",
