@@ -6,6 +6,7 @@ that instant or earlier, and all others are later.
 
 import datetime as dt
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,16 @@ from consent import decisions, ledger, rules
 from consent.decisions import Question
 from consent.jobs import engine
 from consent.models import ConsentEvent
-from consent.services import choices, members, organizations
+from consent.pipeline import Snapshot
+from consent.services import choices, cooling_off, members, organizations
 from consent.snapshots.catalogue import catalogue
+from consent.snapshots.exporting import export_snapshot
 from consent.surfaces import LE_CHAT_MOBILE
 from tests.consent.core.machine import Portal
 from tests.support.cast import Cast
 from tests.support.factories import MemberFactory, OrganizationFactory
 from tests.support.replay import Replay, Rows, cut_at, replay, rows_at
-from tests.support.snapshots import CATALOGUE
+from tests.support.snapshots import CATALOGUE, VERIFY_KEY
 
 QUESTIONS = 40
 # What has to have happened in the random histories, so that they tell something.
@@ -34,6 +37,18 @@ WANTED = {"organization.closed", "member.left", "since.attested", "choice.opted_
 @pytest.mark.django_db
 def test_catalogue__is_that_of_the_tests() -> None:
     assert catalogue(ledger.clock()) == CATALOGUE
+
+
+def test_catalogue__cooling_off__days_of_the_snapshots_instant(cast: Cast, tmp_path: Path) -> None:
+    ledger.sequence()
+    position = ledger.head()
+    cooling_off.lengthen(product="le_chat", days=30, actor=cast.provider, source="admin")
+    before, after = export_snapshot(tmp_path, position), export_snapshot(tmp_path)
+    opened = [Snapshot.open(each.written.folder, VERIFY_KEY) for each in (before, after)]
+    assert [each.catalogue["le_chat"].cooling_off_days for each in opened] == [0, 30]
+    assert [each.catalogue["ai_studio"].cooling_off_days for each in opened] == [0, 0]
+    # It is of no row: the files are the same.
+    assert [file.sha256 for file in opened[0].files] == [file.sha256 for file in opened[1].files]
 
 
 class Exported(Portal):
@@ -90,7 +105,7 @@ def of_snapshot(rows: Rows, question: Question, at: dt.datetime) -> rules.Decisi
                 (row[level] for row in rows[f"{level}s"] if row[f"{level}_id"] == text), None
             )
     own = next((row for row in rows["organizations"] if row["organization"] == resolved["organization"]), None)
-    product = CATALOGUE.get(question.product)
+    product = catalogue(at).get(question.product)
     with_members = product is not None and product.members
     meant = question.member is None and own is not None and own["personal"] and with_members
     pk = own["owner"] if own and meant else resolved["member"]
@@ -118,6 +133,7 @@ def of_snapshot(rows: Rows, question: Question, at: dt.datetime) -> rules.Decisi
             else rules.MEMBER_START,
             member_told=True,
             named_since=_instant(max(bound, default=None)),
+            cooling_off=dt.timedelta(product.cooling_off_days if product else 0),
         )
     )
 

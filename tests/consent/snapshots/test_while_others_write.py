@@ -122,3 +122,15 @@ def test_quiet_instant__transaction_that_has_written_nothing_yet__before_its_sta
             (begun,) = cursor.fetchone()
         assert Started(cutting.quiet_instant).result() == begun - MICROSECOND
     assert Started(cutting.quiet_instant).result() > begun
+
+
+def test_cut__twin_that_contains_every_event__tells_of_what_has_no_position(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the replay would notice."""
+    ledger.sequence()
+    opt_out(cast)
+    monkeypatch.setattr(cutting.Cut, "contains", lambda _self, event: f"{event}.id > 0")
+    found = cut_at()
+    assert rows_at(found) != replay(found.position)
+    assert reasons(rows_at(found))[cast.labs.pk] == "organization_opted_out"
