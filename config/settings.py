@@ -55,6 +55,8 @@ HONOUR_WITHIN = parse_duration(env.str("HONOUR_WITHIN", default="24h"))
 POSITION_DAYS = max(100, env.int("POSITION_DAYS", default=400))
 # Days for which the numbers of questions asked about each organization are kept.
 ASKED_DAYS = max(30, env.int("ASKED_DAYS", default=400))
+# Whether questions are counted, by organization and asker.
+COUNT_QUESTIONS = env.bool("COUNT_QUESTIONS", default=True)
 # Seconds for which a process collects these numbers before it stores them; 0: until it is told to, or ends.
 ASKED_FLUSH_SECONDS = max(0.0, env.float("ASKED_FLUSH_SECONDS", default=5))
 # Days within which a removal from a training run has to be acknowledged.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 
 from django.utils import formats
@@ -25,18 +26,27 @@ _PRODUCTS = frozenset(Product.values)
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A decision and a sentence that explains it; `events`: layer of the decision → id of the event it rests on."""
+    """A decision and a sentence that explains it; `events`: layer of the decision → id of the event it rests on.
+
+    `row`, `scope`: the facts, and the organizations that the actor may ask about, for `services.asked`.
+    """
 
     decision: Decision
     detail: str
     decided_at: dt.datetime
     events: dict[str, int | None]
+    row: Row
+    scope: frozenset[uuid.UUID] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
+    """`rows`, `scope`: as those of an Answer."""
+
     decisions: list[Decision]
     decided_at: dt.datetime
+    rows: list[Row]
+    scope: frozenset[uuid.UUID] | None
 
 
 def decide(question: Question, actor: Actor) -> Answer:
@@ -85,20 +95,22 @@ def suppose(question: Question, actor: Actor, what: rules.Supposition) -> Suppos
 
 
 def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
-    decision = _decide(question, row, now, actor, organizations_with(actor, Permission.DECISIONS_ASK))
+    scope = organizations_with(actor, Permission.DECISIONS_ASK)
+    decision = _decide(question, row, now, actor, scope)
     # If it is unknown to this actor, the detail must not name it: it may exist, outside the actor's scope.
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
     found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
     # Only for layers in the decision: the event id of a hidden layer would show that the member chose (R4).
     events = {answer.layer: found[answer.layer] for answer in decision.layers}
-    return Answer(decision, _detail(decision, row if known else None), now, events)
+    return Answer(decision, _detail(decision, row if known else None), now, events, row, scope)
 
 
 def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
     """Answer any number of questions by one query, so from one snapshot. Raises Forbidden like `decide`."""
     scope = organizations_with(actor, Permission.DECISIONS_ASK)
     rows, now = fetch(questions)
-    return Answers([_decide(*pair, now, actor, scope) for pair in zip(questions, rows, strict=True)], now)
+    found = [_decide(*pair, now, actor, scope) for pair in zip(questions, rows, strict=True)]
+    return Answers(found, now, rows, scope)
 
 
 def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope: frozenset[object] | None) -> Decision:

@@ -23,6 +23,7 @@ from accounts.models import Invitation, RateCount
 from . import ledger
 from .models import (
     ENDED,
+    AskedCount,
     BulkJob,
     BulkJobRow,
     IdempotencyKey,
@@ -75,6 +76,8 @@ def _all() -> Iterator[None]:
     yield from _delete(attempts)
     for advances in _old_advances():
         yield from _delete(advances)
+    asked = AskedCount.objects.filter(day__lt=ledger.clock().date() - dt.timedelta(days=settings.ASKED_DAYS))
+    yield from _delete(asked)
     yield from _delete(IdempotencyKey.objects.filter(created_at__lt=ledger.clock() - dt.timedelta(days=1)))
     yield from _delete(RateCount.objects.filter(window__lt=int(ledger.clock().timestamp()) - 3600))
     now = timezone.now()

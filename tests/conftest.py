@@ -18,6 +18,7 @@ from pytest_django import DjangoDbBlocker
 from pytest_django.plugin import blocking_manager_key
 
 from consent import triggers
+from consent.services import asked
 from tests.environment import scratch_directory
 from tests.support import cast as casting
 from tests.support import databases
@@ -134,6 +135,13 @@ def who_is_there_is_known(settings: Any) -> None:
     settings.ACCOUNT_REAUTHENTICATION_REQUIRED = settings.REQUIRE_MFA = False
     # The portal's own backend again: Django's test runner replaces it.
     settings.EMAIL_BACKEND = "accounts.outbox.OutboxBackend"
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked() -> Iterator[None]:
+    """Forget the questions that a test has asked: they are counted in memory until somebody stores them."""
+    yield
+    asked.forget()
 
 
 @pytest.fixture(autouse=True)

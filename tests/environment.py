@@ -50,6 +50,8 @@ def prepare() -> None:
         "SNAPSHOT_DIR": str(scratch_directory() / f"snapshots-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"),
         "LOG_LEVEL": "WARNING",
         "CONN_MAX_AGE": "0",
+        # Tests store these numbers themselves: a thread would write beside the transaction of a test.
+        "ASKED_FLUSH_SECONDS": "0",
         # Playwright's sync API runs an event loop in the thread of the tests.
         "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
     }

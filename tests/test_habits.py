@@ -187,12 +187,13 @@ SQL_WRITES = {
     "accounts_subscription": {NEW_ORGANIZATIONS},
     "consent_importrow": {NEW_ORGANIZATIONS},
     "consent_bulkjobrow": {"consent/jobs/rows.py", "consent/jobs/lists.py", "consent/jobs/sql.py"},
+    "consent_askedcount": {"consent/services/asked.py"},  # numbers, which say nothing of anybody's setting
     "bulk_found": {"consent/jobs/lists.py"},  # a temporary table
 }
 # Those that copy rows as they are into a table that they are told.
 COPIES = {"consent/files/loading.py"}
 SQL_WRITE = re.compile(
-    r"\b(?:INSERT INTO|COPY|UPDATE(?!\s+(?:OF|OR|ON)\b)|DELETE FROM|TRUNCATE(?!\s+ON\b))\s+(\{[^}]*\}|\w+)(?=\s|\(|$)"
+    r"\b(?:INSERT INTO|COPY|UPDATE(?!\s+(?:OF|OR|ON|SET)\b)|DELETE FROM|TRUNCATE(?!\s+ON\b))\s+(\{[^}]*\}|\w+)(?=\s|\(|$)"
 )
 TABLES = {"PENDING": "consent_pendingevent"} | {
     f"{model}._meta.db_table": f"consent_{model.lower()}" for model in ("ConsentEvent", "PrivacySetting")

@@ -28,6 +28,7 @@ from config.problems import Problem, body_pointer, error_item, invalid
 from .. import decisions
 from ..lookups import Question
 from ..rules import Reason
+from ..services.asked import note as note_asked
 from .body import parse_instant, read_json, storable
 from .decisions import MAX_ITEMS, RequestAuth, decision_endpoint
 from .metrics import count_decision
@@ -226,11 +227,12 @@ def _with_organizations(asked: Sequence[_Asked]) -> list[_Asked]:
 
 def _decided(asked: Sequence[_Asked], actor: Actor) -> list[dict[str, Any]]:
     questions = [each.question for each in asked if each.question is not None]
-    answers = decisions.decide_many(questions, actor).decisions
-    for each in answers:
+    answers = decisions.decide_many(questions, actor)
+    note_asked(answers.rows, answers.scope, actor, answers.decided_at)
+    for each in answers.decisions:
         count_decision(each.allowed, each.reason)
     # The answers belong, in order, to the evaluations with a question; the others are faulty or denied already.
-    found = iter(answers)
+    found = iter(answers.decisions)
     return [_answer(each, next(found) if each.question is not None else None) for each in asked]
 
 

@@ -24,6 +24,7 @@ from .. import decisions
 from ..decisions import Answer
 from ..lookups import Question
 from ..rules import Decision, LayerAnswer
+from ..services import asked
 from .base import check_csrf, refusal
 from .body import parse_instant, read_json, storable
 from .metrics import count_decision
@@ -66,11 +67,17 @@ class RequestAuth:
 
     def decide(self, question: Question) -> Answer:
         if self.key is None:
-            return decisions.decide(question, self.actor())
+            actor = self.actor()
+            return self._noted(decisions.decide(question, actor), actor)
         # One query looks up the key and all that the decision needs.
         with _invalid_key_refused():
             answer, actor = decisions.decide_for_key(question, self.key)
         self.allowance = limits.check_read_rate(actor)
+        return self._noted(answer, actor)
+
+    @staticmethod
+    def _noted(answer: Answer, actor: Actor) -> Answer:
+        asked.note((answer.row,), answer.scope, actor, answer.decided_at)
         return answer
 
 
@@ -169,6 +176,7 @@ def decide_batch(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     items = _items(read_json(request, _BATCH_LIMIT))
     read = [_question(item, "items", n) for n, item in enumerate(items)]
     answers = decisions.decide_many([question for question, _faults in read if question is not None], actor)
+    asked.note(answers.rows, answers.scope, actor, answers.decided_at)
     for (allowed, reason), number in Counter((each.allowed, each.reason) for each in answers.decisions).items():
         count_decision(allowed, reason, number)
     # The answers belong, in order, to the well-formed items; malformed ones get their error in between.

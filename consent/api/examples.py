@@ -87,6 +87,10 @@ EXAMPLES: dict[str, Any] = {
         "kinds": ["choice.opted_out"], "status": "active", "paused_because": None, "position": 41, "failures": 0,
         "next_attempt_at": None, "created_at": _AT,
     },
+    "AskedOutput": {
+        "day": "2026-11-20", "asker": "key", "api_key": _KEY, "allowed": False, "reason": "organization_opted_out",
+        "questions": 12408,
+    },
     "ConsumerOutput": {
         "id": _ID, "name": "dataset-builder", "purpose": "Builds the training datasets",
         "contact": "data@provider.example",

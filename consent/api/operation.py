@@ -98,6 +98,7 @@ class Operation:
 
 # The tags that are not the name of the view's module.
 TAG_OF = {
+    "asked": "privacy settings",
     "stream": "events",
     "runs": "training runs",
     "keys": "API keys",

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 from rest_framework.views import APIView
 
 from . import (
+    asked,
     bulk_jobs,
     catalogue,
     consumers,
@@ -236,6 +237,9 @@ OPERATIONS = [
     O(webhooks.WebhookTakeOver, "post", "takeOverWebhook", "Answer for a webhook from now on", _PEOPLE,
       webhooks.EndpointWithSecret, bulk.NothingInput,
       more="It goes on where it stopped, signed by a new secret alone, which is shown this once."),
+    O(asked.QuestionsAsked, "get", "listQuestionsAsked", "How often an organization was asked about", _READ, asked.AskedOutput,
+      more="Latest day first. The answer is that of the organization's own layer alone: what members chose is not in it. Which "
+           "of the provider's keys asked is told to operators. Files that are filtered ask no questions."),
     O(consumers.Consumers, "get", "listConsumers", "Systems that use data, newest first", _CONSUMERS,
       consumers.ConsumerOutput,
       more="For operators and their keys with `events:read`; a consumer's own key (`consumer:write`) finds itself."),

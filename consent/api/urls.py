@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from . import (
+    asked,
     bulk_jobs,
     catalogue,
     consumers,
@@ -109,5 +110,6 @@ urlpatterns: list[URLPattern] = [
     path("decisions/batch/", decisions.decide_batch, name="decisions-batch"),
     path("events/stream", stream.EventStream.as_view(), name="events-stream"),
     path("events/", events.Events.as_view(), name="events"),
+    path(f"{_ORGANIZATION}questions-asked/", asked.QuestionsAsked.as_view(), name="questions-asked"),
     path(f"{_ORGANIZATION}events/", events.OrganizationEvents.as_view(), name="organization-events"),
 ]

@@ -40,6 +40,7 @@ KIND_FAMILIES = sorted({f"{kind.partition('.')[0]}.*" for kind in EventKind.valu
 LAYERS = ("organization", "member", "external_id")
 LEVELS = tuple(level.value for level in Level)
 KEY_STATUSES = ("active", "suspended", "expired", "revoked")
+ASKERS = ("key", "provider", "people")
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 
@@ -107,6 +108,8 @@ def vocabularies() -> list[Vocabulary]:
         _of("ApiKeyStatus", "Whether an API key can be used.", KEY_STATUSES,
             active="It can.", suspended="Not until somebody takes it over: who answered for it no longer may.",
             expired="Not any more: its time is over.", revoked="Never again."),
+        _of("Asker", "Who asked.", ASKERS, key="An API key that you may know.", provider="The provider's systems.",
+            people="Somebody who is signed in."),
         _of("EvaluationsSemantic", "How far a list of evaluations is answered.", SEMANTICS,
             execute_all="All are answered.", deny_on_first_deny="Up to the first denial.",
             permit_on_first_permit="Up to the first permission."),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from django.conf import settings as conf
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import Actor, Permission
 from accounts.models import Organization
 
-from ..presentation import privacy_settings
+from ..presentation import asked, privacy_settings
 from ..presentation.cards import Card, Place, card_at, card_of
 from ..presentation.histories import rows_of
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, Surface
@@ -42,13 +43,20 @@ class OverviewRow:
 @require_safe
 @organization_page(Permission.CONSENT_VIEW)
 def overview(request: HttpRequest, actor: Actor, organization: Organization) -> HttpResponse:
-    rows = []
-    for setting in privacy_settings.organization_settings(organization, actor):
+    rows, settings = [], privacy_settings.organization_settings(organization, actor)
+    for setting in settings:
         place = place_of(organization, setting.surface)
         plan = setting.plan.name if setting.plan else _("No subscription")
         rows.append(OverviewRow(str(setting.surface.product.label), plan, place.url, card_of(place, actor, setting)))
     changes = events_of(actor, organization).without_access().order_by("-pk")[:_LAST_CHANGES]
-    context = {"rows": rows, "changes": rows_of(list(changes), actor, ways=True)}
+    told = asked.summary(organization, settings, actor)
+    context = {
+        "rows": rows,
+        "changes": rows_of(list(changes), actor, ways=True),
+        "counted": conf.COUNT_QUESTIONS,
+        "asked": told,
+        "askers": asked.named(told.counts, organization, actor),
+    }
     return page(request, actor, "console/overview.html", context, organization=organization)
 
 

@@ -1,5 +1,6 @@
 """All models of this app and the enumerations of their columns. Other modules import them from this package."""
 
+from .asked import PEOPLE, AskedCount
 from .consumers import AwaitedEvent, Consumer, ConsumerDataset, DailyHonour, PositionAdvance
 from .cooling_off import MAX_DAYS, CoolingOff
 from .event_kinds import (
@@ -45,12 +46,14 @@ __all__ = [
     "MAX_DAYS",
     "OF_NO_LAYER",
     "OVER",
+    "PEOPLE",
     "PLAN_KINDS",
     "STATE_FIELDS",
     "TOLD_TO_ORGANIZATIONS",
     "UNFINISHED",
     "ActorType",
     "ActsSeen",
+    "AskedCount",
     "AwaitedEvent",
     "BulkJob",
     "BulkJobRow",

@@ -26,6 +26,7 @@ class Server:
     labs: str
     brage: str
     session: str
+    database: str
 
     def open(self, *pieces: bytes) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -101,7 +102,7 @@ def served(*, development: bool = False, **more: str) -> Iterator[Server]:
         stack.callback(process.wait)
         stack.callback(process.terminate)
         _wait_for(port, process)
-        yield Server(port, process, **json.loads(made.stdout.splitlines()[-1]))
+        yield Server(port, process, **json.loads(made.stdout.splitlines()[-1]), database=database)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

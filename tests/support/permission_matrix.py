@@ -246,6 +246,7 @@ API_ROWS = [
     Row("POST", f"{HOOK}attempts/<str:attempt>/resend/", HOOKS.replace("200", "202"), {}),
     Row("POST", f"{HOOK}replay/", HOOKS, {"after": 0}),
     Row("POST", f"{HOOK}rotate-secret/", HOOKS, {}),
+    Row("GET", f"{ORGANIZATION}questions-asked/", READERS),
     Row("GET", f"{API}consumers/", BULK),
     Row("GET", CONSUMER, BULK),
     # Its own key alone, which is none of these.

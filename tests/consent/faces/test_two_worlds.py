@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from accounts.access import Permission
 from accounts.models import Member
 from consent import rules
+from consent.lookups import Row
 from consent.models import ConsentEventQuerySet, PrivacySetting
 from consent.presentation import privacy_settings
 from consent.rules import Decision, Layers, Reason
-from consent.services import layers, members
+from consent.services import asked, layers, members
 from tests.consent.faces.worlds.histories import HIDDEN, ROLES, SIDES, STEPS, Step, make, play
 from tests.consent.faces.worlds.looking import Callers, look, requests, sent_to, values
 from tests.consent.faces.worlds.requests import METHODS, Sent, described_routes, paths
@@ -198,6 +199,13 @@ def leaving_after_the_last_choice(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(members.layers, "lock_member", locked)
 
 
+def members_answers_counted(patched: pytest.MonkeyPatch) -> None:
+    def event(row: Row) -> int | None:
+        return row.event if row.member_allowed is None or row.member_allowed else row.member_event
+
+    patched.setattr(asked, "_event", event)
+
+
 class Leak(NamedTuple):
     at: str
     seen_by: tuple[str, ...] = ("auditor", "another")
@@ -207,6 +215,7 @@ TWINS = {
     explain_without_the_cut: Leak("/api/v1/decisions/?explain=true"),
     members_choices_among_the_events: Leak("/events/"),
     counted_for_everybody: Leak("/privacy-settings/"),
+    members_answers_counted: Leak("/questions-asked/"),
     leaving_after_the_last_choice: Leak("/history/csv/", ("auditor",)),
 }
 

@@ -6,8 +6,11 @@ same events at the same positions, and differ only in the organization whose mem
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
+
+from django.test import Client
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, User
@@ -17,7 +20,7 @@ from consent.delivery.sending import ReceiverResponse, Sender
 from consent.errors import ServiceError
 from consent.models import PrivacySetting, WebhookEndpoint
 from consent.projections import honour, runner
-from consent.services import choices, consumers, locks, members, organizations, plans, webhooks
+from consent.services import asked, choices, consumers, locks, members, organizations, plans, webhooks
 from consent.services.consumers import Registered
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
@@ -251,7 +254,25 @@ def play(world: World, steps: list[Step]) -> None:
                 with contextlib.suppress(ServiceError):
                     SHARED[what](world, world.side(name), value)
     world.clock.advance(60)
+    ask(world)
     deliver(world)
+
+
+def ask(world: World) -> None:
+    """Ask about everybody of both organizations, by the provider and by each of its keys, and store the numbers."""
+    asked.forget()
+    who = [issue_key("the provider's", ["decisions:read"])[1], *(world.side(each).keys["all"] for each in SIDES)]
+    items = [
+        {"organization": str(side.organization.pk), "product": product, "member": str(member.pk)}
+        for side in (world.ours, world.theirs)
+        for member in (side.chooser, *side.people.values())
+        for product in ("le_chat", "ai_studio")
+    ]
+    for key in who:
+        headers = {"Authorization": f"Bearer {key}"}
+        body = json.dumps({"items": items})
+        Client().post("/api/v1/decisions/batch/", body, content_type="application/json", headers=headers)
+    asked.flush()
 
 
 def deliver(world: World) -> None:
