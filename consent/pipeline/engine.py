@@ -14,7 +14,7 @@ from . import columns, schema, verdict
 from .errors import PipelineError, brief, missing
 from .report import UNREADABLE_ROW
 from .snapshot import Snapshot
-from .sql import name, text, texts
+from .sql import files, name, text, texts
 from .texts import BROKEN
 from .types import Fields, Kind, keys
 from .verdict import Key
@@ -170,13 +170,13 @@ class Engine:
         )
         replaced = {"organizations": f"* REPLACE ({told}), owner::VARCHAR AS owner_id"}
         for table in schema.TABLES:
-            paths = texts(self._snapshot.paths(table))
+            paths = files(self._snapshot.paths(table))
             self._connection.execute(
                 f"CREATE VIEW {table} AS SELECT {replaced.get(table, '*')} FROM read_parquet({paths})"
             )
 
     def _create_records(self) -> None:
-        paths = texts([str(source.path) for source in self._sources])
+        paths = files(source.path for source in self._sources)
         staged = self._sources[0].staged
         fields = ", ".join(f"{self._value(field)} AS {field}" for field in columns.FIELDS if field != columns.ID)
         broken = f"{BROKEN} AS {BROKEN}" if staged else f"FALSE AS {BROKEN}"

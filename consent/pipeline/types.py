@@ -3,6 +3,7 @@ answer."""
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -171,7 +172,11 @@ def _parquet_columns(path: Path) -> list[tuple[str, str]]:
     with readable(path), pq.ParquetFile(path) as file:
         leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema.names))}
         found = [(field.name, _kind(leaves.get(field.name), field.type)) for field in file.schema_arrow]
+    met = Counter(name.lower() for name, _type in found)
     for name, _type in found:
+        # DuckDB would call the second “x” “x_1”, and read it where a column of that name is asked for.
+        if met[name.lower()] > 1:
+            raise PipelineError(f"{name} is ambiguous in {path}: two columns are called so, but for capital letters.")
         if name.lower() in _RESERVED:
             raise PipelineError(f"{path} has a column {name}, by which rows are counted here: call it something else.")
     return found
