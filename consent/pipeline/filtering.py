@@ -6,6 +6,7 @@ Files are judged in batches, so that many small ones share one join, and then co
 import contextlib
 import dataclasses
 import itertools
+import os
 import platform
 import re
 import time
@@ -93,6 +94,7 @@ def filter_records(
     outputs = {ALLOWED: Path(allowed), **({DENIED: Path(denied)} if denied is not None else {})}
     files = find(given)
     single = _is_single(outputs, files)
+    _require_outside(outputs.values(), given)
     wanted = columns_.parse(columns, ids)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
     run = _Run(snapshot, fields, wanted, options, outputs, single)
@@ -100,7 +102,8 @@ def filter_records(
         with Workspace(outputs, Path(report) if report is not None else None, single=single) as work:
             entries = run.filter(files, work, progress or (lambda _done, _all: None))
             found = run.report(entries, time.monotonic() - started)
-            work.commit(found.json())
+            names = {what: [each["name"] for each in written] for what, written in found.outputs.items()}
+            work.commit(found.json(), names)
     except OSError as error:
         raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1) from error
     return found
@@ -127,6 +130,13 @@ def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
     if len(files) > 1:
         raise PipelineError(f"There are {len(files)} files to filter: {outputs[ALLOWED]} has to be a folder.")
     return True
+
+
+def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path]) -> None:
+    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records."""
+    for path, folder in itertools.product(outputs, given):
+        if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
+            raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")
 
 
 @dataclasses.dataclass(frozen=True)

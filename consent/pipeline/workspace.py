@@ -3,17 +3,19 @@
 What is made for `OUT` lies in `OUT.partial/`, with a journal of the files that are done, from which a run is resumed.
 """
 
+import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
 from .errors import PipelineError
 
-_JOURNAL, _LOCK, _SCRATCH = ".journal.jsonl", ".lock", ".scratch"
+_JOURNAL, _LOCK, _SCRATCH = _OWN = (".journal.jsonl", ".lock", ".scratch")
 
 
 class Workspace:
@@ -34,22 +36,23 @@ class Workspace:
         for path in targets:
             if os.path.lexists(path):
                 raise PipelineError(f"{path} is there already: nothing is overwritten.")
-        if len({path.absolute() for path in targets}) < len(targets):
-            raise PipelineError("Two outputs have the same name.")
+        _require_apart(targets)
 
     def begin(self, fingerprint: dict[str, Any], *, resume: bool) -> list[dict[str, Any]]:
         """Make the folders; returns what an earlier run noted of the files it had done, if this one resumes it.
 
         `fingerprint`: what has to be the same to go on. Raises PipelineError if an earlier or other run is in the way.
         """
-        there = self._home.exists()
-        if there and not resume:
-            raise PipelineError(f"{self._home} is of a run that did not end: --resume goes on with it, or delete it.")
+        there = [folder for folder in self._partial.values() if os.path.lexists(folder)]
+        if there and not (resume and self._home.exists()):
+            raise PipelineError(f"{there[0]} is of a run that did not end: --resume goes on with it, or delete it.")
         for folder in self._partial.values():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock()
         journal = self._home / _JOURNAL
         lines = _whole_lines(journal)
+        if not lines and any(path.name not in _OWN for folder in there for path in folder.iterdir()):
+            raise PipelineError(f"{there[0]} is of no run that could be resumed: delete it.")
         self._ours = not lines or lines[0] == fingerprint
         if not self._ours:
             raise PipelineError(f"The run in {self._home} had another snapshot, other columns or options: delete it.")
@@ -78,8 +81,12 @@ class Workspace:
             out.flush()
             os.fsync(out.fileno())
 
-    def commit(self, report: bytes) -> None:
-        """Give everything its final name, the report last."""
+    def commit(self, report: bytes, names: Mapping[str, Iterable[str]]) -> None:
+        """Give everything its final name, the report last. `names`: the files of each output; whatever else lies there
+        an earlier run has left, of files that are no longer filtered or in the middle of one.
+        """
+        for what, folder in self._partial.items():
+            _sweep(folder, {folder / name for name in names[what]} | {folder / name for name in _OWN})
         noted = self._write_report(report)
         shutil.rmtree(self.scratch)
         for name in (_JOURNAL, _LOCK):
@@ -130,6 +137,32 @@ class Workspace:
             out.flush()
             os.fsync(out.fileno())
         return path
+
+
+def _require_apart(targets: Sequence[Path]) -> None:
+    """Raises PipelineError if two outputs are the same, however they are spelled, or one is inside another: before the
+    end they would be in each other's way."""
+    for path, other in itertools.permutations(targets, 2):
+        for place, beside in itertools.product(_places(path), _places(other)):
+            if place == beside:
+                raise PipelineError(f"Two outputs have the same name: {path} and {other}.")
+            if place.is_relative_to(beside):
+                raise PipelineError(f"{path} is inside {other}: outputs have to be apart.")
+
+
+def _places(path: Path) -> list[Path]:
+    return [Path(os.path.realpath(each)) for each in (path, _partial(path))]
+
+
+def _sweep(folder: Path, kept: Set[Path]) -> None:
+    """Delete the files that are not kept, and the folders that are empty then."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if kept.isdisjoint((path, *path.parents)):
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            else:
+                path.unlink()
 
 
 def _partial(path: Path) -> Path:

@@ -1,0 +1,114 @@
+"""Under a final name there is what the report names and nothing else; outputs are not in each other's way."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from consent.pipeline import Options, filter_records
+from consent.pipeline.errors import PipelineError
+from tests.support import record_files
+from tests.support.consent_worlds import world
+from tests.support.record_files import COLUMNS, snapshot_of
+
+RECORDS = 600
+
+
+@pytest.fixture(scope="module")
+def made():
+    return world(3, RECORDS)
+
+
+@pytest.fixture(scope="module")
+def snapshot(made, tmp_path_factory):
+    return snapshot_of(made, tmp_path_factory.mktemp("snapshots"))
+
+
+@pytest.fixture
+def data(made, tmp_path):
+    """Three files of 200 records, each in a folder."""
+    for n in range(3):
+        (tmp_path / "data" / f"day={n}").mkdir(parents=True)
+        source = tmp_path / "data" / f"day={n}" / "part.parquet"
+        record_files.parquet(made, source, rows=slice(n * 200, (n + 1) * 200))
+    return tmp_path / "data"
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def given(snapshot, tmp_path, **more):
+    places = {what: tmp_path / what for what in ("allowed", "denied")}
+    return {"snapshot": snapshot, "columns": COLUMNS, "report": tmp_path / "report.json", **places, **more}
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopped_after_two(data, snapshot, tmp_path):
+    def progress(done, _all):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        filter_records(data, **given(snapshot, tmp_path), progress=progress)
+
+
+def test_resume__with_fewer_files__nothing_of_the_others_gets_a_final_name(snapshot, tmp_path, data):
+    stopped_after_two(data, snapshot, tmp_path)
+    for what in ("allowed", "denied"):  # of the third, as if the run had been killed
+        (tmp_path / f"{what}.partial" / "day=2").mkdir(exist_ok=True)
+        (tmp_path / f"{what}.partial" / "day=2" / "part.parquet").write_bytes(b"half")
+    (data / "day=0" / "part.parquet").unlink()
+    (data / "day=2" / "part.parquet").unlink()
+    report = filter_records(data, **given(snapshot, tmp_path), options=Options(resume=True))
+    assert report.read == 200
+    for what in ("allowed", "denied"):
+        assert names(tmp_path / what) == [each["name"] for each in report.outputs[what]] == ["day=1/part.parquet"]
+        assert [path.name for path in (tmp_path / what).iterdir()] == ["day=1"]
+
+
+@pytest.mark.parametrize("what", ["allowed", "denied"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_partial_folder__of_no_run_or_another__refused_and_it_stays(snapshot, tmp_path, data, what, resume):
+    (tmp_path / f"{what}.partial").mkdir()
+    (tmp_path / f"{what}.partial" / "old.parquet").write_bytes(b"old")
+    with pytest.raises(PipelineError, match="delete it") as error:
+        filter_records(data, **given(snapshot, tmp_path), options=Options(resume=resume))
+    assert error.value.exit_code == 2
+    assert (tmp_path / f"{what}.partial" / "old.parquet").read_bytes() == b"old"
+    assert not any((tmp_path / name).exists() for name in ("allowed", "denied", "report.json"))
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ({"denied": "allowed/denied"}, "is inside"),
+        ({"allowed": "denied/allowed"}, "is inside"),
+        ({"report": "allowed/report.json"}, "is inside"),
+        ({"report": "denied/a/report.json"}, "is inside"),
+        ({"report": "allowed.partial/report.json"}, "is inside"),
+        ({"denied": "allowed.partial"}, "same name"),
+        ({"allowed": "denied.partial"}, "same name"),
+        ({"denied": "data/../allowed"}, "same name"),
+        ({"denied": "link/allowed"}, "same name"),
+        ({"allowed": "data/allowed"}, "which is filtered"),
+        ({"denied": "data/day=0/denied"}, "which is filtered"),
+        ({"allowed": "link/data/allowed"}, "which is filtered"),
+    ],
+)
+def test_outputs__in_each_others_way__exit_2_and_nothing_left(snapshot, tmp_path, data, places, told):
+    (tmp_path / "link").symlink_to(".")
+    before = names(tmp_path)
+    with pytest.raises(PipelineError, match=told) as error:
+        filter_records(data, **given(snapshot, tmp_path, **{what: tmp_path / path for what, path in places.items()}))
+    assert error.value.exit_code == 2
+    assert names(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link"]
+
+
+def test_outputs__beside_what_is_filtered_by_a_pattern__written(snapshot, tmp_path, data):
+    """Only a folder would be filtered with what is in it."""
+    pq.write_table(pq.read_table(data / "day=0" / "part.parquet"), data / "a.parquet")
+    places = {what: data / what for what in ("allowed", "denied")}
+    assert filter_records(data / "*.parquet", **given(snapshot, tmp_path, **places)).read == 200
