@@ -8,6 +8,7 @@ from .errors import PipelineError
 ORGANIZATION, MEMBER, PRODUCT = "organization", "member", "product"
 DATA_KIND, COLLECTED_AT, ID = "data_kind", "collected_at", "id"
 FIELDS = (ORGANIZATION, MEMBER, PRODUCT, DATA_KIND, COLLECTED_AT, ID)
+OWNERS = ("consent_organization", "consent_member")  # whom a record belonged to when it was allowed
 UUID, EXTERNAL = "uuid", "external"
 IDS = (UUID, EXTERNAL)
 

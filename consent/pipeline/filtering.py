@@ -106,6 +106,8 @@ def filter_records(
             work.commit(found.json(), names)
     except OSError as error:
         raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1) from error
+    except pa.ArrowException as error:  # of a type that it reads, and does not copy
+        raise PipelineError(f"The records can't be copied: {brief(error)}", 1) from error
     return found
 
 

@@ -130,11 +130,20 @@ def _files_of(folder: Path, root: Path | None = None) -> Iterable[Input]:
 def _input(path: Path, name: str) -> Input:
     if path.exists() and not path.is_file():
         raise PipelineError(f"{path} is not a file.")
+    if not _is_plain(name):
+        raise PipelineError(f"{str(path)!a} can't be filtered: it is hidden, or its name is no text.")
     stamp = Stamp.of(path)
     known = format_of(path)
     if known is None:
         raise PipelineError(f"{path} is of no format of records: its name ends in {_KNOWN}.")
     return Input(path, name, *known, stamp, _partitions(name))
+
+
+def _is_plain(name: str) -> bool:
+    """Whether reports and manifests can say the name, where bytes that are no UTF-8 are lone surrogates, and it is none
+    that a run needs itself, which all begin with a dot."""
+    hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+    return not hidden and not any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _partitions(name: str) -> dict[str, str | None]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from . import columns, texts
+from .columns import OWNERS
 from .errors import missing
 from .inputs import Format, Input
 from .sinks import CsvSink, LineSink, ParquetSink, Sink
-from .types import OWNERS, Fields, readable
+from .types import Fields, readable
 
 try:
     import pyarrow as pa

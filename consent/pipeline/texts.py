@@ -10,11 +10,13 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 
+from .columns import OWNERS
 from .errors import PipelineError, brief, missing
 from .inputs import Format, Input
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
 except ImportError as error:
     raise missing(error) from None
 
@@ -60,7 +62,9 @@ def _lines(stream: io.BufferedReader) -> Iterator[bytes]:
 
 
 def line_batches(each: Input) -> Iterator[pa.RecordBatch]:
-    """The lines of a file in order, in columns LINE and BROKEN: a line that is no UTF-8 is NULL, and broken."""
+    """The lines of a file in order, in columns LINE and BROKEN: a line that is no UTF-8 is NULL, and broken. So is one
+    that says whom it belongs to, as an earlier filter does, and can't be written anew.
+    """
     with _opened(each) as stream:
         waiting: list[bytes] = []
         size = 0
@@ -79,6 +83,8 @@ def _line_batch(lines: list[bytes]) -> pa.RecordBatch:
         found = pa.array(lines, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
         found = pa.array([_decoded(line) for line in lines], pa.string())
+    if pc.any(pc.match_substring_regex(found, "|".join(OWNERS))).as_py():
+        found = pa.array([_rewritable(line) for line in found.to_pylist()], pa.string())
     return pa.RecordBatch.from_arrays([found, found.is_null()], names=[LINE, BROKEN])
 
 
@@ -87,6 +93,17 @@ def _decoded(line: bytes) -> str | None:
         return line.decode()
     except UnicodeDecodeError:
         return None
+
+
+def _rewritable(line: str | None) -> str | None:
+    """The line; None if it needs to be written anew, and Python's reader, which is stricter, does not read it."""
+    if line is None or not any(name in line for name in OWNERS):
+        return line
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return line
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------------

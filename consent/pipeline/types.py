@@ -33,7 +33,6 @@ class Kind(StrEnum):
     LOCAL_NS = "timestamp without time zone, in nanoseconds"
 
 
-OWNERS = ("consent_organization", "consent_member")  # whom a record belonged to when it was allowed
 _RESERVED = ("file_index", "file_row_number")  # what DuckDB calls the place of a row
 _LOCAL = (Kind.LOCAL, Kind.LOCAL_NS)
 _EXPECTED = {
@@ -72,7 +71,7 @@ def _key(field: Field) -> Key:
 
 def owners(fields: Fields) -> pa.Schema:
     """The types in which allowed records say whom they belong to: those in which records name it themselves."""
-    said = zip(OWNERS, keys(fields), strict=True)
+    said = zip(columns.OWNERS, keys(fields), strict=True)
     return pa.schema([(name, pa.uuid() if key is Key.UUID else pa.string()) for name, key in said])
 
 

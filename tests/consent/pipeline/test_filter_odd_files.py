@@ -1,7 +1,10 @@
 """Files whose names or columns one library reads otherwise than another: the verdict is on what is copied."""
 
+import json
+import os
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -9,7 +12,7 @@ from consent.pipeline import Snapshot
 from consent.pipeline.errors import PipelineError
 from tests.support import record_files, snapshots
 from tests.support.consent_worlds import Oracle, world
-from tests.support.record_files import COLUMNS, read, run, snapshot_of
+from tests.support.record_files import COLUMNS, plain, read, run, snapshot_of
 
 RECORDS = 300
 
@@ -92,3 +95,37 @@ def test_parquet__two_columns_alike__exit_2_whatever_they_hold(snapshot, made, t
         table = table.append_column(name, table["acct"].take(list(reversed(range(RECORDS)))))
     pq.write_table(table.append_column("x_1", table["acct"]), source)
     refused(source, snapshot, tmp_path, "is ambiguous in", columns=COLUMNS.replace("acct", "x_1"))
+
+
+# --- What can't be named or copied ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"x\xff.parquet"), "x\ny.parquet", ".journal.parquet"])
+def test_file__whose_name_no_report_could_say__exit_2(made, snapshot, tmp_path, name):
+    source = record_files.parquet(made, tmp_path / "in.parquet")
+    refused(source.rename(tmp_path / name), snapshot, tmp_path, "can't be filtered")
+
+
+def test_parquet__of_a_type_that_is_not_copied__one_sentence_and_nothing_left(made, snapshot, tmp_path):
+    source = record_files.parquet(made, tmp_path / "in.parquet")
+    table = pq.read_table(source)
+    pq.write_table(table.append_column("view", pa.array(["x"] * RECORDS, pa.string_view())), source)
+    with pytest.raises(PipelineError, match="can't be copied") as error:
+        run(source, snapshot, tmp_path)
+    assert error.value.exit_code == 1 and "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize("owner", ["consent_organization", "consent_member"])
+@pytest.mark.parametrize("more", ["nan", "9" * 5_000, "[" * 50_000 + "]" * 50_000, "1,"])
+def test_lines__that_only_one_reader_reads__denied_where_they_have_to_be_read(
+    made, snapshot, usable, tmp_path, more, owner
+):
+    """DuckDB takes a number that is none, a comma too many, any depth; Python does not, and it writes owners anew."""
+    rows = plain(made)
+    lines = [f'{json.dumps(row)[:-1]}, "{owner}": null, "more": {more}}}' for row in rows]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows[:150])) + "\n" + "\n".join(lines[150:]))
+    report, allowed, _denied = run(source, snapshot, tmp_path)
+    assert (report.read, report.unreadable_rows) == (RECORDS, 150)
+    assert {row["rid"] for row in read(allowed)} == usable & {row["rid"] for row in rows[:150]}
