@@ -16,9 +16,6 @@ _ID = {"sqlite": "{}", "postgresql": "{}::text"}
 _BYTE_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
 _KINDS = "'organization.created', 'organization.kind_changed'"
 _OF_MEMBERSHIP = "'member.joined', 'member.left', 'since.attested'"
-# What can give an external id: see `verification_bindings`.
-_GIVING = """'organization.created', 'organization.updated', 'member.joined', 'member.updated', 'external_id.given',
-        'external_id.rebound'"""
 
 
 def statements(vendor: str, cut: Cut, catalogue: Catalogue) -> dict[str, str]:
@@ -85,7 +82,9 @@ ORDER BY m.id"""
 
 
 def _external_ids(vendor: str, cut: Cut) -> str:
-    """Those that mean somebody. The events of a binding are those of its subject at its instants (R7)."""
+    """Those that mean somebody. The events that gave and withdrew it are its subject's of those instants: a subject has
+    no two of one instant (R7).
+    """
     found = []
     organization, member = (_ID[vendor].format(column) for column in ("b.organization_id", "b.member_id"))
     order = _BYTE_ORDER[vendor]
@@ -101,7 +100,7 @@ SELECT b.value{order} AS value, '{level}' AS level, {organization}{order} AS org
         THEN b.since ELSE b.recorded_at END, CAST(NULL AS bigint)
 FROM accounts_binding AS b
 WHERE {kept} AND b.value > '' AND NOT b.contested
-    AND EXISTS ({event} AND x.product = '' AND x.recorded_at = b.recorded_at AND x.kind IN ({_GIVING}))
+    AND EXISTS ({event} AND x.product = '' AND x.recorded_at = b.recorded_at)
     AND (b.withdrawn_at IS NULL OR NOT EXISTS (
-        {event} AND x.product = '' AND x.recorded_at = b.withdrawn_at AND x.kind = 'external_id.withdrawn'))""")
+        {event} AND x.product = '' AND x.recorded_at = b.withdrawn_at))""")
     return f"{' UNION ALL '.join(found)}\nORDER BY value, level, organization"
