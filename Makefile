@@ -123,6 +123,10 @@ demo: $(VENV)/installed env ## load the demo into a database that has no organiz
 pipeline-demo: $(VENV)/installed-pipeline ## filter 200,000 records on a portal of its own, register a run, opt out, remove (ROWS=200000)
 	@$(PY) scripts/pipeline_demo.py --rows $(if $(filter command line environment,$(origin ROWS)),$(ROWS),200000)
 
+.PHONY: pipeline-wheel
+pipeline-wheel: $(VENV)/installed ## build a wheel of the pipeline alone, without Django, into dist/
+	@$(PY) scripts/pipeline_wheel.py
+
 .PHONY: demo-password
 demo-password: $(VENV)/installed env ## give the demo's operator a new password and show it
 	@$(PY) manage.py demo --new-password

@@ -193,7 +193,8 @@ SQL_WRITES = {
 # Those that copy rows as they are into a table that they are told.
 COPIES = {"consent/files/loading.py"}
 SQL_WRITE = re.compile(
-    r"\b(?:INSERT INTO|COPY|UPDATE(?!\s+(?:OF|OR|ON|SET)\b)|DELETE FROM|TRUNCATE(?!\s+ON\b))\s+(\{[^}]*\}|\w+)(?=\s|\(|$)"
+    r"\b(?:INSERT INTO|COPY|UPDATE(?!\s+(?:OF|OR|ON|SET)\b)|DELETE FROM|TRUNCATE(?!\s+ON\b))"
+    r"\s+(\{[^}]*\}|\w+)(?=\s|\(|$)"
 )
 TABLES = {"PENDING": "consent_pendingevent"} | {
     f"{model}._meta.db_table": f"consent_{model.lower()}" for model in ("ConsentEvent", "PrivacySetting")

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .filtering import Options, filter_records
+    from .gate import open_allowed
     from .report import FilterReport
     from .snapshot import Snapshot
 
-__all__ = ["FilterReport", "Options", "Snapshot", "filter_records"]
+__all__ = ["FilterReport", "Options", "Snapshot", "filter_records", "open_allowed"]
 
-_MODULES = {"FilterReport": "report", "Options": "filtering", "Snapshot": "snapshot", "filter_records": "filtering"}
+_MODULES = {
+    "FilterReport": "report",
+    "Options": "filtering",
+    "Snapshot": "snapshot",
+    "filter_records": "filtering",
+    "open_allowed": "gate",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -73,6 +73,31 @@ def position_of(snapshot: str, verify_key: "str | Ed25519PublicKey") -> int:
     return Manifest.read(Path(snapshot), dsse.verify_key(verify_key)).position
 
 
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """The options of `verify`."""
+    parser.add_argument("manifest", metavar="MANIFEST", help="of a training run, as the portal gives it")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files, or folders of them")
+    parser.add_argument(
+        "--verify-key", metavar="KEY", required=True, help="the public key of the manifest: a file, or Base64"
+    )
+    parser.add_argument("--removals", metavar="FILE", default=(), help="the run's removals, as the API lists them")
+    parser.add_argument("--max-age", type=age, metavar="AGE", help="how old its snapshots may be, like 90m or 7d")
+
+
+def verify_files(options: argparse.Namespace) -> str:
+    """Run `verify`; returns what to say. Raises PipelineError."""
+    from .gate import check
+
+    found = check(
+        options.manifest,
+        options.paths,
+        verify_key=options.verify_key,
+        removals=options.removals,
+        max_age=options.max_age,
+    )
+    return f"{len(found):,} {'file is' if len(found) == 1 else 'files are'} as the manifest says, and may be used."
+
+
 def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKey") -> "FilterReport":
     """Run `filter`. Raises PipelineError."""
     # Imported here: without the packages of requirements/pipeline.txt it raises PipelineError.
@@ -140,8 +165,12 @@ def main(arguments: list[str] | None = None) -> int:
             epilog="examples:" + EXAMPLES.format(program="python -m consent.pipeline filter"),
         )
     )
+    add_verify(commands.add_parser("verify", help="check that files are those of a training run, and may be used"))
     options = parser.parse_args(arguments)
     try:
+        if options.command == "verify":
+            print(verify_files(options))
+            return 0
         report = filter_files(options, options.verify_key)
         print(report.text())
         for warning in report.warnings:
