@@ -321,3 +321,10 @@ def test_models__changed_or_deleted_in_python__raise(cast: Cast) -> None:
         with pytest.raises(TypeError):
             call()
     assert triggers.problems(connection) == []
+
+
+def test_require_later__snapshot_before_the_runs_own__refused(cast: Cast) -> None:
+    run = register(report())
+    runs.require_later(run, run.last_position)
+    with pytest.raises(Unprocessable, match=f"was filtered at {run.last_position}"):
+        runs.require_later(run, run.last_position - 1)
