@@ -44,6 +44,11 @@ def test_imports__tiny__both_sides_bring_in_every_row() -> None:
     assert "import 300: command / COPY" in bench("imports", "--rows", "300")
 
 
+def test_filtering__few_records__sides_allow_the_same() -> None:
+    table = bench("filtering", "--rows", "3000", "--organizations", "100", "--members", "200", "--pairs", "1")
+    assert "filter 3,000 records, allowed / by hand, CPU" in table and "memory with --memory 500MB" in table
+
+
 def test_drill__few_kills__nothing_lost() -> None:
     assert "0 problems" in bench("drill", "--kills", "3", "--rows", "2000", "--seed", "1")
 

@@ -5,6 +5,7 @@ verdicts say, which keeps the order of rows, every type and every note that a fi
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,11 @@ _SETTINGS = (
     "enable_progress_bar = false",
     "arrow_lossless_conversion = true",
 )
+
+
+# DuckDB's shares of the memory: it takes some more than it is told, and the copying of rows needs its own.
+_JUDGING, _COPYING = 0.9, 0.45
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B", re.IGNORECASE)
 
 
 class Judged(NamedTuple):
@@ -101,11 +107,12 @@ class Engine:
         threads: int | None = None,
         assume_utc: bool = False,
     ) -> None:
-        """`scratch`: a folder for what does not fit into `memory`, DuckDB's own; what is copied comes on top.
-        `threads` None: one a core. `assume_utc`: instants without a time zone are in UTC."""
+        """`memory`: like 500MB or 2GB; `scratch`: a folder for what does not fit into it. `threads` None: one a core.
+        `assume_utc`: instants without a time zone are in UTC."""
         self._snapshot, self._fields, self._keys, self._assume_utc = snapshot, fields, keys(fields), assume_utc
         self._sources: Sequence[Source] = ()
-        settings: dict[str, Any] = {"memory_limit": memory, "temp_directory": str(scratch)}
+        self._memory = _bytes(memory)
+        settings: dict[str, Any] = {"temp_directory": str(scratch)}
         if threads is not None:
             settings["threads"] = threads
         with _told():
@@ -127,6 +134,7 @@ class Engine:
         """
         self._sources = sources
         with _told():
+            self._limit(_JUDGING)
             self._create_records()
             read = self._read()
             self._connection.execute(self._verdicts())
@@ -134,6 +142,7 @@ class Engine:
             counts = self._connection.execute(
                 "SELECT f, kind, why, late, count(*) FROM verdicts GROUP BY ALL ORDER BY ALL"
             ).fetchall()
+            self._limit(_COPYING)
         kinds, reasons = self._kinds(), REASONS.to_pylist()
         judged = [
             Judged(f, kinds[kind][0], kinds[kind][1], None if why is None else reasons[why], late, rows)
@@ -159,6 +168,10 @@ class Engine:
             if len(why) != stop - start or len(whose) != why.null_count:
                 raise PipelineError(f"{self._sources[file].path}: {len(why)} verdicts on {stop - start} rows.", 70)
             yield Verdicts(pa.DictionaryArray.from_arrays(_one(why), REASONS), *map(_one, whose.columns))
+
+    def _limit(self, share: float) -> None:
+        """Let DuckDB have this share of the memory; what is beyond it goes to the disk."""
+        self._connection.execute(f"SET memory_limit = '{int(self._memory * share)}B'")
 
     # --- Statements ---
 
@@ -269,6 +282,15 @@ class Engine:
                 f"{self._total[0]} rows were read, and the verdicts are not on exactly these.",
                 70,
             )
+
+
+def _bytes(memory: str) -> int:
+    """500MB or 2GiB as a number. Raises PipelineError."""
+    found = _MEMORY.fullmatch(memory)
+    if not found:
+        raise PipelineError(f"Memory is given like 500MB or 2GB, and not “{memory}”.")
+    power = "KMGT".index(found[2].upper()) + 1
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 def _code(reason: str) -> str:

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import os
 import platform
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,6 @@ ALLOWED, DENIED = "allowed", "denied"
 MAX_UNKNOWN = 0.01
 _BATCH_ROWS = 32_000_000  # judged by one join: so many make up for building its tables
 _BATCH_FILES = 10_000
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
 # Unknown ids, of which a few are normal, and many mean a wrong column.
 _UNKNOWN = (Reason.UNKNOWN_ORGANIZATION, Reason.UNKNOWN_MEMBER)
 
@@ -112,8 +110,6 @@ def filter_records(
 
 
 def _check(options: Options) -> None:
-    if not _MEMORY.fullmatch(options.memory):
-        raise PipelineError(f"Memory is given like 500MB or 2GB, and not “{options.memory}”.")
     if options.threads is not None and options.threads < 1:
         raise PipelineError("At least one thread is needed.")
     if not 0 <= options.max_unknown <= 1:
