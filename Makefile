@@ -241,6 +241,8 @@ bench: $(VENV)/installed-dev ## measure every performance claim, both sides in o
 	@$(BENCH) benchmarks.snapshots --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.snapshots --rows $(ROWS) --pairs $(PAIRS)
 	@$(PY) -m benchmarks.filtering --rows $$((20 * $(ROWS))) --organizations $(ROWS) --members $$((2 * $(ROWS))) --pairs $(PAIRS)
+	@$(BENCH) benchmarks.removals --rows $(ROWS) --pairs $(PAIRS)
+	@env -u DATABASE_URL $(PY) -m benchmarks.removals --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.verifying
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)

@@ -67,12 +67,12 @@ def _measured(work: Callable[[], int]) -> dict[str, Any]:
     from django.db import connection
 
     connection.ensure_connection()
-    before, begun = _cpu(), time.monotonic()
+    before, begun = cpu(), time.monotonic()
     rows = work()
-    return {"rows": rows, "wall": time.monotonic() - begun, "cpu": _cpu() - before, "peak": peak()}
+    return {"rows": rows, "wall": time.monotonic() - begun, "cpu": cpu() - before, "peak": peak()}
 
 
-def _cpu() -> float:
+def cpu() -> float:
     """CPU seconds of this process so far, and of the PostgreSQL process that serves it, on the same machine."""
     from django.db import connection
 

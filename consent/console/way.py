@@ -15,6 +15,7 @@ from accounts.models import Organization, OrganizationKind
 from ..models import ConsentEvent
 from ..presentation.histories import Row, rows_of
 from ..presentation.honoured import steps_of
+from ..presentation.removal_steps import removal_steps
 from .history import events_of
 from .pages import organization_page, page, person_page
 
@@ -29,19 +30,23 @@ def own_way_url(number: str) -> str:
     return reverse("console:own-way", args=[number])
 
 
-def _row(among: Sequence[Any], actor: Actor, number: str) -> Row:
-    """The event with this number, which tightened. Raises NotFound, for what the reader may not see as well."""
+def _found(among: Sequence[Any], actor: Actor, number: str) -> tuple[ConsentEvent, Row]:
+    """The event with this number, which tightened, and its row. Raises NotFound, also for what is not shown to them."""
     pk = int(number) if _NUMBER.fullmatch(number) else 0
     event = next((found for events in among if (found := events.filter(pk=pk).first())), None)
     row = rows_of([event], actor, ways=True)[0] if event is not None else None
-    if row is None or row.way is None:
+    if event is None or row is None or row.way is None:
         raise NotFound("event")
-    return row
+    return event, row
 
 
-def _page(request: HttpRequest, actor: Actor, row: Row, organization: Organization | None) -> HttpResponse:
-    assert row.way is not None  # noqa: S101  `_row` has looked
-    context = {"row": row, "way": row.way, "steps": steps_of(row.way)}
+def _page(
+    request: HttpRequest, actor: Actor, found: tuple[ConsentEvent, Row], organization: Organization | None
+) -> HttpResponse:
+    event, row = found
+    assert row.way is not None  # noqa: S101  `_found` has looked
+    steps = [*steps_of(row.way), *removal_steps(event, row.way.position)]
+    context = {"row": row, "way": row.way, "steps": steps}
     return page(request, actor, "console/way.html", context, organization=organization)
 
 
@@ -56,14 +61,14 @@ def way(request: HttpRequest, org: str, number: str) -> HttpResponse:
 def _of_organization(request: HttpRequest, actor: Actor, organization: Organization, number: str) -> HttpResponse:
     """Of what its history shows; and, for the person themselves, of their own choice here."""
     seen, own = events_of(actor, organization), _own(actor).filter(organization=organization)
-    return _page(request, actor, _row([seen, own], actor, number), organization)
+    return _page(request, actor, _found([seen, own], actor, number), organization)
 
 
 @require_safe
 @person_page
 def own_way(request: HttpRequest, actor: Actor, number: str) -> HttpResponse:
     """Of the person's own choices alone, in whichever organization; in a personal one it is the organization's too."""
-    return _page(request, actor, _row([_own(actor)], actor, number), None)
+    return _page(request, actor, _found([_own(actor)], actor, number), None)
 
 
 def _own(actor: Actor) -> Any:

@@ -268,6 +268,16 @@ def test_manifest__with_one_byte_altered__does_not_verify(cast: Cast) -> None:
         dsse.verify(json.dumps(told).encode(), key)
 
 
+def test_data_of_a_run__filtered_again__has_to_be_its_own_by_a_later_snapshot(cast: Cast) -> None:
+    run = register(report(3, name="a"), report(5, name="b"))
+    runs.require_later(run, 5)
+    with pytest.raises(Unprocessable) as caught:
+        runs.require_later(run, 4)
+    assert caught.value.code == "too_early"
+    own, other = file("a.parquet", 70), file("c.parquet", 70)
+    assert runs.others(run, [own, other]) == ["c.parquet"]
+
+
 # --- Retiring, and that nothing else changes ---
 
 

@@ -18,9 +18,9 @@ from consent import ledger
 from consent.delivery.endpoints import deliver_next
 from consent.delivery.sending import ReceiverResponse, Sender
 from consent.errors import ServiceError
-from consent.models import PrivacySetting, WebhookEndpoint
+from consent.models import OpenRemoval, PrivacySetting, WebhookEndpoint
 from consent.projections import honour, runner
-from consent.services import asked, choices, consumers, locks, members, organizations, plans, webhooks
+from consent.services import asked, choices, consumers, locks, members, organizations, plans, removals, webhooks
 from consent.services.consumers import Registered
 from consent.services.organizations import OrganizationDraft
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
@@ -29,6 +29,7 @@ from tests.support.callers import ORGANIZATION_SCOPES
 from tests.support.consumers import say
 from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
+from tests.support.training import register
 
 SIDES = ("ours", "theirs")
 ROLES = ("owner", "admin", "auditor", "member")
@@ -90,6 +91,7 @@ def make(clock: Stopped, hidden: str, role: str) -> World:
         name="builder", purpose="Builds", contact="data@provider.example", expected_lag_minutes=1, webhook=everybody,
         actor=provider, source="admin",
     )  # fmt: skip
+    register(actor=provider)
     return World(clock, provider, sides["ours"], sides["theirs"], hidden, Recorder(), consumer)
 
 
@@ -226,6 +228,7 @@ STEPS: list[Step] = [
     ("country", "SE"),
     ("deliver", ""),
     ("applied", ""),
+    ("removed", ""),
     ("receiver", "200"),
     ("receiver", "500"),
     ("time", "1"),
@@ -243,6 +246,9 @@ def play(world: World, steps: list[Step]) -> None:
             deliver(world)
         elif what == "applied":
             say(world.consumer)
+        elif what == "removed":
+            for each in OpenRemoval.objects.order_by("pk"):
+                removals.acknowledge(batch=each.batch, removed=1, actor=world.provider, source="api")
         elif what == "receiver":
             world.receiver.status = int(value)
         elif what.startswith("hidden"):
@@ -284,3 +290,5 @@ def deliver(world: World) -> None:
     while runner.follow_all() or honour.count_honoured():
         pass
     honour.tell_overdue()
+    while removals.issue_next() or removals.tell_next_overdue():
+        pass
