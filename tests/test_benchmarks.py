@@ -79,3 +79,8 @@ def test_pages__few_organizations__every_page_answers_with_as_many_queries() -> 
 def test_slow__few_slow_clients__decisions_go_on() -> None:
     table = bench("slow", "--rows", "300", "--bodies", "3", "--heads", "3", "--seconds", "1", "--pairs", "1")
     assert "decisions with 3 slow bodies and 3 slow heads / without" in table and "slowest /healthz meanwhile" in table
+
+
+def test_counting__few_organizations__both_sides_answer() -> None:
+    table = bench("counting", "--rows", "300", "--seconds", "1", "--pairs", "1")
+    assert "batch of 1,000: rate with counting / without, by CPU" in table

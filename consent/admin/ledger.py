@@ -8,17 +8,18 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import time_zones
 from accounts.access import Actor
 from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
 from ..models import ConsentEvent, Lock, PrivacySetting
-from ..presentation import actors, histories, targets
+from ..presentation import actors, histories, honoured, targets
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
 from .ledger_filters import OrganizationFilter, SinceFilter, UntilFilter, WhoFilter
@@ -145,7 +146,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
         "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
-        "request_id", "asked_why",
+        "request_id", "asked_why", "way",
         *StateAdmin.state,
     )  # fmt: skip
     when = instant("recorded_at", _("when"), seconds=True)
@@ -198,6 +199,16 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     def asked_why(self, event: ConsentEvent) -> str:
         address = getattr(event, "why_url", "")
         return format_html('<a href="{}">{}</a>', address, gettext("Why?")) if address else "–"
+
+    @admin.display(description=_("its way to the consumers"))
+    def way(self, event: ConsentEvent) -> str:
+        """How far each consumer has come with it, by name, as only operators see it."""
+        way = honoured.ways_of([event], named=True).get(event.pk)
+        if way is None:
+            return "–"
+        lines = (line for step in honoured.steps_of(way) for line in step.lines)
+        told = ((time_zones.moment(at, seconds=True), words) for words, at in lines)
+        return format_html("{}{}", way.line, format_html_join("", "<br>{}: {}", told))
 
     @admin.display(description=_("before"))
     def was(self, event: ConsentEvent) -> str:

@@ -19,6 +19,7 @@ from ..services import choices, credentials, locks, members, organizations, plan
 from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from .background import YEARS, SyntheticOrganization, synthetic_organizations
+from .consumers import DemoConsumers, ask_lately
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
@@ -56,6 +57,7 @@ class Story:
 
         They may approve only what is submitted after their own credentials were set (R13).
         """
+        self._consumers = DemoConsumers()
         self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
         travel(self._now)
         self._operator, self._reviewer = (
@@ -80,6 +82,8 @@ class Story:
         self._choices_on_the_phone()
         self._lately()
         self._jobs()
+        self._now = self._consumers.speak(self._travel, self._now)
+        ask_lately((self.kvasir, self.meridian, self.halden), self._operator, self._today.date())
         credentials.revoke_key(
             key=self._key, actor=self._operator, source=Source.COMMAND
         )  # not needed any more, and nobody has its text
@@ -132,6 +136,7 @@ class Story:
 
     def _plans_move(self) -> None:
         self._days_ago(117)
+        self._consumers.register(self._operator)
         self.tessera = self._team("Tessera Studio", "tessera", "IT", "le_chat_teams")
         self._join(self.tessera, "vito@tessera.example", "Vito Serra", _Role.OWNER)
         self.juniper = self._team("Juniper & Sons", "juniper", "GB", "le_chat_pro")
@@ -311,8 +316,9 @@ class Story:
         self._go(days * _PACE)
 
     def _go(self, days: int) -> None:
-        """Set the clock to that many days before today; it never goes back."""
-        self._now = max(self._now, self._today - dt.timedelta(days=days))
+        """Set the clock to that many days before today; it never goes back. Until then the consumers speak."""
+        said = self._consumers.speak(self._travel, self._now)
+        self._now = max(said, self._today - dt.timedelta(days=days))
         self._travel(self._now)
 
     def _later(self) -> None:

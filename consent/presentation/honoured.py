@@ -178,7 +178,7 @@ def steps_of(way: Way) -> list[Step]:
     """The way as steps, for the page of it; the next ones, about training that was before, follow these."""
     saved = Step(_("Saved"), _("Whoever asks gets the new answer from then on."), "done", way.saved_at)
     if not way.total:
-        words = _("No system that uses data is registered, so there is none to deliver it to.")
+        words = _("No system that uses data was registered then, so there was none to deliver it to.")
         return [saved, Step(_("Delivered"), words, "open")]
     return [saved, _delivered(way), _honoured(way)]
 
@@ -221,7 +221,7 @@ def honoured_words(way: Way) -> str:
 def in_one_line(way: Way) -> str:
     """The way in one line, for cards and histories."""
     if not way.total:
-        return _("Saved. No system that uses data is registered.")
+        return _("Saved. No system that uses data was registered then.")
     words = {"delivered": number(way.delivered), "honoured": number(way.honoured), "total": number(way.total)}
     return _("Saved → delivered to %(delivered)s of %(total)s → applied by %(honoured)s of %(total)s") % words
 

@@ -21,7 +21,7 @@ from consent.imports import reading
 from consent.imports.parsing import ImportPlan
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.services import choices, invitations, locks, members, webhooks
+from consent.services import choices, consumers, invitations, locks, members, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.pages import as_person
@@ -39,6 +39,7 @@ PAIRWISE = [("en", "light", DESKTOP), ("en", "dark", PHONE), ("fr", "light", PHO
 EVERY = [(language, scheme, width) for language in LANGUAGES for scheme in SCHEMES for width in WIDTHS]
 # Links with a query are filters and further pages of the same list: one of each list stands for all.
 _SAME = 3
+_FORMS = ("console:opt-out-everywhere", "console:data-sharing")
 _FILES = ("console:history-export", "console:my-choices", "admin:consent_bulkjob_file")
 
 
@@ -49,6 +50,7 @@ def world(transactional_db: None) -> Cast:
     operator, owner = cast.provider, Actor.from_user(cast.owner, confirmed=True)
     how = {"actor": operator, "source": "admin"}
     locks.place_lock(organization=cast.brage, product="le_chat", reason="law", reference="§ 1", **how)
+    consumers.register(name="builder", purpose="Builds", contact="x", expected_lag_minutes=1, datasets=["a"], **how)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")
     invitations.invite(
         source="console",
@@ -130,8 +132,8 @@ def may_see(cast: Cast, person: str) -> dict[str, bool]:
     names = {f"console:{each.name}": each for each in urlpatterns}
     paths = {}
     for name, each in names.items():
-        if name in ("console:opt-out-everywhere", "console:data-sharing", "console:history-export"):
-            continue  # forms, and files
+        if name in (*_FORMS, "console:history-export", "console:way", "console:own-way"):
+            continue  # forms, files, and pages with numbers of their own
         paths[name] = reverse(name, args=[own.pk] if "org" in each.pattern.regex.groupindex else [])
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"

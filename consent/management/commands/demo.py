@@ -15,6 +15,7 @@ from consent import ledger
 from consent.demo import scenario
 from consent.management.base import ConsentCommand
 from consent.projections import runner
+from consent.projections.honour import count_honoured
 
 
 class Command(ConsentCommand):
@@ -64,8 +65,10 @@ class Command(ConsentCommand):
         # No e-mail about the demo to its people, who have no mailboxes; mail that waited before is left alone.
         runner.skip_to_head("notices")
         OutgoingMessage.objects.filter(pk__gt=last, recipient__endswith=".example").delete()
-        for name in ("rollup", "words"):
+        for name in ("rollup", "words", "honour"):
             runner.catch_up(name)
+        while count_honoured():
+            pass
         self.note(f"Made {Organization.objects.count()} organizations with {ledger.head()} events.")
 
     def _set_password(self, password: str, addresses: Collection[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from consent import ledger
-from consent.models import Consumer, ConsumerDataset
+from consent.models import ConsentEvent, Consumer, ConsumerDataset
 from consent.projections import honour
 from tests.support.asking import asks, confirm
 from tests.support.callers import by_key
@@ -83,7 +83,7 @@ def test_list_and_page__say_how_far_each_is(operator: Client, cast: Cast) -> Non
     listed = shown(operator, url("consent_consumer_changelist"))
     assert "Has said nothing yet" in listed and "dataset-builder" in listed
     own = page(operator, made.consumer)
-    assert "<td>4</td>" in own and "1 event that tightens waits for it." in own and "applied, it says" in own
+    assert ">4</td>" in own and "1 event that tightens waits for it." in own and "applied, it says" in own
     say(made)
     run_clock()
     own = page(operator, made.consumer)
@@ -179,6 +179,18 @@ def test_ledger__names_consumers_and_what_changed(operator: Client, cast: Cast) 
     listed = shown(operator, url("consent_consentevent_changelist"))
     assert "Consumer registered" in listed and "dataset-builder" in listed
     assert "purpose, expected lag in minutes" in listed
+
+
+def test_ledger__page_of_an_opt_out__says_by_name_how_far_each_is(operator: Client, cast: Cast) -> None:
+    one = registered(cast, "one")
+    registered(cast, "two")
+    opted_out_by_owner(cast)
+    say(one)
+    event = ConsentEvent.objects.filter(kind="choice.opted_out").latest("pk")
+    own = shown(operator, url("consent_consentevent_change", event.pk))
+    assert "Saved → delivered to 1 of 2 → applied by 1 of 2" in own
+    assert f"one: applied, it says; it is at position {ledger.head()} now" in own
+    assert "two: applied" not in own
 
 
 # --- The overview and the metrics -------------------------------------------------------------------------------------

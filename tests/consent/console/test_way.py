@@ -73,7 +73,7 @@ def test_way__of_an_organizations_choice__on_card_history_and_page(cast: Cast) -
 def test_way__without_consumers__says_so(cast: Cast) -> None:
     number = opted_out(cast)
     shown = text_of(signed_in(cast, "owner"), way(cast, number))
-    assert "No system that uses data is registered, so there is none to deliver it to." in shown
+    assert "No system that uses data was registered then, so there was none to deliver it to." in shown
 
 
 def test_way__just_saved__is_on_the_card_that_comes_back(cast: Cast) -> None:

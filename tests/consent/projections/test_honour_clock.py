@@ -116,7 +116,7 @@ def test_way__consumers_registered_later_or_removed__do_not_count(cast: Cast) ->
     assert way_of(event).total == 1
     consumers.remove(consumer=early.consumer, actor=cast.provider, source="admin", reason="x")
     assert way_of(event).total == 0
-    assert in_one_line(way_of(event)) == "Saved. No system that uses data is registered."
+    assert in_one_line(way_of(event)) == "Saved. No system that uses data was registered then."
 
 
 def test_way__names_are_for_the_operators_site_alone(cast: Cast) -> None:
