@@ -19,6 +19,9 @@ except ImportError as error:
     raise missing(error) from None
 
 
+_AHEAD = dt.timedelta(minutes=5)  # by which clocks of different machines may differ
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The state of all consent at a position of the ledger: a folder of Parquet files with a signed manifest."""
@@ -82,8 +85,14 @@ class Snapshot:
         return self.manifest.rows(table)
 
     def require_age(self, max_age: dt.timedelta, now: dt.datetime) -> None:
-        """Raises PipelineError if the state is older than `max_age` at `now`."""
+        """Raises PipelineError if the state is older than `max_age` at `now`, or is of later than a clock may differ:
+        it would stay young too long, and call records known that nobody can know of."""
         decided = self.decided
+        if decided - now > _AHEAD:
+            raise PipelineError(
+                f"The snapshot {self.directory} is of {decided:%Y-%m-%d %H:%M:%S} UTC, which is still to come:"
+                " is a clock wrong, here or at the portal?"
+            )
         if now - decided > max_age:
             raise PipelineError(
                 f"The snapshot {self.directory} is of {decided:%Y-%m-%d %H:%M:%S} UTC: older than {max_age} allowed."

@@ -183,7 +183,7 @@ def acknowledge(
         raise Invalid("invalid", text, "removed")
     evidence = layers.clean_text(evidence, "evidence", length=_EVIDENCE_LENGTH)
     note = layers.clean_text(note, "note", length=_NOTE_LENGTH)
-    verified = report is not None and _verified(batch, report)
+    verified = report is not None and _verified(batch, report, removed)
     run = lock(batch.run)
     said = {"removed": removed, "evidence": evidence, "note": note, "verified": verified}
     there = RemovalAcknowledgement.objects.filter(batch=batch).first()
@@ -208,9 +208,19 @@ def acknowledge(
     return made
 
 
-def _verified(batch: RemovalBatch, report: object) -> bool:
-    """Whether a report proves it: always True. Raises Invalid, Unprocessable with what the report lacks."""
+def _verified(batch: RemovalBatch, report: object, removed: int) -> bool:
+    """Whether a report proves it: always True. Raises Invalid, Unprocessable with what the report lacks.
+
+    What is left has other files than the run had, so their digests don't tell whether it is the run's data; but there
+    can't be more records than it had, without those that went.
+    """
     read = filter_reports.read_report(report)
+    left = batch.run.allowed - removed
+    if read.allowed + read.denied > left:
+        text = _("The report is of %(read)s records, and of the run's data at most %(left)s are left.")
+        raise Unprocessable(
+            "inconsistent", text % {"read": read.allowed + read.denied, "left": max(left, 0)}, "report/read"
+        )
     if read.snapshot.position < batch.to_position:
         text = _("The report is of position %(position)s, and the removal reaches to %(end)s.")
         raise Unprocessable(

@@ -136,6 +136,13 @@ def test_open__max_age__by_the_instant_of_the_state(folder):
     _refused(folder, "older than 1 day", max_age=day, now=decided + day + dt.timedelta(microseconds=1))
 
 
+def test_open__max_age__of_an_instant_to_come__refused_beyond_what_clocks_may_differ(folder):
+    decided = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+    day, ahead = dt.timedelta(days=1), dt.timedelta(minutes=5)
+    assert Snapshot.open(folder, VERIFY_KEY, day, now=decided - ahead).position == 7
+    _refused(folder, "still to come", max_age=day, now=decided - ahead - dt.timedelta(microseconds=1))
+
+
 def _renamed(predicate):
     predicate["files"][0]["name"] = "../organizations-000.parquet"
 

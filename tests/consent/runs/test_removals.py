@@ -198,22 +198,28 @@ def test_acknowledge__batch__is_stored_once_with_its_event(
 def test_acknowledge__with_a_report_that_denies_nothing__is_verified(batch: RemovalBatch, act: dict[str, Any]) -> None:
     clean = report(
         batch.to_position,
-        inputs=[{"name": "left", "rows": 71, "size": 5, "sha256": sha256("left")}],
+        allowed=66,
+        inputs=[{"name": "left", "rows": 67, "size": 5, "sha256": sha256("left")}],
         counts=[
-            {"product": "le_chat", "data_kind": "document", "reason": None, "rows": 70},
+            {"product": "le_chat", "data_kind": "document", "reason": None, "rows": 66},
             {"product": "le_chat", "data_kind": "document", "reason": "cooling_off", "rows": 1},
         ],
-        read=71,
+        read=67,
         denied=1,
     )
+    assert batch.run.allowed == 70
+    with changes_nothing(), pytest.raises(Unprocessable, match="at most 66 are left") as caught:
+        removals.acknowledge(batch=batch, removed=4, report=clean, **act)
+    assert (caught.value.code, caught.value.field) == ("inconsistent", "report/read")
     assert removals.acknowledge(batch=batch, removed=3, report=clean, **act).verified
 
 
 @pytest.mark.parametrize(
     ("made", "error", "code"),
     [
-        (lambda batch: report(batch.to_position - 1), Unprocessable, "too_early"),
-        (lambda batch: report(batch.to_position), Unprocessable, "records_left"),
+        (lambda batch: report(batch.to_position - 1, allowed=30), Unprocessable, "too_early"),
+        (lambda batch: report(batch.to_position, allowed=30), Unprocessable, "records_left"),
+        (lambda batch: report(batch.to_position), Unprocessable, "inconsistent"),
         (lambda batch: {"format": 1}, Invalid, "invalid"),
         (lambda batch: report(batch.to_position, read=5), Unprocessable, "inconsistent"),
     ],
