@@ -29,8 +29,6 @@ except ImportError as error:
 REASONS = pa.array([*Reason, UNREADABLE_ROW], pa.string())
 WINDOW = 1_000_000  # rows whose verdicts are taken at a time
 
-_INSTANT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?"  # RFC 3339, of the usual ISO 8601
-_ZONE = r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)"
 _CANONICAL = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # Not in the normal form of external ids: surrounding space or quotation marks, what is invisible, another composition.
 _ABNORMAL = r"""^[\s\p{Z}"'`“„‘‚«»‹›]|[\s\p{Z}]$|[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]"""
@@ -223,8 +221,8 @@ class Engine:
         return f"epoch_us({column}::TIMESTAMP_NS)" if kind is Kind.INSTANT_NS else f"epoch_us({column})"
 
     def _is_instant(self) -> str:
-        zone = f"{_ZONE}?" if self._assume_utc else _ZONE
-        return f"regexp_full_match({columns.COLLECTED_AT}, {text(_INSTANT + zone)})"
+        zone = f"{columns.ZONE}?" if self._assume_utc else columns.ZONE
+        return f"regexp_full_match({columns.COLLECTED_AT}, {text(columns.INSTANT + zone)})"
 
     def _read(self) -> list[Read]:
         """Count the rows by a statement of its own, which knows no join: what the verdicts have to add up to."""

@@ -25,7 +25,8 @@ ADDED = (REASON, ORGANIZATION, MEMBER)
 _TYPES = {pa.uuid(): "binary", pa.string(): "string", pa.bool_(): "boolean", pa.int64(): "bigint"}
 _PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))  # of the 32 digits of a UUID: first digit, length
 _AS_TEXT = "concat_ws('-', {})".format(", ".join(f"substr(lower(hex(owner)), {at}, {size})" for at, size in _PARTS))
-_ZONE = r"(Z|[+-][0-9]{2}:?[0-9]{2})$"
+_INSTANT = rf"^{columns.INSTANT}{columns.ZONE}\z"
+_MAGIC = frozenset("*?[]{}\\")
 
 
 class SparkFilter:
@@ -44,6 +45,10 @@ class SparkFilter:
         ids: str = columns.UUID,
         broadcast: bool = True,
     ) -> None:
+        if not _MAGIC.isdisjoint(str(snapshot.directory.absolute())):
+            raise PipelineError(
+                f"Spark takes {snapshot.directory} for a pattern, by which it finds other folders: move the snapshot."
+            )
         self._spark, self._snapshot = spark, snapshot
         self._columns = columns.parse(given, ids)
         self._hint = f"{'BROADCAST' if broadcast else 'MERGE'}(o, m, xo, xm)"
@@ -106,8 +111,8 @@ class SparkFilter:
         if field == columns.COLLECTED_AT:
             if kind == "timestamp":
                 return f"unix_micros({name})"
-            if kind == "string":  # without a zone it would be taken for the session's
-                return f"CASE WHEN {name} RLIKE '{_ZONE}' THEN unix_micros(try_cast({name} AS timestamp)) END"
+            if kind == "string":  # without a zone it would be taken for the session's, without a day for today
+                return f"CASE WHEN {name} RLIKE r'{_INSTANT}' THEN unix_micros(try_cast({name} AS timestamp)) END"
             raise PipelineError(
                 f"{column.name} is {kind}: collected_at has to be timestamp, or string with a time zone."
             )

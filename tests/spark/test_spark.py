@@ -1,5 +1,6 @@
 """The filter on Spark gives the verdicts of DuckDB, by broadcast and sort-merge joins; `make test-spark` runs this."""
 
+import dataclasses
 import datetime as dt
 import random
 import uuid
@@ -182,6 +183,33 @@ def test_text_instants__without_a_zone__have_no_instant(spark: SparkSession, sna
     ) == {("collected_at_missing",)}  # fmt: skip
     utc = there.selectExpr("* EXCEPT (collected_at)", "collected_at || 'Z' AS collected_at").select(there.columns)
     assert told(SparkFilter(spark, snapshot).verdicts(utc)) == told(SparkFilter(spark, snapshot).verdicts(there))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["THH:mm:ss'Z'", "HH:mm:ss'Z'", "yyyy-MM-dd'T'HH:mm:ss' Z'", "' 'yyyy-MM-dd'T'HH:mm:ss'Z'",
+     "yyyy-MM-dd'T'HH:mm:ss'Z\n'", "yyyy-M-d'T'H:m:s'Z '"],
+)  # fmt: skip
+def test_text_instants__of_another_form__have_no_instant(
+    spark: SparkSession, snapshot: Snapshot, records: Path, form: str
+) -> None:
+    """Spark reads them, a time without a day as one of today; DuckDB's filter doesn't."""
+    there = spark.read.parquet(str(records)).where("collected_at IS NOT NULL AND product = 'le_chat'")
+    form = form.replace("THH", "'T'HH").replace("'", "\\'").replace("\n", "\\n")
+    changed = f"date_format(collected_at, '{form}') AS collected_at"
+    texts = there.selectExpr("* EXCEPT (collected_at)", changed).select(there.columns)
+    by = SparkFilter(spark, snapshot, "product=@le_chat,data_kind=@output")
+    assert {reason for reason, *_who in told(by.verdicts(texts)).values()} == {
+        "collected_at_missing", "unknown_organization"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a*", "a?", "{a,b}", "a\\b"])
+def test_snapshot__in_a_folder_named_like_a_pattern__refused(
+    spark: SparkSession, snapshot: Snapshot, tmp_path: Path, name: str
+) -> None:
+    there = dataclasses.replace(snapshot, directory=tmp_path / name / snapshot.directory.name)
+    with pytest.raises(PipelineError, match="for a pattern"):
+        SparkFilter(spark, there)
 
 
 @pytest.mark.parametrize(
