@@ -120,10 +120,17 @@ def _expand(text: str) -> Iterable[Input]:
 
 
 def _files_of(folder: Path, root: Path | None = None) -> Iterable[Input]:
-    """The files in a folder, at any depth. Names that begin with _ or . are passed over, as Spark and Hive do."""
+    """The files in a folder, at any depth. Names that begin with _ or . are passed over, as Spark and Hive do.
+
+    Raises PipelineError for anything else that is no file, so that none of the records is left out unnoticed.
+    """
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(("_", ".")) for part in inner.parts):
+        if any(part.startswith(("_", ".")) for part in inner.parts):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise PipelineError(f"{path} is a link to a folder, which is not followed: give that folder by itself.")
+        if not path.is_dir():
             yield _input(path, path.relative_to(root or folder).as_posix())
 
 

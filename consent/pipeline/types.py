@@ -130,9 +130,10 @@ def _field(each: Input, field: str, column: Column, there: Sequence[tuple[str, s
     """Where one file has the field; `there`: its columns, as (name, type). None: it has no id, and needs none."""
     if column.name is None:
         return Field(Kind.TEXT, constant=column.constant, external=column.external)
+    of_folders = [name for name in each.partitions if name.lower() == column.name.lower()]
+    if of_folders and (len(of_folders) > 1 or any(name.lower() == column.name.lower() for name, _kind in there)):
+        raise PipelineError(f"{column.name} is a column of {each.path} and in its folder's name too, or there twice.")
     if column.name in each.partitions:
-        if any(name.lower() == column.name.lower() for name, _kind in there):
-            raise PipelineError(f"{column.name} is a column of {each.path} and in its folder's name too.")
         return Field(Kind.TEXT, partition=column.name, external=column.external)
     alike = [(name, kind) for name, kind in there if name.lower() == column.name.lower()]
     if len(alike) > 1:

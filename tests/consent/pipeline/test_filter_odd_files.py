@@ -129,3 +129,31 @@ def test_lines__that_only_one_reader_reads__denied_where_they_have_to_be_read(
     report, allowed, _denied = run(source, snapshot, tmp_path)
     assert (report.read, report.unreadable_rows) == (RECORDS, 150)
     assert {row["rid"] for row in read(allowed)} == usable & {row["rid"] for row in rows[:150]}
+
+
+# --- Folders --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("folder", "is a link to a folder"), ("nowhere", "No such file"), ("pipe", "is not a file")],
+)
+def test_folder__with_what_is_no_file__exit_2_instead_of_leaving_it_out(made, snapshot, tmp_path, kind, told):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    record_files.parquet(made, tmp_path / "data" / "in.parquet")
+    odd = tmp_path / "data" / "odd.parquet"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("../elsewhere" if kind == "folder" else "nowhere")
+    refused(tmp_path / "data", snapshot, tmp_path, told)
+    odd.rename(tmp_path / "data" / "_odd.parquet")
+    assert run(tmp_path / "data", snapshot, tmp_path)[0].read == RECORDS
+
+
+@pytest.mark.parametrize("folders", ["KIND=output", "Kind=output/kind=output"])
+def test_folder__and_column_of_the_same_name_but_for_case__exit_2(made, snapshot, tmp_path, folders):
+    (tmp_path / "data" / folders).mkdir(parents=True)
+    record_files.parquet(made, tmp_path / "data" / folders / "in.parquet")
+    refused(tmp_path / "data", snapshot, tmp_path, "in its folder's name too")
