@@ -135,9 +135,12 @@ def age(text: str) -> dt.timedelta | None:
     if text == "none":
         return None
     found = re.fullmatch(r"(\d+)([smhd])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"“{text}” is not an age like 90m, 24h or 7d")
-    return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        if found:
+            return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:  # more than 2.7 million years
+        pass
+    raise argparse.ArgumentTypeError(f"“{text}” is not an age like 90m, 24h or 7d")
 
 
 def share(text: str) -> float:

@@ -92,7 +92,7 @@ def filter_records(
     outputs = {ALLOWED: Path(allowed), **({DENIED: Path(denied)} if denied is not None else {})}
     files = find(given)
     single = _is_single(outputs, files)
-    _require_outside(outputs.values(), given)
+    _require_outside(outputs.values(), given, files)
     wanted = columns_.parse(columns, ids)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
     run = _Run(snapshot, fields, wanted, options, outputs, single)
@@ -130,8 +130,14 @@ def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
     return True
 
 
-def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path]) -> None:
-    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records."""
+def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path], files: Sequence[Input]) -> None:
+    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records; or if
+    what a run has written so far is among the files, as a pattern finds it when the run is resumed."""
+    outputs = list(outputs)
+    unfinished = [f"{os.path.realpath(path)}.partial" for path in outputs]
+    for each, folder in itertools.product(files, unfinished):
+        if Path(os.path.realpath(each.path)).is_relative_to(folder):
+            raise PipelineError(f"{each.path} is what a run has written that did not end: filter without it.")
     for path, folder in itertools.product(outputs, given):
         if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
             raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")

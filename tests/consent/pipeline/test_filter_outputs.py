@@ -80,6 +80,22 @@ def test_partial_folder__of_no_run_or_another__refused_and_it_stays(snapshot, tm
     assert not any((tmp_path / name).exists() for name in ("allowed", "denied", "report.json"))
 
 
+def test_resume__by_a_pattern_that_finds_what_is_written__exit_2(snapshot, tmp_path, data):
+    pattern, places = data / "*", {what: data / what for what in ("allowed", "denied")}
+
+    def progress(done, _all):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        filter_records(pattern, **given(snapshot, tmp_path, **places), progress=progress)
+    before = names(tmp_path)
+    with pytest.raises(PipelineError, match="that did not end") as error:
+        filter_records(pattern, **given(snapshot, tmp_path, **places), options=Options(resume=True))
+    assert error.value.exit_code == 2 and names(tmp_path) == before
+    assert filter_records(data / "day=*", **given(snapshot, tmp_path, **places), options=Options(resume=True)).read
+
+
 @pytest.mark.parametrize(
     ("places", "told"),
     [

@@ -409,7 +409,7 @@ def test_options__by_default__a_hundredth_of_unknown_ids():
     assert (Options().max_unknown, Options().memory, Options().full_reasons) == (0.01, "1GB", False)
 
 
-@pytest.mark.parametrize("text", ["x", "5", "1w", "1.5h"])
+@pytest.mark.parametrize("text", ["x", "5", "1w", "1.5h", "9999999999d", "9" * 400 + "h"])
 def test_age__nonsense__exit_2(snapshot, source, tmp_path, text, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments(snapshot, source, tmp_path, "--max-age", text))
