@@ -135,8 +135,8 @@ def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path], files
     what a run has written so far is among the files, as a pattern finds it when the run is resumed."""
     outputs = list(outputs)
     unfinished = [f"{os.path.realpath(path)}.partial" for path in outputs]
-    for each, folder in itertools.product(files, unfinished):
-        if Path(os.path.realpath(each.path)).is_relative_to(folder):
+    for each, partial in itertools.product(files, unfinished):
+        if Path(os.path.realpath(each.path)).is_relative_to(partial):
             raise PipelineError(f"{each.path} is what a run has written that did not end: filter without it.")
     for path, folder in itertools.product(outputs, given):
         if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
