@@ -118,7 +118,7 @@ def verify(envelope: bytes, key: Ed25519PublicKey, what: str = "manifest") -> di
         payload = base64.b64decode(read["payload"], validate=True)
         kind = read["payloadType"]
         signatures = [(each.get("keyid"), base64.b64decode(each["sig"], validate=True)) for each in read["signatures"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PipelineError(f"The {what} is no DSSE envelope.") from None
     if kind != PAYLOAD_TYPE:
         raise PipelineError(f"The {what} holds {kind!s:.100}, not {PAYLOAD_TYPE}.")
@@ -143,6 +143,6 @@ def _statement(payload: bytes, what: str) -> dict[str, Any]:
         found = json.loads(payload)
         if found["_type"] == STATEMENT_TYPE and isinstance(found["predicate"], dict):
             return dict(found)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise PipelineError(f"The {what} is no in-toto statement of version 1.")

@@ -143,7 +143,7 @@ def _removals(given: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[s
         return found
     except OSError as error:
         raise PipelineError(f"The removals {given} can't be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise PipelineError(f"{given} is no list of removals.") from None
 
 

@@ -49,6 +49,7 @@ def _altered(**changes):
         (_altered(signatures=["x"]), "no DSSE envelope"),
         (b"\xff", "no DSSE envelope"),
         (b"[]", "no DSSE envelope"),
+        (b"[" * 100_000, "no DSSE envelope"),
         (dsse.sign({"_type": "other", "predicate": {}}, KEY), "no in-toto statement"),
         (dsse.sign({"_type": dsse.STATEMENT_TYPE, "predicate": 1}, KEY), "no in-toto statement"),
     ],

@@ -156,6 +156,7 @@ def test_open__snapshots_too_old_or_nothing_there__refused(data: Path) -> None:
         "[1]",
         "{}",
         "x",
+        "[" * 100_000,
     ):
         (data.parent / "removals.json").write_text(text, "utf-8")
         with pytest.raises(PipelineError, match=r"all of them|no list of removals|not as the API"):
