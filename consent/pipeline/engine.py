@@ -45,6 +45,7 @@ _SETTINGS = (
 
 # DuckDB's shares of the memory: it takes some more than it is told, and the copying of rows needs its own.
 _JUDGING, _COPYING = 0.9, 0.45
+_COPY = 400_000_000  # bytes of memory for each file that is copied at a time, DuckDB's share included
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B", re.IGNORECASE)
 
 
@@ -149,7 +150,8 @@ class Engine:
         return read, judged
 
     def verdicts(self, file: int) -> Iterator[Verdicts]:
-        """The verdicts on a file's rows, in order, for at most WINDOW rows at a time."""
+        """The verdicts on a file's rows, in order, for at most WINDOW rows at a time. Other threads may ask as well."""
+        asking = self._connection.cursor()
         rows = self._sources[file].rows
         ids = ", ".join(
             column if key is Key.UUID else f"{column}::VARCHAR AS {column}"
@@ -161,11 +163,17 @@ class Engine:
             these = f"{of_file} AND n >= {start} AND n < {stop}"
             with _told():
                 # Two statements: ids are wide, and most records that are denied need none.
-                why = self._connection.sql(f"SELECT why {these} ORDER BY n").to_arrow_table().column("why")
-                whose = self._connection.sql(f"SELECT {ids} {these} AND why IS NULL ORDER BY n").to_arrow_table()
+                why = asking.sql(f"SELECT why {these} ORDER BY n").to_arrow_table().column("why")
+                whose = asking.sql(f"SELECT {ids} {these} AND why IS NULL ORDER BY n").to_arrow_table()
             if len(why) != stop - start or len(whose) != why.null_count:
                 raise PipelineError(f"{self._sources[file].path}: {len(why)} verdicts on {stop - start} rows.", 70)
             yield Verdicts(pa.DictionaryArray.from_arrays(_one(why), REASONS), *map(_one, whose.columns))
+
+    @property
+    def copies_at_once(self) -> int:
+        """How many files should be copied at a time, by the memory that there is beside DuckDB's."""
+        threads = int(self._connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
+        return max(1, min(threads, self._memory // _COPY))
 
     def _limit(self, share: float) -> None:
         """Let DuckDB have this share of the memory; what is beyond it goes to the disk."""

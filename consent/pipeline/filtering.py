@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,16 +159,17 @@ class _Run:
         """What came of each file, in their order."""
         resumed = work.begin(self.fingerprint(), resume=self.options.resume)
         done = {entry["input"]["name"]: entry for entry in resumed}
-        with Engine(
+        engine = Engine(
             self.snapshot,
             self.fields,
             scratch=work.scratch,
             memory=self.options.memory,
             threads=self.options.threads,
             assume_utc=self.options.assume_utc,
-        ) as engine:
+        )
+        with engine, _workers(engine.copies_at_once) as pool:
             for batch in self._batches(files, done, work):
-                for entry in self._filter_batch(engine, batch, work):
+                for entry in self._filter_batch(engine, pool, batch, work):
                     done[entry["input"]["name"]] = entry
                     work.note(entry)
                     progress(len(done), len(files))
@@ -188,16 +190,19 @@ class _Run:
     ) -> Iterator[list[_Job]]:
         """The files that are not done, as many together as one join takes."""
         batch: list[_Job] = []
+        rows = 0
         for n, each in enumerate(files):
-            sha256 = sha256_of(each.path)
+            with types.readable(each.path):
+                sha256 = sha256_of(each.path)
             entry = done.pop(each.name, None)
             if entry and entry["input"]["sha256"] == sha256 and self._is_whole(entry, each, work):
                 done[each.name] = entry
                 continue
             batch.append(_Job(each, sha256, self._source(each, work.scratch / f"staged-{n}.parquet")))
-            if sum(job.source.rows for job in batch) >= _BATCH_ROWS or len(batch) == _BATCH_FILES:
+            rows += batch[-1].source.rows
+            if rows >= _BATCH_ROWS or len(batch) == _BATCH_FILES:
                 yield batch
-                batch = []
+                batch, rows = [], 0
         if batch:
             yield batch
 
@@ -216,21 +221,27 @@ class _Run:
             path.is_file() and sha256_of(path) == entry["outputs"][what]["sha256"] for what, path in paths.items()
         )
 
-    def _filter_batch(self, engine: Engine, batch: Sequence[_Job], work: Workspace) -> Iterator[dict[str, Any]]:
+    def _filter_batch(
+        self, engine: Engine, pool: Executor, batch: Sequence[_Job], work: Workspace
+    ) -> Iterator[dict[str, Any]]:
+        """Judge all files of a batch, and copy several at a time."""
         # A file without rows was not staged.
         full = [job for job in batch if job.source.rows]
         read, judged = engine.judge([job.source for job in full]) if full else ([], [])
         by_file = {f: list(same) for f, same in itertools.groupby(judged, key=lambda each: each.file)}
         numbers = {job.input.name: n for n, job in enumerate(full)}
-        for job in batch:
+
+        def copied(job: _Job) -> dict[str, Any]:
             n = numbers.get(job.input.name)
-            verdicts = engine.verdicts(n) if n is not None else iter(())
-            counts = by_file.get(n, []) if n is not None else []
-            written = self._write(self._layout(job), verdicts, work)
+            if n is None:
+                return self._entry(job, Read(0, 0, 0), [], self._write(self._layout(job), iter(()), work))
+            written = self._write(self._layout(job), engine.verdicts(n), work)
             job.input.require_unchanged()
-            yield self._entry(job, read[n] if n is not None else Read(0, 0, 0), counts, written)
             if job.source.staged:
-                job.source.path.unlink(missing_ok=True)
+                job.source.path.unlink()
+            return self._entry(job, read[n], by_file[n], written)
+
+        yield from pool.map(copied, batch)
 
     def _layout(self, job: _Job) -> Layout:
         nothing = job.source.staged and not job.source.rows
@@ -314,6 +325,16 @@ class _Run:
                 f"{unknown:,} of {read:,} records name an organization or a member that is unknown, more than"
                 f" {self.options.max_unknown:.2%}: is a column the wrong one?"
             )
+
+
+@contextlib.contextmanager
+def _workers(number: int) -> Iterator[Executor]:
+    """Threads: Arrow and DuckDB let go of the interpreter. If one fails, the others end before anything is cleared."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def versions() -> dict[str, str]:
