@@ -209,16 +209,14 @@ class Engine:
         )
 
     def _value(self, field: str) -> str:
-        """A field as it is in the file. An empty cell of CSV is none."""
+        """A field as it is in the file."""
         found = self._fields[field]
         if found.partition is not None:
             said = texts([source.partitions[found.partition] for source in self._sources])
             return f"list_extract({said}, file_index::BIGINT + 1)"
         if found.name is None:
             return text(found.constant)
-        if self._sources[0].staged:
-            return f"nullif({name(field)}, '')"
-        return name(found.name)
+        return name(field if self._sources[0].staged else found.name)
 
     def _micros(self) -> str:
         """`collected_at` in microseconds; NULL for a text that is no instant with a time zone."""

@@ -14,6 +14,7 @@ from .types import Fields
 try:
     import duckdb
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError as error:
     raise missing(error) from None
@@ -44,7 +45,8 @@ def _batches(each: Input, fields: Fields) -> Iterator[pa.RecordBatch]:
     if each.format is not Format.JSONL:
         cells = [texts.header(each).index(name) for name in names.values()]
         for batch in texts.csv_batches(each):
-            arrays = [*batch.columns, *(batch.column(n) for n in cells)]
+            # An empty cell of CSV is none, for CSV can't say it otherwise.
+            arrays = [*batch.columns, *(_none_if_empty(batch.column(n)) for n in cells)]
             yield pa.RecordBatch.from_arrays(arrays, names=[*batch.schema.names, *names])
         return
     statement = _extraction(names)
@@ -54,6 +56,10 @@ def _batches(each: Input, fields: Fields) -> Iterator[pa.RecordBatch]:
             numbers = pa.array(range(len(batch)), pa.int32())
             connection.register("lines", pa.table([numbers, *batch.columns], names=["n", texts.LINE, texts.BROKEN]))
             yield from connection.sql(statement).to_arrow_table().combine_chunks().to_batches()
+
+
+def _none_if_empty(cells: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(cells, ""), pa.scalar(None, cells.type), cells)
 
 
 def _extraction(names: dict[str, str]) -> str:

@@ -157,3 +157,26 @@ def test_folder__and_column_of_the_same_name_but_for_case__exit_2(made, snapshot
     (tmp_path / "data" / folders).mkdir(parents=True)
     record_files.parquet(made, tmp_path / "data" / folders / "in.parquet")
     refused(tmp_path / "data", snapshot, tmp_path, "in its folder's name too")
+
+
+# --- Nobody, and somebody without a name ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [".csv", ".jsonl", ".parquet"])
+def test_member__empty_text__nobody_in_csv_and_an_unknown_one_where_null_could_be_said(
+    made, snapshot, usable, tmp_path, form
+):
+    rows = [{**row, "usr": row["usr"] or ""} for row in plain(made)]
+    source = tmp_path / f"in{form}"
+    if form == ".parquet":
+        table = pq.read_table(record_files.parquet(made, source))
+        ids = {name: pa.array([row[name] for row in rows], pa.string()) for name in ("acct", "usr")}
+        for name, column in ids.items():
+            table = table.set_column(table.schema.get_field_index(name), name, column)
+        pq.write_table(table, source)
+    else:
+        record_files.text_file(rows, source)
+    named = {row["rid"] for row in rows if row["usr"]}
+    assert usable & named and usable - named
+    _report, allowed, _denied = run(source, snapshot, tmp_path)
+    assert {row["rid"] for row in read(allowed)} == (usable if form == ".csv" else usable & named)
