@@ -45,8 +45,7 @@ def context(actor: Actor) -> dict[str, Any]:
         "jobs": [(job, title_of(job)) for job in open_jobs],
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
-        "overdue": removals.overdue(),
-        "overdue_batches": removals.most_overdue(_JOBS),
+        **_removals(),
         **_delivery(),
         **_mail(),
     }
@@ -87,6 +86,12 @@ def _of_job(job: Any) -> Waiting:
 def _of_request(asked: Any) -> Waiting:
     url = reverse("admin:consent_operatorrequest_change", args=[asked.pk])
     return Waiting(str(asked.get_kind_display()), url, asked.asked_by, asked.reason, asked.own)
+
+
+def _removals() -> dict[str, Any]:
+    """How many removals from training runs are overdue, and the first few of them."""
+    first = removals.most_overdue(_JOBS)
+    return {"overdue": removals.overdue() if first else 0, "overdue_batches": first}
 
 
 def _mail() -> dict[str, Any]:

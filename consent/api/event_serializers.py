@@ -59,6 +59,10 @@ class EventOutput(Output):
     target = serializers.CharField(
         allow_null=True, help_text="The id of the key, webhook, invitation or other thing that it is about; null: none."
     )
+    url = serializers.URLField(
+        allow_null=True,
+        help_text="Where to read, with a key, what it is about: the entries of a removal; null for other kinds.",
+    )
     allowed = serializers.BooleanField(
         allow_null=True,
         help_text="Whether the layer lets data be used since; null where the event is about no layer.",

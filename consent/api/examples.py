@@ -57,7 +57,7 @@ EXAMPLES: dict[str, Any] = {
     "EventOutput": {
         "id": "42", "position": 41, "recorded_at": _AT, "kind": "choice.opted_out", "organization": _ID,
         "member": None, "product": "le_chat", "surface": "le_chat_console", "before": "default",
-        "after": "opted_out", "target": None, "allowed": False,
+        "after": "opted_out", "target": None, "url": None, "allowed": False,
         "actor": {"type": "user", "id": _MEMBER, "label": "Ada Lindqvist"},
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
     },

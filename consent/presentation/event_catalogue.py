@@ -48,6 +48,7 @@ _OF_PLAN = Held(_("key of the plan"), "le_chat_team_plus")
 _OF_PRODUCT, _DAYS = Held(_("key of the product"), "le_chat"), _holds(_("days"))
 _CONSUMER, _RUN = Held(_("id of the consumer"), _OTHER), Held(_("id of the training run"), _OTHER)
 _OF_RUN = _holds(_("id of the training run"))
+_ENTRIES_URL = f"https://portal.example/api/v1/training-runs/{_OTHER}/removals/?batch={_OTHER}"
 _RUN_AND_ENTRIES = _holds(_("id of the training run, number of entries"))
 _BATCH = Held(_("id of the removal"), _OTHER)
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
@@ -163,7 +164,7 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.CONSUMER_REMOVED: _operators(_CONSUMER),
     EventKind.RUN_REGISTERED: _operators(_RUN, source="api"),
     EventKind.RUN_RETIRED: _operators(_RUN),
-    EventKind.REMOVAL_ISSUED: _operators(_BATCH, _RUN_AND_ENTRIES(f"{_OTHER}, 3"), **_SYSTEM),
+    EventKind.REMOVAL_ISSUED: _operators(_BATCH, _RUN_AND_ENTRIES(f"{_OTHER}, 3"), url=_ENTRIES_URL, **_SYSTEM),
     EventKind.REMOVAL_ACKNOWLEDGED: _operators(_BATCH, _OF_RUN(_OTHER), source="api"),
 }
 
@@ -174,7 +175,7 @@ def example(kind: EventKind) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "type": str(kind), "timestamp": _AT, "id": "42", "position": 41, "recorded_at": _AT, "kind": str(kind),
         "organization": _ORGANIZATION, "member": None, "product": None, "surface": None, "before": None,
-        "after": None, "target": None, "allowed": None,
+        "after": None, "target": None, "url": None, "allowed": None,
         "actor": {"type": "user", "id": _PERSON, "label": "Ada Lindqvist"},
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
     }  # fmt: skip

@@ -3,11 +3,13 @@
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.fields import rfc3339
 
-from ..models import ActorType, ConsentEvent, Source
+from ..models import ActorType, ConsentEvent, EventKind, Source
 from .event_catalogue import TEST
 
 
@@ -32,6 +34,7 @@ def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> d
         "before": event.before or None,
         "after": event.after or None,
         "target": event.target or None,
+        "url": _url(event),
         "allowed": event.allowed if event.reason_code else None,
         "actor": {"type": event.actor_type, "id": None if hidden else event.actor_id or None, "label": label},
         "source": event.source,
@@ -40,9 +43,17 @@ def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> d
     }
 
 
+def _url(event: ConsentEvent) -> str | None:
+    """Where what the event is about can be read, with a key: the entries of a removal, which no event names (R4)."""
+    if event.kind != EventKind.REMOVAL_ISSUED:
+        return None
+    run, _comma, _entries = event.after.partition(", ")
+    return f"{settings.PORTAL_URL}{reverse('api:removals', args=[run])}?batch={event.target}"
+
+
 def serialize_test_event(ident: str, at: dt.datetime, position: int, organization: object) -> dict[str, Any]:
     """A test message with the fields of an event, so that receivers can parse it; its `kind` is "test"."""
-    nothing = ("member", "product", "surface", "before", "after", "target", "allowed")
+    nothing = ("member", "product", "surface", "before", "after", "target", "url", "allowed")
     return {
         "id": ident,
         "position": position,

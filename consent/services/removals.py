@@ -8,6 +8,7 @@ import datetime as dt
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -121,12 +122,12 @@ def _issue(run: TrainingRun, actor: Actor, source: str) -> RemovalBatch | None:
 
 def overdue() -> int:
     """How many batches are overdue."""
-    return OpenRemoval.objects.filter(due_at__lte=ledger.clock()).count()
+    return OpenRemoval.objects.filter(due_at__lte=timezone.now()).count()
 
 
 def most_overdue(number: int) -> list[RemovalBatch]:
     """The batches that are overdue the longest, each with its run."""
-    late = OpenRemoval.objects.filter(due_at__lte=ledger.clock()).select_related("batch__run")
+    late = OpenRemoval.objects.filter(due_at__lte=timezone.now()).select_related("batch__run")
     return [each.batch for each in late.order_by("due_at")[:number]]
 
 

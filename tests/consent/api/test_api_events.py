@@ -59,6 +59,7 @@ def test_event__shows_what_happened(chosen: World) -> None:
         "before": "default",
         "after": "opted_out",
         "target": None,
+        "url": None,
         "allowed": False,
         "actor": {"type": "user", "id": str(chosen.cast.admin.pk), "label": "Bo Nyström"},
         "source": "api",

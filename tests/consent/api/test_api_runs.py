@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from consent import ledger
 from consent.models import RemovalBatch, TrainingRun
@@ -210,4 +211,7 @@ def test_events__of_removals__reach_operators_alone_and_name_no_key(world: World
     assert (event["target"], event["after"]) == (batch["id"], f"{batch['run']}, 1")
     assert event["organization"] is event["member"] is event["product"] is None
     assert str(world.cast.labs.pk) not in json.dumps(event)
+    assert event["url"] == f"{settings.PORTAL_URL}/api/v1/{run}removals/?batch={batch['id']}"
+    entries = world.operator.get(event["url"].removeprefix(settings.PORTAL_URL))
+    assert [entry["organization"] for entry in body(entries)["results"]] == [str(world.cast.labs.pk)]
     assert body(world.owner.get(f"{world.labs}events/?kind=removal.issued"))["results"] == []
