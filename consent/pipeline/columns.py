@@ -1,5 +1,6 @@
 """Which column of the records is what: `organization=external:acct,member=usr,product=@le_chat`."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ ORGANIZATION, MEMBER, PRODUCT = "organization", "member", "product"
 DATA_KIND, COLLECTED_AT, ID = "data_kind", "collected_at", "id"
 FIELDS = (ORGANIZATION, MEMBER, PRODUCT, DATA_KIND, COLLECTED_AT, ID)
 OWNERS = ("consent_organization", "consent_member")  # whom a record belonged to when it was allowed
+# However they are written: many engines find a column by any letters, and take the first.
+OWNED = re.compile("|".join(OWNERS), re.IGNORECASE)
 # Instants as text, as RFC 3339 has them, in expressions that RE2 and Java read alike. Engines read more, some of it by
 # the day on which they do.
 INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import columns, texts
-from .columns import OWNERS
+from .columns import OWNED, OWNERS
 from .errors import missing
 from .inputs import Format, Input
 from .sinks import CsvSink, LineSink, ParquetSink, Sink
@@ -83,7 +83,7 @@ class ParquetLayout(Layout):
         return name
 
     def allowed(self, batch: pa.RecordBatch, owners: list[pa.Array]) -> pa.RecordBatch:
-        kept = batch.select([name for name in batch.schema.names if name not in OWNERS])
+        kept = batch.select([name for name in batch.schema.names if not OWNED.fullmatch(name)])
         for name, column in zip(OWNERS, owners, strict=True):
             kept = kept.append_column(name, column)
         return kept
@@ -111,14 +111,14 @@ def _repeating(meta: pq.FileMetaData) -> list[str]:
 class CsvLayout(Layout):
     def allowed(self, batch: pa.RecordBatch, owners: list[pa.Array]) -> pa.RecordBatch:
         names = self._names()
-        kept = [texts.cell(n) for n, name in enumerate(names) if name not in OWNERS]
+        kept = [texts.cell(n) for n, name in enumerate(names) if not OWNED.fullmatch(name)]
         return pa.RecordBatch.from_arrays([*batch.select(kept).columns, *owners], names=[*kept, *OWNERS])
 
     def _names(self) -> list[str]:
         return texts.header(self.input)
 
     def sink(self, path: Path, name: str, compression: str | None, *, denied: bool, owners: pa.Schema) -> Sink:
-        kept = [each for each in self._names() if each not in OWNERS]
+        kept = [each for each in self._names() if not OWNED.fullmatch(each)]
         header = self._denied_names() if denied else [*kept, *OWNERS]
         return CsvSink(path, name, header, texts.DELIMITERS[self.input.format], compression)
 
@@ -144,9 +144,11 @@ def _lines(lines: list[str]) -> pa.RecordBatch:
 def _with_owners(line: str, owners: list[Any]) -> str:
     """The line, untouched but for its end. Only one that an earlier filter wrote is written anew."""
     said = dict(zip(OWNERS, owners, strict=True))
-    if any(name in line for name in OWNERS):
+    if OWNED.search(line):
         found = json.loads(line)
-        return json.dumps({**{name: found[name] for name in found if name not in OWNERS}, **said}, ensure_ascii=False)
+        return json.dumps(
+            {**{name: found[name] for name in found if not OWNED.fullmatch(name)}, **said}, ensure_ascii=False
+        )
     start = line.rstrip().removesuffix("}").rstrip().removesuffix(",")
     return f"{start}{'' if start.endswith('{') else ', '}{json.dumps(said)[1:]}"
 

@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 
-from .columns import OWNERS
+from .columns import OWNED
 from .errors import PipelineError, brief, missing
 from .inputs import Format, Input
 
@@ -83,7 +83,7 @@ def _line_batch(lines: list[bytes]) -> pa.RecordBatch:
         found = pa.array(lines, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
         found = pa.array([_decoded(line) for line in lines], pa.string())
-    if pc.any(pc.match_substring_regex(found, "|".join(OWNERS))).as_py():
+    if pc.any(pc.match_substring_regex(found, OWNED.pattern, ignore_case=True)).as_py():
         found = pa.array([_rewritable(line) for line in found.to_pylist()], pa.string())
     return pa.RecordBatch.from_arrays([found, found.is_null()], names=[LINE, BROKEN])
 
@@ -97,7 +97,7 @@ def _decoded(line: bytes) -> str | None:
 
 def _rewritable(line: str | None) -> str | None:
     """The line; None if it needs to be written anew, and Python's reader, which is stricter, does not read it."""
-    if line is None or not any(name in line for name in OWNERS):
+    if line is None or not OWNED.search(line):
         return line
     try:
         json.loads(line)

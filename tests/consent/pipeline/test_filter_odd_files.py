@@ -180,3 +180,20 @@ def test_member__empty_text__nobody_in_csv_and_an_unknown_one_where_null_could_b
     assert usable & named and usable - named
     _report, allowed, _denied = run(source, snapshot, tmp_path)
     assert {row["rid"] for row in read(allowed)} == (usable if form == ".csv" else usable & named)
+
+
+# --- Whose a record is ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [".csv", ".jsonl", ".parquet"])
+def test_allowed_records__said_before_whose_they_are_in_other_letters__say_it_once(made, snapshot, tmp_path, form):
+    """By whichever spelling an engine finds it, a removal meets the owner that the filter found."""
+    source = tmp_path / f"in{form}"
+    if form == ".parquet":
+        table = pq.read_table(record_files.parquet(made, source))
+        pq.write_table(table.append_column("Consent_Organization", table["acct"].take([0] * RECORDS)), source)
+    else:
+        record_files.text_file([{**row, "Consent_Organization": "of others"} for row in plain(made)], source)
+    _report, allowed, _denied = run(source, snapshot, tmp_path)
+    said = [[name for name in row if name.lower() == "consent_organization"] for row in read(allowed)]
+    assert said and set(map(tuple, said)) == {("consent_organization",)}
