@@ -59,7 +59,7 @@ class SparkFilter:
 
         Raises PipelineError for a column that is missing or of a type that it can't have.
         """
-        if taken := [name for name in ADDED if name in records.columns]:
+        if taken := [name for name in records.columns if name.lower() in ADDED]:
             raise PipelineError(f"The records have a column {taken[0]} already.")
         types = dict(records.dtypes)
         fields = {name: self._field(name, types) for name in columns.FIELDS if name != columns.ID}

@@ -220,6 +220,7 @@ def test_snapshot__in_a_folder_named_like_a_pattern__refused(
         ("", "* EXCEPT (collected_at), CAST(collected_at AS timestamp_ntz) AS collected_at", "timestamp_ntz"),
         ("", "* EXCEPT (product), 5 AS product", "product is int"),
         ("", "*, 1 AS consent_reason", "consent_reason already"),
+        ("", "*, 1 AS Consent_Member", "Consent_Member already"),
     ],
 )
 def test_columns__missing_or_of_a_wrong_type__refused_by_name(
