@@ -8,7 +8,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from .columns import OWNED
 from .errors import PipelineError, brief, missing
@@ -23,7 +23,6 @@ except ImportError as error:
 BROKEN = "broken"  # the column that says that a row can't be read; its other columns are NULL
 LINE = "line"
 _ROWS, _BYTES = 50_000, 16 * 1024 * 1024  # of a batch, at most; a single row may be longer
-_SAMPLE = 100  # lines of each file in which names of columns are looked for
 DELIMITERS = {Format.CSV: ",", Format.TSV: "\t"}
 _LONGEST = 2**31 - 1  # bytes of a cell
 
@@ -41,16 +40,22 @@ def _opened(each: Input) -> Iterator[io.BufferedReader]:
 # --- JSON Lines -----------------------------------------------------------------------------------------------------
 
 
-def names_met(inputs: Sequence[Input]) -> list[str]:
-    """The names of values in the first lines of these files, in the order in which they are met."""
+def names_met(inputs: Sequence[Input], wanted: Set[str]) -> list[str]:
+    """The names of values in the lines of these files, as they are met; it stops once all that are wanted were.
+
+    Where there is not a single line, all that are wanted: nothing is missing in no records.
+    """
     names: dict[str, None] = {}
+    line = None
     for each in inputs:
         with _opened(each) as stream:
-            for _n, line in zip(range(_SAMPLE), _lines(stream), strict=False):
+            for line in _lines(stream):
                 with contextlib.suppress(ValueError, RecursionError):
                     found = json.loads(line)
                     names.update(dict.fromkeys(found if isinstance(found, dict) else ()))
-    return list(names)
+                if wanted <= names.keys():
+                    return list(names)
+    return sorted(wanted) if line is None else list(names)
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[bytes]:

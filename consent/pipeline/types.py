@@ -97,7 +97,10 @@ def resolve(inputs: Sequence[Input], wanted: Columns, *, assume_utc: bool = Fals
     another type than in other files, or an instant without a time zone where `assume_utc` does not allow it.
     """
     first: dict[str, Field] = {}
-    met = texts.names_met(inputs) if inputs[0].format is Format.JSONL else None
+    met = None
+    if inputs[0].format is Format.JSONL:
+        named = {each.name for field, each in wanted.items() if each.name and (each.said or field != columns.ID)}
+        met = texts.names_met(inputs, named - inputs[0].partitions.keys())
     for each in inputs:
         there = _columns(each) if met is None else [(name, Kind.TEXT.value) for name in met]
         fields = {field: _field(each, field, column, there) for field, column in wanted.items()}
