@@ -18,7 +18,7 @@ from consent.models import BulkJob, Consumer, RemovalBatch, TrainingRun, Webhook
 from consent.services import choices, consumers, invitations, members, organizations, removals, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import snapshots
-from tests.support.callers import World, make_world
+from tests.support.callers import ALL_SCOPES, World, make_world
 from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.keys import issue_key
 from tests.support.training import register, report
@@ -249,8 +249,8 @@ API_ROWS = [
     Row("GET", f"{ORGANIZATION}questions-asked/", READERS),
     Row("GET", f"{API}consumers/", BULK),
     Row("GET", CONSUMER, BULK),
-    # Its own key alone, which is none of these.
-    Row("PUT", f"{CONSUMER}position/", BULK.replace("200", "403"), {"position": 1}),
+    # Its own key alone, which is the operator key here.
+    Row("PUT", f"{CONSUMER}position/", "401 403 403 403 403 403 403 403 403 200 403", {"position": 1}),
     Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),
     Row("POST", "access/v1/evaluation", ASKERS, EVALUATION),
     Row("POST", "access/v1/evaluations", ASKERS, {"evaluations": [EVALUATION]}),
@@ -304,6 +304,7 @@ def make_busy_world() -> World:
     )
     hook.attempts.create(position=1, at=hook.created_at, delivered=True, latency_ms=1)
     consumers.register(name="builder", purpose="x", contact="x", expected_lag_minutes=1, **by)
+    Consumer.objects.update(key=ApiKey.objects.get(organization=None, name="a service", scopes=list(ALL_SCOPES)))
     used = OrganizationFactory(plan="le_chat_free", actor=author)
     run = register(actor=author)
     choices.choose(surface=LE_CHAT_CONSOLE, organization=used, choice="opted_out", actor=author, source="admin")

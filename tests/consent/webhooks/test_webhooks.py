@@ -23,12 +23,13 @@ from accounts.models import OutgoingMessage
 from consent import ledger
 from consent.delivery import endpoints, sending
 from consent.errors import Invalid
-from consent.models import ConsentEvent, WebhookAttempt, WebhookEndpoint
+from consent.models import ConsentEvent, PositionAdvance, WebhookAttempt, WebhookEndpoint
 from consent.services import choices, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.webhooks.secrets import secret_of
 from tests.support import webhook_receiver
 from tests.support.cast import Cast
+from tests.support.consumers import registered
 from tests.support.ledger_guards import refusal
 from tests.support.processes import database_url
 from tests.support.webhook_receiver import Receiver, receiver
@@ -428,3 +429,22 @@ def test_services__whoever_does_not_manage_webhooks__forbidden(cast: Cast, there
         webhooks.rotate_secret(source="admin", endpoint=endpoint, actor=stranger)
     with refusal(Forbidden):
         webhooks.delete_endpoint(source="admin", endpoint=endpoint, actor=stranger)
+
+
+# --- Of consumers -----------------------------------------------------------------------------------------------------
+
+
+def test_delivery__to_a_consumers_webhook__notes_what_it_was_delivered(cast: Cast, there: Receiver) -> None:
+    endpoint = endpoint_for(cast, there, everybody=True)
+    made = registered(cast, webhook=endpoint)
+    happen(cast, 2)
+    deliver()
+    made.consumer.refresh_from_db()
+    assert made.consumer.delivered == ledger.head()
+    there.behave = lambda handler: handler.answer(500)
+    happen(cast)
+    deliver()
+    made.consumer.refresh_from_db()
+    assert made.consumer.delivered < ledger.head()
+    delivered = PositionAdvance.objects.filter(consumer=made.consumer, dataset=None)
+    assert max(delivered.values_list("position", flat=True)) == made.consumer.delivered
