@@ -14,7 +14,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import shown_once
+from accounts.access import Actor
 from accounts.fields import one_line
+from accounts.models import ApiKey
 
 from .. import honour_clock, ledger
 from ..errors import ServiceError
@@ -97,6 +99,11 @@ def standing_of(waiting: Waiting | None) -> Standing:
     if waiting.dataset.said_at is None and waiting.since is not None:
         return Standing(gettext("Has said nothing yet"), "default")
     return Standing(gettext("In time"), "chosen")
+
+
+def _may_speak(key: ApiKey) -> bool:
+    """Whether a consumer's key is good for anything at the moment (R18)."""
+    return key.is_live(timezone.now()) and Actor.from_key(key).has_worth
 
 
 class ConsumerList(OperatorList):
@@ -213,6 +220,7 @@ class ConsumerAdmin(OperatorAdmin):
             "advances": advances[:_SHOWN],
             "waiting": honour_clock.waiting_for(each.dataset for each in own),
             "head": ledger.head(),
+            "silent": consumer.removed_at is None and not _may_speak(consumer.key),
             "remove_form": remove_form or RemoveForm(),
         }
         return self.screen(request, "admin/consumers/page.html", context, title=consumer.name, status=status)

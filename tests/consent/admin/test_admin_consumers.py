@@ -10,6 +10,7 @@ from django.test import Client
 from consent import ledger
 from consent.models import ConsentEvent, Consumer, ConsumerDataset
 from consent.projections import honour
+from consent.services import credentials
 from tests.support.asking import asks, confirm
 from tests.support.callers import by_key
 from tests.support.cast import Cast
@@ -127,6 +128,13 @@ def test_another_key__asks_before__and_the_old_one_is_worth_nothing(operator: Cl
     assert response["Location"] == url("consent_consumer_key", made.consumer.pk)
     made.consumer.refresh_from_db()
     assert made.consumer.key.revoked_at is None and made.consumer.key.prefix != made.text[:12]
+
+
+def test_page__its_key_is_worth_nothing__says_so(operator: Client, cast: Cast) -> None:
+    made = registered(cast)
+    assert "It can say nothing" not in page(operator, made.consumer)
+    credentials.revoke_key(key=made.consumer.key, actor=cast.provider, source="admin")
+    assert "It can say nothing" in page(operator, made.consumer)
 
 
 def test_remove__asks_before_with_a_reason(operator: Client, cast: Cast) -> None:
