@@ -11,7 +11,8 @@ from accounts.models import Binding, Member, Organization
 from consent import ledger
 from consent.models import ConsentEvent
 from consent.pipeline import Snapshot
-from consent.services import organizations
+from consent.pipeline.errors import PipelineError
+from consent.services import erasure, members, organizations
 from consent.snapshots.exporting import export_snapshot
 from tests.support import snapshots
 from tests.support.cast import Cast
@@ -30,6 +31,22 @@ def test_export__of_one_position__same_files_after_more_events(cast: Cast, tmp_p
     for file in first.written.files:
         assert (first.written.folder / file.name).read_bytes() == (second.written.folder / file.name).read_bytes()
     assert second.decided_at >= first.decided_at and not second.written.renewed
+
+
+def test_export__external_id_erased_since__in_no_snapshot_any_more_and_nothing_else_differs(
+    cast: Cast, tmp_path: Path
+) -> None:
+    """What names a person is gone, from what is told of the past too."""
+    members.update_member(member=cast.labs_member, external_id=cast.member.email, actor=cast.provider, source="admin")
+    first = export_snapshot(tmp_path / "first")
+    erasure.erase_person(person=cast.member, actor=cast.provider)
+    second = export_snapshot(tmp_path / "second", first.position)
+    rows = [dict(each.rows) for each in (first, second)]
+    assert [each.pop("external_ids") for each in rows] == [1, 0] and rows[0] == rows[1]
+    kept = [[file for file in each.written.files if file.table != "external_ids"] for each in (first, second)]
+    assert kept[0] == kept[1]
+    with pytest.raises(PipelineError, match="is another snapshot"):
+        export_snapshot(tmp_path / "first", first.position)
 
 
 def _event(at: int, **more: Any) -> ConsentEvent:
