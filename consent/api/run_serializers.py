@@ -16,7 +16,7 @@ from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.layers import REASON_LENGTH
 from ..services.removal_entries import Level
 from ..services.runs import ID_LENGTH, MAX_REPORTS, NAME_LENGTH
-from .fields import IDENT, Input, Instant, Json, ListOf, OneOf, Output, Text, TextOrNull
+from .fields import Input, Instant, Json, ListOf, OneOf, Output, Text, TextOrNull
 from .serializers import length_of
 
 REASONS = [reason.value for reason in rules.Reason]
@@ -272,7 +272,7 @@ class IssuedOutput(Output):
 
 
 class EntryQuery(Input):
-    batch = Text(required=False, longest=IDENT, help_text="Only the entries of the removal with this id.")
+    batch = serializers.UUIDField(required=False, help_text="Only the entries of the removal with this id.")
 
 
 class Whole(serializers.IntegerField):

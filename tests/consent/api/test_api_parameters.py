@@ -11,6 +11,7 @@ from django.test import Client
 from consent.services import organizations
 from tests.support.callers import World, assert_problem
 from tests.support.ledger_guards import everything
+from tests.support.training import register
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 # What has a form that no schema says.
@@ -70,7 +71,7 @@ def test_list__parameter_that_can_match_nothing__400_by_name(world: World) -> No
     wish = {"surface": "le_chat_console", "choice": "opted_out", "select": {"everything": True}, "dry_run": True}
     job = world.operator_key.post("bulk-jobs/", wish).json()["id"]
     ids = {"organization": str(world.cast.labs.pk), "member": str(world.cast.labs_member.pk)}
-    ids |= {"webhook": hook, "job": job}
+    ids |= {"webhook": hook, "job": job, "run": str(register().pk)}
     for path, parameter in listing(described):
         name, where = parameter["name"], filled(path, ids)
         for value in bad_values(name, resolved(parameter["schema"], schemas)):
