@@ -44,7 +44,7 @@ _SETTINGS = (
 
 
 # DuckDB's shares of the memory: it takes some more than it is told, and the copying of rows needs its own.
-_JUDGING, _COPYING = 0.9, 0.45
+_JUDGING, _COPYING = 0.85, 0.45
 _COPY = 400_000_000  # bytes of memory for each file that is copied at a time, DuckDB's share included
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B", re.IGNORECASE)
 
@@ -133,6 +133,9 @@ class Engine:
         """
         self._sources = sources
         with _told():
+            # What the batch before has left would come on top.
+            self._connection.execute("DROP TABLE IF EXISTS verdicts")
+            pa.default_memory_pool().release_unused()
             self._limit(_JUDGING)
             self._create_records()
             read = self._read()
@@ -255,7 +258,7 @@ class Engine:
         catalogue, decided_at = self._snapshot.catalogue, self._snapshot.decided_at
         why = verdict.reason(catalogue, self._keys, decided_at, _code)
         return f"""
-            CREATE OR REPLACE TABLE verdicts AS
+            CREATE TABLE verdicts AS
             SELECT f, n, why, kind, late, CASE WHEN why IS NULL THEN organization END AS organization,
                 CASE WHEN why IS NULL THEN member END AS member
             FROM (
