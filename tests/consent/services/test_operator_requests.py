@@ -14,6 +14,7 @@ from django.test import Client
 
 from accounts.access import Actor, Forbidden
 from accounts.models import AddressChange, ApiKey, OutgoingMessage, User
+from accounts.operators import second_people
 from consent.errors import Invalid, Refused
 from consent.models import ConsentEvent, EventKind, OperatorRequest, RequestKind
 from consent.services import addresses, operator_requests, people
@@ -488,3 +489,7 @@ def test_request__past_its_end__waits_for_nobody(staff: Staff) -> None:
 
 def test_kinds__all_of_them__stand_in_the_table_of_acts() -> None:
     assert {"operator", "link", "second_factors", "address", "cooling_off"} == set(RequestKind.values)
+
+
+def test_second_people__of_what_nobody_has_asked_for__nobody(staff: Staff) -> None:
+    assert second_people(asked_at=None, involved=()) == []
