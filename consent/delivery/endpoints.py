@@ -82,7 +82,7 @@ def _take_endpoint(head: int | None = None) -> WebhookEndpoint | None:
     due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=ledger.clock())
     has_events = Q(position__lt=ledger.head() if head is None else head)
     rows = WebhookEndpoint.objects.select_related("organization", "created_by")
-    longest_first = rows.order_by(F("leased_until").asc(nulls_first=True), "position")
+    longest_first = rows.order_by(F("leased_until").asc(nulls_first=True), "position", "pk")
     return LEASE.take(longest_first, due & has_events & Q(status=EndpointStatus.ACTIVE))
 
 

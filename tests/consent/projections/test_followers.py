@@ -220,7 +220,7 @@ def test_dashboard__numbers_of_queries__fixed(cast: Cast, django_assert_max_num_
     client = Client()
     client.force_login(cast.operator)
     catch_up()
-    with django_assert_max_num_queries(28):
+    with django_assert_max_num_queries(32):
         page = client.get("/admin/")
     assert page.status_code == 200 and "Opted out, by plan" in page.content.decode()
     before = everything()
