@@ -66,6 +66,7 @@ def quiet_instant() -> dt.datetime:
 
     An event gets its instant before it is committed. On SQLite nobody else writes while this reads the clock. On
     PostgreSQL it is before all transactions that are open now: so a long one, a backup for instance, holds it back.
+    Raises PipelineError if it can't be known there.
     """
     if connection.vendor == "postgresql":
         return _quiet_instant_postgresql()
@@ -76,11 +77,19 @@ def quiet_instant() -> dt.datetime:
 def _quiet_instant_postgresql() -> dt.datetime:
     with connection.cursor() as cursor:
         cursor.execute(_OLDEST)
-        (micros,) = cursor.fetchone()
+        micros, hidden = cursor.fetchone()
+    if hidden:
+        raise PipelineError(
+            f"The transactions of the database role {hidden}, which may write events, are hidden from this one: use one"
+            " role for all processes of the portal, or GRANT pg_read_all_stats to this one."
+        )
     return from_micros(micros - 1)
 
 
-# statement_timestamp() is of before the list of transactions is read: who begins meanwhile has a later clock.
+# statement_timestamp() is of before the list of transactions is read: who begins meanwhile has a later clock. PostgreSQL
+# shows nothing of another role's session but that it is there: neither when it nor when its transaction began.
 _OLDEST = """
-SELECT floor(extract(epoch FROM LEAST(statement_timestamp(), MIN(xact_start))) * 1000000)::bigint
+SELECT floor(extract(epoch FROM LEAST(statement_timestamp(), MIN(xact_start))) * 1000000)::bigint,
+       MIN(usename) FILTER (
+           WHERE backend_start IS NULL AND has_table_privilege(usesysid, 'consent_consentevent', 'INSERT'))
 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"""

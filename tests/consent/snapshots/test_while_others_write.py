@@ -12,6 +12,7 @@ from accounts.models import Organization
 from consent import ledger
 from consent.models import ConsentEvent, EventPosition, PendingEvent
 from consent.pipeline import Snapshot
+from consent.pipeline.errors import PipelineError
 from consent.services import choices
 from consent.snapshots import cut as cutting
 from consent.snapshots.exporting import export_snapshot
@@ -122,6 +123,31 @@ def test_quiet_instant__transaction_that_has_written_nothing_yet__before_its_sta
             (begun,) = cursor.fetchone()
         assert Started(cutting.quiet_instant).result() == begun - MICROSECOND
     assert Started(cutting.quiet_instant).result() > begun
+
+
+@pytest.mark.only_on("postgresql", reason="SQLite has no roles")
+@pytest.mark.django_db(transaction=True)
+def test_quiet_instant__transactions_of_another_role_that_writes__refused_unless_they_are_shown(cast: Cast) -> None:
+    """They are hidden: what such a transaction has written, and not committed, would count as not written."""
+    role = f"blind_{connection.settings_dict['NAME']}"
+
+    def blind(*, may_see: bool) -> dt.datetime:
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE ROLE "{role}"')
+            try:
+                if may_see:
+                    cursor.execute(f'GRANT pg_read_all_stats TO "{role}"')
+                cursor.execute(f'SET SESSION AUTHORIZATION "{role}"')
+                return cutting.quiet_instant()
+            finally:
+                cursor.execute("RESET SESSION AUTHORIZATION")
+                cursor.execute(f'DROP ROLE "{role}"')
+
+    with transaction.atomic():
+        event = opt_out(cast)
+        with pytest.raises(PipelineError, match="hidden from this one"):
+            Started(lambda: blind(may_see=False)).result()
+        assert Started(lambda: blind(may_see=True)).result() < event.recorded_at
 
 
 def test_cut__twin_that_contains_every_event__tells_of_what_has_no_position(
