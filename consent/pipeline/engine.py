@@ -1,6 +1,6 @@
 """DuckDB at work: judges files by a snapshot, and tells the verdict on each row in the order of the rows.
 
-Only the columns that name a record are read here. What is in the records is copied by `outputs`, row by row as the
+Only the columns that name a record are read here. What is in the records is copied by `copying`, row by row as the
 verdicts say, which keeps the order of rows, every type and every note that a file has.
 """
 
@@ -277,8 +277,11 @@ class Engine:
         place = {pair: n for n, pair in enumerate(self._kinds())}
         cases = []
         for product, each in self._snapshot.catalogue.items():
+            other = place[product, None]
             inner = " ".join(f"WHEN {text(kind)} THEN {place[product, kind]}" for kind in each.data_kinds)
-            cases.append(f"WHEN {text(product)} THEN CASE r.data_kind {inner} ELSE {place[product, None]} END")
+            # A product may have no kinds of data yet, and a CASE without WHEN is no SQL.
+            found = f"CASE r.data_kind {inner} ELSE {other} END" if inner else other
+            cases.append(f"WHEN {text(product)} THEN {found}")
         return f"(CASE r.product {' '.join(cases)} ELSE 0 END)::USMALLINT"
 
     def _require_partition(self) -> None:

@@ -138,7 +138,7 @@ def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path], files
     unfinished = [f"{os.path.realpath(path)}.partial" for path in outputs]
     for each, partial in itertools.product(files, unfinished):
         if Path(os.path.realpath(each.path)).is_relative_to(partial):
-            raise PipelineError(f"{each.path} is what a run has written that did not end: filter without it.")
+            raise PipelineError(f"{each.path} is what a run has written that has not ended: filter without it.")
     for path, folder in itertools.product(outputs, given):
         if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
             raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")

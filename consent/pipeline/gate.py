@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from . import dsse
+from . import dsse, signed
 from .digests import sha256_of
 from .errors import PipelineError, missing
 
@@ -24,7 +24,6 @@ except ImportError as error:
 
 PREDICATE = "/training-run/v1"  # after the portal's address
 ACKNOWLEDGED, OPEN = "acknowledged", "open"
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _REMEMBERED = 100_000  # files whose digests are not computed again while size and mtime stay
 _PARQUET = (".parquet", ".pq")
 
@@ -39,23 +38,20 @@ class SealedFile(NamedTuple):
 
 
 class RunManifest(NamedTuple):
-    """What a verified manifest says of a run; `decided_at`: the oldest of its snapshots, in microseconds since 1970."""
+    """What a verified manifest says of a run; `decided_at`: the instants of its snapshots, the oldest first, in
+    microseconds since 1970 UTC."""
 
     run: str
-    decided_at: int
+    decided_at: Sequence[int]
     files: Mapping[str, SealedFile]
 
     @classmethod
     def read(cls, path: str | Path, verify_key: str | Path | Ed25519PublicKey) -> Self:
         """The manifest in a file. Raises PipelineError if it can't be read, or that key did not sign it."""
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise PipelineError(f"The manifest {path} can't be read: {error.strerror}.") from None
-        statement = dsse.verify(text, dsse.verify_key(verify_key), f"manifest {path}")
-        found = cls._of(statement) if str(statement.get("predicateType")).endswith(PREDICATE) else None
+        statement, _sha256 = signed.read(Path(path), dsse.verify_key(verify_key), PREDICATE, "a training run")
+        found = cls._of(statement)
         if found is None:
-            raise PipelineError(f"The manifest {path} is not of a training run.")
+            raise PipelineError(f"The manifest {path} is not of a training run as this version knows it.")
         return found
 
     @classmethod
@@ -64,12 +60,13 @@ class RunManifest(NamedTuple):
             predicate = statement["predicate"]
             files = [SealedFile(*(each[name] for name in SealedFile._fields)) for each in predicate["files"]]
             subjects = [(each["name"], each["digest"]["sha256"]) for each in statement["subject"]]
-            decided_at = min(each["decided_at"] for each in predicate["snapshots"])
+            decided_at = sorted(each["decided_at"] for each in predicate["snapshots"])
             found = cls(str(predicate["run"]["id"]), decided_at, {each.name: each for each in files})
         except (KeyError, TypeError, ValueError):
             return None
         alike = sorted(subjects) == sorted((each.name, each.sha256) for each in files)
-        return found if alike and len(found.files) == len(files) and type(decided_at) is int else None
+        instants = bool(decided_at) and all(type(each) is int for each in decided_at)
+        return found if alike and len(found.files) == len(files) and instants else None
 
 
 def open_allowed(
@@ -105,8 +102,9 @@ def check(
     `removals`: the run's removals, as `GET training-runs/{run}/removal-batches/` lists them, or a file with that
     answer. `max_age`: how old the oldest of the run's snapshots may be at `now` (the clock, by default).
 
-    Raises PipelineError, which names the reason: a file that the manifest does not name, or that was altered; snapshots
-    older than `max_age`; a removal that is overdue, or will never be done because the run is retired.
+    Raises PipelineError, which names the reason: a file that the manifest does not name, or that was altered; a
+    snapshot older than `max_age` or of an instant to come; a removal that is overdue, or will never be done because
+    the run is retired.
     """
     sealed = RunManifest.read(manifest, verify_key)
     moment = now or dt.datetime.now(dt.UTC)
@@ -121,11 +119,9 @@ def check(
 
 
 def _require_age(sealed: RunManifest, max_age: dt.timedelta | None, now: dt.datetime) -> None:
-    decided = _EPOCH + dt.timedelta(microseconds=sealed.decided_at)
-    if max_age is not None and now - decided > max_age:
-        raise PipelineError(
-            f"Run {sealed.run} was filtered by what held at {decided:%Y-%m-%d %H:%M:%S} UTC: older than {max_age}."
-        )
+    if max_age is not None:
+        for decided_at in sealed.decided_at:
+            signed.require_age(decided_at, max_age, now, f"Run {sealed.run} was filtered by what held at")
 
 
 def _removals(given: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,7 +1,6 @@
 """The manifest of a snapshot: what it says, and whether the files are those that it names. Needs no pyarrow."""
 
 import datetime as dt
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from . import dsse
+from . import signed
 from .digests import sha256_of
 from .errors import PipelineError
 
@@ -20,7 +19,6 @@ MANIFEST = "manifest.json"
 ORGANIZATIONS, MEMBERS, EXTERNAL_IDS = "organizations", "members", "external_ids"
 TABLES = (ORGANIZATIONS, MEMBERS, EXTERNAL_IDS)
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAME = re.compile(rf"({'|'.join(TABLES)})-(\d{{3,6}})\.parquet")
 _PRODUCT = re.compile("[a-z][a-z0-9_]{0,39}")  # it becomes part of column names
 
@@ -96,13 +94,7 @@ class Manifest:
     def read(cls, folder: Path, key: Ed25519PublicKey) -> Self:
         """The manifest in a folder. Raises PipelineError if there is none, or it is not signed by `key`."""
         path = folder / MANIFEST
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise PipelineError(f"{folder} is no snapshot: {MANIFEST} can't be read ({error.strerror}).") from None
-        statement = dsse.verify(text, key, f"manifest {path}")
-        if not str(statement.get("predicateType")).endswith(PREDICATE):
-            raise PipelineError(f"The manifest {path} is not of a snapshot of consent.")
+        statement, sha256 = signed.read(path, key, PREDICATE, "a snapshot of consent")
         predicate = statement["predicate"]
         if predicate.get("format") != FORMAT:
             raise PipelineError(
@@ -112,12 +104,12 @@ class Manifest:
         if files is None:
             raise PipelineError(f"The manifest {path} does not describe its files as a snapshot's does.")
         catalogue = parse_catalogue(predicate.get("catalogue"))
-        return cls(predicate["position"], predicate["decided_at"], catalogue, files, hashlib.sha256(text).hexdigest())
+        return cls(predicate["position"], predicate["decided_at"], catalogue, files, sha256)
 
     @property
     def decided(self) -> dt.datetime:
         """`decided_at` as an aware datetime."""
-        return _EPOCH + dt.timedelta(microseconds=self.decided_at)
+        return signed.instant(self.decided_at)
 
     def rows(self, table: str) -> int:
         """How many rows a table has."""

@@ -7,7 +7,7 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from . import dsse
+from . import dsse, signed
 from .errors import PipelineError, brief, missing
 from .manifest import MANIFEST, Catalogue, Manifest, SnapshotFile, check_bytes
 from .schema import schemas
@@ -17,9 +17,6 @@ try:
     import pyarrow.parquet as pq
 except ImportError as error:
     raise missing(error) from None
-
-
-_AHEAD = dt.timedelta(minutes=5)  # by which clocks of different machines may differ
 
 
 @dataclass(frozen=True)
@@ -85,18 +82,8 @@ class Snapshot:
         return self.manifest.rows(table)
 
     def require_age(self, max_age: dt.timedelta, now: dt.datetime) -> None:
-        """Raises PipelineError if the state is older than `max_age` at `now`, or is of later than a clock may differ:
-        it would stay young too long, and call records known that nobody can know of."""
-        decided = self.decided
-        if decided - now > _AHEAD:
-            raise PipelineError(
-                f"The snapshot {self.directory} is of {decided:%Y-%m-%d %H:%M:%S} UTC, which is still to come:"
-                " is a clock wrong, here or at the portal?"
-            )
-        if now - decided > max_age:
-            raise PipelineError(
-                f"The snapshot {self.directory} is of {decided:%Y-%m-%d %H:%M:%S} UTC: older than {max_age} allowed."
-            )
+        """Raises PipelineError if the state is older than `max_age` at `now`, or of an instant to come."""
+        signed.require_age(self.decided_at, max_age, now, f"The snapshot {self.directory} is of")
 
     def check_files(self) -> None:
         """Raises PipelineError unless the folder holds exactly the files of the manifest, each as it says there."""

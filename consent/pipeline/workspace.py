@@ -29,7 +29,7 @@ class Workspace:
         self._outputs, self._report, self._single = dict(outputs), report, single
         self._partial = {what: _partial(path) for what, path in outputs.items()}
         self._home = next(iter(self._partial.values()))
-        self._locked: int | None = None
+        self._locked: list[int] = []
         self._ours = False  # from when on what lies there is of this run
         self._done: list[dict[str, Any]] = []
         targets = [*outputs.values(), *([report] if report else [])]
@@ -45,6 +45,8 @@ class Workspace:
         """
         there = [folder for folder in self._partial.values() if os.path.lexists(folder)]
         if there and not (resume and self._home.exists()):
+            for folder in there:
+                _require_free(folder)
             raise PipelineError(f"{there[0]} is of a run that did not end: --resume goes on with it, or delete it.")
         for folder in self._partial.values():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,8 +91,9 @@ class Workspace:
             _sweep(folder, {folder / name for name in names[what]} | {folder / name for name in _OWN})
         noted = self._write_report(report)
         shutil.rmtree(self.scratch)
-        for name in (_JOURNAL, _LOCK):
-            (self._home / name).unlink()
+        (self._home / _JOURNAL).unlink()
+        for folder in self._partial.values():
+            (folder / _LOCK).unlink()
         for what, final in reversed(self._outputs.items()):
             partial = self._partial[what]
             if self._single:
@@ -106,7 +109,7 @@ class Workspace:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        if self._locked is None:
+        if not self._locked:
             return
         if kind is not None and self._ours:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -115,17 +118,20 @@ class Workspace:
                     shutil.rmtree(folder, ignore_errors=True)
             if self._report:
                 _partial(self._report).unlink(missing_ok=True)
-        os.close(self._locked)
-        self._locked = None
+        self._unlock()
 
     def _lock(self) -> None:
-        self._locked = _private(self._home / _LOCK)
         try:
-            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._locked)
-            self._locked = None
-            raise PipelineError(f"Another run is writing to {self._home}.") from None
+            for folder in self._partial.values():
+                self._locked.append(_private(folder / _LOCK))
+                _take(self._locked[-1], folder)
+        except PipelineError:
+            self._unlock()
+            raise
+
+    def _unlock(self) -> None:
+        while self._locked:
+            os.close(self._locked.pop())
 
     def _write_report(self, report: bytes) -> Path | None:
         if self._report is None:
@@ -137,6 +143,24 @@ class Workspace:
             out.flush()
             os.fsync(out.fileno())
         return path
+
+
+def _take(lock: int, folder: Path) -> None:
+    """Lock until the file is closed. Raises PipelineError if a run that has not ended holds the lock."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise PipelineError(f"Another run is writing to {folder}: wait until it has ended.") from None
+
+
+def _require_free(folder: Path) -> None:
+    """Raises PipelineError if a run is writing to the folder; one that was stopped holds no lock any more."""
+    with contextlib.suppress(OSError):  # no lock
+        lock = os.open(folder / _LOCK, os.O_WRONLY)
+        try:
+            _take(lock, folder)
+        finally:
+            os.close(lock)
 
 
 def _require_apart(targets: Sequence[Path]) -> None:

@@ -1,5 +1,6 @@
 """Files of records of a random world, in each format, and what the filter wrote read back."""
 
+import contextlib
 import csv
 import gzip
 import json
@@ -16,6 +17,7 @@ from consent.pipeline.report import FilterReport
 from . import snapshots
 from .consent_worlds import Row, World, instant
 
+RECORDS = 600  # of a world that many tests share
 COLUMNS = "organization=acct,member=usr,data_kind=kind,collected_at=ts,id=rid"
 
 
@@ -116,3 +118,25 @@ def run(
         **{"denied": denied, "columns": COLUMNS, "report": folder / f"report{name}.json", **given},
     )  # fmt: skip
     return report, allowed, denied
+
+
+def given(snapshot: Snapshot, folder: Path, **more: Any) -> dict[str, Any]:
+    """Arguments of `filter_records` beside its inputs: everything goes to this folder."""
+    places = {what: folder / what for what in ("allowed", "denied")}
+    return {"snapshot": snapshot, "columns": COLUMNS, "report": folder / "report.json", **places, **more}
+
+
+def stop_after(files: int, inputs: Any, **arguments: Any) -> None:
+    """Begin to filter, and stop as if by Ctrl+C when so many files are done."""
+
+    def progress(done: int, _all: int) -> None:
+        if done == files:
+            raise _Stopped
+
+    with contextlib.suppress(_Stopped):
+        filter_records(inputs, **arguments, progress=progress)
+        raise AssertionError("it was not stopped")
+
+
+class _Stopped(Exception):
+    pass

@@ -98,7 +98,7 @@ def _other_rows(folder: Path) -> None:
     ("change", "told"),
     [
         (_touched, "members-000.parquet has 0 bytes"),
-        (_emptied, "is no snapshot: manifest.json can't be read"),
+        (_emptied, "manifest.json can't be read: No such file"),
         (_by_another_key, "does not hold"),
         (_other_rows, "is another snapshot of its position"),
     ],

@@ -12,24 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from consent.pipeline import filter_records
+from consent.pipeline import Options, filter_records
 from consent.pipeline.errors import PipelineError
 from tests.support import record_files, snapshots
-from tests.support.consent_worlds import world
-from tests.support.record_files import COLUMNS, plain, read, run, snapshot_of, text_file
+from tests.support.record_files import COLUMNS, RECORDS, given, plain, read, run, stop_after, text_file
 
-RECORDS = 600
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def made():
-    return world(3, RECORDS)
-
-
-@pytest.fixture(scope="module")
-def snapshot(made, tmp_path_factory):
-    return snapshot_of(made, tmp_path_factory.mktemp("snapshots"))
 
 
 def command(snapshot, source, tmp_path, *more, form=""):
@@ -111,25 +99,11 @@ def test_filter__memory_too_small__one_sentence_and_nothing_left(made, snapshot,
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
-@pytest.fixture
-def data(made, tmp_path):
-    """Three files of 200 records."""
-    (tmp_path / "data").mkdir()
-    for n in range(3):
-        record_files.parquet(made, tmp_path / "data" / f"{n}.parquet", rows=slice(n * 200, (n + 1) * 200))
-    return tmp_path / "data"
-
-
-def given(snapshot, tmp_path, **more):
-    places = {what: tmp_path / what for what in ("allowed", "denied")}
-    return {"snapshot": snapshot, "columns": COLUMNS, "report": tmp_path / "report.json", **places, **more}
-
-
 @pytest.mark.parametrize("which", [0, 2])
 @pytest.mark.parametrize("change", ["touched", "longer", "other rows", "gone"])
 def test_input__changes_meanwhile__refused(made, snapshot, tmp_path, data, which, change):
     def progress(done, _all):
-        path = data / f"{which}.parquet"
+        path = data / f"day={which}" / "part.parquet"
         if done == 1:
             if change == "touched":
                 os.utime(path, ns=(1, 1))
@@ -147,53 +121,37 @@ def test_input__changes_meanwhile__refused(made, snapshot, tmp_path, data, which
     assert final_names(tmp_path) == []
 
 
-class Stopped(Exception):
-    pass
-
-
-def stop_after(files):
-    def progress(done, _all):
-        if done == files:
-            raise Stopped
-
-    return progress
-
-
 def test_run__stopped_and_resumed__does_the_rest_alone_to_the_same_bytes(snapshot, tmp_path, data):
     (tmp_path / "whole").mkdir()
     whole, _allowed, _denied = run(data, snapshot, tmp_path / "whole", options={"full_reasons": False})
-    with pytest.raises(Stopped):
-        filter_records(data, **given(snapshot, tmp_path), progress=stop_after(2))
+    stop_after(2, data, **given(snapshot, tmp_path))
     assert final_names(tmp_path) == []
-    first = tmp_path / "allowed.partial" / "0.parquet"
+    first = tmp_path / "allowed.partial" / "day=0" / "part.parquet"
     os.utime(first, ns=(1, 1))
     with pytest.raises(PipelineError, match="did not end"):
         filter_records(data, **given(snapshot, tmp_path))
     resumed = _resume(data, snapshot, tmp_path)
-    assert (tmp_path / "allowed" / "0.parquet").stat().st_mtime_ns == 1
+    assert (tmp_path / "allowed" / "day=0" / "part.parquet").stat().st_mtime_ns == 1
     for what in ("allowed", "denied"):
-        for path in (tmp_path / "whole" / what).iterdir():
-            assert (tmp_path / what / path.name).read_bytes() == path.read_bytes()
+        for path in (tmp_path / "whole" / what).rglob("*.parquet"):
+            assert (tmp_path / what / path.relative_to(tmp_path / "whole" / what)).read_bytes() == path.read_bytes()
     same = {"seconds": 0.0, "warnings": []}
     assert {**resumed.data(), **same} == {**whole.data(), **same}
     assert {path.name for path in tmp_path.iterdir()} == {"data", "whole", "allowed", "denied", "report.json"}
 
 
 def _resume(data, snapshot, tmp_path, **more):
-    from consent.pipeline import Options
-
     return filter_records(data, **given(snapshot, tmp_path, **more), options=Options(resume=True))
 
 
 @pytest.mark.parametrize("change", ["output", "input", "journal"])
 def test_run__resumed_after_a_change__does_that_file_again(made, snapshot, tmp_path, data, change):
-    with pytest.raises(Stopped):
-        filter_records(data, **given(snapshot, tmp_path), progress=stop_after(2))
+    stop_after(2, data, **given(snapshot, tmp_path))
     partial = tmp_path / "allowed.partial"
     if change == "output":
-        (partial / "0.parquet").write_bytes(b"half")
+        (partial / "day=0" / "part.parquet").write_bytes(b"half")
     elif change == "input":
-        record_files.parquet(made, data / "0.parquet", rows=slice(0, 150))
+        record_files.parquet(made, data / "day=0" / "part.parquet", rows=slice(0, 150))
     else:
         with (partial / ".journal.jsonl").open("ab") as journal:
             journal.write(b'{"input": {"na')
@@ -205,22 +163,20 @@ def test_run__resumed_after_a_change__does_that_file_again(made, snapshot, tmp_p
 
 
 def test_run__resumed_with_other_columns__refused(snapshot, tmp_path, data):
-    with pytest.raises(Stopped):
-        filter_records(data, **given(snapshot, tmp_path), progress=stop_after(1))
+    stop_after(1, data, **given(snapshot, tmp_path))
     with pytest.raises(PipelineError, match="another snapshot, other columns or options"):
         _resume(data, snapshot, tmp_path, columns=COLUMNS.replace("member=usr", "member=@"))
     assert final_names(tmp_path) == []
-    assert (tmp_path / "allowed.partial" / "0.parquet").exists()
+    assert (tmp_path / "allowed.partial" / "day=0" / "part.parquet").exists()
 
 
 def test_run__beside_another__refused(snapshot, tmp_path, data):
-    with pytest.raises(Stopped):
-        filter_records(data, **given(snapshot, tmp_path), progress=stop_after(1))
+    stop_after(1, data, **given(snapshot, tmp_path))
     with (tmp_path / "allowed.partial" / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(PipelineError, match="Another run is writing"):
             _resume(data, snapshot, tmp_path)
-    assert (tmp_path / "allowed.partial" / "0.parquet").exists()
+    assert (tmp_path / "allowed.partial" / "day=0" / "part.parquet").exists()
     assert _resume(data, snapshot, tmp_path).read == RECORDS
 
 

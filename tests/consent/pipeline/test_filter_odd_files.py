@@ -11,20 +11,10 @@ import pytest
 from consent.pipeline import Snapshot
 from consent.pipeline.errors import PipelineError
 from tests.support import record_files, snapshots
-from tests.support.consent_worlds import Oracle, world
-from tests.support.record_files import COLUMNS, plain, read, run, snapshot_of
+from tests.support.consent_worlds import Oracle
+from tests.support.record_files import COLUMNS, RECORDS, plain, read, run
 
-RECORDS = 300
-
-
-@pytest.fixture(scope="module")
-def made():
-    return world(5, RECORDS)
-
-
-@pytest.fixture(scope="module")
-def snapshot(made, tmp_path_factory):
-    return snapshot_of(made, tmp_path_factory.mktemp("snapshots"))
+HALF = RECORDS // 2
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +73,19 @@ def test_snapshot__in_a_folder_named_like_a_pattern__is_read_itself(made, snapsh
     assert {row["rid"] for row in read(allowed)} == usable
 
 
+def test_snapshot__with_a_product_that_has_no_kinds_of_data__knows_none_of_its_records(made, tmp_path):
+    catalogue = made.catalogue | {"ai_studio": made.catalogue["ai_studio"]._replace(data_kinds=())}
+    folder = snapshots.write(
+        tmp_path / "snapshots", organizations=made.organizations, members=made.members,
+        decided_at=made.decided_at, catalogue=catalogue,
+    )  # fmt: skip
+    source = record_files.parquet(made, tmp_path / "in.parquet")
+    report, _allowed, _denied = run(source, Snapshot.open(folder, snapshots.VERIFY_KEY), tmp_path)
+    of_studio = [each for each in report.counts if each["product"] == "ai_studio"]
+    assert of_studio and {each["data_kind"] for each in of_studio} == {None}
+    assert {each["reason"] for each in of_studio} == {"unknown_data_kind", "unknown_organization"}
+
+
 # --- Names of columns -----------------------------------------------------------------------------------------------
 
 
@@ -125,10 +128,10 @@ def test_lines__that_only_one_reader_reads__denied_where_they_have_to_be_read(
     rows = plain(made)
     lines = [f'{json.dumps(row)[:-1]}, "{owner}": null, "more": {more}}}' for row in rows]
     source = tmp_path / "in.jsonl"
-    source.write_text("\n".join(map(json.dumps, rows[:150])) + "\n" + "\n".join(lines[150:]))
+    source.write_text("\n".join(map(json.dumps, rows[:HALF])) + "\n" + "\n".join(lines[HALF:]))
     report, allowed, _denied = run(source, snapshot, tmp_path)
-    assert (report.read, report.unreadable_rows) == (RECORDS, 150)
-    assert {row["rid"] for row in read(allowed)} == usable & {row["rid"] for row in rows[:150]}
+    assert (report.read, report.unreadable_rows) == (RECORDS, HALF)
+    assert {row["rid"] for row in read(allowed)} == usable & {row["rid"] for row in rows[:HALF]}
 
 
 # --- Folders --------------------------------------------------------------------------------------------------------

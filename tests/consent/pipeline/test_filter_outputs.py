@@ -5,57 +5,15 @@ import pytest
 
 from consent.pipeline import Options, filter_records
 from consent.pipeline.errors import PipelineError
-from tests.support import record_files
-from tests.support.consent_worlds import world
-from tests.support.record_files import COLUMNS, snapshot_of
-
-RECORDS = 600
-
-
-@pytest.fixture(scope="module")
-def made():
-    return world(3, RECORDS)
-
-
-@pytest.fixture(scope="module")
-def snapshot(made, tmp_path_factory):
-    return snapshot_of(made, tmp_path_factory.mktemp("snapshots"))
-
-
-@pytest.fixture
-def data(made, tmp_path):
-    """Three files of 200 records, each in a folder."""
-    for n in range(3):
-        (tmp_path / "data" / f"day={n}").mkdir(parents=True)
-        source = tmp_path / "data" / f"day={n}" / "part.parquet"
-        record_files.parquet(made, source, rows=slice(n * 200, (n + 1) * 200))
-    return tmp_path / "data"
+from tests.support.record_files import RECORDS, given, stop_after
 
 
 def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
-def given(snapshot, tmp_path, **more):
-    places = {what: tmp_path / what for what in ("allowed", "denied")}
-    return {"snapshot": snapshot, "columns": COLUMNS, "report": tmp_path / "report.json", **places, **more}
-
-
-class Stopped(Exception):
-    pass
-
-
-def stopped_after_two(data, snapshot, tmp_path):
-    def progress(done, _all):
-        if done == 2:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        filter_records(data, **given(snapshot, tmp_path), progress=progress)
-
-
 def test_resume__with_fewer_files__nothing_of_the_others_gets_a_final_name(snapshot, tmp_path, data):
-    stopped_after_two(data, snapshot, tmp_path)
+    stop_after(2, data, **given(snapshot, tmp_path))
     for what in ("allowed", "denied"):  # of the third, as if the run had been killed
         (tmp_path / f"{what}.partial" / "day=2").mkdir(exist_ok=True)
         (tmp_path / f"{what}.partial" / "day=2" / "part.parquet").write_bytes(b"half")
@@ -80,17 +38,33 @@ def test_partial_folder__of_no_run_or_another__refused_and_it_stays(snapshot, tm
     assert not any((tmp_path / name).exists() for name in ("allowed", "denied", "report.json"))
 
 
+@pytest.mark.parametrize("what", ["allowed", "denied"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_partial_folder__of_a_run_that_is_still_writing__said_so_and_nobody_told_to_delete_it(
+    snapshot, tmp_path, data, what, resume
+):
+    """Another run has the same place for one of its outputs."""
+    ours = given(snapshot, tmp_path)
+    theirs = {**given(snapshot, tmp_path / "other"), what: ours[what]}
+
+    def meanwhile(done, _all):
+        if done == 2:
+            before = names(tmp_path)
+            with pytest.raises(PipelineError, match="Another run is writing") as error:
+                filter_records(data, **ours, options=Options(resume=resume))
+            assert error.value.exit_code == 2 and "delete" not in str(error.value)
+            assert names(tmp_path) == before
+
+    (tmp_path / "other").mkdir()
+    assert filter_records(data, **theirs, progress=meanwhile).read == RECORDS
+    assert names(ours[what]) == [f"day={n}/part.parquet" for n in range(3)]
+
+
 def test_resume__by_a_pattern_that_finds_what_is_written__exit_2(snapshot, tmp_path, data):
     pattern, places = data / "*", {what: data / what for what in ("allowed", "denied")}
-
-    def progress(done, _all):
-        if done == 2:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        filter_records(pattern, **given(snapshot, tmp_path, **places), progress=progress)
+    stop_after(2, pattern, **given(snapshot, tmp_path, **places))
     before = names(tmp_path)
-    with pytest.raises(PipelineError, match="that did not end") as error:
+    with pytest.raises(PipelineError, match="that has not ended") as error:
         filter_records(pattern, **given(snapshot, tmp_path, **places), options=Options(resume=True))
     assert error.value.exit_code == 2 and names(tmp_path) == before
     assert filter_records(data / "day=*", **given(snapshot, tmp_path, **places), options=Options(resume=True)).read

@@ -11,20 +11,8 @@ import pytest
 from consent.pipeline import Options, Snapshot, cli, filter_records
 from consent.pipeline.errors import PipelineError
 from tests.support import record_files, snapshots
-from tests.support.consent_worlds import Oracle, world
-from tests.support.record_files import COLUMNS, plain, read, run, snapshot_of, text_file
-
-RECORDS = 300
-
-
-@pytest.fixture(scope="module")
-def made():
-    return world(5, RECORDS)
-
-
-@pytest.fixture(scope="module")
-def snapshot(made, tmp_path_factory):
-    return snapshot_of(made, tmp_path_factory.mktemp("snapshots"))
+from tests.support.consent_worlds import Oracle
+from tests.support.record_files import COLUMNS, RECORDS, plain, read, run, text_file
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from tests.support.snapshots import NOON, VERIFY_KEY
 
 ROOT = Path(__file__).parents[3]
 RUN = "0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e5f"
-NOW = dt.datetime(2026, 1, 6, 12, tzinfo=dt.UTC)  # a day after the snapshot
+SNAPSHOT = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+NOW = SNAPSHOT + dt.timedelta(days=1)
 
 
 @pytest.fixture
@@ -164,6 +165,19 @@ def test_open__snapshots_too_old_or_nothing_there__refused(data: Path) -> None:
     (data / "part-0.parquet").unlink()
     with pytest.raises(PipelineError, match="can't be read"):
         open_allowed(manifest, data / "part-0.parquet", verify_key=VERIFY_KEY)
+
+
+@pytest.mark.parametrize("ahead", [299, 301])
+def test_open__one_of_the_snapshots_of_an_instant_to_come__refused_beyond_what_clocks_may_differ(
+    data: Path, ahead: int
+) -> None:
+    manifest = seal(data, snapshots=[{"decided_at": NOON}, {"decided_at": NOON + ahead * 1_000_000}])
+    options: dict[str, Any] = {"verify_key": VERIFY_KEY, "max_age": dt.timedelta(days=1), "now": SNAPSHOT}
+    if ahead > 300:
+        with pytest.raises(PipelineError, match="still to come"):
+            check(manifest, data, **options)
+    else:
+        assert len(check(manifest, data, **options)) == 2
 
 
 def test_command__verify__says_whether_they_may_be_used(data: Path) -> None:

@@ -87,7 +87,7 @@ def test_open__other_key__refused(folder):
 
 def test_open__no_manifest__refused(folder):
     (folder / "manifest.json").unlink()
-    _refused(folder, "no snapshot: manifest.json")
+    _refused(folder, "manifest.json can't be read: No such file")
 
 
 def test_open__manifest_unsigned__refused(folder):
