@@ -8,48 +8,33 @@ DuckDB, by hand-written SQL. Both say which records stay, and must agree. What c
 server's included.
 """
 
-import statistics
 import tempfile
 
-from . import databases
+from . import databases, pairs
 from .databases import Place
-from .tables import Line, run, show
+from .tables import Line, run
 
 GOAL, MEMORY_GOAL = 2.0, 1_200  # ×, MiB
 NAME = "removals"
 
 
-def measure(where: Place, rows: int, members: int, outs: int, records: int, pairs: int) -> list[Line]:
+def measure(where: Place, rows: int, members: int, outs: int, records: int, **rest: int) -> list[Line]:
     """The lines of the table. Raises RuntimeError if a side fails, or the sides don't keep the same records."""
-    taken = []
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory:
         try:
             url = where.fresh(NAME)
             databases.step(url, "sides", "loaded", str(rows), str(members))
             databases.step(url, "removing", "prepared", directory, str(outs), str(records))
-            for n in range(pairs):
-                order = ("ours", "bare") if n % 2 == 0 else ("bare", "ours")
-                pair = {side: databases.step(url, "removing", side, directory) for side in order}
-                if pair["ours"]["kept"] != pair["bare"]["kept"]:
-                    raise RuntimeError(f"{pair['ours']['kept']} are not {pair['bare']['kept']}")
-                show(f"{where.label}, pair {n + 1}: {pair['ours']['cpu']:.2f}, bare {pair['bare']['cpu']:.2f} CPU s")
-                taken.append(pair)
+            taken = pairs.alternate(
+                where, rest["pairs"], lambda side: databases.step(url, "removing", side, directory), "kept"
+            )
         finally:
             where.drop(NAME)
-    ratio, wall = (
-        statistics.median(pair["ours"][what] / pair["bare"][what] for pair in taken) for what in ("cpu", "wall")
-    )
-    spent = {what: statistics.median(pair["ours"][what] for pair in taken) for what in ("cpu", "wall", "finding")}
-    bare = {what: statistics.median(pair["bare"][what] for pair in taken) for what in ("cpu", "wall")}
-    peak = max(pair["ours"]["peak"] for pair in taken)
     work = f"removals after {outs:,} opt-outs among {rows:,}, from {records:,} records"
+    finding = f"{pairs.median(taken, 'ours', 'finding'):.2f} CPU s"
     return [
-        Line(where.label, f"{work} / full join in DuckDB, CPU", f"{ratio:.2f} ×", f"≤ {GOAL} ×", ratio <= GOAL),
-        Line(where.label, f"{work} / full join in DuckDB, wall", f"{wall:.2f} ×"),
-        Line(where.label, work, f"{spent['cpu']:.2f} CPU s, {spent['wall']:.2f} s"),
-        Line(where.label, "of that: finding and writing the entries", f"{spent['finding']:.2f} CPU s"),
-        Line(where.label, "full join in DuckDB", f"{bare['cpu']:.2f} CPU s, {bare['wall']:.2f} s"),
-        Line(where.label, f"{work}: memory", f"{peak:.0f} MiB", f"≤ {MEMORY_GOAL} MiB", peak <= MEMORY_GOAL),
+        *pairs.lines(where, taken, work, "full join in DuckDB", goal=GOAL, memory_goal=MEMORY_GOAL),
+        Line(where.label, "of the removals: finding and writing the entries", finding),
     ]
 
 

@@ -55,8 +55,8 @@ def _event(at: int, **more: Any) -> ConsentEvent:
     )
 
 
-@pytest.mark.django_db
-def test_export__fixed_ids_and_instants__same_files_as_written_without_a_database(tmp_path: Path) -> None:
+def _store() -> None:
+    """Two organizations, a member each, and external ids of all of them, with their events."""
     for pk, kind, n in ((ACME, "team", 0), (BETA, "personal", 1)):
         instants = {"created_at": from_micros(NOON + n), "changed_at": from_micros(NOON + n)}
         Organization.objects.create(pk=pk, name="Name", kind=kind, **instants)
@@ -82,31 +82,38 @@ def test_export__fixed_ids_and_instants__same_files_as_written_without_a_databas
         ]
     )
     ledger.sequence()
-    done = export_snapshot(tmp_path / "exported")
 
+
+def _rows() -> dict[str, list[dict[str, Any]]]:
+    """The same, as the tables of a snapshot have it."""
     start = {"ai_studio_allowed": False, "ai_studio_reason": "no_subscription"}
     none = {"le_chat_allowed": False, "le_chat_reason": "no_subscription"}
     plan = {"le_chat_allowed": True, "le_chat_reason": "plan_default", "le_chat_since": NOON + 6}
     free = {"le_chat_allowed": True, "le_chat_reason": "default", "joined_at": NOON + 5}
-    bound = {"organization": {"level": "organization"}, "member": {"level": "member"}}
-    written = snapshots.write(
-        tmp_path / "written",
-        organizations=[
+    organization, member = {"level": "organization"}, {"level": "member"}
+    return {
+        "organizations": [
             {"organization": ACME, "personal": False, "created_at": NOON, **plan, **start},
             {"organization": BETA, "personal": True, "owner": ANNA, "created_at": NOON + 1, **none, **start},
         ],
-        members=[
+        "members": [
             {"member": ANNA, "organization": BETA, **free},
             {"member": BERT, "organization": ACME, "left_at": NOON + 9, **free},
         ],
-        external_ids=[
-            {"external_id": "é-1", "organization": ACME, "bound_at": NOON, **bound["organization"]},
-            {"external_id": "Z", "organization": BETA, "bound_at": NOON + 1, **bound["organization"]},
-            {"external_id": "a", "organization": BETA, "bound_at": NOON + 1, **bound["organization"]},
-            {"external_id": "a", "organization": ACME, "member": BERT, "bound_at": NOON + 5, **bound["member"]},
+        "external_ids": [
+            {"external_id": "é-1", "organization": ACME, "bound_at": NOON, **organization},
+            {"external_id": "Z", "organization": BETA, "bound_at": NOON + 1, **organization},
+            {"external_id": "a", "organization": BETA, "bound_at": NOON + 1, **organization},
+            {"external_id": "a", "organization": ACME, "member": BERT, "bound_at": NOON + 5, **member},
         ],
-        position=done.position,
-    )
+    }
+
+
+@pytest.mark.django_db
+def test_export__fixed_ids_and_instants__same_files_as_written_without_a_database(tmp_path: Path) -> None:
+    _store()
+    done = export_snapshot(tmp_path / "exported")
+    written = snapshots.write(tmp_path / "written", **_rows(), position=done.position)
     for table in ("organizations", "members", "external_ids"):
         name = f"{table}-000.parquet"
         assert (done.written.folder / name).read_bytes() == (written / name).read_bytes(), table
