@@ -24,7 +24,7 @@ _SIGNATURE = 64  # bytes
 _PRIVATE = "PRIVATE+KEY+"
 _LINE = "— "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 MAX_SIZE = 2**63 - 1  # leaves
 
 
@@ -185,6 +185,16 @@ def open_note(note: str, verifiers: Iterable[Verifier]) -> Opened:
     return Opened(text, tuple(verified))
 
 
+def text_of(note: str) -> str:
+    """The text of a note, whoever signed it, or nobody. Raises ProofError if it is malformed."""
+    return _split(note)[0]
+
+
+def signed_by(note: str) -> set[tuple[str, bytes]]:
+    """The names and key ids of the lines of a note, whether they hold or not. Raises ProofError if it is malformed."""
+    return {(name, key_id) for name, key_id, _data in map(_signature, _split(note)[1])}
+
+
 def _split(note: str) -> tuple[str, list[str]]:
     """The text, and the lines of signatures without their line breaks."""
     before, blank, after = note.rpartition("\n\n")
@@ -234,7 +244,7 @@ class Checkpoint:
         """The checkpoint of a note's text. Raises ProofError for anything else, and for extension lines: this log
         writes none, so nobody could say what they mean."""
         lines = text.split("\n")
-        if len(lines) != 4 or lines[3] or not _NUMBER.fullmatch(lines[1]):
+        if len(lines) != 4 or lines[3] or not NUMBER.fullmatch(lines[1]):
             raise ProofError("The text is not that of a checkpoint: origin, number of leaves and root, a line each.")
         return cls(lines[0], int(lines[1]), decode(lines[2], "root of the checkpoint"))
 
