@@ -86,8 +86,8 @@ def _quiet_instant_postgresql() -> dt.datetime:
     return from_micros(micros - 1)
 
 
-# statement_timestamp() is of before the list of transactions is read: who begins meanwhile has a later clock. PostgreSQL
-# shows nothing of another role's session but that it is there: neither when it nor when its transaction began.
+# statement_timestamp() is of before the list of transactions is read: who begins meanwhile has a later clock.
+# PostgreSQL shows nothing of another role's session but that it is there: neither when it nor its transaction began.
 _OLDEST = """
 SELECT floor(extract(epoch FROM LEAST(statement_timestamp(), MIN(xact_start))) * 1000000)::bigint,
        MIN(usename) FILTER (
