@@ -147,7 +147,7 @@ test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its o
 
 .PHONY: test-fast
 test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, without a browser and slow tests
-	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow" $(ARGS)
+	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow and not thorough" $(ARGS)
 
 .PHONY: test-sqlite
 test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, browser tests included

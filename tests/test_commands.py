@@ -17,6 +17,8 @@ from django.db import DatabaseError
 from accounts.management.base import Failed, Misuse, NotConfirmed, PortalCommand, Progress, printable, table
 from tests.support import commands
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 
 

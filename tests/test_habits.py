@@ -37,6 +37,11 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
+
+
 def functions(module: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -88,7 +93,7 @@ def test_service__is_called_by_a_test_or_by_a_service_that_is(module: str, funct
 def test_settings__read_from_the_environment__are_those_that_env_example_documents() -> None:
     read = set()
     for path in [ROOT / "config/settings.py", *sources("scripts")]:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 called = ast.unparse(node.func)
                 if re.fullmatch(r"(env(\.\w+)?|os\.environ\.get|os\.getenv)", called):
@@ -115,7 +120,7 @@ def test_environment__of_the_process__is_read_in_settings_alone() -> None:
 def model_names(path: Path) -> dict[str, str]:
     """Names in this module → the guarded model that they stand for, followed through simple assignments."""
     known = {each: each for each in GUARDED}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom):
             known |= {alias.asname: alias.name for alias in node.names if alias.name in GUARDED and alias.asname}
     return known
@@ -124,7 +129,7 @@ def model_names(path: Path) -> dict[str, str]:
 def writes(path: Path) -> Iterator[tuple[int, str, str]]:
     """(line, model or '?', verb) of each call that writes a row, by what stands before the verb."""
     known = model_names(path)
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES):
             continue
         roots = {each.id for each in ast.walk(node.func.value) if isinstance(each, ast.Name)}
@@ -155,7 +160,7 @@ def test_rows__saved_or_deleted_one_by_one__nowhere_but_in_services() -> None:
     for path in sources("accounts", "config", "consent"):
         if name(path) in allowed or any(name(path).startswith(each) for each in MAY_WRITE):
             continue
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 target = ast.unparse(node.func.value)
                 if node.func.attr in {"save", "delete", "save_base"} and re.search(
@@ -168,7 +173,7 @@ def test_rows__saved_or_deleted_one_by_one__nowhere_but_in_services() -> None:
 def test_events__are_made_by_the_ledger_alone() -> None:
     made = []
     for path in sources("accounts", "config", "consent"):
-        calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes(path) if isinstance(node, ast.Call)]
         made += [name(path) for call in calls if ast.unparse(call.func).split(".")[-1] == "ConsentEvent"]
         made += [name(path) for _, model, _ in writes(path) if model == "ConsentEvent"]
     assert set(made) == {"consent/ledger.py"}
@@ -238,9 +243,7 @@ MOVES = "consent/transfer/state.py"
 
 def test_rows__copied_as_they_are__into_tables_of_jobs_alone_but_by_the_move_of_an_installation() -> None:
     for path in sources("accounts", "config", "consent"):
-        called = [
-            node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "load"
-        ]
+        called = [node for node in nodes(path) if isinstance(node, ast.Call) and ast.unparse(node.func) == "load"]
         tables = {ast.unparse(call.args[0]) for call in called}
         assert name(path) == MOVES or tables <= COPIED, name(path)
 
@@ -324,7 +327,7 @@ def test_triggers_and_door__no_product_code_lifts_them() -> None:
 def test_modules_of_tests__import_nothing_from_each_other() -> None:
     """What several share lies in tests/support, or beside them in a module that has no tests."""
     for path in sources("tests"):
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             from_tests = isinstance(node, ast.ImportFrom) and (node.level or named[0].startswith("tests"))

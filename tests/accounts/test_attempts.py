@@ -17,7 +17,7 @@ from tests.support.cast import Cast
 from tests.support.factories import PASSWORD
 from tests.support.sign_in import SECRET, code, sign_in, signed_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 AUTHENTICATE, CONFIRM = "/account/second-factor/authenticate/", "/account/confirm/"
 MANY = attempts.PASSWORD.everybody // attempts.PASSWORD.own + 1
 

@@ -13,7 +13,7 @@ from tests.support.choices import opt_out_as_member
 from tests.support.console import opted_out_by_owner, signed_in
 from tests.support.ledger_guards import everything
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 ROLES = ("anonymous", "owner", "admin", "auditor", "member", "outsider", "operator")
 READERS = "302 200 200 200 403 404 200"

@@ -18,6 +18,8 @@ from tests.support.choices import opt_out_as_member
 from tests.support.ledger_guards import behind_the_guards, everything, sql
 from tests.support.recordings import Recorded
 
+pytestmark = pytest.mark.thorough
+
 LEDGER, POSITION, PENDING = triggers.LEDGER, triggers.POSITION, triggers.PENDING
 
 

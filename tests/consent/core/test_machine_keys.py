@@ -11,7 +11,7 @@ from consent.services import credentials, webhooks
 from tests.consent.core.machine import Portal
 from tests.consent.core.machine_keys import KEEPERS, LOSSES, OPERATORS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 
 def lost_and_taken_over(who: int, how: str) -> None:

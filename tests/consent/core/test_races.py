@@ -23,7 +23,7 @@ from tests.support.cast import Cast
 from tests.support.choices import opt_out_as_member
 from tests.support.concurrency import race, together
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 POSTGRESQL = connection.vendor == "postgresql"
 twin = pytest.mark.only_on("postgresql", reason="SQLite has no lock that could be left out")
 

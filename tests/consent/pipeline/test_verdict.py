@@ -13,6 +13,8 @@ from consent.rules import Reason
 from tests.support import snapshots
 from tests.support.consent_worlds import Oracle, World, world
 
+pytestmark = pytest.mark.thorough
+
 KEYS = [
     Keys(),
     Keys(Key.TEXT, Key.TEXT),

@@ -19,7 +19,7 @@ from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from tests.support.factories import ActorFactory
 from tests.support.keys import issue_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 IN, OUT = "opted_in", "opted_out"
 

@@ -24,6 +24,8 @@ from consent.services import removal_entries, removal_files
 from consent.services.removal_entries import Entry, Level, Range
 from tests.support.histories import History
 
+pytestmark = pytest.mark.thorough
+
 KINDS = {"le_chat": "conversation", "ai_studio": "api_input"}
 SEEDS = range(12)
 

@@ -31,6 +31,8 @@ from tests.support.keys import issue_key
 from tests.support.ledger_guards import behind_the_guards, changes_nothing, refusal, sql
 from tests.support.training import register, report, sha256
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def run(cast: Cast) -> TrainingRun:

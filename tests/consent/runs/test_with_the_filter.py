@@ -21,6 +21,8 @@ from consent.snapshots.exporting import export_snapshot
 from tests.support.histories import History
 from tests.support.snapshots import VERIFY_KEY
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[3]
 KINDS = {"le_chat": "conversation", "ai_studio": "api_input"}
 RECIPE = re.search(r"```sql\n(WITH latest.*?)```", (ROOT / "docs/pipeline.md").read_text(), re.DOTALL)

@@ -24,7 +24,7 @@ from tests.support.factories import OrganizationFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import behind_the_guards, changes_nothing, refusal, sql
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 DAY = dt.timedelta(days=1)
 MICROSECOND = dt.timedelta(microseconds=1)
 

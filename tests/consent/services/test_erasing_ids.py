@@ -26,7 +26,7 @@ from tests.support.factories import ImportProblemFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import refusal
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 EMAIL, NAME = "canary-7f3a@feathers.example", "Canária Gelbvogel"
 OWN, AS_MEMBER = "canary-7f3a/2".replace("/", "."), "Gelbvogel-é"
 WORDS = ("canary-7f3a", "canária", "can\\u00e1ria", "gelbvogel")

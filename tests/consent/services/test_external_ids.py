@@ -19,7 +19,7 @@ from tests.support.callers import by_key, by_session
 from tests.support.cast import Cast
 from tests.support.ledger_guards import everything
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 
 def make(cast: Cast, external_id: str | None, plan: str = "le_chat_free") -> Organization:

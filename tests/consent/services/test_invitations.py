@@ -24,7 +24,7 @@ from tests.support.factories import PASSWORD, MemberFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 NEW = "new@kvasir.example"
 
 

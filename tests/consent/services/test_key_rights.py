@@ -21,7 +21,7 @@ from tests.support.factories import PASSWORD, MemberFactory, UserFactory
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 NEW: dict[str, Any] = {"name": "x", "scopes": ["consent:read"], "source": "console"}
 PERSONAL_SCOPES = tuple(scope for scope in ALL_SCOPES if scope != "consent:member")
 

@@ -21,6 +21,8 @@ from tests.support.keys import issue_key
 from tests.support.ledger_guards import refusal
 from tests.support.recordings import Recorded
 
+pytestmark = pytest.mark.thorough
+
 IN, OUT = "opted_in", "opted_out"
 
 

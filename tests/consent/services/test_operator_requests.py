@@ -23,7 +23,7 @@ from tests.support.keys import issue_key
 from tests.support.ledger_guards import everything
 from tests.support.operators import Staff, all_there_is, mailed_to, operators
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 KINDS = ("operator", "reactivated", "link", "second_factors", "address", "cooling_off")
 URL = "/admin/consent/operatorrequest/"
 

@@ -21,7 +21,7 @@ from consent.services.plans import Move
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.factories import ActorFactory, OrganizationFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 FEW, MANY = 2, 9
 
 

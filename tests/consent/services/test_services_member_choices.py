@@ -15,6 +15,8 @@ from tests.support.cast import Cast
 from tests.support.choices import IN, OBSTACLES, OUT, actors, choose, choose_own, key, put_in_the_way
 from tests.support.ledger_guards import changes_nothing, last_event, refusal
 
+pytestmark = pytest.mark.thorough
+
 
 def test_member__every_kind_of_actor__only_they_opt_in_and_few_may_opt_them_out(cast: Cast) -> None:
     speaks, tightens = (
