@@ -13,7 +13,7 @@ from accounts.operators import second_person
 
 from .. import ledger
 from ..jobs import approval
-from ..models import BulkJob, EndpointStatus, JobStatus, OperatorRequest, Verification, WebhookEndpoint
+from ..models import Backup, BulkJob, EndpointStatus, JobStatus, OperatorRequest, Verification, WebhookEndpoint
 from ..presentation import charts, honour_chart
 from ..projections import runner
 from ..services import operator_requests, removals
@@ -45,6 +45,7 @@ def context(actor: Actor) -> dict[str, Any]:
         "jobs": [(job, title_of(job)) for job in open_jobs],
         "head": ledger.head(),
         "verification": Verification.objects.order_by("-pk").first(),
+        "backup": Backup.objects.order_by("-pk").first(),
         **_removals(),
         **_delivery(),
         **_mail(),

@@ -19,7 +19,7 @@ from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from .. import honour_clock, ledger
-from ..models import BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
+from ..models import Backup, BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
 from ..services import removals
 
 registry = CollectorRegistry()
@@ -62,6 +62,7 @@ class _Standing(Collector):
         lag = 0 if furthest is None else ledger.head() - furthest
         yield from _of_consumers()
         yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
+        yield from _of_backups()
         late = "Removals from training runs that nobody acknowledged in time."
         yield GaugeMetricFamily("consent_removal_batches_overdue", late, removals.overdue())
 
@@ -74,6 +75,14 @@ def _of_consumers() -> Iterator[Metric]:
     oldest = max(((now - each.since).total_seconds() for each in standings if each.since), default=0)
     text = "Age of the oldest event that a consumer has not said to have applied."
     yield GaugeMetricFamily("consent_honour_oldest_seconds", text, oldest)
+
+
+def _of_backups() -> Iterator[Metric]:
+    """Nothing while no backup is known, so that an alert can tell that from a fresh one."""
+    last = Backup.objects.order_by("-pk").values_list("at", flat=True).first()
+    if last is not None:
+        age = max(0.0, (ledger.clock() - last).total_seconds())
+        yield GaugeMetricFamily("consent_backup_age_seconds", "Age of the last backup that was noted.", age)
 
 
 registry.register(_Standing())

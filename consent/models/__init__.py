@@ -22,7 +22,7 @@ from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
 from .ledger import ConsentEvent, EventPosition, PendingEvent
 from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
-from .projections import DailyChanges, DailyStanding, FollowerCursor, Verification
+from .projections import Backup, DailyChanges, DailyStanding, FollowerCursor, Verification
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .runs import (
     OpenRemoval,
@@ -55,6 +55,7 @@ __all__ = [
     "ActsSeen",
     "AskedCount",
     "AwaitedEvent",
+    "Backup",
     "BulkJob",
     "BulkJobRow",
     "Choice",

@@ -68,3 +68,18 @@ class Verification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M}: {self.problems}"
+
+
+class Backup(models.Model):
+    """A copy of the database that was made: what it contains, and how large it is (None: made by other means)."""
+
+    at = InstantField(_("when"))
+    head = models.BigIntegerField(_("head"))
+    size = models.BigIntegerField(_("size"), null=True)  # bytes
+
+    class Meta:
+        verbose_name = _("backup")
+        verbose_name_plural = _("backups")
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.head}"

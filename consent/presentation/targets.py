@@ -53,6 +53,7 @@ _WORDS: dict[str, Any] = {
     "choices": gettext_lazy("choices"),
     "external_ids": gettext_lazy("external ids"),
     "state": gettext_lazy("the whole installation"),
+    "backup": gettext_lazy("a backup of the database"),
     "own_choices": gettext_lazy("one's own choices"),
     "job_rows": gettext_lazy("rows of a job"),
     "job_problems": gettext_lazy("bad rows of an import"),

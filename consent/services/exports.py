@@ -23,6 +23,7 @@ class Export(StrEnum):
     EXTERNAL_IDS = "external_ids"
     REMOVALS = "removals"  # keys, of members too, that have to be removed from a training run
     STATE = "state"  # the whole installation
+    BACKUP = "backup"  # the same, as a copy of the database
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """The ledger's stream, and metrics for Prometheus."""
 
+import datetime as dt
 import json
 import threading
 from typing import Any
@@ -9,7 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from consent import ledger
-from consent.models import ConsentEvent
+from consent.models import Backup, ConsentEvent
 from consent.services import organizations
 from tests.support.callers import World, assert_problem
 
@@ -92,6 +93,14 @@ def test_metrics__decisions_ledger_and_jobs(world: World) -> None:
     assert f"consent_ledger_pending {ConsentEvent.objects.count():.1f}" in text
     ledger.sequence()
     assert f"consent_ledger_head {ledger.head():.1f}" in numbers().content.decode()
+
+
+def test_metrics__backup__its_age_once_there_is_one(world: World) -> None:
+    assert "consent_backup_age_seconds" not in numbers().content.decode()
+    Backup.objects.create(at=ledger.clock() - dt.timedelta(hours=3), head=1)
+    Backup.objects.create(at=ledger.clock() - dt.timedelta(hours=2), head=2)
+    [line] = [line for line in numbers().content.decode().splitlines() if line.startswith("consent_backup_age_seconds")]
+    assert 7200 <= float(line.split()[1]) < 7300
 
 
 def test_metrics__operators_key_or_this_machine__everybody_else_refused(world: World) -> None:
