@@ -211,10 +211,11 @@ def lift_triggers() -> None:
 
 @pytest.fixture
 def plans_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Restore the plans after a flush: they come from a migration, and a flush deletes them."""
+    """Restore the plans and the installation's row after a flush: they come from migrations, and it deletes them."""
     yield
     with django_db_blocker.unblock():
         import_module("accounts.migrations.0002_plans").create_plans(apps, None)
+        import_module("consent.migrations.0033_installation").make_row(apps, None)
 
 
 @pytest.fixture(name="_django_db_helper")

@@ -17,6 +17,7 @@ from .event_kinds import (
 )
 from .idempotency import IdempotencyKey
 from .imports import ImportFile, ImportFilePart, ImportProblem, ImportRow, ImportTable, ProblemKind
+from .installation import PASSING, Installation, Trouble
 from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
 from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
 from .ledger import ConsentEvent, EventPosition, PendingEvent
@@ -46,6 +47,7 @@ __all__ = [
     "MAX_DAYS",
     "OF_NO_LAYER",
     "OVER",
+    "PASSING",
     "PEOPLE",
     "PLAN_KINDS",
     "STATE_FIELDS",
@@ -77,6 +79,7 @@ __all__ = [
     "ImportProblem",
     "ImportRow",
     "ImportTable",
+    "Installation",
     "JobKind",
     "JobStatus",
     "LayerState",
@@ -104,6 +107,7 @@ __all__ = [
     "RunRetirement",
     "Source",
     "TrainingRun",
+    "Trouble",
     "Verification",
     "WebhookAttempt",
     "WebhookEndpoint",

@@ -26,7 +26,7 @@ from config import strict_json
 from .. import verification
 from ..files.atomic import BadFile, open_file
 from ..files.loading import load
-from ..models import ConsentEvent, PendingEvent
+from ..models import ConsentEvent, Installation, PendingEvent
 from ..projections.name_words import index_all
 from . import secrets
 
@@ -36,6 +36,8 @@ _APPS = ("accounts", "mfa", "consent")
 _ROWS = 2_000  # fetched, or inserted, at a time
 _LONGEST = 64 << 20  # bytes in one line
 Model = type[models.Model]
+# What is there after `migrate` already.
+_MIGRATED: tuple[Model, ...] = (Plan, Installation)
 OnRows = Callable[[int], None]
 
 
@@ -294,7 +296,9 @@ def load_state(
     """
     _hold()
     _refuse_filled()
-    Plan.objects.all().delete()  # the migrations' plans, which the file's replace
+    # What the migrations made, which the file's rows replace.
+    for model in _MIGRATED:
+        model._base_manager.all().delete()
     done, current = 0, tables()[0]
     for model, batch in file.batches():
         # After the last event, and before the pending events of the file.
@@ -336,7 +340,7 @@ def _hold() -> None:
 
 
 def _refuse_filled() -> None:
-    filled = [model._meta.db_table for model in tables() if model is not Plan and model._base_manager.exists()]
+    filled = [model._meta.db_table for model in tables() if model not in _MIGRATED and model._base_manager.exists()]
     if filled:
         raise NotEmpty(f"This installation is not empty: there are rows in {', '.join(filled)}.")
 

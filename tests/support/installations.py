@@ -14,6 +14,7 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
+from consent.models import Installation
 from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
@@ -65,7 +66,7 @@ def empty() -> None:
     lift_triggers()
     with connection.cursor() as cursor:
         for model in reversed(state.tables()):
-            if model is not Plan:
+            if model not in (Plan, Installation):
                 cursor.execute(f"DELETE FROM {model._meta.db_table}")
     Plan.objects.filter(key="le_chat_free").update(training_default="opted_in")
     settle()
