@@ -26,7 +26,7 @@ from config import request_id
 from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent, PrivacySetting
 from .rules import Span, State
 from .rules import denied_spans as denied_spans_of
-from .surfaces import Surface
+from .surfaces import NOTHING_SHOWN, Shown, Surface
 
 # One sequencer at a time, in this database: any number that nobody else uses as an advisory lock.
 _SEQUENCER_LOCK = 7_236_841_509_221
@@ -72,6 +72,7 @@ class Origin:
     reason: str = ""
     reference: str = ""
     job_id: uuid.UUID | None = None
+    shown: Shown = NOTHING_SHOWN
 
 
 def event(
@@ -106,18 +107,15 @@ def event(
         reason=origin.reason,
         reference=origin.reference,
         job_id=origin.job_id,
-        wording=wording(surface, origin.source),
+        **_shown(origin, surface.key if surface else ""),
         request_id=request_id.current(),
         **{name: getattr(state, name) for name in STATE_FIELDS},
     )
 
 
-_OUR_SCREENS = frozenset({"console", "data_controls", "admin"})
-
-
-def wording(surface: Surface | None, source: str) -> str:
-    """The version of the wording that the person saw; '' unless it was on the portal's own screens."""
-    return surface.wording if surface and source in _OUR_SCREENS else ""
+def _shown(origin: Origin, surface: str) -> dict[str, str]:
+    """The columns about the words that were seen; only an event of a choice, which has a surface, has them."""
+    return (origin.shown if surface else NOTHING_SHOWN)._asdict()
 
 
 # The state in events that are about no layer.
@@ -197,7 +195,6 @@ def insert_select(
     surface: str = "",
     before: str | Sql = "",
     after: str | Sql = "",
-    wording: str = "",
     given: Sql = Sql(""),  # noqa: B008  a constant
 ) -> int:
     """Store an event about an organization's layer for each of `rows`, all of one instant; returns how many.
@@ -224,7 +221,7 @@ def insert_select(
         "reason": origin.reason,
         "reference": origin.reference,
         "job_id": origin.job_id and raw_id(origin.job_id),
-        "wording": wording,
+        **_shown(origin, surface),
         "request_id": request_id.current(),
     }
     selected, parameters = _selected([values[column] for column in _EVENT_COLUMNS])

@@ -2,6 +2,7 @@
 
 import dataclasses
 from enum import StrEnum
+from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,22 @@ from accounts.catalogue import Product
 class Scope(StrEnum):
     ORGANIZATION = "organization"
     MEMBER = "member"
+
+
+class Shown(NamedTuple):
+    """The words that somebody saw as they chose: the wording's tag, its language, and the app's version, '' if none.
+
+    All '': nobody chose on a screen, as in a job, an import or a command.
+    """
+
+    wording: str = ""
+    language: str = ""
+    app_version: str = ""
+
+
+NOTHING_SHOWN = Shown()
+# Somebody may have seen words, but the caller or the page doesn't say which.
+NOT_STATED = Shown("not_stated")
 
 
 @dataclasses.dataclass(frozen=True)

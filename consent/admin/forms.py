@@ -63,6 +63,8 @@ class ChoiceForm(OperatorForm):
     version = forms.IntegerField(required=False, min_value=0)
     reason = forms.CharField(required=False)
     confirmed = forms.BooleanField(required=False)
+    # The words that the person saw; `wordings.stated` reads it.
+    shown = forms.CharField(required=False)
 
 
 class PlanField(BasePlanField):

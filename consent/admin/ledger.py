@@ -146,6 +146,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
         "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
+        "language", "app_version",
         "request_id", "asked_why", "way",
         *StateAdmin.state,
     )  # fmt: skip

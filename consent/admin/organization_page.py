@@ -23,6 +23,7 @@ from ..presentation.privacy_settings import SettingView, organization_settings
 from ..rules import Choice
 from ..services import choices, organizations
 from ..surfaces import SURFACES, Scope, Surface
+from ..wordings import stated
 from .base import OperatorAdmin, actor_of, require_post, run_service
 from .external_ids import ids_of, withdraw
 from .forms import ChoiceForm, DetailsForm, EndForm, LiftForm, LockForm, PlanForm, StatusForm
@@ -156,6 +157,7 @@ class OrganizationPage(OperatorAdmin):
             source=SOURCE,
             reason=data["reason"],
             expected_version=data["version"],
+            shown=stated(data["shown"]),
         )
 
     def _ask(

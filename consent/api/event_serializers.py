@@ -71,6 +71,15 @@ class EventOutput(Output):
     source = OneOf(choices=Source.values, help_text="Where it was done.")  # type: ignore[assignment]
     reason = serializers.CharField(help_text="The reason that was given; empty where none was.")
     request_id = serializers.CharField(help_text="The `X-Request-ID` of the request that wrote it.")
+    wording = serializers.CharField(
+        allow_null=True,
+        help_text="Of a choice: the words that the person saw, by the tag of `surfaces/`; `not_stated`: the caller did"
+        " not say; null: nobody chose on a screen, as in a job or an import.",
+    )
+    language = serializers.CharField(allow_null=True, help_text="The language of these words; null where not known.")
+    app_version = serializers.CharField(
+        allow_null=True, help_text="The version of the app that showed them; null where nobody gave one."
+    )
 
     def to_representation(self, event: ConsentEvent) -> dict[str, Any]:
         return events.serialize_event(

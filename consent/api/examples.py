@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..presentation.event_catalogue import catalogue
+from ..surfaces import LE_CHAT_CONSOLE
 
 _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
 _AT = "2026-11-20T09:30:00Z"
@@ -60,6 +61,7 @@ EXAMPLES: dict[str, Any] = {
         "after": "opted_out", "target": None, "url": None, "allowed": False,
         "actor": {"type": "user", "id": _MEMBER, "label": "Ada Lindqvist"},
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
+        "wording": LE_CHAT_CONSOLE.wording, "language": "en", "app_version": None,
     },
     "BulkJobInput": {
         "surface": "le_chat_console", "choice": "opted_out", "select": {"plan": ["le_chat_pro"]}, "dry_run": True,

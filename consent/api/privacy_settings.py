@@ -22,7 +22,7 @@ from ..models import Source
 from ..presentation import privacy_settings
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
-from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
+from ..surfaces import MEMBER_SURFACES, NOT_STATED, ORGANIZATION_SURFACES, Surface, organization_surface
 from . import etags, filters
 from .base import ApiView
 from .organizations import known_product
@@ -94,6 +94,7 @@ class OrganizationSetting(SettingView):
             actor=self.actor,
             source=Source.API,
             expected_version=self.expected_version(),
+            shown=NOT_STATED,
             **values,
         )
         return self._shown(found, chosen_on)
@@ -150,6 +151,7 @@ class MemberSetting(SettingView):
             member=found,
             actor=self.actor,
             expected_version=self.expected_version(),
+            shown=NOT_STATED,
             **{"source": Source.API, **values},
         )
         return self.answer(privacy_settings.member_setting(found, chosen_on, self.actor))

@@ -22,6 +22,7 @@ from ..presentation.honoured import ways_of_choices
 from ..services import choices
 from ..services.exports import Export, note_export
 from ..surfaces import LE_CHAT_MOBILE
+from ..wordings import stated
 from .pages import page, person_page
 from .saving import save
 from .way import own_way_url
@@ -135,7 +136,8 @@ def _receipt(membership: Membership) -> dict[str, str]:
 @require_POST
 @person_page
 def opt_out_everywhere(request: HttpRequest, actor: Actor) -> HttpResponse:
-    choices.opt_out_everywhere(actor=actor, source=Source.DATA_CONTROLS)
+    shown = stated(request.POST.get("shown", ""))
+    choices.opt_out_everywhere(actor=actor, source=Source.DATA_CONTROLS, shown=shown)
     cards = _memberships(actor)
     receipts = [_("%(organization)s: %(receipt)s") % _receipt(each) for each in cards]
     messages.success(request, " ".join([_opted_out_text(_own_memberships(actor)), *receipts]))

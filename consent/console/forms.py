@@ -20,6 +20,8 @@ class ChoiceForm(forms.Form):
     reason = forms.CharField(required=False, strip=True)
     # Opting in needs a confirmation; this says that it was given.
     confirmed = forms.BooleanField(required=False)
+    # The words that the person saw; `wordings.stated` reads it.
+    shown = forms.CharField(required=False)
 
 
 _KINDS = [(kind.value, kind.label) for kind in EventKind if kind in TOLD_TO_ORGANIZATIONS]

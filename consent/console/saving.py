@@ -16,6 +16,7 @@ from ..presentation.cards import Card, Place, card_at
 from ..rules import Choice
 from ..services import choices
 from ..surfaces import Scope
+from ..wordings import stated
 from .forms import ChoiceForm
 from .pages import page
 
@@ -40,6 +41,7 @@ def save(request: HttpRequest, actor: Actor, place: Place, whole_page: WholePage
             source=Source.DATA_CONTROLS if place.surface.scope is Scope.MEMBER else Source.CONSOLE,
             reason=sent["reason"],
             expected_version=sent["version"],
+            shown=stated(sent["shown"]),
         )
     except Invalid as error:
         # Without htmx the dialog was a page of its own: show it again, with the error about the reason.

@@ -8,7 +8,7 @@ that browser, it is discarded.
 import copy
 import time
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -24,6 +24,7 @@ from ..rules import Choice
 
 _KEY = "unsaved_opt_out"
 _KEPT = 3600  # seconds
+_LONGEST = 100  # of the field that says which words were seen
 _EVERYWHERE = "console:opt-out-everywhere"
 _PLACES = frozenset({"console:le-chat", "console:privacy", "console:data-sharing", _EVERYWHERE})
 
@@ -39,7 +40,12 @@ def keep(request: HttpRequest) -> None:
         return
     person = _person(request)
     if person is not None and _is_opt_out(request.path, request.POST.get("choice", "")):
-        request.session[_KEY] = {"person": person, "path": request.path, "at": int(time.time())}
+        request.session[_KEY] = {
+            "person": person,
+            "path": request.path,
+            "shown": request.POST.get("shown", "")[:_LONGEST],
+            "at": int(time.time()),
+        }
         messages.warning(request, _("You were signed out. Your change is not saved yet: it will be when you sign in."))
     else:
         messages.warning(request, _("You were signed out. Nothing was saved: sign in and try again."))
@@ -71,7 +77,7 @@ def resume(request: HttpRequest) -> HttpResponse | None:
     match = resolve(kept["path"])
     again = copy.copy(request)
     again.method, again.path, again.path_info = "POST", kept["path"], kept["path"]
-    again.POST = QueryDict(f"choice={Choice.OPTED_OUT.value}")
+    again.POST = QueryDict(urlencode({"choice": Choice.OPTED_OUT.value, "shown": kept.get("shown", "")}))
     again.htmx = False  # type: ignore[attr-defined]
     try:
         response: HttpResponse = match.func(again, *match.args, **match.kwargs)

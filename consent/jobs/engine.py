@@ -24,7 +24,6 @@ from accounts.models import Plan
 from .. import ledger
 from ..errors import Refused
 from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
-from ..surfaces import SURFACES
 from . import cases, rebinding, rows, telling
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .cases import GroupOutcome, StateGroup
@@ -211,7 +210,6 @@ def _change(
     stamp, pk = to_micros(at), raw_id(job.pk)
     cursor.execute("SELECT COALESCE(MAX(id), 0) FROM consent_consentevent")
     (before,) = cursor.fetchone()
-    surface = SURFACES.get(job.surface) if job.kind == JobKind.CHOICE else None
     given, changed = changed_rows(job, answers)
     inserted = ledger.insert_select(
         ledger.Sql(changed, [job.product, job.wanted, pk, job.cursor, last]),
@@ -220,7 +218,6 @@ def _change(
         at=at,
         product=job.product,
         surface=job.surface,
-        wording=ledger.wording(surface, job.source),
         **event_values(job, at),
     )
     _expect(inserted, expected)

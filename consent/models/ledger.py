@@ -72,7 +72,10 @@ class ConsentEvent(LayerState):
         related_name="+",
         verbose_name=_("job"),
     )
+    # The words that the person saw as they chose: `surfaces.Shown`. '': none, or an event of before it was stored.
     wording = models.CharField(_("wording"), max_length=40, blank=True, default="")
+    language = models.CharField(_("language of the wording"), max_length=16, blank=True, default="", db_default="")
+    app_version = models.CharField(_("version of the app"), max_length=40, blank=True, default="", db_default="")
     request_id = models.CharField(_("request id"), max_length=64, blank=True, default="")
 
     objects = ConsentEventQuerySet.as_manager()

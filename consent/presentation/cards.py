@@ -15,6 +15,7 @@ from accounts.models import Member, Organization
 
 from ..rules import Choice, Reason
 from ..surfaces import WITH_MEMBERS, Scope, Surface
+from ..wordings import on_screen
 from . import privacy_settings, sentences
 from .honoured import Way, ways_of_choices
 from .privacy_settings import SettingView
@@ -69,6 +70,11 @@ class Card:
     def covers(self) -> str | Promise:
         surface = self.setting.surface
         return surface.covers_one or surface.covers if self.setting.personal else surface.covers
+
+    @property
+    def shown(self) -> str:
+        """What the card's forms say of the words on it, for the event of a choice."""
+        return on_screen(self.setting.surface)
 
     @property
     def of_services(self) -> bool:

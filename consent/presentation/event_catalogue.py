@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ..models import TOLD_TO_ORGANIZATIONS, EventKind
+from ..surfaces import LE_CHAT_CONSOLE
 
 Words = str | Promise
 
@@ -77,7 +78,8 @@ def _product(before: Held | None, after: Held | None, **differs: Any) -> Entry:
 
 
 def _choice(before: str, after: str, **differs: Any) -> Entry:
-    return Entry(_CHOICE(before), _CHOICE(after), None, {"product": "le_chat", "surface": "le_chat_console"} | differs)
+    seen = {"surface": LE_CHAT_CONSOLE.key, "wording": LE_CHAT_CONSOLE.wording, "language": "en"}
+    return Entry(_CHOICE(before), _CHOICE(after), None, {"product": "le_chat"} | seen | differs)
 
 
 def _access(target: Held, after: Held | None = None, **differs: Any) -> Entry:
@@ -178,6 +180,7 @@ def example(kind: EventKind) -> dict[str, Any]:
         "after": None, "target": None, "url": None, "allowed": None,
         "actor": {"type": "user", "id": _PERSON, "label": "Ada Lindqvist"},
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
+        "wording": None, "language": None, "app_version": None,
     }  # fmt: skip
     held = {name: getattr(entry, name) for name in ("before", "after", "target")}
     return usual | {name: each.value for name, each in held.items() if each is not None} | entry.differs

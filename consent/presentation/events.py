@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.fields import rfc3339
 
 from ..models import ActorType, ConsentEvent, EventKind, Source
+from ..surfaces import Shown
 from .event_catalogue import TEST
 
 
@@ -40,7 +41,12 @@ def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> d
         "source": event.source,
         "reason": event.reason,
         "request_id": event.request_id,
+        **_shown(event),
     }
+
+
+def _shown(event: ConsentEvent) -> dict[str, str | None]:
+    return {name: getattr(event, name) or None for name in Shown._fields}
 
 
 def _url(event: ConsentEvent) -> str | None:
@@ -65,4 +71,5 @@ def serialize_test_event(ident: str, at: dt.datetime, position: int, organizatio
         "source": Source.COMMAND.value,
         "reason": "",
         "request_id": "",
+        **dict.fromkeys(Shown._fields),
     }

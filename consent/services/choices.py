@@ -23,9 +23,11 @@ from ..models import EventKind, PrivacySetting, Source
 from ..rules import Choice, Reason, Span, State
 from ..surfaces import (
     LE_CHAT_MOBILE,
+    NOTHING_SHOWN,
     ORGANIZATION_SURFACES,
     WITH_MEMBERS,
     Scope,
+    Shown,
     Surface,
     member_surface,
     organization_surface,
@@ -56,6 +58,7 @@ def choose(
     reason: str = "",
     expected_version: int | Collection[int] | None = None,
     version_required: bool = True,
+    shown: Shown = NOTHING_SHOWN,
 ) -> PrivacySetting:
     """Make `choice` ('opted_in' or 'opted_out') on a surface; returns the setting as it is afterwards.
 
@@ -66,6 +69,8 @@ def choose(
     If the write would loosen, `expected_version` must be, or contain, the setting's version. A command has shown no
     setting to anybody, so it needs none (`version_required=False`). Raises Forbidden, Invalid, Refused,
     VersionRequired, VersionMismatch or ConfirmationRequired; then nothing is changed.
+
+    `shown`: the words that the person saw, which the caller has checked.
     """
     if choice not in (Choice.OPTED_IN, Choice.OPTED_OUT):
         raise Invalid("unknown_choice", _("Choose “opted_in” or “opted_out”."), "choice")
@@ -75,7 +80,7 @@ def choose(
         raise Invalid("wrong_organization", _("This is a member of another organization."), "member")
     reason = layers.clean_text(reason, "reason")
     expected = frozenset([expected_version]) if isinstance(expected_version, int) else expected_version
-    wish = ChoiceRequest(surface, Choice(choice), actor, source, reason, expected, version_required)
+    wish = ChoiceRequest(surface, Choice(choice), actor, source, reason, expected, version_required, shown)
     with transaction.atomic():
         # None for teams, which are not locked as a whole: the setting's own lock is enough there.
         owner = one_person.lock(organization, surface.product)
@@ -92,13 +97,13 @@ def choose(
 
 
 @transaction.atomic
-def opt_out_everywhere(*, actor: Actor, source: str) -> None:
+def opt_out_everywhere(*, actor: Actor, source: str, shown: Shown = NOTHING_SHOWN) -> None:
     """Opt the person out of all that they decide: in each membership, and all products of a personal organization.
 
     Does nothing for an actor who has no membership.
     """
     own = Member.objects.of_person(actor).select_related("organization", "user").order_by("organization_id")
-    opt_out = functools.partial(choose, choice=Choice.OPTED_OUT, actor=actor, source=source)
+    opt_out = functools.partial(choose, choice=Choice.OPTED_OUT, actor=actor, source=source, shown=shown)
     for member in own:
         opt_out(surface=LE_CHAT_MOBILE, organization=member.organization, member=member)
         if member.organization.kind == Organization.Kind.PERSONAL:
@@ -116,13 +121,14 @@ class ChoiceRequest:
     reason: str
     expected_versions: Collection[int] | None
     version_required: bool
+    shown: Shown
 
 
 def _organization_origin(wish: ChoiceRequest, organization: Organization) -> ledger.Origin:
     origin = layers.origin(wish.actor, wish.source, Permission.CONSENT_CHOOSE, organization, reason=wish.reason)
     if wish.source in (Source.IOS, Source.ANDROID):
         raise Invalid("wrong_source", _("The mobile apps have no control for the organization's choice."), "source")
-    return origin
+    return dataclasses.replace(origin, shown=wish.shown)
 
 
 def _choose_for_organization(
@@ -216,7 +222,7 @@ def _member_origin(wish: ChoiceRequest, member: Member) -> ledger.Origin:
         raise Invalid(
             "wrong_source", _("Give the surface where the member chose: %s.") % _(" or ").join(sources), "source"
         )
-    return ledger.Origin(actor=actor, source=wish.source, by_operator=not speaks, reason=wish.reason)
+    return ledger.Origin(actor=actor, source=wish.source, by_operator=not speaks, reason=wish.reason, shown=wish.shown)
 
 
 def _check_opt_in(organization_state: State) -> None:

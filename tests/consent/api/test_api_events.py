@@ -65,6 +65,9 @@ def test_event__shows_what_happened(chosen: World) -> None:
         "source": "api",
         "reason": "Ours",
         "request_id": event.request_id,
+        "wording": "not_stated",
+        "language": None,
+        "app_version": None,
     }
 
 

@@ -39,7 +39,7 @@ class Browser:
         self.page, self.htmx = page, htmx
         self.hidden = {
             name: found[1]
-            for name in ("csrfmiddlewaretoken", "person")
+            for name in ("csrfmiddlewaretoken", "person", "shown")
             if (found := re.search(rf'name="{name}" value="([^"]+)"', text))
         }
         Session.objects.all().delete()
@@ -83,6 +83,8 @@ def test_opt_out__session_has_ended__saved_after_signing_in(cast: Cast, place: s
     assert events_since(last) == [("choice.opted_out", str(cast.owner.pk))]
     assert browser.client.get(page).status_code == 200
     assert len(events_since(last)) == 1  # once
+    event = ConsentEvent.objects.latest("pk")
+    assert (event.wording, event.language) == tuple(browser.hidden["shown"].split()), "the words seen before, not after"
 
 
 def test_opt_out__another_person_signs_in__not_done_for_them_nor_later(cast: Cast) -> None:

@@ -12,7 +12,7 @@ from consent import ledger, rules, verification
 from consent.ledger import Sql
 from consent.models import STATE_FIELDS, ConsentEvent, EventKind, PrivacySetting
 from consent.rules import State
-from consent.surfaces import LE_CHAT_CONSOLE
+from consent.surfaces import LE_CHAT_CONSOLE, Shown
 from tests.support.factories import ActorFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +42,11 @@ def all_but_ids(row: Any) -> dict[str, Any]:
 def test_insert_select__the_same_event_as_record__in_every_column(operator: Actor) -> None:
     one, other = OrganizationFactory.with_ids("a", "b", plan="le_chat_free", actor=operator)
     setting = PrivacySetting.objects.get(organization=one)
-    at = ledger.clock(setting.changed_at, PrivacySetting.objects.get(organization=other).changed_at)
-    after, origin = rules.opt_out(setting.state, at), origin_of(operator)
-    told: dict[str, Any] = {"before": "default", "after": "opted_out", "origin": origin, "at": at}
     kind, surface = EventKind.CHOICE_OPTED_OUT, LE_CHAT_CONSOLE
+    at = ledger.clock(setting.changed_at, PrivacySetting.objects.get(organization=other).changed_at)
+    after = rules.opt_out(setting.state, at)
+    origin = dataclasses.replace(origin_of(operator), shown=Shown(surface.wording, "fr", "4.2"))
+    told: dict[str, Any] = {"before": "default", "after": "opted_out", "origin": origin, "at": at}
     event = ledger.event(kind, organization=one, product="le_chat", surface=surface, state=after, **told)
     ledger.record([event])
     inserted = ledger.insert_select(
@@ -55,7 +56,6 @@ def test_insert_select__the_same_event_as_record__in_every_column(operator: Acto
         state=micros(after),
         product="le_chat",
         surface=surface.key,
-        wording=ledger.wording(surface, origin.source),
         **told,
     )
     assert inserted == 1

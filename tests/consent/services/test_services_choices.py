@@ -11,7 +11,7 @@ from consent import ledger, verification
 from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import ConsentEvent, PrivacySetting
 from consent.services import members
-from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES
+from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, ORGANIZATION_SURFACES, Shown
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.choices import IN, OBSTACLES, OUT, actors, choose, choose_own, key, put_in_the_way
@@ -54,11 +54,13 @@ def test_choose__member_who_was_owner_and_left__forbidden(cast: Cast) -> None:
 
 def test_opt_out__free_plan_without_a_reason__one_event_with_all_of_it(cast: Cast) -> None:
     before = PrivacySetting.objects.get(organization=cast.labs, product="le_chat")
-    setting = choose(cast, OUT, Actor.from_user(cast.admin, confirmed=True))
+    shown = Shown(LE_CHAT_CONSOLE.wording, "fr")
+    setting = choose(cast, OUT, Actor.from_user(cast.admin, confirmed=True), shown=shown)
     event = last_event()
     assert (event.kind, event.before, event.after) == ("choice.opted_out", "default", OUT)
     assert (event.organization, event.member, event.product) == (cast.labs, None, "le_chat")
-    assert (event.surface, event.wording, event.source) == ("le_chat_console", LE_CHAT_CONSOLE.wording, "console")
+    assert (event.surface, event.source) == ("le_chat_console", "console")
+    assert (event.wording, event.language, event.app_version) == shown
     assert (event.actor_type, event.actor_id, event.by_operator) == ("user", str(cast.admin.pk), False)
     assert (event.choice, event.allowed, event.reason_code) == (OUT, False, "organization_opted_out")
     assert event.since == event.recorded_at == setting.changed_at == setting.since

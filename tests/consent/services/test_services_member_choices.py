@@ -10,7 +10,7 @@ from consent import verification
 from consent.errors import Invalid, Refused, VersionMismatch, VersionRequired
 from consent.models import PrivacySetting
 from consent.services import members
-from consent.surfaces import LE_CHAT_MOBILE
+from consent.surfaces import LE_CHAT_MOBILE, Shown
 from tests.support.cast import Cast
 from tests.support.choices import IN, OBSTACLES, OUT, actors, choose, choose_own, key, put_in_the_way
 from tests.support.ledger_guards import changes_nothing, last_event, refusal
@@ -46,9 +46,11 @@ def test_member__of_every_role__controls_their_own_sharing(cast: Cast, role: str
     person = getattr(cast, role)
     own = Member.objects.get(organization=cast.labs, user=person)
     for choice in (OUT, IN):
-        setting = choose_own(cast, choice, Actor.from_user(person, confirmed=True), member=own)
+        shown = Shown(LE_CHAT_MOBILE.wording, "en", "7.1")
+        setting = choose_own(cast, choice, Actor.from_user(person, confirmed=True), member=own, shown=shown)
         assert (setting.choice, setting.allowed, setting.member) == (choice, choice == IN, own)
-        assert last_event().wording == LE_CHAT_MOBILE.wording
+        event = last_event()
+        assert (event.wording, event.language, event.app_version) == shown
 
 
 def test_member__command_in_their_own_name__does_not_speak_for_them(cast: Cast) -> None:
