@@ -12,7 +12,7 @@ def refuse_to_lose(apps, _editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0032_backups")]
+    dependencies = [("consent", "0033_installation")]
 
     operations = [
         migrations.AddField(
