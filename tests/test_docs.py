@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from consent.pipeline import cli
 from tests.support.commands import run
 from tests.support.keys import issue_key
 
@@ -106,15 +107,38 @@ def commands_named() -> list[tuple[str, str]]:
     return sorted({(name, rest) for text in TEXTS.values() for name, rest in CALLS.findall(text) if name in ours})
 
 
-@pytest.mark.parametrize(("name", "rest"), commands_named())
-def test_pages__options_of_a_command__exist(name: str, rest: str) -> None:
-    command = load_command_class(get_commands()[name], name)
-    parser = command.create_parser("manage.py", name)
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a command, and of its verbs, where it has some."""
     known = set(parser._option_string_actions)
-    for action in parser._actions:  # of its verbs too, where it has some
+    for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             known |= {option for verb in action.choices.values() for option in verb._option_string_actions}
+    return known
+
+
+@pytest.mark.parametrize(("name", "rest"), commands_named())
+def test_pages__options_of_a_command__exist(name: str, rest: str) -> None:
+    known = options_of(load_command_class(get_commands()[name], name).create_parser("manage.py", name))
     assert [option for option in re.findall(r"--[a-z-]+", rest) if option not in known] == []
+
+
+def called_in_blocks() -> list[tuple[str, str]]:
+    """The commands in blocks of shell, each with its options."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", "\n".join(TEXTS.values()), re.DOTALL | re.MULTILINE)
+    lines = {line for block in blocks for line in block.replace("\\\n", " ").splitlines()}
+    called = (re.search(r"(?:manage\.py|python -m consent\.pipeline) ([a-z_]+)([^|;#>)]*)", line) for line in lines)
+    return sorted({(found[1], found[2].strip()) for found in called if found})
+
+
+@pytest.mark.parametrize(("name", "rest"), called_in_blocks())
+def test_pages__options_of_a_command_in_a_block__exist(name: str, rest: str) -> None:
+    if name in ("filter", "verify"):
+        parser = argparse.ArgumentParser()
+        {"filter": cli.add_filter, "verify": cli.add_verify}[name](parser)
+        known = set(parser._option_string_actions)
+    else:
+        known = options_of(load_command_class(get_commands()[name], name).create_parser("manage.py", name))
+    assert [option for option in re.findall(r"(?<!\S)--[a-z-]+", rest) if option not in known] == []
 
 
 @pytest.mark.django_db
