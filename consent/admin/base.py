@@ -1,6 +1,7 @@
 """Shared by all classes of the operators' site: only operators have access, nothing is deleted, no model is saved."""
 
 import dataclasses
+import datetime as dt
 import functools
 import json
 from collections.abc import Callable
@@ -69,6 +70,8 @@ class OperatorAdmin(ModelAdmin):
     can_change = False
     # The list's name where the navigation calls it otherwise than the model.
     list_title: str | Promise = ""
+    # What an empty list says: how the first one comes.
+    first: str | Promise = ""
 
     def _is_operator(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request)
@@ -165,6 +168,21 @@ class OperatorAdmin(ModelAdmin):
         return self.screen(request, "admin/ask.html", context, title=title, status=asked.status)
 
 
+class PageAdmin(OperatorAdmin):
+    """Base of models with a page to read: what can be done there is posted to addresses of its own."""
+
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page. Raises Http404."""
+        raise NotImplementedError
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            return HttpResponse(status=405, headers={"Allow": "GET"})
+        return self.show(request, object_id)
+
+
 def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Decorator of a view that changes something: 405 for other methods than POST, 403 without permission to change."""
 
@@ -177,6 +195,18 @@ def require_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
         return view(self, request, *args, **kwargs)
 
     return wrapped
+
+
+@dataclasses.dataclass(frozen=True)
+class HistoryEntry:
+    """What was done to something, as its page shows it; `what`, where several kinds of acts are told apart."""
+
+    at: dt.datetime
+    change: str
+    who: str
+    reason: str
+    url: str
+    what: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

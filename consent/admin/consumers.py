@@ -14,9 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import shown_once
-from accounts.access import Actor
 from accounts.fields import one_line
-from accounts.models import ApiKey
 
 from .. import honour_clock, ledger
 from ..errors import ServiceError
@@ -26,7 +24,7 @@ from ..presentation import consequences
 from ..presentation.asking import once_confirmed
 from ..presentation.honoured import number
 from ..services import consumers, credentials
-from .base import OperatorAdmin, actor_of, instant, require_post, run_service
+from .base import PageAdmin, actor_of, instant, require_post, run_service
 from .filters import presence_filter
 from .forms import OperatorForm, reason_field
 from .lists import OperatorList, two_lines
@@ -101,11 +99,6 @@ def standing_of(waiting: Waiting | None) -> Standing:
     return Standing(gettext("In time"), "chosen")
 
 
-def _may_speak(key: ApiKey) -> bool:
-    """Whether a consumer's key is good for anything at the moment (R18)."""
-    return key.is_live(timezone.now()) and Actor.from_key(key).has_worth
-
-
 class ConsumerList(OperatorList):
     def get_results(self, request: HttpRequest) -> None:
         """Adds to each consumer what waits for it longest; one query for all."""
@@ -121,12 +114,16 @@ class ConsumerList(OperatorList):
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(OperatorAdmin):
+class ConsumerAdmin(PageAdmin):
     can_add = can_change = True
     list_display = ("named", "standing", "applied", "sent", "contact")
     list_filter = (presence_filter("removed_at", _("removal"), there=_("Removed"), absent=_("Registered")),)
     ordering = ("-id",)
     sortable_by = ()
+    first = _(
+        "No system that uses data is registered yet. Add one and give it the key that you are shown once: with it the "
+        "system says how far it has applied the ledger, and each opt-out shows it."
+    )
     registered = instant("registered_at", _("registered"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OperatorList]:
@@ -196,11 +193,7 @@ class ConsumerAdmin(OperatorAdmin):
 
     # --- The page of one ---
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(request, self.consumer(object_id))
 
     def _page(
@@ -220,7 +213,7 @@ class ConsumerAdmin(OperatorAdmin):
             "advances": advances[:_SHOWN],
             "waiting": honour_clock.waiting_for(each.dataset for each in own),
             "head": ledger.head(),
-            "silent": consumer.removed_at is None and not _may_speak(consumer.key),
+            "silent": consumer.removed_at is None and not credentials.is_usable(consumer.key),
             "remove_form": remove_form or RemoveForm(),
         }
         return self.screen(request, "admin/consumers/page.html", context, title=consumer.name, status=status)

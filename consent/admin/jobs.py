@@ -32,7 +32,7 @@ from ..models import BulkJob, JobKind, JobStatus, ReasonCode, Source
 from ..rules import Choice
 from ..services.exports import Export, note_export
 from ..surfaces import SURFACES
-from .base import OperatorAdmin, actor_of, instant, require_post, state_words
+from .base import PageAdmin, actor_of, instant, require_post, state_words
 from .bulk import CHOICE_LABELS, part_label
 from .lists import two_lines
 
@@ -55,7 +55,7 @@ _FORMS = {"csv": (CSV, media_types.CSV), "jsonl": (JSON_LINES, media_types.JSON_
 
 
 @admin.register(BulkJob)
-class BulkJobAdmin(OperatorAdmin):
+class BulkJobAdmin(PageAdmin):
     can_change = True
     list_title = _("Jobs")
     list_display = ("what", "status", "rows", "author", "created")
@@ -86,11 +86,7 @@ class BulkJobAdmin(OperatorAdmin):
 
     # --- The page ---
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(request, self.job(object_id))
 
     def _page(self, request: HttpRequest, job: BulkJob, refused: ServiceError | None = None) -> HttpResponse:

@@ -21,14 +21,14 @@ from ..presentation import consequences
 from ..presentation.asking import once_confirmed
 from ..services import credentials
 from ..services.credentials import Issued
-from .base import OperatorAdmin, actor_of, instant, require_post, run_service, yes_no
+from .base import PageAdmin, actor_of, instant, require_post, run_service, yes_no
 from .filters import presence_filter
 from .forms import KeyForm
 from .lists import two_lines
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(OperatorAdmin):
+class ApiKeyAdmin(PageAdmin):
     can_add = can_change = True
     list_display = ("named", "belongs_to", "may", "is_live", "expires", "last_used")
     list_select_related = ("organization", "issued_by")
@@ -133,12 +133,8 @@ class ApiKeyAdmin(OperatorAdmin):
             source=Source.ADMIN,
         )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The key's page, read-only: a key can be revoked or taken over, but not changed."""
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
         return self._looked_at(request, object_id)
 
     def _looked_at(self, request: HttpRequest, object_id: str, status: int = 200) -> HttpResponse:
@@ -146,7 +142,8 @@ class ApiKeyAdmin(OperatorAdmin):
         buttons = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
         context = {**buttons, "ended": key.has_ended(timezone.now())}
         request.method = "GET"  # a refused POST shows the page again; Django's view would try to save it
-        response: HttpResponse = super().change_view(request, object_id, "", context)
+        # Django's page, and not the one that this class shows by it.
+        response: HttpResponse = super(PageAdmin, self).change_view(request, object_id, "", context)
         response.status_code = status
         return response
 

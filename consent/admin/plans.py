@@ -1,7 +1,5 @@
 """Plans: operators make them, and edit their names, descriptions and order. A job changes a plan's default."""
 
-import dataclasses
-import datetime as dt
 from typing import Any
 
 from django import forms
@@ -20,7 +18,7 @@ from ..models import PLAN_KINDS, BulkJob, ConsentEvent, Source
 from ..models.jobs import JobKind, JobStatus
 from ..presentation import actors, targets
 from ..services import plans
-from .base import OperatorAdmin, actor_of, run_service
+from .base import HistoryEntry, OperatorAdmin, actor_of, run_service
 from .forms import OperatorForm, reason_field
 
 _SHOWN = 50
@@ -59,18 +57,6 @@ class NewForm(OperatorForm):
         help_text=_("A new plan is opted out by default; the database allows “opted in” only for plans it names."),
     )
     reason = reason_field(help_text=_("Kept in the history."))
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """What was done to a plan: an event about it, or a job that changes its default."""
-
-    at: dt.datetime
-    what: str
-    change: str
-    who: str
-    reason: str
-    url: str
 
 
 def page_url(plan: Plan) -> str:
@@ -127,7 +113,7 @@ class PlanAdmin(OperatorAdmin):
         return self.screen(request, "admin/plan.html", context, title=plan.name, status=status)
 
 
-def history(request: HttpRequest, plan: Plan) -> list[Entry]:
+def history(request: HttpRequest, plan: Plan) -> list[HistoryEntry]:
     """What concerns the plan itself, latest first: when it was made and edited, and the jobs for its default."""
     # Of no organization: so the database finds them among the provider's own events, by the index of histories.
     about = ConsentEvent.objects.filter(organization=None, kind__in=PLAN_KINDS, target=plan.key)
@@ -141,12 +127,12 @@ def history(request: HttpRequest, plan: Plan) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:_SHOWN]
 
 
-def _of_event(event: ConsentEvent, who: str, change: str) -> Entry:
+def _of_event(event: ConsentEvent, who: str, change: str) -> HistoryEntry:
     url = reverse("admin:consent_consentevent_change", args=[event.pk])
-    return Entry(event.recorded_at, event.get_kind_display(), change, who, event.reason, url)
+    return HistoryEntry(event.recorded_at, change, who, event.reason, url, event.get_kind_display())
 
 
-def _of_job(job: BulkJob) -> Entry:
+def _of_job(job: BulkJob) -> HistoryEntry:
     who = str(job.author)
     if job.approver:
         who = gettext("%(author)s, approved by %(approver)s") % {"author": job.author, "approver": job.approver}
@@ -154,6 +140,5 @@ def _of_job(job: BulkJob) -> Entry:
     if job.status != JobStatus.DONE:
         change = gettext("%(default)s (%(status)s)") % {"default": change, "status": job.get_status_display()}
     url = reverse("admin:consent_bulkjob_change", args=[job.pk])
-    return Entry(
-        job.finished_at or job.created_at, gettext("Default of the plan changed"), change, who, job.reason, url
-    )
+    at, what = job.finished_at or job.created_at, gettext("Default of the plan changed")
+    return HistoryEntry(at, change, who, job.reason, url, what)

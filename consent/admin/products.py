@@ -1,7 +1,6 @@
 """Products: what data they hold, and how old it has to be before it is used, which operators set here."""
 
 import dataclasses
-import datetime as dt
 from typing import Any
 
 from django import forms
@@ -19,7 +18,7 @@ from ..models import MAX_DAYS, CoolingOff, OperatorRequest, RequestKind, Source
 from ..presentation import actors, asking, consequences
 from ..services import cooling_off, operator_requests
 from ..surfaces import DATA_KINDS, WITH_MEMBERS
-from .base import actor_of, run_service
+from .base import HistoryEntry, actor_of, run_service
 from .forms import OperatorForm, reason_field
 from .why_forms import KINDS
 
@@ -58,18 +57,6 @@ class Shown:
     @property
     def url(self) -> str:
         return reverse("admin:product", args=[self.product.value])
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A change of the days, as the history shows it."""
-
-    at: dt.datetime
-    before: str
-    after: str
-    who: str
-    reason: str
-    url: str
 
 
 def products(site: admin.AdminSite, request: HttpRequest) -> HttpResponse:
@@ -133,13 +120,13 @@ def _page(
     return _screen(site, request, "admin/product.html", context, title=str(product.label), status=status)
 
 
-def _history(request: HttpRequest, product: Product) -> list[Entry]:
+def _history(request: HttpRequest, product: Product) -> list[HistoryEntry]:
     changes = CoolingOff.objects.filter(product=product).select_related("event").order_by("-since")[:_SHOWN]
     events = [change.event for change in changes]
     who = actors.labels(events, actor_of(request))
     return [
-        Entry(
-            event.recorded_at, event.before, event.after, who[event.pk], event.reason,
+        HistoryEntry(
+            event.recorded_at, f"{event.before} → {event.after}", who[event.pk], event.reason,
             reverse("admin:consent_consentevent_change", args=[event.pk]),
         )
         for event in events

@@ -18,7 +18,7 @@ from accounts.models import User
 from ..errors import ConfirmationRequired, Invalid, ServiceError
 from ..models import OperatorRequest, RequestKind
 from ..services import operator_requests as service
-from .base import OperatorAdmin, actor_of, instant, require_post, run_service
+from .base import PageAdmin, actor_of, instant, require_post, run_service
 from .forms import OperatorForm, reason_field
 from .lists import two_lines
 from .users import password_link
@@ -38,7 +38,7 @@ class AskForm(OperatorForm):
 
 
 @admin.register(OperatorRequest)
-class OperatorRequestAdmin(OperatorAdmin):
+class OperatorRequestAdmin(PageAdmin):
     can_add = can_change = True
     list_display = ("what", "status_words", "by", "asked")
     list_select_related = ("subject", "asked_by")
@@ -85,11 +85,7 @@ class OperatorRequestAdmin(OperatorAdmin):
         context = {"form": form, "submit": gettext("Ask another operator")}
         return self.screen(request, "admin/form.html", context, title=gettext("Ask another operator"), status=status)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(request, self.request_of(object_id))
 
     def _page(self, request: HttpRequest, asked: OperatorRequest, refused: str = "", status: int = 200) -> HttpResponse:

@@ -21,7 +21,7 @@ from ..models import RemovalBatch, RemovalState, Source, TrainingRun
 from ..presentation import record_reasons
 from ..presentation.record_reasons import Counted
 from ..services import removals, runs
-from .base import OperatorAdmin, actor_of, instant, require_post, run_service
+from .base import PageAdmin, actor_of, instant, require_post, run_service
 from .filters import presence_filter
 from .forms import OperatorForm, reason_field
 from .lists import two_lines
@@ -55,13 +55,18 @@ class Removal(NamedTuple):
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(OperatorAdmin):
+class TrainingRunAdmin(PageAdmin):
     can_change = True
     list_display = ("what", "registered", "used", "snapshot", "state", "removal")
     list_filter = (presence_filter("retirement", _("state"), there=_("Retired"), absent=_("In use")),)
     list_select_related = ("retirement",)
     ordering = ("-id",)
     sortable_by = ()
+    first = _(
+        "No training run is registered yet. The filter of records writes a report; whoever trains registers the run "
+        "from it, by manage.py register_run or POST /api/v1/training-runs/. From then on it is said here what has to "
+        "be removed from it."
+    )
 
     registered = instant("registered_at", _("registered"))
 
@@ -98,11 +103,7 @@ class TrainingRunAdmin(OperatorAdmin):
         found: TrainingRun = self.get_or_404(TrainingRun.objects.select_related(*related), object_id)
         return found
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(request, self.run(object_id))
 
     def _page(

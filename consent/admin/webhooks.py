@@ -20,7 +20,7 @@ from ..presentation import consequences
 from ..presentation.asking import once_confirmed
 from ..services import webhooks
 from ..webhooks.secrets import secret_of
-from .base import OperatorAdmin, actor_of, instant, require_post, run_service
+from .base import PageAdmin, actor_of, instant, require_post, run_service
 from .forms import IdentField, OperatorForm
 from .lists import two_lines
 
@@ -60,7 +60,7 @@ class ReplayForm(OperatorForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookAdmin(OperatorAdmin):
+class WebhookAdmin(PageAdmin):
     can_add = can_change = True
     list_display = ("address", "whose", "standing", "position", "failures", "next_attempt")
     list_select_related = ("organization",)
@@ -132,11 +132,7 @@ class WebhookAdmin(OperatorAdmin):
         context = {"original": endpoint, "secret": secret}
         return self.screen(request, "admin/webhooks/secret.html", context, title=gettext("The signing secret"))
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponse(status=405, headers={"Allow": "GET"})
+    def show(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(request, self.endpoint(object_id))
 
     def _page(

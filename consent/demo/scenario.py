@@ -20,6 +20,7 @@ from ..services.organizations import OrganizationDraft
 from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surface
 from .background import YEARS, SyntheticOrganization, synthetic_organizations
 from .consumers import DemoConsumers, ask_lately
+from .training import DemoTraining
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
@@ -66,6 +67,7 @@ class Story:
             )
             for address, name in (OPERATOR, REVIEWER)
         )
+        self._training = DemoTraining(self._operator)
         self._steps_left: list[tuple[int, Callable[[], None]]] = self._schedule()
         scopes = [ApiKey.Scope.CONSENT_MEMBER]
         self._key = credentials.issue_key(
@@ -82,11 +84,11 @@ class Story:
         self._choices_on_the_phone()
         self._lately()
         self._jobs()
+        self._training.remove()
         self._now = self._consumers.speak(self._travel, self._now)
         ask_lately((self.kvasir, self.meridian, self.halden), self._operator, self._today.date())
-        credentials.revoke_key(
-            key=self._key, actor=self._operator, source=Source.COMMAND
-        )  # not needed any more, and nobody has its text
+        # Not needed any more, and nobody has its text.
+        credentials.revoke_key(key=self._key, actor=self._operator, source=Source.COMMAND)
 
     # --- Chapters ---
 
@@ -192,6 +194,7 @@ class Story:
 
     def _lately(self) -> None:
         self._days_ago(34)
+        self._training.register()
         self._default(Choice.OPTED_IN, "The terms are reviewed.")
         self._days_ago(33)
         self._personal("Lucía Ferreira", "ferreira", "ES", "le_chat_pro")
@@ -206,12 +209,11 @@ class Story:
             source=Source.ADMIN,
             reason="Asked for by telephone.",
         )
+        self._days_ago(20)
+        self._training.remove(3_184)
         self._days_ago(17)
         organizations.close_organization(
-            organization=self.pinehill,
-            actor=self._operator,
-            source=Source.ADMIN,
-            reason="Account cancelled.",
+            organization=self.pinehill, actor=self._operator, source=Source.ADMIN, reason="Account cancelled."
         )
         self._days_ago(9)
         self._choose(self.halden, "lena@halden.example", LE_CHAT_CONSOLE, Choice.OPTED_OUT)

@@ -99,6 +99,11 @@ def revoke_key(*, key: ApiKey, actor: Actor, source: str) -> bool:
     return ended
 
 
+def is_usable(key: ApiKey) -> bool:
+    """Whether requests with this key are answered now: it has not ended, and is worth something (R18)."""
+    return key.is_live(timezone.now()) and Actor.from_key(key).has_worth
+
+
 @transaction.atomic
 def take_over_key(*, key: ApiKey, actor: Actor, source: str) -> Issued:
     """Become responsible for a key: it works again, with a new secret; the old secret is invalid.

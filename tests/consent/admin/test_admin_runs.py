@@ -108,3 +108,23 @@ def test_page__for_others__is_forbidden_or_absent(cast: Cast, run: TrainingRun, 
     assert Client().get(url(run, name)).status_code == 302
     run.pk = cast.labs.pk
     assert signed_in(cast.operator.email).get(url(run, name)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("trainingrun", "manage.py register_run"), ("consumer", "Add one and give it the key")]
+)
+def test_list__empty__says_how_the_first_one_comes(client: Client, model: str, told: str) -> None:
+    text = html.unescape(client.get(reverse(f"admin:consent_{model}_changelist")).content.decode())
+    assert told in text and "There are none yet." not in text
+    filtered = html.unescape(
+        client.get(reverse(f"admin:consent_{model}_changelist"), {"retirement": "x"}).content.decode()
+    )
+    assert told not in filtered
+
+
+def test_page__without_removals__says_how_the_first_one_comes_while_it_is_in_use(
+    client: Client, run: TrainingRun
+) -> None:
+    assert "or at once by the button above" in page(client, run)
+    assert client.post(url(run, "retire"), {"reason": "Replaced"}).status_code == 302
+    assert "or at once by the button above" not in page(client, run)

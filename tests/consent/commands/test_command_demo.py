@@ -1,8 +1,10 @@
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
+from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import Member, Organization, OutgoingMessage, Plan, Subscription, User
@@ -10,7 +12,7 @@ from consent import verification
 from consent.decisions import decide
 from consent.demo import scenario
 from consent.lookups import Question
-from consent.models import INSTALLATION_KINDS, OF_NO_LAYER, ConsentEvent, EventKind
+from consent.models import INSTALLATION_KINDS, OF_NO_LAYER, ConsentEvent, Consumer, EventKind, TrainingRun
 from consent.presentation import privacy_settings
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.commands import database, run
@@ -72,6 +74,20 @@ def test_demo__its_organizations__show_every_reason() -> None:
     assert _reason("zielinski", "le_chat") == (False, "organization_opted_out")
     kvasir = Organization.objects.get(external_id="kvasir")
     assert privacy_settings.organization_setting(kvasir, LE_CHAT_CONSOLE, Actor.system()).members_opted_out == 5
+
+
+def test_demo__its_training_run__has_one_removal_done_and_one_open() -> None:
+    run("demo")
+    training = TrainingRun.objects.get()
+    now = timezone.now()
+    assert [batch.state(now) for batch in training.batches.order_by("number")] == ["acknowledged", "open"]
+    assert Consumer.objects.live().count() == 2
+
+
+def test_demo__without_a_key_for_manifests__has_no_run(settings: Any) -> None:
+    settings.MANIFEST_SIGNING_KEY = ""
+    assert run("demo").code == 0
+    assert not TrainingRun.objects.exists()
 
 
 def test_demo__its_people__sign_in_with_the_password_shown() -> None:

@@ -8,14 +8,14 @@ from django.db import DatabaseError, connection, transaction
 from accounts.access import Actor, Forbidden, NotFound
 from accounts.models import ApiKey
 from consent import ledger
-from consent.errors import Invalid, Refused, Unprocessable
+from consent.errors import ConfirmationRequired, Invalid, Refused, Unprocessable
 from consent.models import ConsentEvent, Consumer, ConsumerDataset, PositionAdvance
 from consent.services import consumers, credentials, webhooks
 from tests.support.cast import Cast
 from tests.support.consumers import own, registered, say
 from tests.support.factories import UserFactory
 from tests.support.keys import issue_key
-from tests.support.ledger_guards import everything
+from tests.support.ledger_guards import changes_nothing, everything
 from tests.support.webhooks import happen
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +141,22 @@ def test_renew_key__the_old_one_is_worth_nothing(cast: Cast) -> None:
     assert made.consumer.key.revoked_at is not None
     say(again)
     assert position(made.consumer) == ledger.head()
+
+
+def test_key__given_without_showing_who_one_is__refused_and_removing_needs_no_such_thing(cast: Cast) -> None:
+    """As of all credentials: what makes one asks who is there, what ends one does not."""
+    made = registered(cast)
+    ledger.sequence()
+    unconfirmed: Any = {"actor": Actor.from_user(cast.operator), "source": "admin"}
+    described: Any = {"name": "two", "purpose": "x", "contact": "x", "expected_lag_minutes": 1}
+    with changes_nothing(), pytest.raises(ConfirmationRequired):
+        consumers.renew_key(consumer=made.consumer, **unconfirmed)
+    with changes_nothing(), pytest.raises(ConfirmationRequired):
+        consumers.register(**described, **unconfirmed)
+    assert credentials.is_usable(made.consumer.key)
+    consumers.remove(consumer=made.consumer, reason="Shut down", **unconfirmed)
+    made.consumer.key.refresh_from_db()
+    assert not credentials.is_usable(made.consumer.key)
 
 
 def test_remove__ends_its_key_keeps_what_it_said_and_needs_a_reason(cast: Cast) -> None:
