@@ -15,7 +15,7 @@ from accounts.authentication import prefix_of, verified
 from accounts.catalogue import Product
 from accounts.fields import from_micros, to_micros
 
-from . import rules
+from . import rules, suppositions
 from .lookups import Question, Row, fetch, fetch_one, instant
 from .models import PrivacySetting
 from .rules import Decision, Layers, Reason, State
@@ -72,7 +72,7 @@ class Supposed:
     state_then: State
 
 
-def suppose(question: Question, actor: Actor, what: rules.Supposition) -> Supposed:
+def suppose(question: Question, actor: Actor, what: suppositions.Supposition) -> Supposed:
     """Answer a question about now, and as if something were otherwise. Reads alone: nothing is changed.
 
     Raises Forbidden like `decide`, and ValueError if the question is about another instant.
@@ -83,7 +83,7 @@ def suppose(question: Question, actor: Actor, what: rules.Supposition) -> Suppos
     layer = PrivacySetting.objects.filter(organization=row.organization_id, product=question.product, member=None)
     setting = layer.first()
     state = setting.state if setting else State(closed=bool(row.closed))
-    then = rules.suppose(state, what, now)
+    then = suppositions.suppose(state, what, now)
     # No event has led there.
     other = row._replace(
         allowed=then.allowed,

@@ -23,7 +23,7 @@ from accounts.fields import MICROSECOND, raw_id, to_micros
 from accounts.models import Member, Organization
 from config import request_id
 
-from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent, PrivacySetting
+from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, PendingEvent, PrivacySetting, Restore
 from .rules import Span, State
 from .rules import denied_spans as denied_spans_of
 from .surfaces import NOTHING_SHOWN, Shown, Surface
@@ -324,13 +324,50 @@ def sequence() -> int:
     return total
 
 
+_EVENTS = ConsentEvent._meta.db_table
+_IDS = f"{_EVENTS}_id_seq"
 # The next positions for the oldest pending events; `ledger.sequence` holds the lock that makes MAX + n safe.
 _PLACE = """
-INSERT INTO consent_eventposition (position, event_id, organization_id)
+INSERT INTO consent_eventposition (position, event_id, organization_id, epoch)
 SELECT (SELECT COALESCE(MAX(position), 0) FROM consent_eventposition) + ROW_NUMBER() OVER (ORDER BY e.id),
-       e.id, e.organization_id
+       e.id, e.organization_id, (SELECT COALESCE(MAX(epoch), 1) FROM consent_restore)
 FROM (SELECT event_id FROM consent_pendingevent ORDER BY event_id LIMIT %s) AS p
 JOIN consent_consentevent AS e ON e.id = p.event_id"""
+
+
+def hold_sequence() -> None:
+    """Keep others from giving positions until the transaction ends."""
+    _require_transaction()
+    if connection.vendor == "postgresql":  # on SQLite a transaction keeps all others from writing
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEQUENCER_LOCK])
+
+
+def place(placed: Sequence[tuple[int, ConsentEvent]]) -> int:
+    """Store events at these positions, which follow the head; returns how many. Call it after `hold_sequence`."""
+    if not placed:
+        return 0
+    events = [event for _position, event in placed]
+    if placed[0][0] != head() + 1 or placed[-1][0] != placed[0][0] + len(placed) - 1:
+        raise RuntimeError("positions have no gaps")
+    record(events)
+    epoch = Restore.objects.epoch()
+    EventPosition.objects.bulk_create(
+        EventPosition(position=position, event=event, organization_id=event.organization_id, epoch=epoch)
+        for position, event in placed
+    )
+    # By its id each: on PostgreSQL others may get ids in between.
+    PendingEvent.objects.filter(event__in=[event.pk for event in events]).delete()
+    return len(placed)
+
+
+def skip_ids(number: int) -> None:
+    """Leave out as many ids of events: those of lost ones, which readers may have met, are not given again."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT setval(s, nextval(s) + %s) FROM (SELECT %s::regclass AS s) AS t", [number, _IDS])
+        else:
+            cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s", [number, _EVENTS])
 
 
 def head() -> int:

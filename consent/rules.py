@@ -180,25 +180,6 @@ def reopen(state: State, at: dt.datetime) -> State:
     return _settle(state, at, closed=False)
 
 
-class Supposition(NamedTuple):
-    """What is supposed of an organization's layer; '' and None: as it is. A `plan` comes with its `default`."""
-
-    plan: str = ""
-    default: str = ""
-    locked: bool | None = None
-
-
-def suppose(state: State, what: Supposition, at: dt.datetime) -> State:
-    """The state that the layer would be in: by the same transitions that would lead there."""
-    if what.plan and not subscribe_obstacle(state):
-        state = subscribe(state, what.plan, what.default, at)
-    elif what.default and state.subscribed:  # a default changes for those alone who hold the plan
-        state = subscribe(state, state.plan, what.default, at)
-    if what.locked is not None and what.locked != state.locked:
-        state = lock(state, at) if what.locked else lift_lock(state, at)
-    return state
-
-
 class Span(NamedTuple):
     """From `start` until before `end`; None: still so."""
 
@@ -237,6 +218,12 @@ def attest(state: State, since: dt.datetime, denied: Iterable[Span]) -> State:
     if not may_attest(state, since, denied):
         raise ValueError("an earlier start can be attested only of what is allowed, and was never denied since then")
     return dataclasses.replace(state, since=since)
+
+
+def restart(state: State, at: dt.datetime) -> State:
+    """After a restore that lost events of this layer, an organization's or a member's: what is allowed begins anew,
+    because it may have been interrupted (R6). What is not allowed stays as it is."""
+    return dataclasses.replace(state, since=at) if state.allowed else state
 
 
 # --- Transitions of a member's layer --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ COOLING_OFF = "consent_coolingoff"
 ADVANCE = "consent_positionadvance"
 RUN, RUN_FILE, RETIREMENT = "consent_trainingrun", "consent_runfile", "consent_runretirement"
 REMOVAL, ACKNOWLEDGEMENT = "consent_removalbatch", "consent_removalacknowledgement"
+RESTORE = "consent_restore"
 REFUSAL = "the ledger is append-only"
 
 # SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
@@ -45,6 +46,7 @@ _UNIQUE_KEYS = {
         "run_id = NEW.run_id AND from_position = NEW.from_position",
     ),
     ACKNOWLEDGEMENT: ("batch_id = NEW.batch_id",),
+    RESTORE: ("epoch = NEW.epoch", "event_id = NEW.event_id"),
 }
 # The tables whose rows are never changed or deleted.
 APPEND_ONLY = tuple(_UNIQUE_KEYS)

@@ -10,7 +10,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 
 from accounts.models import Member, Organization, Subscription
 
-from . import rules, triggers, verification_bindings, verification_consumers, verification_runs
+from . import rules, triggers, verification_bindings, verification_consumers, verification_restores, verification_runs
 from .models import (
     OF_NO_LAYER,
     STATE_FIELDS,
@@ -47,11 +47,13 @@ _TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.ORGANIZATION_REOPENED: lambda s, e: rules.reopen(s, e.recorded_at),
     # Whether the layer ever denied since then was checked when it was attested; here only the resulting state is.
     EventKind.SINCE_ATTESTED: lambda s, e: rules.attest(s, e.since, ()),
+    EventKind.SINCE_RESTARTED: lambda s, e: rules.restart(s, e.recorded_at),
 }
 _MEMBER_TRANSITIONS: dict[str, Callable[[State, ConsentEvent], State]] = {
     EventKind.CHOICE_OPTED_OUT: lambda s, e: rules.member_opt_out(s, e.recorded_at),
     EventKind.CHOICE_OPTED_IN: lambda s, e: rules.member_opt_in(s, e.recorded_at),
     EventKind.CHOICE_CONFIRMED: lambda s, e: s,
+    EventKind.SINCE_RESTARTED: lambda s, e: rules.restart(s, e.recorded_at),
 }
 
 
@@ -83,6 +85,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     report.name(verification_bindings.offenders())
     report.problems += verification_consumers.problems()
     report.problems += verification_runs.problems()
+    report.problems += verification_restores.problems()
     report.events = ConsentEvent.objects.count()
     return report
 

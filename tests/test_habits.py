@@ -194,6 +194,7 @@ SQL_WRITES = {
     "consent_bulkjobrow": {"consent/jobs/rows.py", "consent/jobs/lists.py", "consent/jobs/sql.py"},
     "consent_askedcount": {"consent/services/asked.py"},  # numbers, which say nothing of anybody's setting
     "bulk_found": {"consent/jobs/lists.py"},  # a temporary table
+    "sqlite_sequence": {LEDGER},  # which ids come next
 }
 # Those that copy rows as they are into a table that they are told.
 COPIES = {"consent/files/loading.py"}

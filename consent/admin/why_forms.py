@@ -16,7 +16,7 @@ from accounts.fields import split_ident
 from accounts.models import Member, Organization, Plan
 
 from ..presentation import finding
-from ..rules import Supposition
+from ..suppositions import Supposition
 from ..surfaces import DATA_KINDS
 from .forms import OperatorForm
 

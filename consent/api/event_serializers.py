@@ -36,6 +36,11 @@ class EventOutput(Output):
         max_value=2**63 - 1,
         help_text="Its place in the ledger's one order, counted for the whole portal.",
     )
+    epoch = serializers.IntegerField(
+        source="placed.epoch",
+        min_value=1,
+        help_text="How often a restored database was adopted before, and one. A position means one event in an epoch.",
+    )
     recorded_at = Instant(help_text="When it was written.")
     kind = OneOf(choices=EventKind.values, help_text="What happened.")
     organization = serializers.UUIDField(

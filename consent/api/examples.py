@@ -56,7 +56,7 @@ EXAMPLES: dict[str, Any] = {
     "LockInput": {"reason": "Contract 7", "reference": "CRM-7"},
     "LiftInput": {"reason": "The contract has ended"},
     "EventOutput": {
-        "id": "42", "position": 41, "recorded_at": _AT, "kind": "choice.opted_out", "organization": _ID,
+        "id": "42", "position": 41, "epoch": 1, "recorded_at": _AT, "kind": "choice.opted_out", "organization": _ID,
         "member": None, "product": "le_chat", "surface": "le_chat_console", "before": "default",
         "after": "opted_out", "target": None, "url": None, "allowed": False,
         "actor": {"type": "user", "id": _MEMBER, "label": "Ada Lindqvist"},

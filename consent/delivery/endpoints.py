@@ -194,8 +194,12 @@ def _events_for(endpoint: WebhookEndpoint) -> ConsentEventQuerySet:
 
 
 def _message_id(event: ConsentEvent) -> str:
-    """The same id for every attempt. It has no full stop, which separates the parts of the signed text."""
-    return f"evt_{event.pk}"
+    """The same id for every attempt. It has no full stop, which separates the parts of the signed text.
+
+    After a restore the number of an event may be that of another, which was lost and had been sent.
+    """
+    epoch = event.placed.epoch
+    return f"evt_{event.pk}" if epoch == 1 else f"evt_{event.pk}_{epoch}"
 
 
 def _body(event: ConsentEvent, label: str, viewer: Actor) -> str:

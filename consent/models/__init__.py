@@ -25,6 +25,7 @@ from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
 from .projections import Backup, DailyChanges, DailyStanding, FollowerCursor, Verification
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
+from .restores import Restore
 from .runs import (
     OpenRemoval,
     RemovalAcknowledgement,
@@ -103,6 +104,7 @@ __all__ = [
     "RemovalState",
     "RequestKind",
     "RequestStatus",
+    "Restore",
     "RunFile",
     "RunRetirement",
     "Source",

@@ -25,6 +25,7 @@ class EventKind(models.TextChoices):
     LOCK_PLACED = "lock.placed", _("Locked")
     LOCK_LIFTED = "lock.lifted", _("Lock lifted")
     SINCE_ATTESTED = "since.attested", _("Earlier start attested")
+    SINCE_RESTARTED = "since.restarted", _("Begun anew after a restore")
     EXTERNAL_ID_GIVEN = "external_id.given", _("External id given")
     EXTERNAL_ID_WITHDRAWN = "external_id.withdrawn", _("External id withdrawn")
     EXTERNAL_ID_REBOUND = "external_id.rebound", _("External id given, after another had it")
@@ -75,13 +76,19 @@ class EventKind(models.TextChoices):
     RUN_RETIRED = "run.retired", _("Training run retired")
     REMOVAL_ISSUED = "removal.issued", _("Removal issued")
     REMOVAL_ACKNOWLEDGED = "removal.acknowledged", _("Removal acknowledged")
+    # Of a database that was restored to an earlier moment.
+    RESTORE_ADOPTED = "restore.adopted", _("Restored database adopted")
+    RESTORE_WITNESS_REBUILT = "restore.witness_rebuilt", _("Witness begun anew")
+    POSITION_LOST = "position.lost", _("Lost by a restore")
 
 
 ACCESS = "access."
 ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
 # The provider's own acts: about no organization, told to operators alone.
 INSTALLATION_KINDS = frozenset(
-    kind for kind in EventKind if kind.startswith(("cooling_off.", "consumer.", "run.", "removal."))
+    kind
+    for kind in EventKind
+    if kind.startswith(("cooling_off.", "consumer.", "run.", "removal.", "restore.", "position."))
 )
 OF_NO_LAYER = ACCESS_KINDS | INSTALLATION_KINDS
 PLAN_KINDS = frozenset({EventKind.ACCESS_PLAN_CREATED, EventKind.ACCESS_PLAN_EDITED})

@@ -140,6 +140,8 @@ class EventPosition(models.Model):
     organization = models.ForeignKey(
         Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
+    # In which epoch it was given: each restore that was adopted began one (`Restore`).
+    epoch = models.PositiveIntegerField(db_default=1)
 
     class Meta:
         ordering = ["position"]

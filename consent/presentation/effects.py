@@ -28,7 +28,7 @@ class Effects:
 
     def began(self, event: ConsentEvent) -> bool:
         """Whether data of this layer may be used after the event, and might not before (R6)."""
-        return event.allowed and _is_fresh(event)
+        return event.allowed and _is_fresh(event) and event.kind != EventKind.SINCE_RESTARTED
 
     def ended(self, event: ConsentEvent) -> bool:
         """Whether data of this layer may not be used after the event, and might before."""
@@ -42,6 +42,8 @@ class Effects:
             return ""
         if event.kind == EventKind.SINCE_ATTESTED:
             return _("Attested as used from an earlier day on.")
+        if event.kind == EventKind.SINCE_RESTARTED and event.allowed:
+            return _("Data from before is not used any more.")
         if self.began(event):
             return _("Used for training from then on.")
         if self.ended(event):

@@ -22,6 +22,11 @@ _ORGANIZATION, _MEMBER, _PERSON, _OTHER = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{
 _AT = "2026-11-20T09:30:00Z"
 _PROVIDER = {"type": "user", "id": None, "label": "The provider"}
 _COMMAND = {"actor": _PROVIDER | {"type": "command"}, "source": "command", "request_id": ""}
+_BY_COMMAND: dict[str, Any] = {
+    "actor": {"type": "command", "id": _PERSON, "label": "Odin Eriksen"},
+    "source": "command",
+    "request_id": "",
+}
 _SYSTEM = {"actor": _PROVIDER | {"type": "system"}, "source": "command", "request_id": ""}
 
 
@@ -52,6 +57,7 @@ _OF_RUN = _holds(_("id of the training run"))
 _ENTRIES_URL = f"https://portal.example/api/v1/training-runs/{_OTHER}/removals/?batch={_OTHER}"
 _RUN_AND_ENTRIES = _holds(_("id of the training run, number of entries"))
 _BATCH = Held(_("id of the removal"), _OTHER)
+_EPOCH, _RESTORED = Held(_("number of the epoch"), "2"), _holds(_("last position in common, last position lost"))
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
 
 
@@ -119,6 +125,7 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.LOCK_PLACED: _product(_LOCK("unlocked"), _LOCK("locked"), allowed=False, reason="Contract 7"),
     EventKind.LOCK_LIFTED: _product(_LOCK("locked"), _LOCK("unlocked"), allowed=True, reason="The contract ended"),
     EventKind.SINCE_ATTESTED: _product(None, None, allowed=True, source="import", reason="Import of November"),
+    EventKind.SINCE_RESTARTED: _product(None, None, **_COMMAND, allowed=True, reason="Restored 2026-11-20"),
     EventKind.EXTERNAL_ID_GIVEN: _organization(None, _BINDING("17")),
     EventKind.EXTERNAL_ID_WITHDRAWN: _organization(_BINDING("17"), None, reason="Given by mistake"),
     EventKind.EXTERNAL_ID_REBOUND: _organization(_BINDING("17"), _BINDING("21"), reason="Two accounts merged"),
@@ -168,6 +175,14 @@ ENTRIES: dict[EventKind, Entry] = {
     EventKind.RUN_RETIRED: _operators(_RUN),
     EventKind.REMOVAL_ISSUED: _operators(_BATCH, _RUN_AND_ENTRIES(f"{_OTHER}, 3"), url=_ENTRIES_URL, **_SYSTEM),
     EventKind.REMOVAL_ACKNOWLEDGED: _operators(_BATCH, _OF_RUN(_OTHER), source="api"),
+    EventKind.RESTORE_ADOPTED: _operators(_EPOCH, _RESTORED("35, 41"), **_BY_COMMAND, reason="Disk failed"),
+    EventKind.RESTORE_WITNESS_REBUILT: _operators(_EPOCH, **_BY_COMMAND, reason="Disk of the witness failed"),
+    EventKind.POSITION_LOST: Entry(
+        _holds(_("ids of the organization and the member"))(_ORGANIZATION),
+        _holds(_("kind of the event"))("choice.opted_out"),
+        Held(_("the position"), "41"),
+        {"organization": None, **_BY_COMMAND, "reason": "Restored 2026-11-20"},
+    ),
 }
 
 
@@ -175,9 +190,9 @@ def example(kind: EventKind) -> dict[str, Any]:
     """An example of the payload that a webhook sends for this kind; every kind has the same fields."""
     entry = ENTRIES[kind]
     usual: dict[str, Any] = {
-        "type": str(kind), "timestamp": _AT, "id": "42", "position": 41, "recorded_at": _AT, "kind": str(kind),
-        "organization": _ORGANIZATION, "member": None, "product": None, "surface": None, "before": None,
-        "after": None, "target": None, "url": None, "allowed": None,
+        "type": str(kind), "timestamp": _AT, "id": "42", "position": 41, "epoch": 1, "recorded_at": _AT,
+        "kind": str(kind), "organization": _ORGANIZATION, "member": None, "product": None, "surface": None,
+        "before": None, "after": None, "target": None, "url": None, "allowed": None,
         "actor": {"type": "user", "id": _PERSON, "label": "Ada Lindqvist"},
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
         "wording": None, "language": None, "app_version": None,

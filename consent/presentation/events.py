@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.fields import rfc3339
 
-from ..models import ActorType, ConsentEvent, EventKind, Source
+from ..models import ActorType, ConsentEvent, EventKind, Restore, Source
 from ..surfaces import Shown
 from .event_catalogue import TEST
 
@@ -26,6 +26,7 @@ def serialize_event(event: ConsentEvent, label: str, *, for_operator: bool) -> d
     return {
         "id": str(event.pk),
         "position": event.placed.position,
+        "epoch": event.placed.epoch,
         "recorded_at": rfc3339(event.recorded_at),
         "kind": event.kind,
         "organization": str(event.organization_id) if event.organization_id else None,
@@ -63,6 +64,7 @@ def serialize_test_event(ident: str, at: dt.datetime, position: int, organizatio
     return {
         "id": ident,
         "position": position,
+        "epoch": Restore.objects.epoch(),
         "recorded_at": rfc3339(at),
         "kind": TEST,
         "organization": str(organization) if organization else None,

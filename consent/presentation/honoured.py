@@ -93,6 +93,8 @@ def is_tightening(event: ConsentEvent, effects: Effects) -> bool:
     """Whether data is not used after the event, and was before; or somebody said that it must not be."""
     if event.kind in _OPT_OUTS and event.choice == Choice.OPTED_OUT:
         return True
+    if event.kind == EventKind.SINCE_RESTARTED:
+        return event.allowed  # what was collected before it
     return effects.ended(event)
 
 

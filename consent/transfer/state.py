@@ -306,7 +306,7 @@ def load_state(
             _forget_pending()
         current = model
         # Plain inserts: the triggers of the ledger fire for these as for any others.
-        load(model._meta.db_table, _columns(model), _prepared(file, model, batch))
+        load(model._meta.db_table, _columns(model), prepared(file, model, batch))
         done += len(batch)
         if on_rows:
             on_rows(done)
@@ -350,7 +350,8 @@ def _forget_pending() -> None:
     PendingEvent.objects.all().delete()
 
 
-def _prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]:
+def prepared(file: StateFile, model: Model, batch: list[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a batch with values as the database takes them. Raises BadFile."""
     readings = [_reading(field) for field in model._meta.local_concrete_fields]
     for number, row in batch:
         try:

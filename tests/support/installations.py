@@ -14,8 +14,8 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.models import Installation
-from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, webhooks
+from consent.models import EventKind, Installation, Restore
+from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, trail, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
 from tests.conftest import lift_triggers
@@ -85,6 +85,7 @@ def fill_all() -> None:
     made = consumers.register(name="b", purpose="x", contact="x", expected_lag_minutes=1, **by)
     consumers.report(consumer=made.consumer, position=2, actor=recognise(made.text))
     fill_runs(organization, by)
+    fill_restore(by)
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
     reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
@@ -114,6 +115,15 @@ def fill_runs(organization: Organization, by: dict[str, Any]) -> None:
     locks.lift_lock(reason="Over", **lock)
     assert removals.issue(run=run, **by)
     runs.retire(run=register(actor=by["actor"]), reason="Replaced", **by)
+
+
+def fill_restore(by: dict[str, Any]) -> None:
+    """A restore that was adopted, and lost nothing."""
+    ledger.sequence()
+    head = ledger.head()
+    event = trail.note(EventKind.RESTORE_ADOPTED, organization=None, target=2, after=f"{head}, {head}", **by)
+    Installation.objects.update(epoch=2)
+    Restore.objects.create(epoch=2, restored_to=head, lost_to=head, adopted_at=event.recorded_at, event=event)
 
 
 def _value(field: "models.Field[Any, Any]") -> Any:

@@ -8,13 +8,14 @@ import pytest
 from django.test import Client
 
 from accounts.models import Plan, User
-from consent import decisions, ledger, rules
+from consent import decisions, ledger
 from consent.admin import why as page_module
 from consent.admin.why_forms import InstantInput, shortly_after
 from consent.lookups import Question
 from consent.models import ConsentEvent
 from consent.projections import runner
 from consent.services import choices, cooling_off, locks, plans
+from consent.suppositions import Supposition
 from consent.surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE
 from tests.support.cast import Cast
 from tests.support.factories import MemberFactory, OrganizationFactory, UserFactory
@@ -208,7 +209,7 @@ def test_what_if__of_an_earlier_instant__not_offered(cast: Cast, operator: Clien
     assert ask(operator, **query)["suppose_form"] is None
     question = Question(str(cast.labs.pk), "ai_studio", at=ledger.clock())
     with pytest.raises(ValueError, match="of now"):
-        decisions.suppose(question, cast.provider, rules.Supposition(locked=True))
+        decisions.suppose(question, cast.provider, Supposition(locked=True))
 
 
 @pytest.mark.parametrize("field", ["at", "collected_at"])

@@ -50,6 +50,7 @@ def test_event__shows_what_happened(chosen: World) -> None:
     assert shown == {
         "id": str(event.pk),
         "position": event.placed.position,
+        "epoch": 1,
         "recorded_at": shown["recorded_at"],
         "kind": "choice.opted_out",
         "organization": str(chosen.cast.labs.pk),
