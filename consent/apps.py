@@ -8,12 +8,13 @@ class ConsentConfig(AppConfig):
     verbose_name = _("Consent")
 
     def ready(self) -> None:
-        from . import checks, going_back, triggers  # noqa: F401  (importing `checks` registers the system checks)
+        from . import checks, going_back, triggers, wordings  # noqa: F401  (`checks` registers the system checks)
         from .imports import applying
         from .jobs import engine
         from .models import JobKind
 
         # After every migrate, not in a migration: SQLite's AlterField rebuilds a table and drops its triggers silently.
         post_migrate.connect(triggers.install_after_migrate, sender=self, dispatch_uid="consent.triggers")
+        post_migrate.connect(wordings.sync_after_migrate, sender=self, dispatch_uid="consent.wordings")
         pre_migrate.connect(going_back.refuse_before_the_first_step, sender=self, dispatch_uid="consent.going_back")
         engine.register(JobKind.IMPORT, applying.apply)

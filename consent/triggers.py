@@ -17,6 +17,8 @@ LEDGER, PENDING, POSITION = "consent_consentevent", "consent_pendingevent", "con
 COOLING_OFF = "consent_coolingoff"
 # Its rows are never changed, but deleted when old (`retention`): only UPDATE is refused.
 ADVANCE = "consent_positionadvance"
+# Its rows are never changed, and deleted only before the first event: a moved installation, or a demo, brings its own.
+WORDING = "consent_wording"
 RUN, RUN_FILE, RETIREMENT = "consent_trainingrun", "consent_runfile", "consent_runretirement"
 REMOVAL, ACKNOWLEDGEMENT = "consent_removalbatch", "consent_removalacknowledgement"
 RESTORE = "consent_restore"
@@ -47,23 +49,26 @@ _UNIQUE_KEYS = {
     ),
     ACKNOWLEDGEMENT: ("batch_id = NEW.batch_id",),
     RESTORE: ("epoch = NEW.epoch", "event_id = NEW.event_id"),
+    WORDING: ("id = NEW.id", "wording = NEW.wording AND language = NEW.language"),
 }
 # The tables whose rows are never changed or deleted.
-APPEND_ONLY = tuple(_UNIQUE_KEYS)
-GUARDED = (*APPEND_ONLY, ADVANCE)
+APPEND_ONLY = tuple(table for table in _UNIQUE_KEYS if table != WORDING)
+GUARDED = (*APPEND_ONLY, WORDING, ADVANCE)
+_IN_USE = f"EXISTS (SELECT 1 FROM {LEDGER})"
 
 
 def _sqlite() -> dict[str, str]:
     """Trigger name → its statement."""
     triggers = {}
-    for table in APPEND_ONLY:
+    for table, keys in _UNIQUE_KEYS.items():
         for verb in ("UPDATE", "DELETE"):
             name = f"{table}_no_{verb.lower()}"
+            when = f" WHEN {_IN_USE}" if (table, verb) == (WORDING, "DELETE") else ""
             triggers[name] = (
-                f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+                f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
             )
         name = f"{table}_no_replace"
-        found = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {key})" for key in _UNIQUE_KEYS[table])
+        found = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {key})" for key in keys)
         triggers[name] = (
             f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {found} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
         )
@@ -78,6 +83,10 @@ def _sqlite() -> dict[str, str]:
 
 _PG_FUNCTIONS = {
     "consent_refuse": f"BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END",
+    "consent_refuse_in_use": (
+        f"BEGIN IF {_IN_USE} THEN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END IF;"
+        " RETURN NULL; END"
+    ),
     "consent_note_pending": f"BEGIN INSERT INTO {PENDING} (event_id) SELECT id FROM fresh; RETURN NULL; END",
 }
 
@@ -91,9 +100,15 @@ def _postgresql() -> dict[str, str]:
             f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
         )
-    name = f"{ADVANCE}_no_update"
+    for table in (ADVANCE, WORDING):
+        name = f"{table}_no_update"
+        triggers[name] = (
+            f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
+        )
+    name = f"{WORDING}_no_delete"
     triggers[name] = (
-        f"CREATE TRIGGER {name} BEFORE UPDATE ON {ADVANCE} FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
+        f"CREATE TRIGGER {name} BEFORE DELETE OR TRUNCATE ON {WORDING}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse_in_use()"
     )
     name = f"{LEDGER}_note_pending"
     triggers[name] = (

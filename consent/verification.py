@@ -10,7 +10,15 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, When
 
 from accounts.models import Member, Organization, Subscription
 
-from . import rules, triggers, verification_bindings, verification_consumers, verification_restores, verification_runs
+from . import (
+    rules,
+    triggers,
+    verification_bindings,
+    verification_consumers,
+    verification_restores,
+    verification_runs,
+    verification_wordings,
+)
 from .models import (
     OF_NO_LAYER,
     STATE_FIELDS,
@@ -86,6 +94,7 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     report.problems += verification_consumers.problems()
     report.problems += verification_runs.problems()
     report.problems += verification_restores.problems()
+    report.problems += verification_wordings.problems()
     report.events = ConsentEvent.objects.count()
     return report
 

@@ -205,7 +205,7 @@ def lift_triggers() -> None:
             for name in triggers.present(connection):
                 cursor.execute(f"DROP TRIGGER {name}")
         else:
-            for table in triggers.APPEND_ONLY:
+            for table in triggers.GUARDED:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
 
 

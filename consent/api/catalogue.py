@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from accounts.catalogue import Product
 from accounts.models import Plan
 
+from .. import wordings
 from ..models import CoolingOff
 from ..presentation import event_catalogue
 from ..surfaces import SURFACES
@@ -21,9 +22,15 @@ from .serializers import PlanOutput, ProductNow, ProductOutput, SurfaceOutput
 class WholeView(ApiView):
     paginator: WholeList = WholeList()
 
-    def listed(self, request: Request, items: list[Any], output: type[serializers.Serializer[Any]]) -> Response:
+    def listed(
+        self,
+        request: Request,
+        items: list[Any],
+        output: type[serializers.Serializer[Any]],
+        context: dict[str, Any] | None = None,
+    ) -> Response:
         found, following = self.paginator.whole(request, items)
-        return Response({"results": output(found, many=True).data, "next": following})
+        return Response({"results": output(found, many=True, context=context or {}).data, "next": following})
 
 
 class Products(WholeView):
@@ -39,7 +46,8 @@ class Plans(WholeView):
 
 class Surfaces(WholeView):
     def get(self, request: Request) -> Response:
-        return self.listed(request, list(SURFACES.values()), SurfaceOutput)
+        context = {"wordings": wordings.current()}
+        return self.listed(request, list(SURFACES.values()), SurfaceOutput, context)
 
 
 class EventKinds(WholeView):

@@ -3,13 +3,17 @@
 from typing import Any
 
 from ..presentation.event_catalogue import catalogue
-from ..surfaces import LE_CHAT_CONSOLE
+from ..surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 
 _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
 _AT = "2026-11-20T09:30:00Z"
 _DIGEST = "9bc20e67838d85356b92a553433e27a0901dbecf07010209777a4ad01ca1ad89"
 
 _FILE = {"name": "members-000.parquet", "table": "members", "rows": 3, "size": 2481, "sha256": _DIGEST}
+_WORDING = {
+    "wording": LE_CHAT_CONSOLE.wording, "language": "en", "texts": {"question": "Allow training on this data?"},
+    "sha256": _DIGEST, "valid_from": _AT,
+}  # fmt: skip
 
 EXAMPLES: dict[str, Any] = {
     "ProductOutput": {
@@ -24,7 +28,10 @@ EXAMPLES: dict[str, Any] = {
         "key": "le_chat_console", "product": "le_chat", "scope": "organization",
         "path": ["Manage", "Le Chat", "Privacy"],
         "label": "Allow your interactions to be used to train our models", "covers": "All Le Chat data",
+        "wordings": [_WORDING],
     },
+    "WordingOutput": _WORDING,
+    "ShownInput": {"wording": LE_CHAT_MOBILE.wording, "language": "fr", "app_version": "4.2"},
     "EventKindOutput": next(each for each in catalogue() if each["kind"] == "choice.opted_out"),
     "OrganizationOutput": {
         "id": _ID, "external_id": "acme", "name": "Acme", "kind": "team", "country": "FR", "status": "active",
@@ -52,7 +59,10 @@ EXAMPLES: dict[str, Any] = {
         "carried_from": None, "members_opted_out": None, "changed_at": None, "changed_by": None, "event": None,
     },
     "ChoiceInput": {"choice": "opted_out"},
-    "MemberChoiceInput": {"choice": "opted_out", "source": "ios"},
+    "MemberChoiceInput": {
+        "choice": "opted_out", "source": "ios",
+        "shown": {"wording": LE_CHAT_MOBILE.wording, "language": "fr", "app_version": "4.2"},
+    },
     "LockInput": {"reason": "Contract 7", "reference": "CRM-7"},
     "LiftInput": {"reason": "The contract has ended"},
     "EventOutput": {

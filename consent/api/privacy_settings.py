@@ -22,7 +22,8 @@ from ..models import Source
 from ..presentation import privacy_settings
 from ..services.choices import choose
 from ..services.locks import lift_lock, place_lock
-from ..surfaces import MEMBER_SURFACES, NOT_STATED, ORGANIZATION_SURFACES, Surface, organization_surface
+from ..services.shown import shown_by_caller
+from ..surfaces import MEMBER_SURFACES, ORGANIZATION_SURFACES, Surface, organization_surface
 from . import etags, filters
 from .base import ApiView
 from .organizations import known_product
@@ -88,13 +89,14 @@ class OrganizationSetting(SettingView):
         found = get_organization(self.actor, organization, Permission.CONSENT_CHOOSE)
         chosen_on = _surface(surface, ORGANIZATION_SURFACES)
         values: dict[str, Any] = self.body(ChoiceInput)
+        shown = shown_by_caller(chosen_on, values.pop("shown", None))
         choose(
             surface=chosen_on,
             organization=found,
             actor=self.actor,
             source=Source.API,
             expected_version=self.expected_version(),
-            shown=NOT_STATED,
+            shown=shown,
             **values,
         )
         return self._shown(found, chosen_on)
@@ -145,13 +147,14 @@ class MemberSetting(SettingView):
         by_key = self.actor.type == ActorType.API_KEY
         # Only a key passes on a choice made in an app, and has to name the app as `source`; `choose` checks that.
         values: dict[str, Any] = self.body(MemberChoiceInput if by_key else ChoiceInput)
+        shown = shown_by_caller(chosen_on, values.pop("shown", None))
         choose(
             surface=chosen_on,
             organization=found.organization,
             member=found,
             actor=self.actor,
             expected_version=self.expected_version(),
-            shown=NOT_STATED,
+            shown=shown,
             **{"source": Source.API, **values},
         )
         return self.answer(privacy_settings.member_setting(found, chosen_on, self.actor))

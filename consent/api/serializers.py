@@ -13,9 +13,10 @@ from accounts.characters import Unusable
 from accounts.external_ids import LENGTH
 from accounts.models import Member, Organization, Plan, User
 
-from ..models import MAX_DAYS, Choice, ReasonCode
+from ..models import MAX_DAYS, Choice, ReasonCode, Wording
 from ..services.layers import REASON_LENGTH, REFERENCE_LENGTH
-from ..surfaces import DATA_KINDS, SURFACES, Scope
+from ..services.shown import APP_VERSION
+from ..surfaces import DATA_KINDS, SURFACES, Scope, Surface
 from .fields import Email, Input, Instant, MapOf, OneOf, Output, Sought, Text, TextOrNull
 from .vocabularies import APP_SOURCES, CONSENT
 
@@ -65,6 +66,21 @@ class PlanOutput(Output):
     training_default = OneOf(choices=CONSENT, help_text="What holds on this plan until somebody chooses.")
 
 
+class WordingOutput(Output):
+    about = "All words of a surface, in one language."
+
+    wording = serializers.CharField(help_text="Their tag, which events name.")
+    language = serializers.CharField(help_text="The language.")
+    texts = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="Part of the surface → its text. `_one`: where the organization is one person, if that differs.",
+    )
+    sha256 = serializers.CharField(
+        help_text="SHA-256, in UTF-8, of the JSON object of `language`, `texts` and `wording`: names sorted, no spaces."
+    )
+    valid_from = Instant(help_text="Since when this portal knows them.")
+
+
 class SurfaceOutput(Output):
     about = "A control on a screen, on which a choice is made."
 
@@ -76,6 +92,13 @@ class SurfaceOutput(Output):
     )
     label = serializers.CharField(help_text="The control's own words.")  # type: ignore[assignment]
     covers = serializers.CharField(help_text="Which data the choice is about, as the screen says it.")
+    wordings = serializers.SerializerMethodField(
+        help_text="All its words as they are now, in each language: what an app shows, and names with a choice."
+    )
+
+    @extend_schema_field(WordingOutput(many=True))
+    def get_wordings(self, surface: Surface) -> Any:
+        return WordingOutput(self.context["wordings"][surface.key], many=True).data
 
 
 SUBSCRIPTIONS: dict[str, Any] = {
@@ -337,11 +360,24 @@ class MemberChange(Input):
     external_id = NewExternalId()
 
 
+class ShownInput(Input):
+    about = "The words that the person saw as they chose."
+
+    wording = Text(
+        longest=length_of(Wording, "wording"), help_text="Their tag: a wording of this surface, by `surfaces/`."
+    )
+    language = Text(longest=length_of(Wording, "language"), help_text="The language in which they were shown.")
+    app_version = Text(
+        required=False, allow_blank=True, longest=APP_VERSION, help_text="The version of the app that showed them."
+    )
+
+
 class ChoiceInput(Input):
     about = "A choice. Opting out always works."
 
     choice = OneOf(choices=CONSENT, help_text="Out, or in.")
     reason = OptionalReason(help_text="Why; needed to opt in on a plan that is opted out by default.")
+    shown = ShownInput(required=False, help_text="Which words the person saw; without it the event says `not_stated`.")
 
 
 class MemberChoiceInput(ChoiceInput):

@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from config.problems import Problem
 
-from .. import triggers
+from .. import triggers, wordings
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def readyz() -> HttpResponse:
     shown = dict.fromkeys(("database", "migrations", "triggers"), "failed")
     try:
         shown["database"] = "read_only" if connection.is_read_only() else "ok"  # type: ignore[attr-defined]  # ours
-        shown["migrations"] = _passes("unapplied migrations: %s", _unapplied())
+        shown["migrations"] = _passes("unapplied migrations: %s", _unapplied() or wordings.missing())
         shown["triggers"] = _passes("the ledger's triggers: %s", triggers.problems(connection))
     except Exception:  # whatever it is, the portal is not ready
         logger.exception("not ready")

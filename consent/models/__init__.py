@@ -38,6 +38,7 @@ from .runs import (
 )
 from .settings import Lock, PrivacySetting
 from .webhooks import EndpointStatus, PausedBecause, WebhookAttempt, WebhookEndpoint
+from .wordings import Wording
 
 __all__ = [
     "ABOUT",
@@ -113,4 +114,5 @@ __all__ = [
     "Verification",
     "WebhookAttempt",
     "WebhookEndpoint",
+    "Wording",
 ]

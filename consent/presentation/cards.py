@@ -14,7 +14,7 @@ from accounts.catalogue import Product
 from accounts.models import Member, Organization
 
 from ..rules import Choice, Reason
-from ..surfaces import WITH_MEMBERS, Scope, Surface
+from ..surfaces import WITH_MEMBERS, Scope, Surface, Words
 from ..wordings import on_screen
 from . import privacy_settings, sentences
 from .honoured import Way, ways_of_choices
@@ -76,6 +76,13 @@ class Card:
         """What the card's forms say of the words on it, for the event of a choice."""
         return on_screen(self.setting.surface)
 
+    def _said(self, part: str) -> str:
+        return self.words.said(part, one=not self.setting.of_member)
+
+    @property
+    def words(self) -> Words:
+        return self.setting.surface.words
+
     @property
     def of_services(self) -> bool:
         """Whether the control is about improving services too, and not about training alone."""
@@ -112,9 +119,7 @@ class Card:
     def state(self) -> str:
         if not self.setting.of_member:
             return sentences.in_effect(self.setting)
-        if self.setting.is_in:
-            return _("Your data may be used for training")
-        return _("Your data is not used for training")
+        return self._said("used" if self.setting.is_in else "not_used")
 
     @property
     def sentence(self) -> str:
@@ -194,26 +199,18 @@ class Card:
         if setting.is_in or not setting.can_opt_out or (setting.choice == Choice.OPTED_OUT and not setting.can_confirm):
             return ""
         if setting.of_member and setting.member is not None:
-            return _("Opt out for good") if setting.member.has_left else _("Keep my data out even if that changes")
-        return _("Opt out for good as well") if setting.locked else _("Keep it off")
+            return self._said("keep_off_else" if setting.member.has_left else "keep_off")
+        return self._said("keep_off_else" if setting.locked else "keep_off")
 
     @property
     def submit(self) -> str:
         """The label of the button for browsers without JavaScript: it says what it will do."""
-        return _("Allow training …") if self.asks else _("Stop using this data for training")
+        return self._said("allow" if self.asks else "stop")
 
     @property
     def opt_in_text(self) -> str:
         """What the confirmation of an opt-in says will happen."""
-        if self.of_services:
-            return _(
-                "What comes in from now on may be used to train our models or improve our services; earlier data is"
-                " not. You can turn this off at any time."
-            )
-        return _(
-            "What comes in from now on may be used to train our models; earlier data is not. You can turn this off at"
-            " any time."
-        )
+        return self._said("question_text")
 
     @property
     def opt_in_hint(self) -> str:
@@ -244,22 +241,8 @@ class Card:
     def saved(self) -> str:
         setting = self.setting
         if setting.choice == Choice.OPTED_OUT:
-            kept = _("Nothing collected until now or while this is off will be used, even if you turn it on again.")
-            return f"{self._saved_off} {kept} {receipt(setting)}".strip()
-        if not setting.is_in:
-            return _("Saved. As things stand this data is still not used for training.")
-        if self.of_services:
-            return _(
-                "Saved. What comes in from now on may be used to train our models or improve our services; earlier data"
-                " is not."
-            )
-        return _("Saved. What comes in from now on may be used to train our models; earlier data is not.")
-
-    @property
-    def _saved_off(self) -> str:
-        if self.of_services:
-            return _("Saved. From now on this data is not used to train our models or improve our services.")
-        return _("Saved. From now on this data is not used for training.")
+            return f"{self._said('saved_out')} {self._said('saved_for_good')} {receipt(setting)}".strip()
+        return self._said("saved_in" if setting.is_in else "saved_in_vain")
 
     @property
     def not_saved(self) -> str:

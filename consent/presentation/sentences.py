@@ -7,7 +7,6 @@ from django.conf import settings as conf
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from accounts.catalogue import Product
 from accounts.models import Member
 
 from ..models import PrivacySetting, Source
@@ -101,11 +100,7 @@ def _beside(word: "Word", *, is_in: bool) -> list[str]:
 
 def in_effect(shown: "SettingView") -> str:
     """What is in effect for an organization, in few words: as the surface's control names the use."""
-    if shown.surface.product == Product.AI_STUDIO:
-        if shown.is_in:
-            return _("Used to train our models or improve our services")
-        return _("Not used to train our models or improve our services")
-    return _("Used for training") if shown.is_in else _("Not used for training")
+    return shown.surface.words.said("used" if shown.is_in else "not_used", one=True)
 
 
 def _of_organization(shown: "SettingView") -> str:
@@ -117,13 +112,7 @@ def _of_organization(shown: "SettingView") -> str:
 
 
 def _default(shown: "SettingView") -> str:
-    if shown.surface.product == Product.AI_STUDIO:
-        if shown.is_in:
-            return _("Following the default of %(plan)s: used to train our models or improve our services.")
-        return _("Following the default of %(plan)s: not used to train our models or improve our services.")
-    if shown.is_in:
-        return _("Following the default of %(plan)s: used for training.")
-    return _("Following the default of %(plan)s: not used for training.")
+    return shown.surface.words.said("default_used" if shown.is_in else "default_not_used", one=True)
 
 
 def _cause(shown: "SettingView") -> str:
@@ -175,7 +164,7 @@ def _of_member(shown: "SettingView") -> str:
     if shown.is_in:
         if shown.choice == Choice.OPTED_IN:
             return " ".join((_("Your data may be used for training."), _who(shown)))
-        return _("Your data may be used for training, as %(organization)s allows. You have not chosen yet.")
+        return str(shown.surface.words.default_used)
     return _decided_by_organization(shown)
 
 
@@ -191,7 +180,7 @@ def _decided_by_organization(shown: "SettingView") -> str:
         case Reason.CARRIED_OVER:
             return _("Your organization %(organization)s stays out, as under %(cause)s, so your data is not used.")
         case Reason.PLAN_DEFAULT:
-            return _("%(plan)s, the plan of %(organization)s, is opted out by default, so your data is not used.")
+            return str(shown.surface.words.default_not_used)
     if shown.word is not None and shown.word.by_provider:
         return _("%(provider)s opted %(organization)s out on %(date)s, so your data is not used.")
     return _("Your organization %(organization)s has opted out, so your data is not used.")

@@ -26,7 +26,7 @@ from config import strict_json
 from .. import verification
 from ..files.atomic import BadFile, open_file
 from ..files.loading import load
-from ..models import ConsentEvent, Installation, PendingEvent
+from ..models import ConsentEvent, Installation, PendingEvent, Wording
 from ..projections.name_words import index_all
 from . import secrets
 
@@ -37,7 +37,7 @@ _ROWS = 2_000  # fetched, or inserted, at a time
 _LONGEST = 64 << 20  # bytes in one line
 Model = type[models.Model]
 # What is there after `migrate` already.
-_MIGRATED: tuple[Model, ...] = (Plan, Installation)
+_MIGRATED: tuple[Model, ...] = (Plan, Installation, Wording)
 OnRows = Callable[[int], None]
 
 
