@@ -13,6 +13,7 @@ from . import (
     organization,
     profile,
     settings,
+    verify,
     way,
     webhooks,
 )
@@ -41,4 +42,5 @@ urlpatterns = [
     path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
     path("help/opt-out/", opt_out_help.opt_out, name="opt-out-help"),
+    path("verify/", verify.verify, name="verify"),
 ]

@@ -83,7 +83,7 @@ class Receipt:
         read = leaf.fields(_text_of(decode(extra, "extra data")))
         words_salt = read.pop("words_salt", None)
         return cls(
-            body=_string(read.pop("body", None), "body"),
+            body=_body(read.pop("body", None)),
             salt=_salt(read.pop("salt", None), "salt"),
             index=int(index),
             proof=tuple(decode(line, "inclusion proof", HASH) for line in lines[3:]),
@@ -127,7 +127,7 @@ class Receipt:
         if not isinstance(words, dict):
             raise ProofError("The receipt has no words.")
         found = cls(
-            body=_string(read.get("body"), "body"),
+            body=_body(read.get("body")),
             salt=_salt(read.get("salt"), "salt"),
             index=index,
             proof=tuple(decode(_string(each, "inclusion proof"), "inclusion proof", HASH) for each in proof),
@@ -240,6 +240,12 @@ def _string(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise ProofError(f"The receipt has no {what}.")
     return value
+
+
+def _body(value: object) -> str:
+    text = _string(value, "body")
+    leaf.fields(text)  # refuses what is not canonical: two readers might see different events in it
+    return text
 
 
 def _salt(value: object, what: str) -> bytes:

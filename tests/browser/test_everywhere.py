@@ -132,8 +132,8 @@ def may_see(cast: Cast, person: str) -> dict[str, bool]:
     names = {f"console:{each.name}": each for each in urlpatterns}
     paths = {}
     for name, each in names.items():
-        if name in (*_FORMS, "console:history-export", "console:way", "console:own-way"):
-            continue  # forms, files, and pages with numbers of their own
+        if name in (*_FORMS, "console:history-export", "console:way", "console:own-way", "console:verify"):
+            continue  # forms, files, pages with numbers of their own, and the page that receipts lead to
         paths[name] = reverse(name, args=[own.pk] if "org" in each.pattern.regex.groupindex else [])
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"

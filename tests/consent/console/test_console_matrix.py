@@ -53,6 +53,7 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     "console:profile": (SIGNED_IN, REDIRECTED, {}),
     "console:notifications": (SIGNED_IN, REDIRECTED, {}),
     "console:opt-out-help": (EVERYBODY, NEVER, {}),
+    "console:verify": (EVERYBODY, NEVER, {}),
     "console:data-controls": (SIGNED_IN, NEVER, {}),
     "console:my-choices": (SIGNED_IN, NEVER, {}),
     "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),
