@@ -19,6 +19,7 @@ COOLING_OFF = "consent_coolingoff"
 ADVANCE = "consent_positionadvance"
 # Its rows are never changed, and deleted only before the first event: a moved installation, or a demo, brings its own.
 WORDING = "consent_wording"
+SNAPSHOT = "consent_snapshotmade"
 RUN, RUN_FILE, RETIREMENT = "consent_trainingrun", "consent_runfile", "consent_runretirement"
 REMOVAL, ACKNOWLEDGEMENT = "consent_removalbatch", "consent_removalacknowledgement"
 RESTORE = "consent_restore"
@@ -39,6 +40,7 @@ _UNIQUE_KEYS = {
         "event_id = NEW.event_id",
         "product = NEW.product AND since = NEW.since",
     ),
+    SNAPSHOT: ("id = NEW.id", "manifest_sha256 = NEW.manifest_sha256"),
     RUN: ("id = NEW.id", "external_id = NEW.external_id"),
     RUN_FILE: ("id = NEW.id", "run_id = NEW.run_id AND name = NEW.name"),
     RETIREMENT: ("run_id = NEW.run_id",),

@@ -184,7 +184,8 @@ OPERATIONS = [
       run_shapes.RunInput, 201, _CREATING, (_KEY,), {200: run_shapes.RunWithFiles},
       more="Registers what the filter's reports allowed as a run's data, and signs its manifest (operators). The same data "
            "by the same `external_id` once more: 200, with the run that there is; other data: 409. 422 where a report's "
-           "numbers do not add up, or it is of a position that the ledger has not reached."),
+           "numbers do not add up, it is of a position that the ledger has not reached, or names a snapshot that this portal "
+           "has not made."),
     O(runs.TrainingRunDetail, "get", "getTrainingRun", "One training run, with its files", _PIPELINE,
       run_shapes.RunWithFiles),
     O(runs.TrainingRunManifest, "get", "getManifest", "The signed manifest of a training run", _PIPELINE,
@@ -205,7 +206,7 @@ OPERATIONS = [
     O(runs.RemovalAcknowledgements, "post", "acknowledgeRemoval", "Say that a removal was applied", _RUNS,
       run_shapes.RemovalBatchOutput, run_shapes.AcknowledgeInput, 200, (409, 422),
       more="The same once more changes nothing; something else: 409 `acknowledged`. 422 where a report came with it that "
-           "is too early, or by which records are left that may not be used."),
+           "is too early, of a snapshot that this portal has not made, or by which records are left that may not be used."),
     O(snapshots.Snapshots, "get", "listSnapshots", "Snapshots of all consent, the highest position first", _PIPELINE,
       snapshots.SnapshotOutput, more="Those that `manage.py export_snapshot` wrote into SNAPSHOT_DIR (operators)."),
     O(snapshots.SnapshotDetail, "get", "getSnapshot", "One snapshot", _PIPELINE, snapshots.SnapshotOutput),

@@ -8,7 +8,7 @@ from accounts.fields import to_micros
 
 from .. import ledger
 from ..errors import Refused
-from ..models import Source, TrainingRun
+from ..models import SnapshotMade, Source, TrainingRun
 from ..services import removals, runs
 
 _USED = {"conversation": 182_400, "output": 171_350, "document": 9_120}  # records of Le Chat
@@ -53,10 +53,11 @@ def _report(position: int) -> dict[str, Any]:
         ),
     ]
     allowed, denied = sum(_USED.values()), sum(_NOT_USED.values())
-    decided_at = to_micros(ledger.clock())
+    now, digest = ledger.clock(), _sha256("snapshot")
+    SnapshotMade.objects.create(position=position, decided_at=now, manifest_sha256=digest, made_at=now)
     return {
         "format": 1,
-        "snapshot": {"position": position, "decided_at": decided_at, "manifest_sha256": _sha256("snapshot")},
+        "snapshot": {"position": position, "decided_at": to_micros(now), "manifest_sha256": digest},
         "inputs": _files("raw", allowed + denied),
         "outputs": {"allowed": _files("part", allowed)},
         "counts": counts,

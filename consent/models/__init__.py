@@ -34,6 +34,7 @@ from .runs import (
     RemovalState,
     RunFile,
     RunRetirement,
+    SnapshotMade,
     TrainingRun,
 )
 from .settings import Lock, PrivacySetting
@@ -108,6 +109,7 @@ __all__ = [
     "Restore",
     "RunFile",
     "RunRetirement",
+    "SnapshotMade",
     "Source",
     "TrainingRun",
     "Trouble",

@@ -62,6 +62,24 @@ class _Added(models.Model):
         raise TypeError("training runs and their removals are never deleted")
 
 
+class SnapshotMade(_Added):
+    """A manifest of a snapshot that this portal has signed. What a report was filtered by has to be one of these."""
+
+    id = models.BigAutoField(primary_key=True)
+    position = models.BigIntegerField()
+    decided_at = InstantField()
+    manifest_sha256 = models.CharField(max_length=SHA256, unique=True)
+    made_at = InstantField()
+
+    objects = _Rows["SnapshotMade"].as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(position__gte=0), name="snapshot_made_position")]
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.manifest_sha256}"
+
+
 class TrainingRun(_Added):
     """A training run, registered from the reports of the filter that chose its data."""
 

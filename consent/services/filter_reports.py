@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from accounts.fields import to_micros
+
 from ..errors import Invalid, Unprocessable
+from ..models import SnapshotMade
 from ..pipeline.digests import canonical_json
 from ..pipeline.report import UNREADABLE_ROW
 from ..rules import Reason
@@ -102,6 +105,23 @@ def read_report(value: object, field: str = "report") -> Report:
     )
     _refuse_wrong_sums(found, reader.number(report.get("read"), "read"), field)
     return found
+
+
+def require_made(reports: Mapping[str, Report]) -> None:
+    """Raise Unprocessable for a report, named by its field, whose snapshot this portal has not signed as it is said.
+
+    Otherwise a report could claim a later position than it was filtered at, and what came between would never go.
+    """
+    digests = {report.snapshot.manifest_sha256 for report in reports.values()}
+    made = {
+        each.manifest_sha256: (each.position, to_micros(each.decided_at))
+        for each in SnapshotMade.objects.filter(manifest_sha256__in=digests)
+    }
+    for field, report in reports.items():
+        said = report.snapshot
+        if made.get(said.manifest_sha256) != (said.position, said.decided_at):
+            text = _("This portal has made no such snapshot of position %(position)s: filter by one that it has made.")
+            raise Unprocessable("unknown_snapshot", text % {"position": said.position}, f"{field}/snapshot")
 
 
 def _refuse_wrong_sums(report: Report, read: int, field: str) -> None:

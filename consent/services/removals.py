@@ -229,6 +229,7 @@ def _verified(batch: RemovalBatch, report: object, removed: int) -> bool:
             text % {"position": read.snapshot.position, "end": batch.to_position},
             "report/snapshot/position",
         )
+    filter_reports.require_made({"report": read})
     if read.forbidden:
         text = _("By this report %(number)s records of the data may still not be used.")
         raise Unprocessable("records_left", text % {"number": read.forbidden}, "report/counts")

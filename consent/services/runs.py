@@ -60,8 +60,9 @@ def register(
 ) -> Registered:
     """Register a run whose data are the allowed files of these reports, each filtered by a snapshot of its own.
 
-    Raises Forbidden; Invalid for what is no report; Unprocessable for numbers that don't add up, or a position that the
-    ledger has not reached; Refused for an external id of other data, and without a key to sign the manifest.
+    Raises Forbidden; Invalid for what is no report; Unprocessable for numbers that don't add up, a position that the
+    ledger has not reached, or a snapshot that the portal has not made; Refused for an external id of other data, and
+    without a key to sign the manifest.
     """
     require(actor, Permission.RUNS_MANAGE, None)
     read = _read(reports)
@@ -76,6 +77,7 @@ def register(
     if run.last_position > ledger.head():
         text = _("The data was filtered at position %(position)s, which the ledger has not reached.")
         raise Unprocessable("beyond_head", text % {"position": run.last_position}, "reports")
+    filter_reports.require_made({f"reports/{n}": report for n, report in enumerate(read)})
     if there := _same(run):
         return Registered(there, new=False)
     run.registered_at, run.registered_by = ledger.clock(), actor.person

@@ -11,8 +11,10 @@ from accounts.fields import to_micros
 from accounts.transactions import snapshot
 
 from .. import ledger, manifests
+from ..models import SnapshotMade
+from ..pipeline.digests import sha256_of
 from ..pipeline.errors import PipelineError
-from ..pipeline.manifest import folder_name
+from ..pipeline.manifest import MANIFEST, folder_name
 from ..pipeline.schema import TABLES, schemas
 from ..pipeline.snapshot import Snapshot
 from ..pipeline.writing import Written, write_snapshot
@@ -51,8 +53,18 @@ def export_snapshot(
             raise PipelineError(
                 f"The snapshot can't be written to {directory}: {error.strerror or error}.", 1
             ) from error
+    _note(written, found)
     rows = {table: sum(file.rows for file in written.files if file.table == table) for table in TABLES}
     return Exported(written, found.position, found.decided_at, rows)
+
+
+def _note(written: Written, found: Cut) -> None:
+    """Note which manifest was signed, so that a report of the filter can't name another. The same twice is one."""
+    digest = sha256_of(written.folder / MANIFEST)
+    if not SnapshotMade.objects.filter(manifest_sha256=digest).exists():
+        SnapshotMade.objects.create(
+            position=found.position, decided_at=found.decided_at, manifest_sha256=digest, made_at=ledger.clock()
+        )
 
 
 def _write(directory: Path, found: Cut, on_rows: Callable[[int], None]) -> Written:

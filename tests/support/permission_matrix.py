@@ -21,7 +21,7 @@ from tests.support import snapshots
 from tests.support.callers import ALL_SCOPES, World, make_world
 from tests.support.factories import ActorFactory, OrganizationFactory
 from tests.support.keys import issue_key
-from tests.support.training import register, report
+from tests.support.training import register, report, with_snapshots
 
 # Routes that start so have to be in a table.
 COVERED = ("api", "access/", ".well-known/", "metrics", "healthz", "readyz")
@@ -307,6 +307,7 @@ def make_busy_world() -> World:
     Consumer.objects.update(key=ApiKey.objects.get(organization=None, name="a service", scopes=list(ALL_SCOPES)))
     used = OrganizationFactory(plan="le_chat_free", actor=author)
     run = register(actor=author)
+    with_snapshots(report(1))
     choices.choose(surface=LE_CHAT_CONSOLE, organization=used, choice="opted_out", actor=author, source="admin")
     assert removals.issue(run=run, actor=author, source="admin")
     snapshots.write(Path(settings.SNAPSHOT_DIR), position=POSITION)

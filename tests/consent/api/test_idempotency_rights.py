@@ -19,7 +19,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.callers import Caller, World, by_key, by_session, make_world
 from tests.support.commands import database
 from tests.support.recordings import Recorded
-from tests.support.training import report
+from tests.support.training import report, with_snapshots
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary@kvasir.example"
@@ -127,6 +127,7 @@ def test_replay__right_lost_meanwhile__refused_without_the_answer(
 ) -> None:
     path, body = ENDPOINTS[view]
     path = path.format(labs=world.cast.labs.pk, job=BulkJob.objects.get(reason="x").pk)
+    with_snapshots(report(1))
     asks = caller(world, who)
     first = asks.post(path, body, idempotency_key="once")
     assert first.status_code in (201, 202), first.content

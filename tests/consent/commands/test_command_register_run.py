@@ -8,7 +8,7 @@ import pytest
 from consent.models import TrainingRun
 from tests.support.cast import Cast
 from tests.support.commands import ACTOR, database, run
-from tests.support.training import report
+from tests.support.training import report, with_snapshots
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_register_run__several_reports__are_one_run(cast: Cast, tmp_path: Path) 
     paths = []
     for n in range(2):
         path = tmp_path / f"{n}.json"
-        path.write_text(json.dumps(report(n + 1, name=f"part-{n}")))
+        path.write_text(json.dumps(with_snapshots(report(n + 1, name=f"part-{n}"))[0]))
         paths += ["--report", str(path)]
     assert run("register_run", *paths, "--name", "R-78", *ACTOR).code == 0
     registered = TrainingRun.objects.get()

@@ -29,7 +29,7 @@ from tests.support.factories import OrganizationFactory
 from tests.support.histories import History
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import behind_the_guards, changes_nothing, refusal, sql
-from tests.support.training import register, report, sha256
+from tests.support.training import register, report, sha256, with_snapshots
 
 pytestmark = pytest.mark.thorough
 
@@ -210,6 +210,10 @@ def test_acknowledge__with_a_report_that_denies_nothing__is_verified(batch: Remo
         denied=1,
     )
     assert batch.run.allowed == 70
+    with changes_nothing(), pytest.raises(Unprocessable) as unknown:
+        removals.acknowledge(batch=batch, removed=3, report=clean, **act)
+    assert (unknown.value.code, unknown.value.field) == ("unknown_snapshot", "report/snapshot")
+    with_snapshots(clean)
     with changes_nothing(), pytest.raises(Unprocessable, match="at most 66 are left") as caught:
         removals.acknowledge(batch=batch, removed=4, report=clean, **act)
     assert (caught.value.code, caught.value.field) == ("inconsistent", "report/read")
@@ -217,19 +221,19 @@ def test_acknowledge__with_a_report_that_denies_nothing__is_verified(batch: Remo
 
 
 @pytest.mark.parametrize(
-    ("made", "error", "code"),
+    ("other", "error", "code"),
     [
         (lambda batch: report(batch.to_position - 1, allowed=30), Unprocessable, "too_early"),
-        (lambda batch: report(batch.to_position, allowed=30), Unprocessable, "records_left"),
+        (lambda batch: with_snapshots(report(batch.to_position, allowed=30))[0], Unprocessable, "records_left"),
         (lambda batch: report(batch.to_position), Unprocessable, "inconsistent"),
         (lambda batch: {"format": 1}, Invalid, "invalid"),
         (lambda batch: report(batch.to_position, read=5), Unprocessable, "inconsistent"),
     ],
 )
 def test_acknowledge__with_another_report__is_refused(
-    batch: RemovalBatch, act: dict[str, Any], made: Any, error: Any, code: str
+    batch: RemovalBatch, act: dict[str, Any], other: Any, error: Any, code: str
 ) -> None:
-    given = made(batch)
+    given = other(batch)
     with changes_nothing(), pytest.raises(error) as caught:
         removals.acknowledge(batch=batch, removed=3, report=given, **act)
     assert caught.value.code == code

@@ -21,7 +21,7 @@ from consent.services import runs
 from tests.support.cast import Cast
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal, sql
-from tests.support.training import file, register, report, sha256
+from tests.support.training import file, register, report, sha256, snapshot, with_snapshots
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_register__report_of_the_filter__stores_what_it_says_and_one_event(act: 
 
 
 def test_register__several_reports__each_file_has_its_own_position_and_counts_add_up(act: dict[str, Any]) -> None:
-    reports = [report(3, name="a"), report(5, name="b", allowed=10), report(3, name="c")]
+    reports = with_snapshots(report(3, name="a"), report(5, name="b", allowed=10), report(3, name="c"))
     run = runs.register(reports=reports, **act).run
     assert list(run.files.values_list("name", "position")) == [("a.parquet", 3), ("b.parquet", 5), ("c.parquet", 3)]
     assert (run.snapshot_position, run.last_position) == (3, 5)
@@ -78,7 +78,9 @@ def test_register__same_data_again__is_the_run_that_there_is_and_writes_nothing(
     first = runs.register(reports=[report()], external_id="exp-12", **act).run
     events = ConsentEvent.objects.count()
     again = runs.register(
-        reports=[report(first.snapshot_position, **same())], external_id="exp-12", **act | {"name": "Other"}
+        reports=with_snapshots(report(first.snapshot_position, **same())),
+        external_id="exp-12",
+        **act | {"name": "Other"},
     )
     assert not again.new and again.run == first and again.run.name == "R-77"
     assert (TrainingRun.objects.count(), RunFile.objects.count(), ConsentEvent.objects.count()) == (1, 1, events)
@@ -104,7 +106,7 @@ def test_register__other_data_by_the_same_external_id__is_refused(act: dict[str,
     given = other()
     ledger.sequence()
     with refusal(Refused, "exists", "external_id"):
-        runs.register(reports=[given], external_id="exp-12", **act)
+        runs.register(reports=with_snapshots(given), external_id="exp-12", **act)
     assert TrainingRun.objects.count() == 1
 
 
@@ -114,16 +116,16 @@ def test_register__without_external_id__each_is_a_run_of_its_own(act: dict[str, 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """The report with this part replaced; `...` removes it."""
-    made = report(1)
+    changed = report(1)
     *parents, last = path.split("/")
-    found: Any = made
+    found: Any = changed
     for name in parents:
         found = found[int(name)] if isinstance(found, list) else found[name]
     if value is ...:
         del found[last]
     else:
         found[int(last) if isinstance(found, list) else last] = value
-    return made
+    return changed
 
 
 @pytest.mark.parametrize(
@@ -184,11 +186,34 @@ def test_register__two_files_of_one_name__are_refused(act: dict[str, Any]) -> No
         runs.register(reports=[report(1), report(2)], **act)
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        lambda said: {"position": said["position"] + 1},
+        lambda said: {"position": said["position"] - 1},
+        lambda said: {"decided_at": said["decided_at"] + 1},
+        lambda said: {"manifest_sha256": sha256("another")},
+        lambda said: snapshot(said["position"] + 1),
+    ],
+)
+def test_register__report_that_claims_another_snapshot_than_it_had__is_refused(
+    act: dict[str, Any], claims: Any
+) -> None:
+    """By a later position than that of the filter, what came between would never be removed."""
+    ledger.sequence()
+    honest = with_snapshots(report(ledger.head() - 2))[0]
+    edited = {**honest, "snapshot": {**honest["snapshot"], **claims(honest["snapshot"])}}
+    with refusal(Unprocessable, "unknown_snapshot", "reports/1/snapshot"):
+        runs.register(reports=[with_snapshots(report(1, name="part-001"))[0], edited], **act)
+    assert runs.register(reports=[honest], **act).new
+
+
 def test_register__without_signing_key__is_refused(act: dict[str, Any], settings: Any) -> None:
     settings.MANIFEST_SIGNING_KEY = ""
     ledger.sequence()
+    reports = with_snapshots(report(1))
     with refusal(Refused, "no_signing_key", ""):
-        runs.register(reports=[report(1)], **act)
+        runs.register(reports=reports, **act)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "n" * 121])
