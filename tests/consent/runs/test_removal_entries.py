@@ -11,6 +11,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,10 +19,12 @@ import pytest
 from accounts.access import Actor
 from accounts.fields import to_micros
 from accounts.models import Member, Organization
-from consent import decisions
+from consent import decisions, ledger
 from consent.lookups import Question
-from consent.services import removal_entries, removal_files
+from consent.models import PrivacySetting
+from consent.services import organizations, removal_entries, removal_files
 from consent.services.removal_entries import Entry, Level, Range
+from tests.support.cast import Cast
 from tests.support.histories import History
 
 pytestmark = pytest.mark.thorough
@@ -234,6 +237,43 @@ def test_entries__of_a_change_of_kind__there_are_none() -> None:
     history._changes_kind(personal)
     assert Organization.objects.get(pk=personal.pk).kind == "team"
     assert list(removal_entries.entries_of(Range(first, history.cut(), first))) == []
+
+
+@pytest.mark.django_db
+def test_entries__of_external_ids_given_and_withdrawn__there_are_none() -> None:
+    """Records are removed by whom they belonged to when they were filtered, whatever an id means since."""
+    history = History(4, number=3)
+    organization = history.organizations[0]
+    organizations.update_organization(organization=organization, external_id="first", **history.act)
+    first = history.cut()
+    for external_id in ("second", None, "third"):
+        organizations.update_organization(organization=organization, external_id=external_id, **history.act)
+    assert list(removal_entries.entries_of(Range(first, history.cut(), first))) == []
+
+
+def test_entries__of_an_organization_that_was_closed_and_reopened__keep_only_what_came_after(cast: Cast) -> None:
+    ledger.sequence()
+    first = ledger.head()
+    by: dict[str, Any] = {"actor": cast.provider, "source": "admin", "reason": "x"}
+    organizations.close_organization(organization=cast.labs, **by)
+    ledger.sequence()
+    closed = ledger.head()
+    organizations.reopen_organization(organization=cast.labs, **by)
+    ledger.sequence()
+    entries = [
+        each
+        for each in removal_entries.entries_of(Range(first, ledger.head(), first))
+        if (each.level, each.product) == ("organization", "le_chat")
+    ]
+    reopened = PrivacySetting.objects.of_organizations().get(organization=cast.labs, product="le_chat")
+    assert reopened.allowed and reopened.since is not None
+    assert entries[-1].keep_from == to_micros(reopened.since)
+    (while_closed,) = (
+        each
+        for each in removal_entries.entries_of(Range(first, closed, first))
+        if (each.level, each.product) == ("organization", "le_chat")
+    )
+    assert (while_closed.keep_from, while_closed.reason) == (None, "organization_closed")
 
 
 @pytest.mark.django_db
