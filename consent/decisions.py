@@ -10,10 +10,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.access import Actor, Permission, organizations_with
+from accounts.access import Actor, Forbidden, Permission, organizations_with
 from accounts.authentication import prefix_of, verified
 from accounts.catalogue import Product
 from accounts.fields import from_micros, to_micros
+from accounts.models import Member
 
 from . import rules, suppositions
 from .lookups import Question, Row, fetch, fetch_one, instant
@@ -55,6 +56,18 @@ def decide(question: Question, actor: Actor) -> Answer:
     return _answer(question, row, now, actor)
 
 
+def decide_own(member: Member, product: str, collected_at: dt.datetime, actor: Actor) -> Answer:
+    """Answer the person whose membership it is about their own data, whatever their role. Raises Forbidden for others.
+
+    The layers are all told: what an organization's state is, each of its members may know.
+    """
+    if not actor.is_user(member.user_id):
+        raise Forbidden(Permission.DECISIONS_ASK)
+    question = Question(str(member.organization_id), product, member=str(member.pk), collected_at=collected_at)
+    row, now, _key = fetch_one(question)
+    return _answer(question, row, now, actor, frozenset({member.organization_id}))
+
+
 def decide_for_key(question: Question, key: str) -> tuple[Answer, Actor]:
     """Like `decide`, for a caller with an API key, which is looked up in the same query. Raises InvalidKey too."""
     row, now, found = fetch_one(question, prefix_of(key))
@@ -94,8 +107,11 @@ def suppose(question: Question, actor: Actor, what: suppositions.Supposition) ->
     return Supposed(_answer(question, row, now, actor), _answer(question, other, now, actor), state, then)
 
 
-def _answer(question: Question, row: Row, now: dt.datetime, actor: Actor) -> Answer:
-    scope = organizations_with(actor, Permission.DECISIONS_ASK)
+def _answer(
+    question: Question, row: Row, now: dt.datetime, actor: Actor, only: frozenset[uuid.UUID] | None = None
+) -> Answer:
+    """`only`: the organizations that may be asked about, where that is not left to the actor's permissions."""
+    scope = organizations_with(actor, Permission.DECISIONS_ASK) if only is None else only
     decision = _decide(question, row, now, actor, scope)
     # If it is unknown to this actor, the detail must not name it: it may exist, outside the actor's scope.
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION

@@ -64,6 +64,13 @@ def _wording(surface: Surface, language: str, content: str, now: dt.datetime) ->
     )
 
 
+def renew() -> None:
+    """Keep the current words as of this instant; before the first event alone, because later the database refuses."""
+    with transaction.atomic():
+        Wording._base_manager.all().delete()
+        sync()
+
+
 def missing() -> list[str]:
     """A line for each current wording that is not kept yet: `migrate` or `sync_wordings` keeps it."""
     wanted = {(surface.wording, language) for surface in SURFACES.values() for language in languages()}

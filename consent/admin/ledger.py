@@ -20,6 +20,7 @@ from accounts.models import Organization, Plan, Subscription
 
 from ..models import ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, histories, honoured, targets
+from ..presentation.wordings import seen
 from .base import OperatorAdmin, actor_of, instant, state_words, yes_no
 from .filters import AboutFilter, presence_filter
 from .ledger_filters import OrganizationFilter, SinceFilter, UntilFilter, WhoFilter
@@ -145,8 +146,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     ordering = ("-id",)
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
-        "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "wording",
-        "language", "app_version",
+        "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "words",
         "request_id", "asked_why", "way",
         *StateAdmin.state,
     )  # fmt: skip
@@ -210,6 +210,17 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
         lines = (line for step in honoured.steps_of(way) for line in step.lines)
         told = ((time_zones.moment(at, seconds=True), words) for words, at in lines)
         return format_html("{}{}", way.line, format_html_join("", "<br>{}: {}", told))
+
+    @admin.display(description=_("words seen"))
+    def words(self, event: ConsentEvent) -> str:
+        found = seen(event)
+        if found is None or not found.stated:
+            return found.words if found else "–"
+        address = reverse("console:words", args=[found.surface, found.number])
+        if found.language:
+            address = f"{address}?language={found.language}"
+        lost = "" if found.kept else gettext("text not kept")
+        return format_html('<a href="{}">{}</a> {}', address, found.words, lost)
 
     @admin.display(description=_("before"))
     def was(self, event: ConsentEvent) -> str:

@@ -21,7 +21,7 @@ from ..presentation.cards import Card, Place, card_of, receipt
 from ..presentation.honoured import ways_of_choices
 from ..services import choices
 from ..services.exports import Export, note_export
-from ..surfaces import LE_CHAT_MOBILE
+from ..surfaces import LE_CHAT_MOBILE, Shown
 from ..wordings import stated
 from .pages import page, person_page
 from .saving import save
@@ -43,6 +43,7 @@ def place_of(member: Member) -> Place:
         url=reverse("console:data-sharing", args=[member.pk]),
         page_url=reverse("console:data-controls"),
         way_url=own_way_url,
+        why_url=reverse("console:own-why", args=[member.pk]),
     )
 
 
@@ -113,7 +114,13 @@ def _mine(member: Member, setting: privacy_settings.SettingView) -> dict[str, An
         "used_for_training": setting.is_in,
         "in_words": setting.sentence,
         "choices": [
-            {"number": event.pk, "at": event.recorded_at.isoformat(), "chosen": event.after, "where": event.source}
+            {
+                "number": event.pk,
+                "at": event.recorded_at.isoformat(),
+                "chosen": event.after,
+                "where": event.source,
+                **{name: getattr(event, name) or None for name in Shown._fields},
+            }
             for event in chosen
         ],
     }

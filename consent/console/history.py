@@ -16,10 +16,11 @@ from accounts.access import Actor, Permission
 from accounts.models import Organization
 from accounts.transactions import snapshot
 
-from ..models import ConsentEvent
+from ..models import ConsentEvent, Wording
 from ..notices.seen import mark_seen
 from ..presentation import privacy_settings
-from ..presentation.histories import rows_of
+from ..presentation.histories import Row, rows_of
+from ..presentation.wordings import Told, told
 from ..webhooks import positions
 from .forms import HistoryFilter, SeenForm
 from .pages import organization_page, page
@@ -89,9 +90,11 @@ def _stated(request: HttpRequest, form: HistoryFilter, actor: Actor, organizatio
     found = events_of(actor, organization).filter(**form.conditions()).select_related("placed")
     events = list(found.order_by("-pk")[: STATEMENT + 1])
     kept = events[:STATEMENT][::-1]
+    rows = rows_of(kept, actor)
     return {
         "settings": privacy_settings.organization_settings(organization, actor),
-        "rows": rows_of(kept, actor),
+        "rows": rows,
+        "wordings": _wordings(rows),
         "shortened": len(events) > STATEMENT,
         "since": form.cleaned_data["since"] or (kept[0].recorded_at if kept else None),
         "until": form.cleaned_data["until"] or now,
@@ -101,6 +104,15 @@ def _stated(request: HttpRequest, form: HistoryFilter, actor: Actor, organizatio
         "made_at": now,
         "query": form_query(request),
     }
+
+
+def _wordings(rows: list[Row]) -> list[Told]:
+    """The words that these choices name, each once: paper has no links."""
+    named = {(row.seen.wording, row.seen.language) for row in rows if row.seen and row.seen.kept}
+    found = Wording.objects.filter(wording__in={wording for wording, _language in named}).order_by(
+        "wording", "language"
+    )
+    return [told(each) for each in found if (each.wording, each.language) in named]
 
 
 @require_POST

@@ -16,11 +16,15 @@ from ..files.exports import CSV, JSON_LINES, WRITERS, Put
 from ..models import ConsentEvent, Source
 from ..presentation.histories import rows_of
 from ..services.exports import Export, note_export
+from ..surfaces import Shown
 from .forms import HistoryFilter
 from .history import events_of
 from .pages import organization_page
 
-COLUMNS = ("event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject", "plan", "effect")
+COLUMNS = (
+    "event", "at", "what", "product", "before", "after", "reason", "who", "where", "subject", "plan", "effect",
+    "wording", "language", "app_version",
+)  # fmt: skip
 _FORMS = {CSV: media_types.CSV, JSON_LINES: media_types.JSON_LINES}
 _BATCH = 500
 
@@ -65,6 +69,10 @@ class _Lines(list[str]):
         return text
 
 
+def _shown(event: ConsentEvent) -> list[str]:
+    return [getattr(event, name) for name in Shown._fields]
+
+
 def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
     """The rows newest first, read by keyset: events written meanwhile have a higher id, so they are not in the file."""
     after: int | None = None
@@ -74,7 +82,18 @@ def _lines(found: Any, actor: Actor, out: _Lines, put: Put) -> Iterator[str]:
         for event, row in zip(events, rows_of(events, actor), strict=True):
             at = rfc3339(event.recorded_at)
             told = (event.before, event.after, event.reason, row.who, event.source, row.subject)
-            put([event.pk, at, event.kind, event.product, *told, event.plan if row.plan else "", row.effect])
+            put(
+                [
+                    event.pk,
+                    at,
+                    event.kind,
+                    event.product,
+                    *told,
+                    event.plan if row.plan else "",
+                    row.effect,
+                    *_shown(event),
+                ]
+            )
         if text := out.taken():
             yield text
         if len(events) < _BATCH:

@@ -11,11 +11,13 @@ from . import (
     notifications,
     opt_out_help,
     organization,
+    own_why,
     profile,
     settings,
     verify,
     way,
     webhooks,
+    words,
 )
 
 app_name = "console"
@@ -40,7 +42,9 @@ urlpatterns = [
     path("settings/data-controls/mine.json", data_controls.download, name="my-choices"),
     path("settings/data-controls/way/<str:number>/", way.own_way, name="own-way"),
     path("settings/notifications/", notifications.notifications, name="notifications"),
+    path("settings/data-controls/<str:member>/why/", own_why.own_why, name="own-why"),
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
+    path("words/<str:surface>/<str:number>/", words.words, name="words"),
     path("help/opt-out/", opt_out_help.opt_out, name="opt-out-help"),
     path("verify/", verify.verify, name="verify"),
 ]

@@ -21,6 +21,7 @@ from ..surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE, Surfa
 from .background import YEARS, SyntheticOrganization, synthetic_organizations
 from .consumers import DemoConsumers, ask_lately
 from .training import DemoTraining
+from .words import DemoWords
 
 OPERATOR = ("operator@demo.example", "Iris Operator")
 REVIEWER = ("reviewer@demo.example", "Lars Reviewer")
@@ -60,7 +61,7 @@ class Story:
         """
         self._consumers = DemoConsumers()
         self._travel, self._today, self._now = travel, today, today - dt.timedelta(days=YEARS + 1)
-        travel(self._now)
+        self._words = DemoWords(travel, today, self._now)
         self._operator, self._reviewer = (
             Actor.from_command(
                 User.objects.create_user(address, password, name=name, is_staff=True, created_at=self._now)
@@ -166,31 +167,23 @@ class Story:
     def _choices_on_the_phone(self) -> None:
         self._days_ago(52)
         zielinski = Organization.objects.get(external_id="zielinski")
-        self._on_phone(zielinski, "tomasz@zielinski.example", Choice.OPTED_OUT, Source.IOS)
+        self._for_themselves(zielinski, "tomasz@zielinski.example", Choice.OPTED_OUT, Source.IOS)
         for number, name in enumerate(("elif", "finn", "greta", "hiro", "inge")):
-            self._on_phone(
+            self._for_themselves(
                 self.kvasir,
                 f"{name}@kvasir.example",
                 Choice.OPTED_OUT,
                 (Source.IOS, Source.ANDROID)[number % 2],
             )
         self._days_ago(45)
-        self._on_phone(self.kvasir, "greta@kvasir.example", Choice.OPTED_IN, Source.ANDROID)
+        self._for_themselves(self.kvasir, "greta@kvasir.example", Choice.OPTED_IN, Source.ANDROID)
         self._days_ago(38)
         jonas = self._member(self.kvasir, "jonas@kvasir.example")
         members.remove_member(member=jonas, actor=self._person("bo@kvasir.example"), source=Source.CONSOLE)
-        cleo = self._member(self.kvasir, "cleo@kvasir.example")
+        cleo = "cleo@kvasir.example"
         for choice in (Choice.OPTED_OUT, Choice.OPTED_IN):
             self._days_ago(36 if choice == Choice.OPTED_OUT else 35)
-            choices.choose(
-                surface=LE_CHAT_MOBILE,
-                organization=self.kvasir,
-                member=cleo,
-                choice=choice,
-                actor=self._person("cleo@kvasir.example"),
-                source=Source.DATA_CONTROLS,
-                version_required=False,
-            )
+            self._for_themselves(self.kvasir, cleo, choice, Source.DATA_CONTROLS, self._person(cleo))
 
     def _lately(self) -> None:
         self._days_ago(34)
@@ -219,7 +212,7 @@ class Story:
         self._choose(self.halden, "lena@halden.example", LE_CHAT_CONSOLE, Choice.OPTED_OUT)
         self._days_ago(2)
         self._join(self.kvasir, "kari@kvasir.example", "Kari Moe")
-        self._on_phone(self.kvasir, "kari@kvasir.example", Choice.OPTED_OUT, Source.IOS)
+        self._for_themselves(self.kvasir, "kari@kvasir.example", Choice.OPTED_OUT, Source.IOS)
 
     def _jobs(self) -> None:
         """One job that has run, and one that waits for a second operator's approval."""
@@ -298,7 +291,7 @@ class Story:
         reason = "Decided by the board." if choice == Choice.OPTED_IN else ""
         surface = LE_CHAT_CONSOLE
         if newcomer.personal:
-            self._on_phone(organization, self._address(newcomer), choice, Source.IOS)
+            self._for_themselves(organization, self._address(newcomer), choice, Source.IOS)
         else:
             self._choose(organization, self._address(newcomer), surface, choice, reason)
 
@@ -379,18 +372,23 @@ class Story:
             source=Source.CONSOLE,
             reason=reason,
             version_required=False,
+            shown=self._words.seen(surface, self._now),
         )
 
-    def _on_phone(self, organization: Organization, email: str, choice: Choice, source: Source) -> None:
+    def _for_themselves(
+        self, organization: Organization, email: str, choice: Choice, source: Source, actor: Actor | None = None
+    ) -> None:
+        """On the phone; with the person as `actor`, in Data & Account Controls."""
         self._later()
         choices.choose(
             surface=LE_CHAT_MOBILE,
             organization=organization,
             member=self._member(organization, email),
             choice=choice,
-            actor=self._phone,
+            actor=actor or self._phone,
             source=source,
             version_required=False,
+            shown=self._words.seen(LE_CHAT_MOBILE, self._now, on_phone=actor is None),
         )
 
     def _person(self, email: str) -> Actor:

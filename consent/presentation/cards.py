@@ -33,6 +33,8 @@ class Place:
     member: Member | None = None
     # The URL of the page that shows the way of the choice with this number; None where no page does.
     way_url: Callable[[str], str] | None = None
+    # The page that says of a day whether what came in then may be used; '' where there is none.
+    why_url: str = ""
 
     @property
     def html_id(self) -> str:
@@ -61,6 +63,7 @@ class Card:
     # How far an opt-out has come, and the page that says more.
     way: Way | None = None
     way_url: str = ""
+    why_url: str = ""
 
     @property
     def label(self) -> str | Promise:
@@ -283,6 +286,7 @@ def card_of(
         confirms_person=opt_in_act(needs_reason=setting.opt_in_needs_reason, by_operator=by_operator) is not None,
         way=way,
         way_url=place.way_url(setting.event) if way and place.way_url and setting.event else "",
+        why_url=place.why_url,
     )
 
 

@@ -15,6 +15,7 @@ from ..models import OF_NO_LAYER, Choice, ConsentEvent, EventKind
 from . import actors, targets
 from .effects import Effects
 from .honoured import Way, ways_of
+from .wordings import Seen, seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Row:
     effect: str = ""
     # How far the change has come, for those that tighten.
     way: Way | None = None
+    # The words that the person saw as they chose.
+    seen: Seen | None = None
 
 
 def rows_of(events: Sequence[ConsentEvent], viewer: Actor, *, ways: bool = False) -> list[Row]:
@@ -56,7 +59,9 @@ def rows_of(events: Sequence[ConsentEvent], viewer: Actor, *, ways: bool = False
         reference = event.reference if viewer.is_operator else ""
         made = _row(event, who[event.pk], reference, members, plans | external_ids)
         plan = plans.get(event.plan, "") if event.product and event.subscribed else ""
-        return dataclasses.replace(made, plan=plan, effect=effects.words(event), way=found.get(event.pk))
+        return dataclasses.replace(
+            made, plan=plan, effect=effects.words(event), way=found.get(event.pk), seen=seen(event)
+        )
 
     return [row(event) for event in events]
 
