@@ -302,7 +302,7 @@ check-migrations: $(VENV)/installed-dev
 
 # Checks settings like those of production: PostgreSQL (nothing connects to it) and HTTPS.
 check-deploy: $(VENV)/installed-dev
-	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal EMAIL_URL=smtp+tls://mail.example:587 \
+	@$(CLEAN_ENV) DEBUG=false ALLOWED_HOSTS=portal.example DATABASE_URL=postgresql://portal@db.example/portal EMAIL_URL=smtp+tls://mail.example:587 WITNESS=/mnt/witness/portal \
 		$(PY) manage.py check --deploy --fail-level WARNING
 
 .PHONY: format

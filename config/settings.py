@@ -27,6 +27,13 @@ WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := 
 MANIFEST_SIGNING_KEY = env.str("MANIFEST_SIGNING_KEY", default="").strip()
 # Where `export_snapshot` writes by default, and from where the API gives snapshots out; '': the API has none.
 SNAPSHOT_DIR = env.str("SNAPSHOT_DIR", default="")
+# Files on another disk than the database's, in which the worker notes how far the ledger has come: by them a database
+# that was restored from a backup is recognised. See consent/witness.
+WITNESS = [path for each in env.list("WITNESS", default=[]) if (path := each.strip())]
+# Whether a write that tightens waits, for at most two seconds, until it is in those files.
+WITNESS_SYNC = env.bool("WITNESS_SYNC", default=False)
+# Seconds after which each process looks again whether its database is the one that was witnessed.
+WITNESS_CHECK_SECONDS = max(0.0, env.float("WITNESS_CHECK_SECONDS", default=10))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -21,6 +21,7 @@ from .lookups import Question, Row, fetch, fetch_one, instant
 from .models import PrivacySetting
 from .rules import Decision, Layers, Reason, State
 from .surfaces import DATA_KINDS, WITH_MEMBERS
+from .witness import guard
 
 _PRODUCTS = frozenset(Product.values)
 
@@ -137,6 +138,8 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
     return rules.resolve(
         Layers(
             now=now,
+            # After the facts: it is the connection that they came from that is judged.
+            restored=guard.quarantined(),
             at=question.at,
             collected_at=question.collected_at,
             organization_known=known,
@@ -166,6 +169,9 @@ def _is_own(row: Row, actor: Actor) -> bool:
 
 _DETAILS: dict[Reason, str | Promise] = {
     Reason.UNKNOWN_ORGANIZATION: gettext_lazy("There is no such organization."),
+    Reason.RESTORED: gettext_lazy(
+        "The database may be older than what was stored last, so nothing is allowed until that is settled."
+    ),
     Reason.UNKNOWN_PRODUCT: gettext_lazy("There is no such product."),
     Reason.UNKNOWN_DATA_KIND: gettext_lazy("This product has no such kind of data."),
     Reason.COLLECTED_AT_MISSING: gettext_lazy("It is not known when this was collected."),

@@ -41,6 +41,12 @@ class Unprocessable(ServiceError):
     http_status = 422
 
 
+class Unavailable(ServiceError):
+    """What is asked for can't be given now, but may be later: nothing is wrong with the request."""
+
+    http_status = 503
+
+
 class VersionRequired(ServiceError):
     """A write that loosens must name the version of the setting that the caller saw."""
 

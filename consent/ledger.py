@@ -27,6 +27,7 @@ from .models import STATE_FIELDS, ConsentEvent, EventKind, EventPosition, Pendin
 from .rules import Span, State
 from .rules import denied_spans as denied_spans_of
 from .surfaces import NOTHING_SHOWN, Shown, Surface
+from .witness import awaiting, guard, quarantine
 
 # One sequencer at a time, in this database: any number that nobody else uses as an advisory lock.
 _SEQUENCER_LOCK = 7_236_841_509_221
@@ -128,11 +129,13 @@ def record(events: Sequence[ConsentEvent]) -> None:
     The settings' rows must exist and be locked. Sets each event's id.
     """
     _require_transaction()
+    quarantine.refuse_events(events)
     ConsentEvent.objects.bulk_create(events)
     for members, condition in ((False, OF_ORGANIZATION), (True, OF_MEMBER)):
         ids = [each.pk for each in events if each.product and (each.member_id is not None) is members]
         if ids:
             _project(ids, condition)
+    awaiting.after_commit(events)
 
 
 def _require_transaction() -> None:
@@ -225,10 +228,18 @@ def insert_select(
         "request_id": request_id.current(),
     }
     selected, parameters = _selected([values[column] for column in _EVENT_COLUMNS])
-    return _execute(
+    last = _last_id() if guard.quarantined() else None
+    inserted = _execute(
         f"INSERT INTO {ConsentEvent._meta.db_table} ({', '.join(_EVENT_COLUMNS)}) {given.text} {selected} {rows.text}",
         [*given.parameters, *parameters, *rows.parameters],
     )
+    if last is not None:  # only now is it known what each row became; whoever calls this rolls it back
+        quarantine.refuse_events(ConsentEvent.objects.filter(pk__gt=last))
+    return inserted
+
+
+def _last_id() -> int:
+    return ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def ensure_settings(rows: Sql, *, organization: str, product: str) -> None:
@@ -304,6 +315,8 @@ def sequence() -> int:
     committed before. Events of one subject become visible in order of id: its row is locked while they are written.
     """
     total = 0
+    if guard.quarantined():  # a position that was given before must not be given to another event
+        return total
     # Stops at the event that is last now, because others may write as fast as this places.
     last = PendingEvent.objects.order_by("-event_id").values_list("event_id", flat=True).first()
     while last is not None and PendingEvent.objects.filter(event_id__lte=last).exists():

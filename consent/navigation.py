@@ -16,6 +16,7 @@ from accounts.operators import second_person
 from .jobs import approval
 from .services import operator_requests
 from .surfaces import AI_STUDIO_CONSOLE, LE_CHAT_CONSOLE, LE_CHAT_MOBILE
+from .witness import quarantine
 
 CONSOLE_ROLES = tuple(role for role, held in ROLE_PERMISSIONS.items() if Permission.CONSENT_VIEW in held)
 _SWITCHER_LENGTH = 8
@@ -52,6 +53,8 @@ class Navigation:
     groups: list[Group]
     # Also in the person's menu, and for operators only there.
     account: Group
+    # Why the database is in quarantine; '' if it is not.
+    trouble: Words = ""
 
     @property
     def waiting(self) -> int:
@@ -82,6 +85,7 @@ def navigation_of(request: HttpRequest, actor: Actor, organization: Organization
         more_consoles=len(consoles) > _SWITCHER_LENGTH,
         groups=groups if actor.is_operator else [*groups, account],
         account=account,
+        trouble=quarantine.in_words(),
     )
 
 

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Why a decision is what it is. The denials are in order of precedence."""
 
     UNKNOWN_ORGANIZATION = "unknown_organization"
+    RESTORED = "restored"  # the database is, or may be, older than what was witnessed
     UNKNOWN_PRODUCT = "unknown_product"
     UNKNOWN_DATA_KIND = "unknown_data_kind"
     COLLECTED_AT_MISSING = "collected_at_missing"  # of a record that is filtered; a question without it is answered
@@ -288,6 +289,7 @@ class Layers(NamedTuple):
     named_since: dt.datetime | None = None  # since when the question's external ids may be used (R16); None: no such id
     cooling_off: dt.timedelta = NO_COOLING_OFF  # of the product, at the instant asked about
     collected_at_needed: bool = False  # a record is filtered, not a question answered (R7)
+    restored: bool = False  # the database is in quarantine: it may have lost somebody's "no"
 
 
 class LayerAnswer(NamedTuple):
@@ -344,6 +346,8 @@ def _unanswerable(layers: Layers) -> Reason | None:
     """Why the question is denied before any layer is looked at, in order of precedence; None if it is not."""
     if not layers.organization_known or layers.first_event_at is None:
         return Reason.UNKNOWN_ORGANIZATION
+    if layers.restored:
+        return Reason.RESTORED
     if not layers.product_known:
         return Reason.UNKNOWN_PRODUCT
     if not layers.data_kind_known:

@@ -21,6 +21,7 @@ from .projections.honour import count_honoured, tell_overdue
 from .projections.member_emails import tell_next_batch
 from .projections.runner import follow_all
 from .services import removals
+from .witness import guard
 
 logger = logging.getLogger(__name__)
 _away = Seldom(logger)
@@ -33,6 +34,8 @@ class _ToldToStop(Exception):
 
 def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the work that is due; returns whether there was any. If told to stop, it ends after the current chunk."""
+    if guard.quarantined():  # jobs that tighten go on; nothing is derived from a ledger that may end too early
+        return run_next(should_stop)
     placed = ledger.sequence()
     # A sum, not `or`: followers and uploads get their turn even if events were placed.
     beside = (follow_all, count_honoured, tell_overdue, read_next, tell_next_batch, _remove)
@@ -53,7 +56,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
 
     def after_chunk(job: BulkJob) -> None:
         ledger.sequence()
-        if should_stop():
+        if should_stop() or (job.loosens and guard.quarantined()):
             raise _ToldToStop
 
     try:
@@ -85,7 +88,7 @@ def work(should_stop: Callable[[], bool], idle: Callable[[], object]) -> None:
         try:
             if work_once(should_stop):
                 continue
-            if time.monotonic() >= tidy_at:
+            if time.monotonic() >= tidy_at and not guard.quarantined():
                 if retention.tidy_up(should_stop):
                     continue
                 tidy_at = time.monotonic() + _TIDY_SECONDS

@@ -19,6 +19,7 @@ from pytest_django.plugin import blocking_manager_key
 
 from consent import triggers
 from consent.services import asked
+from consent.witness import guard
 from tests.environment import scratch_directory
 from tests.support import cast as casting
 from tests.support import databases
@@ -224,6 +225,7 @@ def flush_past_the_ledger(plans_after_flush: None, _django_db_helper: None) -> I
 
     The triggers refuse that, so they are dropped just before; `post_migrate`, sent after it, installs them again.
     """
+    guard.trouble()  # before a test counts its queries
     yield
     if not connection.in_atomic_block:
         lift_triggers()

@@ -26,6 +26,7 @@ from accounts.reauthentication import session_actor
 from config.problems import Problem, body_pointer, error_item, invalid
 
 from ..errors import ConfirmationRequired, ServiceError
+from ..witness import awaiting
 from . import etags
 from .body import JSONParser, check_type
 from .fields import Input, ListOf
@@ -58,6 +59,14 @@ def refusal(exc: Exception) -> Exception:
                 _("Somebody else changed this at the same time. Check the current state and try again."),
             )
     return exc
+
+
+def _not_witnessed(response: Any) -> Any:
+    """The same answer, which says that what was written may still be lost (WITNESS_SYNC). Its ETag stays."""
+    response.headers["Witnessed"] = "false"
+    if isinstance(response, Response) and isinstance(response.data, Mapping):
+        response.render().content = Renderer().render({**response.data, "witnessed": False})
+    return response
 
 
 def check_csrf(request: HttpRequest) -> None:
@@ -151,7 +160,7 @@ class ApiView(APIView):
             response = self._tagged(request, response)
         if self.allowance is not None:
             self.allowance.tell(response)
-        return response
+        return _not_witnessed(response) if awaiting.missing() else response
 
     def _tagged(self, request: Request, response: Response) -> HttpResponse:
         """Adds the ETag to a read, and to a write that answers with the same content; 304 if If-None-Match names it."""

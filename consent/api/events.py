@@ -11,6 +11,7 @@ from accounts.models import Member
 from .. import ledger
 from ..models import ConsentEvent
 from ..presentation import actors
+from ..witness import quarantine
 from .base import ApiView
 from .event_serializers import EventOutput, EventQuery
 from .paging import PositionPagination
@@ -22,6 +23,7 @@ class EventsView(ApiView):
 
     def listed(self, request: Request, rows: Any) -> Response:
         """A page of these events. Assigns positions first, so that all that was committed before is listed."""
+        quarantine.require_whole()
         ledger.sequence()
         events, following = self.paginator.page(request, self._filtered(rows.visible_to(self.actor).placed()))
         output = EventOutput(

@@ -19,8 +19,9 @@ from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from .. import honour_clock, ledger
-from ..models import Backup, BulkJob, CoolingOff, EndpointStatus, WebhookEndpoint
+from ..models import Backup, BulkJob, CoolingOff, EndpointStatus, Installation, WebhookEndpoint
 from ..services import removals
+from ..witness import guard
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
@@ -63,6 +64,7 @@ class _Standing(Collector):
         yield from _of_consumers()
         yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
         yield from _of_backups()
+        yield from _of_witness()
         late = "Removals from training runs that nobody acknowledged in time."
         yield GaugeMetricFamily("consent_removal_batches_overdue", late, removals.overdue())
 
@@ -83,6 +85,17 @@ def _of_backups() -> Iterator[Metric]:
     if last is not None:
         age = max(0.0, (ledger.clock() - last).total_seconds())
         yield GaugeMetricFamily("consent_backup_age_seconds", "Age of the last backup that was noted.", age)
+
+
+def _of_witness() -> Iterator[Metric]:
+    text = "Whether this database may be older than what was witnessed, so that nothing is allowed: 1 or 0."
+    yield GaugeMetricFamily("portal_quarantine", text, int(guard.quarantined()))
+    installation = Installation.objects.current()
+    if installation.witness_kept:  # nothing without a witness, so that an alert can tell
+        behind = ledger.head() > installation.witnessed_position or ledger.pending() > 0
+        since = installation.witnessed_at
+        lag = max(0.0, (ledger.clock() - since).total_seconds()) if behind and since else 0
+        yield GaugeMetricFamily("portal_witness_lag_seconds", "For how long events have not been witnessed.", lag)
 
 
 registry.register(_Standing())

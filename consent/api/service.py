@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,6 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from config.problems import Problem
 
 from .. import triggers, wordings
+from ..models import Installation
+from ..witness import guard
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +43,16 @@ def readyz() -> HttpResponse:
     """Readiness: 200 if all checks pass, else 503. Details are only logged, because the answer is public.
 
     A read-only database, such as a standby, is 503 with a code of its own, `read_only`: a load balancer must not send
-    requests there although nothing is broken.
+    requests there although nothing is broken. A database in quarantine is 200: whoever asks has to hear its “no”, and
+    whoever opts out has to be heard.
     """
     # Everything counts as failed until its check has passed: an exception leaves the rest failed.
-    shown = dict.fromkeys(("database", "migrations", "triggers"), "failed")
+    shown = dict.fromkeys(("database", "migrations", "triggers", "witness"), "failed")
     try:
         shown["database"] = "read_only" if connection.is_read_only() else "ok"  # type: ignore[attr-defined]  # ours
         shown["migrations"] = _passes("unapplied migrations: %s", _unapplied() or wordings.missing())
         shown["triggers"] = _passes("the ledger's triggers: %s", triggers.problems(connection))
+        shown["witness"] = _witness()
     except Exception:  # whatever it is, the portal is not ready
         logger.exception("not ready")
     if "failed" in shown.values():
@@ -55,6 +60,14 @@ def readyz() -> HttpResponse:
     if shown["database"] != "ok":
         return Problem(503, "read_only", _("The database is read-only here."), checks=shown).response()
     return JsonResponse({"status": "ok", "checks": shown})
+
+
+def _witness() -> str:
+    """Judged anew at each call: `off` without a witness, `ok`, or `quarantine`."""
+    if why := guard.check():
+        logger.error("the database is in quarantine: %s", why)
+        return "quarantine"
+    return "ok" if settings.WITNESS or Installation.objects.current().witness_kept else "off"
 
 
 def _passes(message: str, problems: list[str]) -> str:

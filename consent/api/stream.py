@@ -15,6 +15,7 @@ from config import media_types
 from .. import ledger
 from ..models import ConsentEvent
 from ..presentation import actors, events
+from ..witness import quarantine
 from .base import ApiView
 from .fields import Input, Text
 
@@ -42,6 +43,7 @@ class EventStream(ApiView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Holds one page of rows in memory at a time. An interrupted client resumes after its last whole line."""
         require(self.actor, Permission.LEDGER_VIEW, None)
+        quarantine.require_whole()
         ledger.sequence()
         return StreamingHttpResponse(
             lines(self.actor, self.params["after"]), content_type=media_types.JSON_LINES, headers=_HEADERS

@@ -118,6 +118,7 @@ def vocabularies() -> list[Vocabulary]:
 
 _REASONS = {
     "unknown_organization": "There is no such organization, or it is not yours to ask about.",
+    "restored": "The database is, or may be, older than what was stored last, as after a backup was restored: nothing is allowed until an operator has settled that.",
     "unknown_product": "There is no such product.",
     "unknown_data_kind": "The product holds no such kind of data.",
     "collected_at_missing": "Of filtered records alone: it is not known when the record was collected.",

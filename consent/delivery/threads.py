@@ -17,6 +17,7 @@ from accounts import outbox, smtp
 from accounts.seldom import Seldom, first_line
 
 from .. import ledger
+from ..witness import guard
 from .endpoints import deliver_next, send_next_test
 from .sending import Sender
 
@@ -94,6 +95,8 @@ class Deliverers:
         return False
 
     def _deliver(self, sender: Sender) -> bool:
+        if guard.quarantined():  # what receivers were told already may come again, otherwise
+            return False
         placed = ledger.sequence()
         return deliver_next(sender, self._stop) or placed > 0
 

@@ -21,6 +21,7 @@ from ..models import BulkJob, ImportTable, JobKind, JobStatus, Source
 from ..rules import Choice
 from ..services import layers
 from ..surfaces import Scope, Surface
+from ..witness import quarantine
 from . import cases, lists, rebinding, rows, telling
 from .approval import answering_person, require_approver, require_reason
 from .rebind_files import Rebinding
@@ -214,6 +215,8 @@ def submit(*, job: BulkJob, actor: Actor, digest: str, accept_drift: bool = Fals
     """
     submitter = answering_person(actor)
     job = _locked(job, Verb.RUN)
+    if job.loosens:
+        quarantine.refuse()
     if digest != job.digest:
         raise Invalid("digest", _("This is not the digest of the preview, which is: %s.") % job.digest, "digest")
     if not accept_drift and _has_drifted(job):
@@ -252,6 +255,7 @@ def approve(*, job: BulkJob, actor: Actor, digest: str = "") -> BulkJob:
     """
     answering_person(actor)
     job = _locked(job, Verb.APPROVE)
+    quarantine.refuse()  # only what loosens waits for approval
     if digest and digest != job.digest:
         raise Invalid("digest", _("This is not the digest of the preview, which is: %s.") % job.digest, "digest")
     approver = require_approver(job, actor)

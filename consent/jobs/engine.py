@@ -24,6 +24,7 @@ from accounts.models import Plan
 from .. import ledger
 from ..errors import Refused
 from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
+from ..witness import quarantine
 from . import cases, rebinding, rows, telling
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .cases import GroupOutcome, StateGroup
@@ -48,6 +49,8 @@ def claim(job: BulkJob) -> BulkJob:
     """Take the job for this process. Raises Refused if it is over, waits for somebody, or runs in another process."""
     with transaction.atomic():
         job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
+        if job.loosens:
+            quarantine.refuse()  # it waits: what it has done stays
         if job.status not in UNFINISHED:
             raise Refused("status", _("The job can't be run: %s.") % job.get_status_display())
         changes = {"status": JobStatus.RUNNING, "started_at": job.started_at or ledger.clock(), "error": ""}

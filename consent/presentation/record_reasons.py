@@ -17,6 +17,7 @@ from ..rules import Reason
 _WORDS: dict[str, str | Promise] = {
     **dict(ReasonCode.choices),
     Reason.UNKNOWN_ORGANIZATION: gettext_lazy("Unknown organization"),
+    Reason.RESTORED: gettext_lazy("The database was restored"),
     Reason.UNKNOWN_PRODUCT: gettext_lazy("Unknown product"),
     Reason.UNKNOWN_DATA_KIND: gettext_lazy("Unknown kind of data"),
     Reason.COLLECTED_AT_MISSING: gettext_lazy("No instant of collection"),

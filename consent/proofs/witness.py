@@ -2,7 +2,7 @@
 
 A database that was restored to an earlier moment is perfect in itself. A line that was written elsewhere shows that it
 had come further. Events are chained: the hash at a position is SHA-256(hash at the position before || the event), so
-that one hash stands for all events up to there. Pure like all of this package; docs/proofs.md describes the format.
+that one hash stands for all events up to there. Pure like all of this package; docs/operations.md describes the format.
 """
 
 import dataclasses

@@ -46,6 +46,10 @@ class Witness:
         """Whether this process can read any of the files; one that has no line yet counts."""
         return any(os.access(path, os.R_OK) for path in self.paths)
 
+    def may_begin(self) -> bool:
+        """Whether this process could begin the witness: there is no file, and each could be made."""
+        return all(not path.exists() and os.access(path.parent, os.W_OK | os.X_OK) for path in self.paths)
+
     def stamp(self) -> tuple[object, ...]:
         """Something that changes whenever a file does, so that a reader need not read what it has read before."""
         return tuple(_stamp(path) for path in self.paths)

@@ -18,6 +18,7 @@ from ..pipeline.manifest import MANIFEST, folder_name
 from ..pipeline.schema import TABLES, schemas
 from ..pipeline.snapshot import Snapshot
 from ..pipeline.writing import Written, write_snapshot
+from ..witness import guard
 from .batches import batches
 from .catalogue import catalogue
 from .cut import Cut, cut, quiet_instant
@@ -39,10 +40,14 @@ def export_snapshot(
     """Write the snapshot at a position, by default at the head, into a folder of its own in `directory`.
 
     Takes no lock: changes and feeds go on meanwhile. A snapshot of this position that is there gets a manifest of this
-    moment. `on_rows` gets the number of rows so far. Raises PipelineError: without a key to sign by, for a position
-    that the ledger does not have, if something else is there, or the files can't be written.
+    moment. `on_rows` gets the number of rows so far. Raises PipelineError: without a key to sign by, in quarantine, for
+    a position that the ledger does not have, if something else is there, or the files can't be written.
     """
     manifests.signing_key()
+    if guard.quarantined():
+        raise PipelineError(
+            "This database may be older than what was stored last, so it gives no snapshots (manage.py restore status)."
+        )
     ledger.sequence()
     known_until = quiet_instant()
     with snapshot():

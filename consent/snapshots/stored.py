@@ -13,6 +13,7 @@ from .. import manifests
 from ..pipeline.digests import sha256_of
 from ..pipeline.errors import PipelineError
 from ..pipeline.manifest import MANIFEST, Manifest, check_size, folder_name
+from ..witness import quarantine
 
 logger = logging.getLogger(__name__)
 _FOLDERS = "position-*"
@@ -36,9 +37,10 @@ class Content(NamedTuple):
 def list_snapshots(actor: Actor) -> list[Stored]:
     """All snapshots, the highest position first. What is incomplete or altered is left out, and logged.
 
-    Raises Forbidden.
+    Raises Forbidden, Unavailable.
     """
     require(actor, Permission.PIPELINE_READ, None)
+    quarantine.require_whole()
     if not settings.SNAPSHOT_DIR:
         return []
     found = [_stored(folder) for folder in sorted(Path(settings.SNAPSHOT_DIR).glob(_FOLDERS), reverse=True)]
@@ -46,8 +48,9 @@ def list_snapshots(actor: Actor) -> list[Stored]:
 
 
 def get_snapshot(actor: Actor, position: int) -> Stored:
-    """The snapshot at a position. Raises Forbidden, NotFound."""
+    """The snapshot at a position. Raises Forbidden, NotFound, Unavailable."""
     require(actor, Permission.PIPELINE_READ, None)
+    quarantine.require_whole()
     folder = Path(settings.SNAPSHOT_DIR, folder_name(position))
     found = _stored(folder) if settings.SNAPSHOT_DIR and position < 2**63 and folder.is_dir() else None
     if found is None:

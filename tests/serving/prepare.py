@@ -29,7 +29,13 @@ def main() -> None:
     )
     print(
         json.dumps(
-            {"key": text, "labs": str(people.labs.pk), "brage": str(people.brage.pk), "session": session.session_key}
+            {
+                "key": text,
+                "labs": str(people.labs.pk),
+                "brage": str(people.brage.pk),
+                "member": str(people.labs_member.pk),
+                "session": session.session_key,
+            }
         )
     )
 

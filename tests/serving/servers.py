@@ -25,6 +25,7 @@ class Server:
     key: str
     labs: str
     brage: str
+    member: str
     session: str
     database: str
 
@@ -90,7 +91,7 @@ def served(*, development: bool = False, **more: str) -> Iterator[Server]:
         environment = databases.environment(database, **settings)
         made = subprocess.run(
             [sys.executable, "-m", "tests.serving.prepare"],
-            cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE,
+            cwd=ROOT, env={**environment, "WITNESS": ""}, check=True, stdout=subprocess.PIPE,
         )  # fmt: skip
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

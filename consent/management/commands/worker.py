@@ -19,6 +19,8 @@ from consent.models import UNFINISHED, BulkJob, JobStatus, WebhookAttempt
 from consent.projections.honour import count_honoured, tell_overdue
 from consent.projections.member_emails import tell_next_batch
 from consent.projections.runner import follow_all
+from consent.witness import guard, keeper
+from consent.witness.keeper import Keeper
 
 _IDLE_SECONDS = 0.5
 
@@ -48,7 +50,7 @@ class Command(PortalCommand):
             if options["once"]:
                 _work_once(stopping.asked)
             else:
-                with Deliverers(stopping.asked):
+                with Keeper(ledger.sequence), Deliverers(stopping.asked):
                     worker.work(stopping.asked, lambda: stopping.wait(_IDLE_SECONDS))
         if stopping.asked() and self.alone:
             # Exit without clean-up: Python would wait for blocked output and for threads that wait for the network.
@@ -57,12 +59,14 @@ class Command(PortalCommand):
 
 def _work_once(asked: Callable[[], bool]) -> None:
     sender = Sender()
+    keeper.keep()
     try:
         for _piece in _pieces(sender, asked):
             if asked():
                 break
     finally:
         sender.close()
+    keeper.keep()
 
 
 def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
@@ -78,6 +82,8 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
     yield ledger.sequence()
     head = ledger.head()
     yield from _while(lambda: worker.run_next(asked), jobs)
+    if guard.quarantined():  # as in `worker.work_once`
+        return
     yield from _while(read_next, files)
     yield from _while(lambda: follow_all(head))
     yield from _while(count_honoured)

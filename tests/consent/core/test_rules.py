@@ -56,6 +56,7 @@ def answer(layers: Layers) -> tuple[bool, Reason]:
 Denial = Callable[[Layers], Layers]
 DENIALS: dict[Reason, Denial] = {
     Reason.UNKNOWN_ORGANIZATION: lambda q: q._replace(organization_known=False),
+    Reason.RESTORED: lambda q: q._replace(restored=True),
     Reason.UNKNOWN_PRODUCT: lambda q: q._replace(product_known=False),
     Reason.UNKNOWN_DATA_KIND: lambda q: q._replace(data_kind_known=False),
     Reason.COLLECTED_AT_MISSING: lambda q: q._replace(collected_at_needed=True, collected_at=None),

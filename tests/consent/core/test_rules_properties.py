@@ -67,6 +67,7 @@ questions = st.builds(
     member_told=st.just(True),
     cooling_off=st.just(rules.NO_COOLING_OFF) | coolings,
     collected_at_needed=st.sampled_from([False, False, False, True]),
+    restored=st.sampled_from([False, False, False, True]),
 )
 
 

@@ -1,0 +1,358 @@
+"""In quarantine everything is denied, nothing is loosened by any interface, and what tightens is taken."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.test import Client
+
+from accounts.access import Actor
+from accounts.models import Plan
+from consent import decisions, ledger, worker
+from consent.errors import Refused, Unavailable
+from consent.jobs import actions
+from consent.lookups import Question
+from consent.management.commands.worker import _pieces
+from consent.models import BulkJob, Installation, JobStatus, PendingEvent, Trouble
+from consent.rules import Reason
+from consent.services import asked, cooling_off, locks, members, operator_requests, organizations, plans
+from consent.services.organizations import OrganizationDraft
+from consent.snapshots import stored
+from consent.witness import guard
+from tests.support.callers import World, assert_problem, state
+from tests.support.cast import Cast
+from tests.support.choices import IN, OUT, choose, choose_own
+from tests.support.commands import run
+from tests.support.factories import UserFactory
+from tests.support.jobs import Team, settings_of
+from tests.support.ledger_guards import changes_nothing, refusal
+from tests.support.quarantine import in_quarantine
+
+pytestmark = pytest.mark.django_db
+
+
+def person(cast: Cast, name: str) -> Any:
+    return Actor.from_user(getattr(cast, name), confirmed=True)
+
+
+def out_before(cast: Cast) -> None:
+    choose(cast, OUT, person(cast, "owner"))
+    choose_own(cast, OUT, person(cast, "member"))
+
+
+def locked_before(cast: Cast) -> None:
+    locks.place_lock(
+        organization=cast.labs,
+        product="le_chat",
+        reason="Contract",
+        reference="C-1",
+        actor=cast.provider,
+        source="admin",
+    )
+
+
+def closed_before(cast: Cast) -> None:
+    organizations.close_organization(organization=cast.labs, reason="Asked", actor=cast.provider, source="admin")
+
+
+def nothing_before(_cast: Cast) -> None:
+    pass
+
+
+def ended_before(cast: Cast) -> None:
+    plans.end_subscription(organization=cast.labs, product="le_chat", actor=cast.provider, source="admin")
+
+
+def left_before(cast: Cast) -> None:
+    members.remove_member(member=cast.labs_member, actor=cast.provider, source="admin")
+
+
+Act = Callable[[Cast], object]
+LOOSENING: dict[str, tuple[Act, Act]] = {
+    "organization opts in": (out_before, lambda cast: choose(cast, IN, person(cast, "owner"))),
+    "operator opts it in": (out_before, lambda cast: choose(cast, IN, cast.provider, source="admin", reason="Asked")),
+    "opt-in where the default allows": (nothing_before, lambda cast: choose(cast, IN, person(cast, "owner"))),
+    "member opts in": (out_before, lambda cast: choose_own(cast, IN, person(cast, "member"))),
+    "lock lifted": (
+        locked_before,
+        lambda cast: locks.lift_lock(
+            organization=cast.labs, product="le_chat", reason="Over", actor=cast.provider, source="admin"
+        ),
+    ),
+    "account reopened": (
+        closed_before,
+        lambda cast: organizations.reopen_organization(
+            organization=cast.labs, reason="Asked", actor=cast.provider, source="admin"
+        ),
+    ),
+    "subscription started": (
+        ended_before,
+        lambda cast: plans.subscribe(
+            organization=cast.labs, plan=Plan.objects.get(key="le_chat_free"), actor=cast.provider, source="admin"
+        ),
+    ),
+    "organization created": (
+        nothing_before,
+        lambda cast: organizations.create_organization(
+            draft=OrganizationDraft(name="New", kind="team", subscriptions=[Plan.objects.get(key="le_chat_free")]),
+            actor=cast.provider,
+            source="admin",
+        ),
+    ),
+    "member joins again": (
+        left_before,
+        lambda cast: members.add_member(
+            organization=cast.labs, email=cast.member.email, name="", role="member", actor=cast.provider, source="admin"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", LOOSENING)
+def test_service__loosens__is_refused_and_changes_nothing(cast: Cast, way: str) -> None:
+    before, act = LOOSENING[way]
+    before(cast)
+    with in_quarantine(), refusal(Refused, "restored"):
+        act(cast)
+    act(cast)
+
+
+TIGHTENING: dict[str, tuple[Act, Act]] = {
+    "organization opts out": (nothing_before, lambda cast: choose(cast, OUT, person(cast, "owner"))),
+    "member opts out": (nothing_before, lambda cast: choose_own(cast, OUT, person(cast, "member"))),
+    "lock placed": (nothing_before, locked_before),
+    "account closed": (nothing_before, closed_before),
+    "subscription ended": (nothing_before, ended_before),
+    "member leaves": (nothing_before, left_before),
+    "cooling-off lengthened": (
+        nothing_before,
+        lambda cast: cooling_off.lengthen(product="le_chat", days=7, actor=person(cast, "operator"), source="admin"),
+    ),
+    "moved to a plan that is out by default": (
+        nothing_before,
+        lambda cast: plans.subscribe(
+            organization=cast.labs, plan=Plan.objects.get(key="le_chat_teams"), actor=cast.provider, source="admin"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", TIGHTENING)
+def test_service__tightens__is_taken_and_gets_its_position_later(cast: Cast, way: str) -> None:
+    ledger.sequence()
+    head = ledger.head()
+    with in_quarantine():
+        TIGHTENING[way][1](cast)
+        assert ledger.sequence() == 0 and ledger.head() == head
+    waiting = PendingEvent.objects.count()
+    assert waiting
+    assert ledger.sequence() == waiting
+
+
+def test_cooling_off__shortened_by_two_operators__is_refused(cast: Cast) -> None:
+    cooling_off.lengthen(product="le_chat", days=7, actor=person(cast, "operator"), source="admin")
+    other = UserFactory(email="second@provider.example", name="Second", operator=True)
+    request = operator_requests.ask(
+        kind="cooling_off", product="le_chat", days=1, reason="Shorter", actor=person(cast, "operator"), source="admin"
+    )
+    with in_quarantine(), refusal(Refused, "restored"):
+        operator_requests.confirm(
+            request=request, actor=Actor.from_user(other, confirmed=True), password_link=lambda _user: ""
+        )
+
+
+# --- Questions --------------------------------------------------------------------------------------------------------
+
+
+def test_questions__any__are_denied_restored_right_after_unknown_organizations(world: World, settings: Any) -> None:
+    labs, member = str(world.cast.labs.pk), str(world.cast.labs_member.pk)
+    fine = {"organization": labs, "member": member, "product": "le_chat"}
+    cases = [
+        (fine, "restored"),
+        (fine | {"product": "gold"}, "restored"),
+        (fine | {"at": "2020-01-01T00:00:00Z"}, "restored"),
+        (fine | {"organization": "external:nobody"}, "unknown_organization"),
+        (fine | {"organization": str(world.cast.brage.pk)}, "unknown_organization"),
+    ]
+    with in_quarantine():
+        for body, reason in cases:
+            for query in ("", "?explain=true"):
+                found = world.key.post(f"decisions/{query}", body)
+                assert found.status_code == 200
+                assert (found.json()["allowed"], found.json()["reason"]) == (False, reason)
+                assert found.json()["detail"] and not found.json().get("layers")
+        batch = world.key.post("decisions/batch/", {"items": [body for body, _reason in cases]}).json()
+        assert [(each["allowed"], each["reason"]) for each in batch["decisions"]] == [
+            (False, reason) for _body, reason in cases
+        ]
+        evaluation = {
+            "subject": {"type": "member", "id": member},
+            "action": {"name": "train"},
+            "resource": {"type": "product", "id": "le_chat"},
+        }
+        answer = world.operator_key("POST", "/access/v1/evaluation", evaluation).json()
+        assert answer["decision"] is False and answer["context"]["reason"] == "restored"
+    assert world.operator_key.post("decisions/", fine).json()["allowed"] is True
+
+
+def test_questions__in_quarantine__are_not_counted_as_the_settings_answer(world: World) -> None:
+    labs = {"organization": str(world.cast.labs.pk), "product": "le_chat"}
+    asked.forget()
+    with in_quarantine():
+        world.operator_key.post("decisions/", labs)
+    assert len(asked._collector._counts) == 0
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_question__one__takes_one_statement(cast: Cast, quarantine: bool, django_assert_num_queries: Any) -> None:
+    question = Question(str(cast.labs.pk), "le_chat", str(cast.labs_member.pk))
+    with in_quarantine() if quarantine else contextlib.nullcontext():
+        guard.trouble()
+        with django_assert_num_queries(1):
+            found = decisions.decide(question, cast.provider)
+    assert (found.decision.reason == Reason.RESTORED) is quarantine
+
+
+# --- The API ----------------------------------------------------------------------------------------------------------
+
+
+def api_writes(world: World) -> dict[str, tuple[str, str, Any, dict[str, str]]]:
+    setting = f"{world.labs}privacy-settings/le_chat_console/"
+    return {
+        "opt in": ("PUT", setting, {"choice": IN, "reason": "Asked"}, {"If-Match": "*"}),
+        "lift a lock": ("DELETE", f"{world.labs}locks/ai_studio/", {"reason": "Over"}, {}),
+        "subscribe": ("PUT", f"{world.labs}subscriptions/ai_studio/", {"plan": "ai_studio_experiment"}, {}),
+    }
+
+
+def test_api__loosens__is_409_and_changes_nothing(world: World) -> None:
+    choose(world.cast, OUT, person(world.cast, "owner"))
+    locks.place_lock(
+        organization=world.cast.labs,
+        product="ai_studio",
+        reason="Contract",
+        reference="C-1",
+        actor=world.cast.provider,
+        source="admin",
+    )
+    with in_quarantine():
+        for method, path, body, headers in api_writes(world).values():
+            if path.endswith("subscriptions/ai_studio/"):
+                continue  # allowed under the lock: it lets nothing be used
+            etag = world.operator_key.get(path)["ETag"] if method == "PUT" else ""
+            before = state()
+            sent = {"If-Match": etag} if headers else {}
+            assert_problem(world.operator_key(method, path, body, **sent), 409, "restored")
+            assert state() == before
+
+
+def test_api__opt_out__is_taken(world: World) -> None:
+    with in_quarantine():
+        answer = world.key.put(f"{world.labs}privacy-settings/le_chat_console/", {"choice": OUT})
+    assert answer.status_code == 200 and answer.json()["effective"] == OUT
+
+
+def test_api__feeds_and_snapshots__are_503_and_say_why(world: World) -> None:
+    with in_quarantine():
+        for path in ("events/", "events/stream", f"{world.labs}events/", "snapshots/", "snapshots/1/"):
+            assert_problem(world.operator_key.get(path), 503, "restored")
+        with pytest.raises(Unavailable):
+            stored.list_snapshots(world.cast.provider)
+    assert world.operator_key.get("events/").status_code == 200
+
+
+def test_readyz__in_quarantine__is_ready_and_says_so(client: Client) -> None:
+    assert client.get("/readyz").json()["checks"]["witness"] == "off"
+    with in_quarantine():
+        found = client.get("/readyz")
+        assert found.status_code == 200 and found.json()["checks"]["witness"] == "quarantine"
+        assert b"portal_quarantine 1.0" in client.get("/metrics").content
+    assert b"portal_quarantine 0.0" in client.get("/metrics").content
+
+
+# --- Pages and commands -----------------------------------------------------------------------------------------------
+
+
+def test_pages__in_quarantine__operators_are_told_why_and_others_what_it_means(world: World) -> None:
+    paths = {"operator": "/admin/", "owner": f"/organizations/{world.cast.labs.pk}/"}
+    with in_quarantine(Trouble.HEAD_LOWER):
+        page = world.operator.client.get(paths["operator"], follow=True).content.decode()
+        assert "This database is in quarantine" in page and "restore status" in page
+        assert str(Trouble.HEAD_LOWER.label) in page
+        page = world.owner.client.get("/", follow=True).content.decode()
+        assert "Recent changes may be missing here" in page and "in quarantine" not in page
+    assert "quarantine" not in world.operator.client.get(paths["operator"], follow=True).content.decode()
+
+
+def test_command__loosens__is_refused(cast: Cast) -> None:
+    choose(cast, OUT, person(cast, "owner"))
+    with in_quarantine(), changes_nothing():
+        result = run(
+            "set_consent",
+            f"--organization={cast.labs.pk}",
+            "--yes",
+            "--surface=le_chat_console",
+            f"--choice={IN}",
+            "--reason=Asked",
+            f"--actor={cast.operator.email}",
+        )
+    assert result.code != 0
+    assert "older than what was stored last" in result.err
+
+
+# --- Jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_jobs__that_loosen__wait_and_those_that_tighten_run() -> None:
+    team = Team()
+    made = team.organizations(3)
+    loosening, tightening = team.queued(team.previewed(IN, reason="Asked")), team.queued(team.previewed(OUT, made))
+    before = state()
+    with in_quarantine():
+        assert worker.run_next()  # passes over the first, which is older
+        assert not worker.run_next()
+        loosening.refresh_from_db()
+        tightening.refresh_from_db()
+        assert loosening.status == JobStatus.QUEUED and loosening.cursor == 0
+        assert tightening.status == JobStatus.DONE and tightening.changed == 3
+        assert list(_pieces(None, lambda: False)) and ledger.head() == 0  # type: ignore[arg-type]
+    assert state() != before
+    assert {setting.choice for setting in settings_of(made)} == {OUT}
+    assert worker.run_next()
+
+
+def test_jobs__that_loosen__are_not_submitted_or_approved() -> None:
+    team = Team()
+    team.organizations(2)
+    job = team.previewed(IN, reason="Asked")
+    with in_quarantine(), refusal(Refused, "restored"):
+        actions.submit(job=job, actor=team.actor, digest=job.digest)
+    job = actions.submit(job=job, actor=team.actor, digest=job.digest)
+    with in_quarantine(), refusal(Refused, "restored"):
+        actions.approve(job=job, actor=team.other)
+    assert BulkJob.objects.get(pk=job.pk).status == JobStatus.AWAITING_APPROVAL
+
+
+def test_work_once__in_quarantine__derives_nothing(cast: Cast) -> None:
+    choose(cast, OUT, person(cast, "owner"))
+    with in_quarantine():
+        assert worker.work_once() is False
+    assert ledger.pending()
+    assert worker.work_once() is True
+
+
+def test_guard__nobody_vouched__is_denied_at_once_and_until_the_number_has_grown(cast: Cast, settings: Any) -> None:
+    Installation.objects.update(witness_kept=True, vouches=7)
+    guard.forget(connection=connection)
+    assert guard.trouble() == guard.NOT_VOUCHED
+    assert guard.check() == guard.NOT_VOUCHED
+    Installation.objects.update(vouches=F("vouches") + 1)
+    assert guard.check() == ""
+    assert guard.check() == ""
+    # A new connection has to be vouched for again.
+    guard.forget(connection=connection)
+    assert guard.trouble() == guard.NOT_VOUCHED
+    guard.forget(connection=connection)
