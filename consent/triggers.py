@@ -56,7 +56,11 @@ _UNIQUE_KEYS = {
 # The tables whose rows are never changed or deleted.
 APPEND_ONLY = tuple(table for table in _UNIQUE_KEYS if table != WORDING)
 GUARDED = (*APPEND_ONLY, WORDING, ADVANCE)
-_IN_USE = f"EXISTS (SELECT 1 FROM {LEDGER})"
+# Whether there ever was an event. On SQLite by the sequence: no table that a trigger elsewhere names can be rebuilt.
+_IN_USE = {
+    "postgresql": f"EXISTS (SELECT 1 FROM {LEDGER})",
+    "sqlite": f"EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '{LEDGER}' AND seq > 0)",
+}
 
 
 def _sqlite() -> dict[str, str]:
@@ -65,7 +69,7 @@ def _sqlite() -> dict[str, str]:
     for table, keys in _UNIQUE_KEYS.items():
         for verb in ("UPDATE", "DELETE"):
             name = f"{table}_no_{verb.lower()}"
-            when = f" WHEN {_IN_USE}" if (table, verb) == (WORDING, "DELETE") else ""
+            when = f" WHEN {_IN_USE['sqlite']}" if (table, verb) == (WORDING, "DELETE") else ""
             triggers[name] = (
                 f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
             )
@@ -86,8 +90,8 @@ def _sqlite() -> dict[str, str]:
 _PG_FUNCTIONS = {
     "consent_refuse": f"BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END",
     "consent_refuse_in_use": (
-        f"BEGIN IF {_IN_USE} THEN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END IF;"
-        " RETURN NULL; END"
+        f"BEGIN IF {_IN_USE['postgresql']} THEN RAISE EXCEPTION '{REFUSAL}'"
+        " USING ERRCODE = 'insufficient_privilege'; END IF; RETURN NULL; END"
     ),
     "consent_note_pending": f"BEGIN INSERT INTO {PENDING} (event_id) SELECT id FROM fresh; RETURN NULL; END",
 }
