@@ -231,9 +231,10 @@ completion: $(VENV)/installed-dev ## generate shell completion for manage.py, fo
 # Rows of each measurement; a million takes half an hour.
 ROWS ?= 1000000
 PAIRS ?= 3
+ROUNDS ?= 100
 BENCH = $(PY) tests/with_postgres.py --durable $(PY) -m
 
-.PHONY: bench drill
+.PHONY: bench drill restore-drill
 bench: $(VENV)/installed-dev ## measure every performance claim, both sides in one run (ROWS=1000000 PAIRS=3)
 	@$(BENCH) benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.bulk --rows $(ROWS) --pairs $(PAIRS)
@@ -255,6 +256,9 @@ bench: $(VENV)/installed-dev ## measure every performance claim, both sides in o
 
 drill: $(VENV)/installed-dev ## kill -9 workers at 100 random moments, on both databases, and prove that nothing is lost
 	@$(BENCH) benchmarks.drill
+
+restore-drill: $(VENV)/installed-dev ## kill a portal, set its database back to a random moment, adopt it: nothing is un-said (ROUNDS=100)
+	@$(PY) -m benchmarks.restoring --rounds $(ROUNDS)
 
 # --- Check --------------------------------------------------------------------------------------------------------
 

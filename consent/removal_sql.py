@@ -31,14 +31,15 @@ _OF_ANOTHER = "lp.position > p.position"
 
 # Whether any of the run's files can hold records of the key: its layer has allowed use, or the member has joined, by
 # the highest position of the files. What came later was unknown to the filter, which let none of it through.
-_HELD_ORGANIZATION = """(
+# `everybody`: what the filter knew is lost by a restore.
+_HELD_ORGANIZATION = """(%(everybody)s OR (
     SELECT 1 FROM consent_consentevent AS h JOIN consent_eventposition AS hp ON hp.event_id = h.id
     WHERE h.organization_id = e.organization_id AND h.product = e.product AND h.member_id IS NULL AND h.allowed
-      AND hp.position <= %(top)s LIMIT 1) IS NOT NULL"""
-_HELD_MEMBER = """(
+      AND hp.position <= %(top)s LIMIT 1) IS NOT NULL)"""
+_HELD_MEMBER = """(%(everybody)s OR (
     SELECT 1 FROM consent_consentevent AS h JOIN consent_eventposition AS hp ON hp.event_id = h.id
     WHERE h.member_id = e.member_id AND h.product = '' AND h.kind = 'member.joined'
-      AND hp.position <= %(top)s LIMIT 1) IS NOT NULL"""
+      AND hp.position <= %(top)s LIMIT 1) IS NOT NULL)"""
 
 OF_ORGANIZATIONS = f"""
 SELECT p.position, e.organization_id, NULL, e.allowed, e.reason_code, e.since, NULL, NULL, NULL

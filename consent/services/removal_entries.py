@@ -34,11 +34,15 @@ class Level(StrEnum):
 
 
 class Range(NamedTuple):
-    """The positions after `after`, up to `until`; `top` is the highest position of the run's files, at most `until`."""
+    """The positions after `after`, up to `until`; `top` is the highest position of the run's files, at most `until`.
+
+    `everybody`: the run may hold records of any key, for the events that its filter knew are lost by a restore.
+    """
 
     after: int
     until: int
     top: int
+    everybody: bool = False
 
 
 class Entry(NamedTuple):

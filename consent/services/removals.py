@@ -23,6 +23,7 @@ from ..models import (
     RemovalAcknowledgement,
     RemovalBatch,
     RemovalCursor,
+    Restore,
     Source,
     TrainingRun,
 )
@@ -42,9 +43,20 @@ _NOTE_LENGTH: int = RemovalAcknowledgement._meta.get_field("note").max_length or
 def range_of(run: TrainingRun, batch: RemovalBatch | None = None) -> Range:
     """The positions that a batch is about, or without one all since the run's data was filtered, up to now."""
     if batch is not None:
-        return Range(batch.from_position, batch.to_position, run.last_position)
+        return _range(run, batch.from_position, batch.to_position)
     ledger.sequence()
-    return Range(run.snapshot_position, ledger.head(), run.last_position)
+    return _range(run, run.snapshot_position, ledger.head())
+
+
+def _range(run: TrainingRun, after: int, until: int) -> Range:
+    """The positions after `after` up to `until`; all up to there, if in between a restore was adopted that has lost
+    what the run's data was filtered by: then the entries say of every key what of it may be kept.
+    """
+    positions = set(run.files.values_list("position", flat=True))
+    for lost in Restore.objects.filter(lost_to__gte=after, lost_to__lt=until):
+        if any(lost.restored_to < position <= lost.lost_to for position in positions):
+            return Range(0, until, run.last_position, everybody=True)
+    return Range(after, until, run.last_position)
 
 
 def get_batch(run: TrainingRun, ident: object) -> RemovalBatch:
@@ -90,7 +102,7 @@ def _issue(run: TrainingRun, actor: Actor, source: str) -> RemovalBatch | None:
         return None
     # Outside the transaction, because it may take long: up to `head` nothing changes any more. What the cursor has
     # passed over without a batch has no entries, now as then.
-    totals = totals_of(Range(cursor.position, head, run.last_position))
+    totals = totals_of(_range(run, cursor.position, head))
     with transaction.atomic():
         held = lock(run)
         # Another process may have made the batch, or retired the run, meanwhile.

@@ -34,7 +34,7 @@ def events(after: int, until: int) -> Iterator[Witnessed]:
         cursor.execute(_ROWS, [after, until])
         while rows := cursor.fetchmany(1_000):
             for row in rows:
-                yield _witnessed(*row)
+                yield witnessed(*row)
 
 
 def hash_at(position: int, after: int, previous: str) -> str | None:
@@ -43,7 +43,7 @@ def hash_at(position: int, after: int, previous: str) -> str | None:
     return chained(previous, texts) if len(texts) == position - after else None
 
 
-def _witnessed(position: int, *row: Any) -> Witnessed:
+def witnessed(position: int, *row: Any) -> Witnessed:
     plain = {
         column: value if read is None or value is None else read(value)
         for column, read, value in zip(_COLUMNS, _readings(), row, strict=True)

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP
 from django.db import connection
+from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import Organization, OutgoingMessage, User
 from consent import ledger, verification
-from consent.models import ConsentEvent, EventPosition, PendingEvent, WebhookEndpoint
+from consent.models import ConsentEvent, EventPosition, Installation, PendingEvent, WebhookEndpoint
 from consent.services import organizations, webhooks
 from consent.services.organizations import OrganizationDraft
 from consent.transfer import state
@@ -390,3 +391,19 @@ def test_import_state__header_says_nothing_of_keys__refused(exported: Path) -> N
 
     _rewrite(exported, without)
     _refused(exported, "does not say by which keys its secrets were made")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("quarantine", ["", "head_lower"])
+def test_import_state__installation__is_the_same_with_a_witness_of_its_own(tmp_path: Path, quarantine: str) -> None:
+    path = tmp_path / "state.jsonl"
+    fill()
+    at = {"quarantine": quarantine, "quarantined_at": timezone.now() if quarantine else None}
+    Installation.objects.update(epoch=1, witness_kept=True, witnessed_position=3, vouches=5, **at)
+    before = Installation.objects.current()
+    assert run("export_state", str(path)).code == 0
+    empty()
+    assert run("import_state", str(path)).code == 0
+    after = Installation.objects.current()
+    assert (after.pk, after.epoch, after.quarantine) == (before.pk, before.epoch, quarantine)
+    assert after.witness_kept is bool(quarantine)

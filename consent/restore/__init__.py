@@ -1,0 +1,1 @@
+"""Adopting a database that was restored to an earlier moment, without un-saying what was said since."""
