@@ -16,6 +16,12 @@ class Seldom:
 
     # Logs outside of the lock, so that slow log output does not block other threads.
     def warning(self, message: str, *args: object) -> None:
+        self._log(logging.WARNING, message, *args)
+
+    def error(self, message: str, *args: object) -> None:
+        self._log(logging.ERROR, message, *args)
+
+    def _log(self, level: int, message: str, *args: object) -> None:
         now = time.monotonic()
         with self._lock:
             if now < self._next:
@@ -23,7 +29,7 @@ class Seldom:
                 return
             self._next, kept_back, self._kept_back = now + MINUTE, self._kept_back, 0
         more = f" ({kept_back:,} more like it since)" if kept_back else ""
-        self._logger.warning("%s%s", message % args, more)
+        self._logger.log(level, "%s%s", message % args, more)
 
 
 def first_line(error: BaseException) -> str:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = media_types.PROBLEM
 # Prefixes of the paths that programs request; all others are pages for people.
-_FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics")
+_FOR_PROGRAMS = ("/api", "/access", "/.well-known", "/healthz", "/readyz", "/metrics", "/log")
 
 ErrorItem = dict[str, str]
 

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from .durations import parse_duration
+from .secret_files import from_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -25,6 +26,12 @@ ENCRYPTION_KEYS = [key for each in env.list("ENCRYPTION_KEYS", default=[]) if (k
 WEBHOOK_KEYS = [key for each in env.list("WEBHOOK_KEYS", default=[]) if (key := each.strip())]
 # Signs the manifests of snapshots and training runs (Ed25519, 32 bytes in Base64); '' signs none.
 MANIFEST_SIGNING_KEY = env.str("MANIFEST_SIGNING_KEY", default="").strip()
+# The log of docs/proofs.md: what signs it ('' keeps none), and verifier keys of earlier signing keys.
+LOG_SIGNING_KEY = from_file(env.str("LOG_SIGNING_KEY", default=""))
+LOG_VERIFIER_KEY = [key for each in env.list("LOG_VERIFIER_KEY", default=[]) if (key := each.strip())]
+LOG_CHECKPOINT_SECONDS = max(0, env.int("LOG_CHECKPOINT_SECONDS", default=10))  # 0: as soon as anything is new
+# Whether everybody may read the log, and so how fast it grows; else operators' keys may.
+LOG_PUBLIC = env.bool("LOG_PUBLIC", default=False)
 # Where `export_snapshot` writes by default, and from where the API gives snapshots out; '': the API has none.
 SNAPSHOT_DIR = env.str("SNAPSHOT_DIR", default="")
 # Files on another disk than the database's, in which the worker notes how far the ledger has come: by them a database
@@ -36,15 +43,12 @@ WITNESS_SYNC = env.bool("WITNESS_SYNC", default=False)
 WITNESS_CHECK_SECONDS = max(0.0, env.float("WITNESS_CHECK_SECONDS", default=10))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-
-
-def _origin() -> str:
-    """Where e-mails say that the portal is, unless PORTAL_URL says it: the first of ALLOWED_HOSTS."""
-    host = (ALLOWED_HOSTS[0] if ALLOWED_HOSTS else "").lstrip(".*") or "localhost"
-    return f"https://{host}" if HTTPS else f"http://{host}:{env.int('PORT', default=8000)}"
-
-
-PORTAL_URL = env.str("PORTAL_URL", default="").rstrip("/") or _origin()
+# Where e-mails say that the portal is, unless PORTAL_URL says it: the first of ALLOWED_HOSTS.
+_HOST = (ALLOWED_HOSTS[0] if ALLOWED_HOSTS else "").lstrip(".*") or "localhost"
+_HERE = f"https://{_HOST}" if HTTPS else f"http://{_HOST}:{env.int('PORT', default=8000)}"
+# The name of the log, and of its key; it never changes.
+LOG_ORIGIN = env.str("LOG_ORIGIN", default="").strip() or f"{_HOST}/log"
+PORTAL_URL = env.str("PORTAL_URL", default="").rstrip("/") or _HERE
 # How pages name the provider ("Set by …").
 PROVIDER_NAME = env.str("PROVIDER_NAME", default="") or _("the provider")
 # Days after which the worker deletes the preview of a bulk job that nobody ran.

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from consent.api import authzen, metrics, schema_views, service
+from consent.api import authzen, log, metrics, schema_views, service
 from consent.console.home import home, organizations
 from consent.console.invitations import invitation
 from consent.console.profile import language
@@ -30,6 +30,9 @@ urlpatterns = [
     path("access/v1/evaluation", authzen.evaluation, name="authzen-evaluation"),
     path("access/v1/evaluations", authzen.evaluations, name="authzen-evaluations"),
     path(".well-known/authzen-configuration", authzen.configuration, name="authzen-configuration"),
+    path(".well-known/training-consent-log.json", log.about, name="log-about"),
+    path("log/checkpoint", log.checkpoint, name="log-checkpoint"),
+    path("log/tile/<path:place>", log.tile, name="log-tile"),
     path("metrics", metrics.metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}portal/mark.svg"), name="favicon"),
     path("language/", language, name="set_language"),

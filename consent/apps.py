@@ -12,6 +12,7 @@ class ConsentConfig(AppConfig):
         from . import checks, going_back, triggers, wordings  # noqa: F401  (`checks` registers the system checks)
         from .imports import applying
         from .jobs import engine
+        from .log import checks as log_checks  # noqa: F401
         from .models import JobKind
         from .witness import guard
 

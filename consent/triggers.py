@@ -23,6 +23,7 @@ SNAPSHOT = "consent_snapshotmade"
 RUN, RUN_FILE, RETIREMENT = "consent_trainingrun", "consent_runfile", "consent_runretirement"
 REMOVAL, ACKNOWLEDGEMENT = "consent_removalbatch", "consent_removalacknowledgement"
 RESTORE = "consent_restore"
+SALT, TILE, CHECKPOINT = "consent_eventsalt", "consent_logtile", "consent_logcheckpoint"
 REFUSAL = "the ledger is append-only"
 
 # SQLite's INSERT OR REPLACE deletes the conflicting row without firing any DELETE trigger; so a guard before the insert
@@ -52,8 +53,11 @@ _UNIQUE_KEYS = {
     ACKNOWLEDGEMENT: ("batch_id = NEW.batch_id",),
     RESTORE: ("epoch = NEW.epoch", "event_id = NEW.event_id"),
     WORDING: ("id = NEW.id", "wording = NEW.wording AND language = NEW.language"),
+    SALT: ("position = NEW.position",),
+    TILE: ('level = NEW.level AND "index" = NEW."index"',),
+    CHECKPOINT: ("size = NEW.size",),
 }
-# The tables whose rows are never changed or deleted.
+# The tables whose rows are never changed or deleted, but for a salt that is erased.
 APPEND_ONLY = tuple(table for table in _UNIQUE_KEYS if table != WORDING)
 GUARDED = (*APPEND_ONLY, WORDING, ADVANCE)
 # Whether there ever was an event. On SQLite by the sequence: no table that a trigger elsewhere names can be rebuilt.
@@ -61,6 +65,17 @@ _IN_USE = {
     "postgresql": f"EXISTS (SELECT 1 FROM {LEDGER})",
     "sqlite": f"EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '{LEDGER}' AND seq > 0)",
 }
+# All that blinds goes, once and for all, and the entry that the log holds is put in its place.
+_ERASES = " AND ".join(
+    [
+        "NEW.position = OLD.position AND NEW.version = OLD.version",
+        "length(OLD.entry) = 0 AND length(NEW.entry) = 32",
+        *(f"length(NEW.{column}) = 0" for column in ("salt", "words_salt", "actor_salt")),
+        *(f"NEW.{column}_digest = ''" for column in ("reason", "reference", "actor")),
+    ]
+)
+# Where such a trigger refuses in some cases only.
+_EXCEPT = {(WORDING, "DELETE"): _IN_USE["sqlite"], (SALT, "UPDATE"): f"NOT ({_ERASES})"}
 
 
 def _sqlite() -> dict[str, str]:
@@ -69,7 +84,7 @@ def _sqlite() -> dict[str, str]:
     for table, keys in _UNIQUE_KEYS.items():
         for verb in ("UPDATE", "DELETE"):
             name = f"{table}_no_{verb.lower()}"
-            when = f" WHEN {_IN_USE['sqlite']}" if (table, verb) == (WORDING, "DELETE") else ""
+            when = f" WHEN {_EXCEPT[table, verb]}" if (table, verb) in _EXCEPT else ""
             triggers[name] = (
                 f"CREATE TRIGGER {name} BEFORE {verb} ON {table}{when} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
             )
@@ -93,6 +108,10 @@ _PG_FUNCTIONS = {
         f"BEGIN IF {_IN_USE['postgresql']} THEN RAISE EXCEPTION '{REFUSAL}'"
         " USING ERRCODE = 'insufficient_privilege'; END IF; RETURN NULL; END"
     ),
+    "consent_refuse_unless_erasing": (
+        f"BEGIN IF NOT ({_ERASES}) THEN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END IF;"
+        " RETURN NEW; END"
+    ),
     "consent_note_pending": f"BEGIN INSERT INTO {PENDING} (event_id) SELECT id FROM fresh; RETURN NULL; END",
 }
 
@@ -102,10 +121,14 @@ def _postgresql() -> dict[str, str]:
     triggers = {}
     for table in APPEND_ONLY:
         name = f"{table}_append_only"
+        verbs = "DELETE OR TRUNCATE" if table == SALT else "UPDATE OR DELETE OR TRUNCATE"
         triggers[name] = (
-            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
+            f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION consent_refuse()"
         )
+    name = f"{SALT}_no_update"
+    triggers[name] = (
+        f"CREATE TRIGGER {name} BEFORE UPDATE ON {SALT} FOR EACH ROW EXECUTE FUNCTION consent_refuse_unless_erasing()"
+    )
     for table in (ADVANCE, WORDING):
         name = f"{table}_no_update"
         triggers[name] = (

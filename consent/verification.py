@@ -15,10 +15,12 @@ from . import (
     triggers,
     verification_bindings,
     verification_consumers,
+    verification_log,
     verification_restores,
     verification_runs,
     verification_wordings,
 )
+from .log import store
 from .models import (
     OF_NO_LAYER,
     STATE_FIELDS,
@@ -27,6 +29,7 @@ from .models import (
     EventKind,
     EventPosition,
     Lock,
+    LogCheckpoint,
     PendingEvent,
     PrivacySetting,
 )
@@ -71,6 +74,8 @@ class Report:
     settings: int = 0
     head: int = 0
     pending: int = 0
+    leaves: int = 0
+    checkpoints: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
 
     def name(self, offenders: Mapping[str, models.QuerySet[Any]]) -> None:
@@ -79,8 +84,10 @@ class Report:
             self.problems += [text.format(pk) for pk in rows.order_by().values_list("pk", flat=True)[:SHOWN]]
 
 
-def verify(on_progress: Callable[[int], None] | None = None) -> Report:
+def verify(on_progress: Callable[[int], None] | None = None, *, signatures: bool = True) -> Report:
     """Check everything; `problems` has a line for each fault. Changes nothing. `on_progress` gets a number of events.
+
+    `signatures`: False where the keys of the log may not be known yet.
 
     On a portal in use it may see half of a change; on PostgreSQL callers give it one snapshot (see `verify_ledger`).
     """
@@ -95,6 +102,8 @@ def verify(on_progress: Callable[[int], None] | None = None) -> Report:
     report.problems += verification_runs.problems()
     report.problems += verification_restores.problems()
     report.problems += verification_wordings.problems()
+    report.problems += verification_log.problems(on_progress, signatures=signatures)
+    report.leaves, report.checkpoints = store.size(), LogCheckpoint.objects.count()
     report.events = ConsentEvent.objects.count()
     return report
 

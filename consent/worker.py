@@ -1,4 +1,4 @@
-"""Background work: gives events positions, runs followers and jobs, reads uploads. Any number of workers may run.
+"""Background work: positions of events, the log, followers, jobs, uploads. Any number of workers may run.
 
 Webhooks and e-mail are sent by the threads of `delivery.threads`, which the command `worker` starts beside this.
 """
@@ -16,6 +16,7 @@ from accounts.seldom import Seldom, first_line
 from . import ledger, retention
 from .imports.reading import read_next
 from .jobs import engine
+from .log import checkpoints
 from .models import BulkJob
 from .projections.honour import count_honoured, tell_overdue
 from .projections.member_emails import tell_next_batch
@@ -28,6 +29,9 @@ _away = Seldom(logger)
 _TIDY_SECONDS = 60
 
 
+log_step = checkpoints.Step()
+
+
 class _ToldToStop(Exception):
     """Raised between two chunks; another worker does the rest."""
 
@@ -38,7 +42,7 @@ def work_once(should_stop: Callable[[], bool] = lambda: False) -> bool:
         return run_next(should_stop)
     placed = ledger.sequence()
     # A sum, not `or`: followers and uploads get their turn even if events were placed.
-    beside = (follow_all, count_honoured, tell_overdue, read_next, tell_next_batch, _remove)
+    beside = (log_step, follow_all, count_honoured, tell_overdue, read_next, tell_next_batch, _remove)
     return run_next(should_stop) or sum((*(work() for work in beside), placed > 0)) > 0
 
 
@@ -56,6 +60,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
 
     def after_chunk(job: BulkJob) -> None:
         ledger.sequence()
+        log_step()
         if should_stop() or (job.loosens and guard.quarantined()):
             raise _ToldToStop
 

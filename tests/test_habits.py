@@ -238,7 +238,11 @@ def test_raw_sql__that_writes_a_table__stands_where_that_table_is_written() -> N
 
 # What those copy, as it is: rows of jobs and imports, and the words of names, which say nothing of their own; and all
 # of an installation that moves, its ledger too, which is empty here until then, and verified before anybody sees it.
-COPIED = {"ImportRow._meta.db_table", "ImportProblem._meta.db_table", "NameWord._meta.db_table", "'bulk_list'"}
+COPIED = {
+    "ImportRow._meta.db_table", "ImportProblem._meta.db_table", "NameWord._meta.db_table", "'bulk_list'",
+    # Of the log: made of the ledger, and compared with it by `verify_ledger`.
+    "EventSalt._meta.db_table", "LogTile._meta.db_table",
+}  # fmt: skip
 MOVES = "consent/transfer/state.py"
 
 

@@ -19,6 +19,7 @@ from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from .. import honour_clock, ledger
+from ..log import checkpoints
 from ..models import Backup, BulkJob, CoolingOff, EndpointStatus, Installation, WebhookEndpoint
 from ..services import removals
 from ..witness import guard
@@ -61,12 +62,23 @@ class _Standing(Collector):
         active = WebhookEndpoint.objects.filter(status=EndpointStatus.ACTIVE)
         furthest = active.aggregate(first=Min("position"))["first"]
         lag = 0 if furthest is None else ledger.head() - furthest
+        yield from _of_log()
         yield from _of_consumers()
         yield GaugeMetricFamily("consent_webhook_lag", "Events that the webhook furthest behind has to get.", lag)
         yield from _of_backups()
         yield from _of_witness()
         late = "Removals from training runs that nobody acknowledged in time."
         yield GaugeMetricFamily("consent_removal_batches_overdue", late, removals.overdue())
+
+
+def _of_log() -> Iterator[Metric]:
+    found = checkpoints.standing()
+    states = GaugeMetricFamily("consent_log_state", "How the log stands: 1 for its state.", labels=["state"])
+    for state in checkpoints.State:
+        states.add_metric([state], float(state is found.state))
+    yield states
+    yield GaugeMetricFamily("consent_log_size", "Events in the log.", found.size)
+    yield GaugeMetricFamily("consent_log_unsigned", "Events that no checkpoint has yet.", found.waiting)
 
 
 def _of_consumers() -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from config.problems import Problem
 
 from .. import triggers, wordings
+from ..log import checkpoints
 from ..models import Installation
 from ..witness import guard
 
@@ -44,22 +45,25 @@ def readyz() -> HttpResponse:
 
     A read-only database, such as a standby, is 503 with a code of its own, `read_only`: a load balancer must not send
     requests there although nothing is broken. A database in quarantine is 200: whoever asks has to hear its “no”, and
-    whoever opts out has to be heard.
+    whoever opts out has to be heard. `log` says how the log that proves the ledger stands: nothing waits for it.
     """
     # Everything counts as failed until its check has passed: an exception leaves the rest failed.
     shown = dict.fromkeys(("database", "migrations", "triggers", "witness"), "failed")
+    log = "unknown"
     try:
         shown["database"] = "read_only" if connection.is_read_only() else "ok"  # type: ignore[attr-defined]  # ours
         shown["migrations"] = _passes("unapplied migrations: %s", _unapplied() or wordings.missing())
         shown["triggers"] = _passes("the ledger's triggers: %s", triggers.problems(connection))
         shown["witness"] = _witness()
+        log = str(checkpoints.standing().state)
     except Exception:  # whatever it is, the portal is not ready
         logger.exception("not ready")
+    checks = shown | {"log": log}
     if "failed" in shown.values():
-        return Problem(503, "not_ready", _("Not ready. See the log for the reason."), checks=shown).response()
+        return Problem(503, "not_ready", _("Not ready. See the log for the reason."), checks=checks).response()
     if shown["database"] != "ok":
-        return Problem(503, "read_only", _("The database is read-only here."), checks=shown).response()
-    return JsonResponse({"status": "ok", "checks": shown})
+        return Problem(503, "read_only", _("The database is read-only here."), checks=checks).response()
+    return JsonResponse({"status": "ok", "checks": checks})
 
 
 def _witness() -> str:

@@ -8,13 +8,15 @@ from django.db import connection, transaction
 from accounts.fields import raw_id
 from config.batched import batched
 
-Value = int | str | bool | uuid.UUID | None
+Value = int | str | bool | bytes | uuid.UUID | None
 _PAGE = 5_000  # held in memory at a time, on SQLite
 
 
 @transaction.atomic
-def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> int:
+def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]], *, with_ids: bool = True) -> int:
     """Insert all of `rows` or none; their values are in the order of `columns`. Returns how many.
+
+    `with_ids`: whether there may be UUIDs among the values, which SQLite has to get as text.
 
     `rows` is consumed while the connection is busy with COPY, so it must not query the database itself.
     """
@@ -27,7 +29,7 @@ def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) 
                     copy.write_row(row)
             return int(cursor.rowcount)
         count, insert = 0, f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(columns))})"
-        for page in batched(map(_plain, rows), _PAGE):
+        for page in batched(map(_plain, rows) if with_ids else rows, _PAGE):
             cursor.executemany(insert, page)
             count += len(page)
         return count

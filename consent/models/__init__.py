@@ -21,6 +21,7 @@ from .installation import PASSING, Installation, Trouble
 from .jobs import ENDED, OVER, UNFINISHED, BulkJob, BulkJobRow, JobKind, JobStatus, RebindRow
 from .layer_state import STATE_FIELDS, Choice, LayerState, ReasonCode
 from .ledger import ConsentEvent, EventPosition, PendingEvent
+from .log import EventSalt, LogCheckpoint, LogOrigin, LogTile
 from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
 from .projections import Backup, DailyChanges, DailyStanding, FollowerCursor, Verification
@@ -75,6 +76,7 @@ __all__ = [
     "EndpointStatus",
     "EventKind",
     "EventPosition",
+    "EventSalt",
     "FollowerCursor",
     "IdempotencyKey",
     "ImportFile",
@@ -87,6 +89,9 @@ __all__ = [
     "JobStatus",
     "LayerState",
     "Lock",
+    "LogCheckpoint",
+    "LogOrigin",
+    "LogTile",
     "MembersToTell",
     "NoticeOff",
     "OpenRemoval",

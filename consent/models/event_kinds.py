@@ -80,6 +80,7 @@ class EventKind(models.TextChoices):
     RESTORE_ADOPTED = "restore.adopted", _("Restored database adopted")
     RESTORE_WITNESS_REBUILT = "restore.witness_rebuilt", _("Witness begun anew")
     POSITION_LOST = "position.lost", _("Lost by a restore")
+    LOG_SALT_ERASED = "log.salt_erased", _("Link to the log erased")
 
 
 ACCESS = "access."
@@ -88,7 +89,7 @@ ACCESS_KINDS = frozenset(kind for kind in EventKind if kind.startswith(ACCESS))
 INSTALLATION_KINDS = frozenset(
     kind
     for kind in EventKind
-    if kind.startswith(("cooling_off.", "consumer.", "run.", "removal.", "restore.", "position."))
+    if kind.startswith(("cooling_off.", "consumer.", "run.", "removal.", "restore.", "position.", "log."))
 )
 OF_NO_LAYER = ACCESS_KINDS | INSTALLATION_KINDS
 PLAN_KINDS = frozenset({EventKind.ACCESS_PLAN_CREATED, EventKind.ACCESS_PLAN_EDITED})

@@ -58,6 +58,7 @@ _ENTRIES_URL = f"https://portal.example/api/v1/training-runs/{_OTHER}/removals/?
 _RUN_AND_ENTRIES = _holds(_("id of the training run, number of entries"))
 _BATCH = Held(_("id of the removal"), _OTHER)
 _EPOCH, _RESTORED = Held(_("number of the epoch"), "2"), _holds(_("last position in common, last position lost"))
+_POSITION = Held(_("position of the event"), "17")
 _REQUEST, _JOB = Held(_("id of the person, or of the request"), _PERSON), Held(_("id of the job"), _OTHER)
 
 
@@ -183,6 +184,7 @@ ENTRIES: dict[EventKind, Entry] = {
         Held(_("the position"), "41"),
         {"organization": None, **_BY_COMMAND, "reason": "Restored 2026-11-20"},
     ),
+    EventKind.LOG_SALT_ERASED: _operators(_POSITION, **_BY_COMMAND, reason="Asked for by the person"),
 }
 
 

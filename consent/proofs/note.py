@@ -104,6 +104,10 @@ class Signer:
         """A new key. Raises ProofError for a name that a key can't have."""
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
+    def under(self, name: str) -> "Signer":
+        """The same key under another name, which makes it another key to verifiers."""
+        return Signer(name, self._key.private_bytes_raw())
+
     @property
     def name(self) -> str:
         return self.verifier.name

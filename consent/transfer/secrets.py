@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from accounts import encrypted, keys
 from accounts.models import ApiKey
 
-from ..models import WebhookEndpoint
+from .. import verification_log
+from ..models import LogCheckpoint, WebhookEndpoint
 from ..webhooks.secrets import FROM_SECRET_KEY
 
 # Settings with a single secret, on which rows depend without naming it. A file has a fingerprint of each.
@@ -20,7 +21,7 @@ def describe() -> dict[str, str]:
 def lost(described: Mapping[str, str]) -> list[str]:
     """A sentence for each kind of secret that can't be used here; `described` is from the file's header."""
     other = {name for name in _SINGLE if described.get(name) != keys.fingerprint(name)}
-    return [*_unreadable(), *_unsigned("SECRET_KEY" in other), *_dead_keys("API_KEY_PEPPER" in other)]
+    return [*_unreadable(), *_unsigned("SECRET_KEY" in other), *_dead_keys("API_KEY_PEPPER" in other), *_log()]
 
 
 def _unreadable() -> Iterator[str]:
@@ -46,3 +47,10 @@ def _dead_keys(other_pepper: bool) -> Iterator[str]:
     rows = ApiKey.objects.filter(revoked_at=None).count() if other_pepper else 0
     if rows:
         yield f"API keys that would no longer work: {rows:,}; take API_KEY_PEPPER along."
+
+
+def _log() -> Iterator[str]:
+    """Checkpoints that no key of this installation has signed: the log could not go on under its name."""
+    rows = LogCheckpoint.objects.count()
+    if rows and (problems := verification_log.signature_problems()):
+        yield f"checkpoints of the log whose signature can't be checked: {rows:,}: {problems[0]}; take LOG_* along."

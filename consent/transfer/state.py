@@ -26,6 +26,7 @@ from config import strict_json
 from .. import verification
 from ..files.atomic import BadFile, open_file
 from ..files.loading import load
+from ..log import checkpoints
 from ..models import ConsentEvent, Installation, PendingEvent, Wording
 from ..projections.name_words import index_all
 from . import secrets
@@ -132,9 +133,8 @@ def _read(model: Model) -> Iterator[list[list[Any]]]:
     """The rows in order of primary key, in batches, with values as the file has them."""
     columns = ", ".join(connection.ops.quote_name(column) for column in _columns(model))
     spellings = [_serializer_of(field) for field in model._meta.local_concrete_fields]
-    key = connection.ops.quote_name(str(model._meta.pk.column))
     with connection.chunked_cursor() as cursor:
-        cursor.execute(f"SELECT {columns} FROM {_table(model)} ORDER BY {_key_order(model, key)}")
+        cursor.execute(f"SELECT {columns} FROM {_table(model)} ORDER BY {_key_order(model)}")
         while rows := cursor.fetchmany(_ROWS):
             yield [
                 [
@@ -145,10 +145,11 @@ def _read(model: Model) -> Iterator[list[list[Any]]]:
             ]
 
 
-def _key_order(model: Model, key: str) -> str:
+def _key_order(model: Model) -> str:
     """ORDER BY of a primary key; text by its bytes, as on SQLite, whatever collation PostgreSQL has."""
+    keys = [connection.ops.quote_name(str(field.column)) for field in model._meta.pk_fields]
     text = isinstance(model._meta.pk, models.CharField) and connection.vendor == "postgresql"
-    return f'{key} COLLATE "C"' if text else key
+    return f'{keys[0]} COLLATE "C"' if text else ", ".join(keys)
 
 
 def _kind(field: "models.Field[Any, Any]") -> str:
@@ -328,9 +329,12 @@ def load_state(
     ]
     if on_verified:
         on_verified(0)
-    problems += verification.verify(on_verified).problems
+    # Whether the log's own key is here is told with the other keys.
+    problems += verification.verify(on_verified, signatures=False).problems
     if problems:
         raise NotVerified(problems)
+    # The installation that the file is of may still sign.
+    checkpoints.pause()
     lost = secrets.lost(file.keys)
     if lost and not without_keys:
         raise KeysMissing(lost)

@@ -14,12 +14,14 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
+from consent.log import checkpoints
 from consent.models import EventKind, Installation, Restore
 from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, trail, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 from consent.transfer import state
 from tests.conftest import lift_triggers
 from tests.support import cast as casting
+from tests.support import log
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import settle
 from tests.support.training import register
@@ -76,6 +78,10 @@ def empty() -> None:
 def fill_all() -> None:
     """Like `fill`, with a row in every other table too, and values that are hard to serialize."""
     fill()
+    with log.kept():
+        log.add_events(260)
+        log.step()
+    checkpoints.pause()  # as an import leaves it
     operator = User.objects.get(is_staff=True)
     owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")
     by: dict[str, Any] = {"actor": casting.Actor.from_user(operator, confirmed=True), "source": "admin"}

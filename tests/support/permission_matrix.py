@@ -255,6 +255,7 @@ API_ROWS = [
     Row("POST", "access/v1/evaluation", ASKERS, EVALUATION),
     Row("POST", "access/v1/evaluations", ASKERS, {"evaluations": [EVALUATION]}),
     Row("GET", ".well-known/authzen-configuration", ANYBODY),
+    Row("GET", ".well-known/training-consent-log.json", NOWHERE),  # there is no log without a key
     Row("GET", "api/schema/", ANYBODY),
     Row("GET", "api/docs/", ANYBODY),
     Row("GET", "metrics", "200 200 200 200 200 200 200 403 403 200 200"),

@@ -1,4 +1,4 @@
-"""Verify the ledger: its triggers exist, its positions have no gap, and replayed events give the stored states."""
+"""Verify the ledger: triggers exist, positions have no gap, replayed events give the stored states, the log says so."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from consent.models import Verification
 
 class Command(ConsentCommand):
     help = (
-        "Check triggers, order and every setting against the ledger. Reads one snapshot, and leaves "
-        "nothing but its result, for the dashboard: events "
+        "Check triggers, order and every setting against the ledger, and every event against the log. Reads one "
+        "snapshot, and leaves nothing but its result, for the dashboard: events "
         "that have no position yet are counted as pending. The exit code is 1 if anything is not as it should be."
     )
     examples = """
@@ -35,6 +35,8 @@ class Command(ConsentCommand):
             "settings": report.settings,
             "head": report.head,
             "pending": report.pending,
+            "leaves": report.leaves,
+            "checkpoints": report.checkpoints,
             "problems": len(report.problems),
         }
         text = table([(name, f"{count:,}") for name, count in counts.items()])

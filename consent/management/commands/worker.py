@@ -81,6 +81,7 @@ def _pieces(sender: Sender, asked: Callable[[], bool]) -> Iterator[object]:
     messages = OutgoingMessage.objects.filter(given_up_at=None).count()
     yield ledger.sequence()
     head = ledger.head()
+    yield from _while(lambda: worker.log_step(at_once=True))
     yield from _while(lambda: worker.run_next(asked), jobs)
     if guard.quarantined():  # as in `worker.work_once`
         return

@@ -151,7 +151,7 @@ def test_healthz__needs_no_database(django_assert_num_queries) -> None:
 
 def test_readyz__all_is_well__200() -> None:
     answer = nobody().get("/readyz")
-    checks = {"database": "ok", "migrations": "ok", "triggers": "ok", "witness": "off"}
+    checks = {"database": "ok", "migrations": "ok", "triggers": "ok", "witness": "off", "log": "off"}
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "checks": checks})
 
 
@@ -159,7 +159,9 @@ def test_readyz__triggers_missing__503() -> None:
     with behind_the_guards():
         answer = nobody().get("/readyz")
     assert_problem(answer, 503, "not_ready")
-    assert answer.json()["checks"] == {"database": "ok", "migrations": "ok", "triggers": "failed", "witness": "off"}
+    assert answer.json()["checks"] == {"database": "ok", "migrations": "ok", "triggers": "failed"} | dict.fromkeys(
+        ("witness", "log"), "off"
+    )
 
 
 def test_readyz__migration_not_applied__503() -> None:

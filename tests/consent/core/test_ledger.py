@@ -254,7 +254,7 @@ def test_ledger_tables__foreign_keys__have_no_database_constraint(history: Cast)
 def test_problems__guards_as_they_should_be__none(history: Cast) -> None:
     assert triggers.problems(connection) == []
     tables = len(triggers.APPEND_ONLY)
-    assert len(triggers.present(connection)) == (3 * tables + 5 if SQLITE else tables + 7)
+    assert len(triggers.present(connection)) == (3 * tables + 5 if SQLITE else tables + 9)
 
 
 @pytest.mark.parametrize("name", sorted(n for n in triggers.expected(connection) if n.startswith(LEDGER)))

@@ -1,0 +1,93 @@
+"""The log, for whoever checks it: plain views without sessions, as C2SP's tlog-tiles describes them.
+
+Who may read it: everybody where LOG_PUBLIC is on, else operators' keys. Where there is no log, all of it is 404.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.authentication import InvalidKey, key_actor
+from config.problems import Problem
+
+from ..log import checkpoints, keys, serving
+
+_TEXT, _BYTES, _JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
+_FOREVER = "max-age=31536000, immutable"
+View = Callable[..., HttpResponse]
+
+
+def _reads(view: Callable[..., HttpResponse | Problem]) -> View:
+    """GET and HEAD alone, for pages of any origin."""
+
+    @csrf_exempt  # so that a POST gets its 405, not a CSRF error
+    def wrapped(request: HttpRequest, **path: str) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            allow = {"Allow": "GET, HEAD"}
+            found: HttpResponse | Problem = Problem(405, "method_not_allowed", _("This is read-only."), headers=allow)
+        elif not keys.is_on():
+            found = Problem(404, "log_off", _("This installation keeps no log."))
+        else:
+            found = view(request, **path)
+        response = found.response() if isinstance(found, Problem) else found
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    return wrapped
+
+
+def _answer(request: HttpRequest, content: bytes, media_type: str, cache: str) -> HttpResponse:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    shared = "public" if settings.LOG_PUBLIC else "private"
+    headers = {"ETag": etag, "Cache-Control": f"{shared}, {cache}"}
+    response = HttpResponse(content, content_type=media_type, headers=headers)
+    return get_conditional_response(request, etag=etag, response=response) or response
+
+
+def _refused(request: HttpRequest) -> Problem | None:
+    if settings.LOG_PUBLIC:
+        return None
+    try:
+        actor = key_actor(request)
+    except InvalidKey:
+        return Problem(401, "authentication_failed", _("The API key is missing, unknown, expired or revoked."))
+    if actor is None:
+        return Problem(401, "not_authenticated", _("Say who is asking: an operator's API key."))
+    return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
+
+
+@_reads
+def checkpoint(request: HttpRequest) -> HttpResponse | Problem:
+    """The newest signed checkpoint."""
+    if problem := _refused(request):
+        return problem
+    last = checkpoints.latest()
+    if last is None:
+        return _nothing()
+    return _answer(request, last.note.encode(), _TEXT, "max-age=5")
+
+
+@_reads
+def tile(request: HttpRequest, place: str) -> HttpResponse | Problem:
+    """A tile, or a bundle of entries, full or as wide as some checkpoint takes it."""
+    if problem := _refused(request):
+        return problem
+    found = serving.parse(place)
+    content = serving.content(found) if found else None
+    return _nothing() if content is None else _answer(request, content, _BYTES, _FOREVER)
+
+
+@_reads
+def about(request: HttpRequest) -> HttpResponse:
+    """Keys and addresses of the log; everybody may read it, to check a receipt."""
+    return _answer(request, json.dumps(serving.about(), indent=2).encode(), _JSON, "max-age=300")
+
+
+def _nothing() -> Problem:
+    return Problem(404, "not_found", _("The log has nothing at this path."), headers={"Cache-Control": "no-store"})

@@ -1,0 +1,188 @@
+"""What the log holds of an event: which of its columns are in the body, and how each is written there.
+
+A test fails when a column of the ledger is missing here: what is in no body could be rewritten unseen. A column that
+comes after the first release gets a `since` of its own, and VERSION grows: earlier events keep the body they have.
+"""
+
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
+
+from ..models import EventSalt
+from ..proofs import leaf
+
+VERSION = 1
+SALT = leaf.SALT
+
+
+# How a value that the database gives is written as JSON. Each makes what `leaf.body` would; a test compares.
+_text = encode_basestring
+
+
+def _optional(value: str | None) -> str:
+    return "null" if value is None else _text(value)
+
+
+def _number(value: int | None) -> str:
+    """Decimal text: JSON's numbers are not the same to every reader beyond 2**53."""
+    return "null" if value is None else f'"{value}"'
+
+
+def _id(value: uuid.UUID | str | None) -> str:
+    """The canonical text of an id; SQLite stores 32 hexadecimal digits."""
+    if isinstance(value, str):
+        return f'"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"'
+    return "null" if value is None else f'"{value}"'
+
+
+def _flag(value: int | bool) -> str:
+    return "true" if value else "false"
+
+
+class Field(NamedTuple):
+    """A field of the body: its name there, the column of the event, how it is written, the version it came with."""
+
+    name: str
+    column: str
+    write: Callable[[Any], str] = _text
+    since: int = 1
+
+
+# In the order of the names, as canonical JSON has them. `position` and `v` are no columns of the event.
+FIELDS = (
+    Field("actor_id", "actor_id"),
+    Field("actor_type", "actor_type"),
+    Field("after", "after"),
+    Field("allowed", "allowed", _flag),
+    Field("app_version", "app_version"),
+    Field("applied_default", "applied_default"),
+    Field("before", "before"),
+    Field("by_operator", "by_operator", _flag),
+    Field("carry", "carry"),
+    Field("choice", "choice"),
+    Field("closed", "closed", _flag),
+    Field("id", "id", _number),
+    Field("job", "job_id", _id),
+    Field("kind", "kind"),
+    Field("language", "language"),
+    Field("locked", "locked", _flag),
+    Field("member", "member_id", _id),
+    Field("organization", "organization_id", _id),
+    Field("plan", "plan"),
+    Field("product", "product", _optional),
+    Field("reason", "reason"),
+    Field("reason_code", "reason_code"),
+    Field("recorded_at", "recorded_at", _number),
+    Field("reference", "reference"),
+    Field("request_id", "request_id"),
+    Field("since", "since", _number),
+    Field("source", "source"),
+    Field("subscribed", "subscribed", _flag),
+    Field("surface", "surface"),
+    Field("target", "target"),
+    Field("wording", "wording"),
+)
+COLUMNS = tuple(field.column for field in FIELDS)
+Row = Sequence[Any]  # an event's values, in the order of COLUMNS
+
+_NAMES = tuple(field.name for field in FIELDS)
+_REASON, _REFERENCE, _ACTOR, _BY_OPERATOR = map(_NAMES.index, ("reason", "reference", "actor_id", "by_operator"))
+_LATER = tuple((at, field.since) for at, field in enumerate(FIELDS) if field.since > 1)
+
+
+def _template(version: int) -> tuple[str, tuple[tuple[int, Callable[[Any], str]], ...]]:
+    """The body of a version with a place for each value, and of each of these where in a row it is and how to write it.
+
+    Made once: of all that the log does for an event, writing its body takes the longest.
+    """
+    written = {field.name: (at, field.write) for at, field in enumerate(FIELDS) if field.since <= version}
+    places = written | {"position": (len(FIELDS), _number), "v": (len(FIELDS) + 1, _number)}
+    text = ",".join(f'"{name}":%s' for name in sorted(places))
+    return f"{{{text}}}", tuple(places[name] for name in sorted(places))
+
+
+_TEMPLATES = {version: _template(version) for version in range(1, VERSION + 1)}
+
+
+class Blinding(NamedTuple):
+    """The columns of an `EventSalt` but its position: salts are 32 random bytes, or empty where nothing needs one."""
+
+    version: int
+    salt: bytes
+    words_salt: bytes = b""
+    actor_salt: bytes = b""
+    reason_digest: str = ""
+    reference_digest: str = ""
+    actor_digest: str = ""
+    entry: bytes = b""
+
+    @classmethod
+    def of(cls, stored: EventSalt) -> "Blinding":
+        return cls(*(_plain(getattr(stored, name)) for name in cls._fields))
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def blind(rows: Sequence[Row]) -> list[Blinding]:
+    """New salts for events that come into the log, and the digests under them."""
+    random = secrets.token_bytes(3 * SALT * len(rows))
+    blinded = []
+    for at, row in zip(range(0, len(random), 3 * SALT), rows, strict=True):
+        salt = random[at : at + SALT]
+        reason, reference = row[_REASON], row[_REFERENCE]
+        actor = row[_ACTOR] if row[_BY_OPERATOR] else ""
+        if reason or reference or actor:
+            words = random[at + SALT : at + 2 * SALT] if reason or reference else b""
+            operator = random[at + 2 * SALT : at + 3 * SALT] if actor else b""
+            digests = _digests(words, operator, reason, reference, actor)
+            blinded.append(Blinding(VERSION, salt, words, operator, *digests))
+        else:
+            blinded.append(Blinding(VERSION, salt))
+    return blinded
+
+
+def _digests(words_salt: bytes, actor_salt: bytes, reason: str, reference: str, actor: str) -> tuple[str, str, str]:
+    return (
+        leaf.words_digest(words_salt, "reason", reason) if reason else "",
+        leaf.words_digest(words_salt, "reference", reference) if reference else "",
+        leaf.words_digest(actor_salt, "actor_id", actor) if actor else "",
+    )
+
+
+def body(position: int, row: Row, blinding: Blinding) -> str:
+    """The canonical text of the event, as its leaf has it."""
+    values = [*row, position, blinding.version]
+    values[_REASON], values[_REFERENCE] = blinding.reason_digest, blinding.reference_digest
+    if values[_BY_OPERATOR]:
+        values[_ACTOR] = blinding.actor_digest
+    template, places = _TEMPLATES[blinding.version]
+    return template % tuple([write(values[at]) for at, write in places])
+
+
+def entry(position: int, row: Row, blinding: Blinding) -> bytes:
+    """The 32 bytes that the log holds for the event; where its salt was erased, those that were kept."""
+    return blinding.entry or leaf.entry(blinding.salt, body(position, row, blinding))
+
+
+def fault(row: Row, blinding: Blinding) -> str:
+    """What is wrong between an event and its salts, though the leaf may be right: '' if nothing is.
+
+    The leaf holds digests, so that the words themselves are compared here; and columns that are younger than the
+    event's body have to be empty.
+    """
+    if blinding.entry:
+        return ""
+    actor = row[_ACTOR] if row[_BY_OPERATOR] else ""
+    reason, reference = row[_REASON], row[_REFERENCE]
+    if bool(blinding.words_salt) != bool(reason or reference) or bool(blinding.actor_salt) != bool(actor):
+        return "has words or an operator without a salt, or the other way round"
+    digests = blinding.reason_digest, blinding.reference_digest, blinding.actor_digest
+    if _digests(blinding.words_salt, blinding.actor_salt, reason, reference, actor) != digests:
+        return "has another reason, reference or operator than the log says"
+    if any(row[at] for at, since in _LATER if since > blinding.version):
+        return "has a value in a column that came after it"
+    return ""

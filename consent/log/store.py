@@ -1,0 +1,141 @@
+"""Reads the log: its size, its entries, and the hash of any complete subtree, from full tiles and the last events."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from django.db import connection
+
+from ..models import ConsentEvent, EventPosition, EventSalt, LogTile
+from ..proofs import tree
+from . import events
+from .events import Blinding, Row
+
+TILE = 256  # hashes in a full tile
+_LEVEL = 8  # levels of the tree in one level of tiles
+
+
+class Corrupt(Exception):
+    """The log contradicts itself: rows of it are missing or altered. The message says where."""
+
+
+def size() -> int:
+    """The number of leaves: each event up to that position has one."""
+    return EventSalt.objects.order_by("-position").values_list("position", flat=True).first() or 0
+
+
+def subtree(hashes: Sequence[bytes]) -> bytes:
+    """The hash above a power of two of hashes."""
+    node = tree.node_hash
+    while len(hashes) > 1:
+        hashes = [node(hashes[n], hashes[n + 1]) for n in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
+class Tree:
+    """The tree as it is stored, for one operation: what it has read it keeps."""
+
+    def __init__(self) -> None:
+        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+
+    def read(self, level: int, index: int) -> bytes:
+        """The hash of the complete subtree of 2**level leaves at `index`: what the functions of `proofs.tree` take.
+
+        Raises Corrupt where the log does not have it.
+        """
+        tiles, inner = divmod(level, _LEVEL)
+        return subtree(self.hashes(tiles, index << inner, 1 << inner))
+
+    def hashes(self, level: int, first: int, count: int) -> list[bytes]:
+        """`count` hashes of one level of tiles, from the one numbered `first`, all of one tile. Raises Corrupt."""
+        number, offset = divmod(first, TILE)
+        found = self._tile(level, number, offset + count)
+        if len(found) < offset + count:
+            raise Corrupt(f"the log has no hash {first + count - 1} on level {_LEVEL * level}")
+        return found[offset : offset + count]
+
+    def _tile(self, level: int, number: int, width: int) -> list[bytes]:
+        found = self._tiles.get((level, number), [])
+        if len(found) < width:
+            found = self._tiles[level, number] = stored_tile(level, number) or _edge(level, number)
+        return found
+
+
+def stored_tile(level: int, number: int) -> list[bytes]:
+    """The hashes of a full tile; empty if there is none."""
+    stored = LogTile.objects.filter(level=level, index=number).values_list("hashes", flat=True).first()
+    if stored is None:
+        return []
+    text = bytes(stored)
+    return [text[at : at + 32] for at in range(0, len(text), 32)]
+
+
+def _edge(level: int, number: int) -> list[bytes]:
+    """The hashes there are of a tile that is not full."""
+    first = number * TILE
+    if level == 0:
+        return [tree.leaf_hash(each.entry) for each in read(first, limit=TILE)]
+    below = LogTile.objects.filter(level=level - 1, index__gte=first, index__lt=first + TILE).order_by("index")
+    found = list(below.values_list("index", "root"))
+    if [index for index, _root in found] != list(range(first, first + len(found))):
+        raise Corrupt(f"tiles are missing on level {level - 1}, from {first}")
+    return [bytes(root) for _index, root in found]
+
+
+def root(size: int) -> bytes:
+    """The root of the first `size` leaves. Raises Corrupt."""
+    return tree.root(Tree().read, size)
+
+
+class Logged(NamedTuple):
+    """An event in the log, with what proves that."""
+
+    position: int
+    row: Row
+    blinding: Blinding
+
+    @property
+    def body(self) -> str:
+        """The text that was hashed. It proves nothing where the salt was erased: then `blinding.entry` is not empty."""
+        return events.body(self.position, self.row, self.blinding)
+
+    @property
+    def entry(self) -> bytes:
+        return events.entry(self.position, self.row, self.blinding)
+
+
+def read(after: int, limit: int) -> Iterator[Logged]:
+    """The events in the log after a position, in order, at most `limit`. Raises Corrupt for a gap."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOGGED, [after, limit])
+        rows = cursor.fetchall()
+    for n, row in enumerate(rows, start=after + 1):
+        if row[0] != n:
+            raise Corrupt(f"the log has no salt of position {n}, or there is no such event")
+        yield logged(row)
+
+
+def find(position: int) -> Logged | None:
+    """The event at this position, if it is in the log."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOGGED, [position - 1, 1])
+        row = cursor.fetchone()
+    return logged(row) if row and row[0] == position else None
+
+
+def logged(row: Row) -> Logged:
+    """From a row of position, columns of the blinding, columns of the event."""
+    end = 1 + len(Blinding._fields)
+    return Logged(row[0], row[end:], Blinding(*row[1:end]))
+
+
+def _columns(alias: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{alias}.{connection.ops.quote_name(name)}" for name in names)
+
+
+BLINDING, EVENT = _columns("s", Blinding._fields), _columns("e", events.COLUMNS)
+_LOGGED = f"""
+SELECT s.position, {BLINDING}, {EVENT}
+FROM {EventSalt._meta.db_table} AS s
+JOIN {EventPosition._meta.db_table} AS p ON p.position = s.position
+JOIN {ConsentEvent._meta.db_table} AS e ON e.id = p.event_id
+WHERE s.position > %s ORDER BY s.position LIMIT %s"""

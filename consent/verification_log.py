@@ -1,0 +1,162 @@
+"""Verifies that the log says what the ledger says: part of `verification`.
+
+Each event is hashed anew and compared with its leaf, tiles are compared from below upwards, and each checkpoint with
+the tree and its signature. So whoever rewrites an event would have to make the log anew, and could not sign it.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+
+from django.db import connection
+
+from .log import events, keys, store
+from .log.appending import Edge
+from .log.keys import BadKey
+from .models import ConsentEvent, EventKind, EventPosition, EventSalt, LogCheckpoint, LogOrigin, LogTile
+from .proofs import note, tree
+from .proofs.errors import ProofError
+from .proofs.note import Verifier
+
+SHOWN = 10  # offenders named per check
+_BATCH = 2_000
+Faults = dict[str, list[str]]
+
+
+def problems(on_progress: Callable[[int], None] | None = None, *, signatures: bool = True) -> list[str]:
+    """A line for each fault, at most SHOWN of a kind. `on_progress` gets the number of leaves that were compared.
+
+    `signatures`: False where the keys of the log may not be known yet.
+    """
+    size = store.size()
+    beyond = LogCheckpoint.objects.filter(size__gt=size).order_by("size").values_list("size", flat=True)
+    found = [f"a checkpoint has {pk} leaves, but the log has only {size}" for pk in beyond[:SHOWN]]
+    found += _missing(size)
+    # Without a gap every leaf follows from its event and salt, and all above from the leaves.
+    return found or _Comparison(size, signatures=signatures).run(on_progress)
+
+
+def signature_problems() -> list[str]:
+    """A line if the keys of the settings did not sign the newest checkpoint of the log; empty without one."""
+    last = LogCheckpoint.objects.order_by("-size").first()
+    if last is None:
+        return []
+    try:
+        note.open_checkpoint(last.note, keys.verifiers(LogOrigin.objects.count() or 1))
+    except (BadKey, ProofError) as error:
+        return [str(error)]
+    return []
+
+
+def _missing(size: int) -> list[str]:
+    """Positions up to this one that have no salt, no event, or are not there."""
+    found = []
+    for table, what in ((EventSalt, "salt"), (EventPosition, "event")):
+        rows = table._base_manager.filter(pk__lte=size)
+        if rows.count() != size or (size and not rows.filter(pk=1).exists()):
+            there = chain(rows.order_by("pk").values_list("pk", flat=True).iterator(_BATCH), [size + 1])
+            found += [f"the log has position {pk}, but there is no {what} of it" for pk in islice(_gaps(there), SHOWN)]
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHOUT_EVENT, [size, SHOWN])
+        found += [f"the log has position {pk}, but there is no event of it" for (pk,) in cursor.fetchall()]
+    return list(dict.fromkeys(found))
+
+
+def _gaps(numbers: Iterator[int]) -> Iterator[int]:
+    wanted = 1
+    for number in numbers:
+        yield from range(wanted, number)
+        wanted = number + 1
+
+
+_WITHOUT_EVENT = (
+    f"SELECT p.position FROM {EventPosition._meta.db_table} AS p WHERE p.position <= %s AND NOT EXISTS"
+    f" (SELECT 1 FROM {ConsentEvent._meta.db_table} AS e WHERE e.id = p.event_id) ORDER BY p.position LIMIT %s"
+)
+
+
+class _Comparison:
+    """Walks over all leaves in order, and builds the tree beside what is stored of it."""
+
+    def __init__(self, size: int, *, signatures: bool) -> None:
+        self._size, self._edge, self._tiles = size, Edge(0, stored=False), 0
+        self._faults: Faults = {}
+        erased = ConsentEvent.objects.filter(kind=EventKind.LOG_SALT_ERASED)
+        self._erased = set(erased.values_list("target", flat=True))
+        self._verifiers = self._keys() if signatures else ()
+
+    def _keys(self) -> tuple[Verifier, ...]:
+        checkpoints = LogCheckpoint.objects.count()
+        try:
+            found = keys.verifiers(LogOrigin.objects.count() or 1)
+        except BadKey as error:
+            self._fault("keys", f"the signatures of {checkpoints} checkpoints were not checked: {error}")
+            return ()
+        if not found and checkpoints:
+            self._fault("keys", f"the signatures of {checkpoints} checkpoints were not checked: set LOG_VERIFIER_KEY")
+        return found
+
+    def _fault(self, kind: str, line: str) -> None:
+        lines = self._faults.setdefault(kind, [])
+        if len(lines) < SHOWN:
+            lines.append(line)
+
+    def run(self, on_progress: Callable[[int], None] | None) -> list[str]:
+        leaves = self._leaves(on_progress)
+        for checkpoint in chain(LogCheckpoint.objects.order_by("size").iterator(_BATCH), [None]):
+            until = checkpoint.size if checkpoint else self._size
+            while missing := until - self._edge.size:
+                self._compare_tiles(self._edge.add(list(islice(leaves, min(missing, _BATCH)))))
+            if checkpoint:
+                self._compare_checkpoint(checkpoint)
+        if (there := LogTile.objects.count()) != self._tiles:
+            self._fault("tiles", f"the log has {there} tiles, and not the {self._tiles} of its leaves")
+        return [line for lines in self._faults.values() for line in lines]
+
+    def _leaves(self, on_progress: Callable[[int], None] | None) -> Iterator[bytes]:
+        for after in range(0, self._size, _BATCH):
+            for each in store.read(after, min(_BATCH, self._size - after)):
+                if wrong := events.fault(each.row, each.blinding):
+                    self._fault("event", f"the event at position {each.position} {wrong}")
+                if bool(each.blinding.entry) != (str(each.position) in self._erased):
+                    self._fault(
+                        "erased", f"the salt of position {each.position} is erased without an event, or the reverse"
+                    )
+                yield tree.leaf_hash(each.entry)
+            if on_progress:
+                on_progress(min(after + _BATCH, self._size))
+
+    def _compare_tiles(self, tiles: list[tuple[int, int, bytes, bytes]]) -> None:
+        self._tiles += len(tiles)
+        for level, index, hashes, root in tiles:
+            stored = LogTile.objects.filter(level=level, index=index).first()
+            if stored is None:
+                self._fault("tiles", f"tile {index} on level {level} is missing")
+            elif (bytes(stored.hashes), bytes(stored.root)) != (hashes, root):
+                self._fault(
+                    "tiles", f"tile {index} on level {level} is not that of the events: {_differs(stored, hashes)}"
+                )
+
+    def _compare_checkpoint(self, checkpoint: LogCheckpoint) -> None:
+        name = f"the checkpoint of {checkpoint.size} leaves"
+        root = self._edge.root()
+        if bytes(checkpoint.root) != root:
+            self._fault("root", f"{name} has another root than the events")
+        if not self._verifiers:
+            return
+        try:
+            signed = note.open_checkpoint(checkpoint.note, self._verifiers)
+        except ProofError as error:
+            self._fault("note", f"{name} is not signed: {error}")
+            return
+        if (signed.size, signed.root) != (checkpoint.size, root):
+            self._fault("note", f"{name} was signed for another tree")
+
+
+def _differs(stored: LogTile, hashes: bytes) -> str:
+    """Which events differ, of a tile on level 0."""
+    found = bytes(stored.hashes)
+    first = stored.index * store.TILE + 1
+    wrong = [n for n in range(store.TILE) if found[n * 32 : n * 32 + 32] != hashes[n * 32 : n * 32 + 32]]
+    if stored.level or not wrong:
+        return "tiles below, or its root, differ"
+    return f"position {', '.join(str(first + n) for n in wrong[:SHOWN])}"
