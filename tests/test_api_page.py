@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings as conf
 
 from consent.models import ConsentEvent
+from tests.support import log
 from tests.support.commands import run
 from tests.support.processes import database_url
 
@@ -32,6 +33,9 @@ def free_port() -> int:
 def test_page__every_command__does_what_it_says(live_server: Any, settings: Any, tmp_path: Path) -> None:
     settings.DEBUG, settings.WEBHOOK_ALLOWED_NETWORKS = True, LOCAL.split(",")
     assert run("demo").code == 0
+    for name, value in log.SETTINGS.items():
+        setattr(settings, name, value)
+    log.step()
     text = "\n".join(BLOCKS)
     for said, here in (
         ("http://localhost:8000", live_server.url),
@@ -43,6 +47,7 @@ def test_page__every_command__does_what_it_says(live_server: Any, settings: Any,
     environment = {
         **os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "true",
         "WEBHOOK_ALLOWED_NETWORKS": LOCAL, "SECRET_KEY": conf.SECRET_KEY, "API_KEY_PEPPER": conf.API_KEY_PEPPER,
+        "LOG_SIGNING_KEY": log.SETTINGS["LOG_SIGNING_KEY"], "LOG_ORIGIN": log.ORIGIN,
     }  # fmt: skip
     script = tmp_path / "page.sh"
     # The receiver needs a moment until it listens.
@@ -54,7 +59,7 @@ def test_page__every_command__does_what_it_says(live_server: Any, settings: Any,
     for answer in (
         '"allowed": true, "reason": "plan_default"', '"reason":"unknown_organization"', '"decision": ',
         '"le_chat":"le_chat_teams"', '"choice":"opted_out"', '"status":"queued"', '"status":"done"',
-        "verified: ", '"delivered":true', 'organization.updated',
+        "verified: ", '"delivered":true', "c2sp.org/tlog-proof@v1", "organization.updated",
     ):  # fmt: skip
         assert answer.replace(" ", "") in done.stdout.replace(" ", ""), answer
     assert ConsentEvent.objects.filter(organization__external_id="acme", kind="choice.opted_out").exists()

@@ -18,6 +18,7 @@ from accounts.access import Actor
 from accounts.fields import split_ident
 from accounts.models import Organization, Plan, Subscription
 
+from ..log import keys as log_keys
 from ..models import ConsentEvent, Lock, PrivacySetting
 from ..presentation import actors, histories, honoured, targets
 from ..presentation.wordings import seen
@@ -147,7 +148,7 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
     shown = (
         "id", "when", "kind", "organization", "member", "product", "surface", "about",
         "was", "became", "who", "actor_type", "actor_id", "for_provider", "source", "reason", "reference", "words",
-        "request_id", "asked_why", "way",
+        "request_id", "asked_why", "way", "receipt",
         *StateAdmin.state,
     )  # fmt: skip
     when = instant("recorded_at", _("when"), seconds=True)
@@ -221,6 +222,13 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
             address = f"{address}?language={found.language}"
         lost = "" if found.kept else gettext("text not kept")
         return format_html('<a href="{}">{}</a> {}', address, found.words, lost)
+
+    @admin.display(description=_("receipt"))
+    def receipt(self, event: ConsentEvent) -> str:
+        if not log_keys.is_on():
+            return "–"
+        url = reverse("console:receipt", args=[event.pk])
+        return format_html('<a href="{}">{}</a>', url, gettext("Download"))
 
     @admin.display(description=_("before"))
     def was(self, event: ConsentEvent) -> str:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from ..presentation.event_catalogue import catalogue
+from ..proofs.note import Verifier
+from ..proofs.receipt import Receipt
 from ..surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
 
 _ID, _MEMBER, _KEY = (f"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e{n}" for n in ("5f", "6a", "7b"))
@@ -73,6 +75,23 @@ EXAMPLES: dict[str, Any] = {
         "source": "console", "reason": "", "request_id": "0190b5d27c1e7a409f3e5a1c2b3d4e5f",
         "wording": LE_CHAT_CONSOLE.wording, "language": "en", "app_version": None,
     },
+    "ReceiptOutput": Receipt(
+        body=(
+            '{"actor_id":"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e6a","after":"opted_out","allowed":false,"before":"default",'
+            '"by_operator":false,"id":"42","kind":"choice.opted_out","member":null,'
+            '"organization":"0190b5d2-7c1e-7a40-9f3e-5a1c2b3d4e5f","position":"1","product":"le_chat","reason":"",'
+            '"recorded_at":"1795167000000000","reference":"","since":"1795167000000000","surface":"le_chat_console",'
+            '"v":"1","wording":"le_chat_console/2"}'
+        ),
+        salt=bytes(32),
+        index=0,
+        proof=(),
+        checkpoint=(
+            "portal.example/log\n1\npAXmd/wxKkXzgupISsO+WVry69B83BI8WbQW2OGLeZE=\n\n"
+            "— portal.example/log RubGXL20ynCSFI38LGyk9CCjc+Irh8mYYu2mKbSKhYkUAwbIH2FbcERG4YVLObplBOFYIOHpRFFY9d+GuZ5u"
+            "QE1YowQ=\n"
+        ),
+    ).data(Verifier.parse("portal.example/log+46e6c65c+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4")),
     "BulkJobInput": {
         "surface": "le_chat_console", "choice": "opted_out", "select": {"plan": ["le_chat_pro"]}, "dry_run": True,
     },

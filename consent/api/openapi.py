@@ -122,6 +122,7 @@ _PATHS: dict[str, tuple[dict[str, Any], str]] = {
     "key": (_ID, "The key's id."),
     "webhook": (_ID, "The webhook's id."),
     "consumer": (_ID, "The consumer's id."),
+    "event": ({"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "The event's id."),
     "position": ({"type": "string", "pattern": "^[0-9]{1,19}$"}, "The position in the ledger."),
     "name": ({"type": "string", "pattern": "^[a-z_]+(-[0-9]+)?[.](json|parquet)$", "maxLength": 100}, "The file's name."),
     "attempt": ({"type": "string", "pattern": "^[0-9]{1,18}$"}, "The attempt's id."),
@@ -162,7 +163,8 @@ def _headers_of(status: int, operation: Operation | None) -> list[str]:
         names += ["Idempotent-Replayed"] if operation.status in (201, 202) and 422 in operation.refusals else []
     names += ["ETag"] if status == 304 else []
     names += ["RateLimit-Policy", "RateLimit"] if status < 400 or status == 429 else []
-    names += ["Retry-After"] if status in (429, 503) else []
+    later = status == 409 and operation is not None and operation.later
+    names += ["Retry-After"] if status in (429, 503) or later else []
     names += ["WWW-Authenticate"] if status == 401 else []
     return names
 

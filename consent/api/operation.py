@@ -27,6 +27,7 @@ WORDS = {
     404: "Absent, or somebody else's.",
     406: "The answer can't be had in a format that was asked for: it is JSON.",
     409: "The rules say no, as things stand; or somebody else wrote at the same time.",
+    410: "It was there, and what it takes was erased.",
     412: "It has changed since the version that was named.",
     413: "The body is too large.",
     415: "The body is no JSON in UTF-8, or has a Content-Encoding.",
@@ -80,6 +81,8 @@ class Operation:
     more: str = ""
     tagged: bool = False  # the answer to this write has an ETag; that of a read always has one
     lines: bool = False  # the answer is JSON Lines
+    also_as: str = ""  # another media type that the answer can be had in
+    later: bool = False  # a 409 says by Retry-After when to come back
     file: str = ""  # the media type of an answer that is a file; `answer` is not shown then
 
     @property
@@ -100,6 +103,7 @@ class Operation:
 TAG_OF = {
     "asked": "privacy settings",
     "stream": "events",
+    "receipts": "events",
     "runs": "training runs",
     "keys": "API keys",
     "catalogue": "catalogue",
@@ -183,6 +187,8 @@ def _responses(operation: Operation, paginator: Any) -> dict[Any, Any]:
         found[operation.status] = OpenApiResponse(page, description=page.about)
     else:
         found[operation.status] = OpenApiResponse(answer, description=answer.about)
+    if operation.also_as:
+        found[operation.status, operation.also_as] = OpenApiResponse(str, description=operation.about)
     if operation.is_read:
         found[304] = OpenApiResponse(description="The answer is still what `If-None-Match` names; there is no body.")
     found |= {status: OpenApiResponse(also, description=also.about) for status, also in operation.also.items()}

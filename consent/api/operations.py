@@ -18,6 +18,7 @@ from . import (
     members,
     organizations,
     privacy_settings,
+    receipts,
     runs,
     snapshots,
     stream,
@@ -151,6 +152,11 @@ OPERATIONS = [
       event_shapes.EventOutput,
       more="Its events in order. Its members' own choices are not among them; positions count for the whole portal, so they "
            "have gaps."),
+    O(receipts.Receipt, "get", "getReceipt", "What proves that an event is in the log", _EVENTS, receipts.ReceiptOutput,
+      refusals=(409, 410), also_as=receipts.TEXT, later=True,
+      more="The receipt of an event that you may read, under the last signed checkpoint; it holds for ever. With "
+           "`Accept: text/plain` it is a C2SP tlog-proof. 409 `not_logged_yet` before the next checkpoint, and "
+           "`Retry-After` says when that is; 404 `log_off` where there is no log; 410 `salt_erased`."),
     O(stream.EventStream, "get", "streamEvents", "The ledger as JSON Lines, from a position to its head", _EVENTS,
       event_shapes.EventOutput, parameters=(OpenApiParameter("after", AFTER[0], description=AFTER[1]),), lines=True,
       more="Each line is an event, as `listEvents` shows it (operators). Cut off, go on after the last line that came whole."),

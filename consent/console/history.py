@@ -16,6 +16,7 @@ from accounts.access import Actor, Permission
 from accounts.models import Organization
 from accounts.transactions import snapshot
 
+from ..log import keys as log_keys
 from ..models import ConsentEvent, Wording
 from ..notices.seen import mark_seen
 from ..presentation import privacy_settings
@@ -56,6 +57,7 @@ def _history(request: HttpRequest, actor: Actor, organization: Organization, sta
         "page": found,
         "filtered": bool(filters) or not valid or found.has_previous,
         "query": form_query(request),
+        "receipts": log_keys.is_on(),
     }
     status = status or (200 if valid else 400)
     return page(request, actor, "console/history.html", context, organization=organization, status=status)

@@ -13,6 +13,7 @@ from accounts.access import Actor
 from accounts.catalogue import Product, TrainingDefault
 from accounts.models import Member, Organization, Plan
 
+from ..log import keys as log_keys
 from ..navigation import CONSOLE_ROLES
 from ..presentation import privacy_settings
 from ..presentation.cards import Card, card_of
@@ -88,7 +89,7 @@ def _own(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _article() -> dict[str, Any]:
     """What the article tells of plans and places; nothing in it depends on the reader."""
     plans = list(Plan.objects.all())
-    return {"topics": [_topic(product, plans) for product in Product]}
+    return {"topics": [_topic(product, plans) for product in Product], "receipts": log_keys.is_on()}
 
 
 def _topic(product: Product, plans: list[Plan]) -> Topic:

@@ -13,6 +13,7 @@ from . import (
     organization,
     own_why,
     profile,
+    receipts,
     settings,
     verify,
     way,
@@ -46,5 +47,7 @@ urlpatterns = [
     path("settings/data-controls/<str:member>/", data_controls.data_sharing, name="data-sharing"),
     path("words/<str:surface>/<str:number>/", words.words, name="words"),
     path("help/opt-out/", opt_out_help.opt_out, name="opt-out-help"),
+    path("receipts/<str:number>/", receipts.receipt, name="receipt"),
+    path("receipts/<str:number>/<str:form>/", receipts.receipt_file, name="receipt-file"),
     path("verify/", verify.verify, name="verify"),
 ]

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, NotFound, Permission
-from accounts.models import Organization, OrganizationKind
+from accounts.models import Organization
 
+from ..log import keys as log_keys
 from ..models import ConsentEvent
 from ..presentation.histories import Row, rows_of
 from ..presentation.honoured import steps_of
@@ -46,7 +46,7 @@ def _page(
     event, row = found
     assert row.way is not None  # noqa: S101  `_found` has looked
     steps = [*steps_of(row.way), *removal_steps(event, row.way.position)]
-    context = {"row": row, "way": row.way, "steps": steps}
+    context = {"row": row, "way": row.way, "steps": steps, "receipts": log_keys.is_on()}
     return page(request, actor, "console/way.html", context, organization=organization)
 
 
@@ -60,20 +60,12 @@ def way(request: HttpRequest, org: str, number: str) -> HttpResponse:
 
 def _of_organization(request: HttpRequest, actor: Actor, organization: Organization, number: str) -> HttpResponse:
     """Of what its history shows; and, for the person themselves, of their own choice here."""
-    seen, own = events_of(actor, organization), _own(actor).filter(organization=organization)
-    return _page(request, actor, _found([seen, own], actor, number), organization)
+    own = ConsentEvent.objects.own_choices_of(actor).filter(organization=organization)
+    return _page(request, actor, _found([events_of(actor, organization), own], actor, number), organization)
 
 
 @require_safe
 @person_page
 def own_way(request: HttpRequest, actor: Actor, number: str) -> HttpResponse:
     """Of the person's own choices alone, in whichever organization; in a personal one it is the organization's too."""
-    return _page(request, actor, _found([_own(actor)], actor, number), None)
-
-
-def _own(actor: Actor) -> Any:
-    if actor.user is None:
-        return ConsentEvent.objects.none()
-    personal = Q(member=None, organization__kind=OrganizationKind.PERSONAL)
-    mine = Organization.objects.filter(members__user=actor.user)
-    return ConsentEvent.objects.filter(Q(member__user=actor.user) | personal & Q(organization__in=mine))
+    return _page(request, actor, _found([ConsentEvent.objects.own_choices_of(actor)], actor, number), None)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from django.db import models
 
-from accounts.access import Actor, Permission, permissions
-from accounts.models import Organization
+from accounts.access import Actor, Forbidden, Permission, organizations_with, permissions
+from accounts.models import Organization, OrganizationKind
 
 from .event_kinds import ACCESS
 
@@ -48,6 +48,32 @@ class ConsentEventQuerySet(models.QuerySet["ConsentEvent"]):
         Events of a member without a product are about the membership: those stay.
         """
         return self.filter(models.Q(member__isnull=True) | models.Q(product=""))
+
+    def own_choices_of(self, actor: Actor) -> Self:
+        """What the person chose themselves: as a member, and for a personal organization of theirs."""
+        if actor.user is None:
+            return self.none()
+        personal = models.Q(member=None, organization__kind=OrganizationKind.PERSONAL)
+        mine = Organization.objects.filter(members__user=actor.user)
+        return self.filter(models.Q(member__user=actor.user) | personal & models.Q(organization__in=mine))
+
+    def readable_by(self, actor: Actor) -> Self:
+        """Every event that the actor may be shown: of the histories that they may read, and their own choices.
+
+        Raises Forbidden for a key that may read no history.
+        """
+        own = self.own_choices_of(actor)
+        try:
+            among = organizations_with(actor, Permission.HISTORY_VIEW)
+        except Forbidden:
+            if actor.user is None:
+                raise
+            return own
+        told = self.visible_to(actor)
+        if among is None:
+            return told
+        told = told.filter(organization__in=among)
+        return self.filter(models.Q(pk__in=told.values("pk")) | models.Q(pk__in=own.values("pk")))
 
     def without_access(self) -> Self:
         """Without the access trail: only events about how data may be used."""

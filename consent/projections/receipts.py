@@ -11,6 +11,7 @@ from accounts.catalogue import Product
 from accounts.fields import parse_id
 from accounts.models import Member, Organization, OrganizationKind, User
 
+from ..log import keys as log_keys
 from ..models import Choice, ConsentEvent, EventKind
 from ..notices.catalogue import Notice
 from ..notices.sending import Letter, portal_url, send_all
@@ -35,7 +36,7 @@ def confirm_opt_outs(events: Sequence[ConsentEvent]) -> None:
     for (person, _request), own in acts.items():
         if person in people:
             lines = [_line(event, organizations[event.organization_id]) for event in _one_for_both_layers(own)]
-            words = {"lines": lines, "url": portal_url("console:data-controls")}
+            words = {"lines": lines, "url": portal_url("console:data-controls"), "receipts": log_keys.is_on()}
             letters.append(Letter([people[person].email], _("Your opt-out is saved"), words))
     send_all(Notice.OPT_OUT_SAVED, letters)
 
@@ -62,6 +63,7 @@ def _line(event: ConsentEvent, organization: Organization) -> dict[str, Any]:
         "at": event.recorded_at,
         "number": event.pk,
         "way": _way_url(event),
+        "receipt": portal_url("console:receipt", event.pk),
     }
 
 

@@ -10,6 +10,7 @@ from . import leaf, note
 from .errors import ProofError
 from .note import Verifier
 from .receipt import WORDS, Check, Receipt, check
+from .record import INSTANTS, instant
 
 REFUSED = 1  # the exit code for a receipt that does not hold
 UNUSABLE = 2  # and for files and keys that can't be read
@@ -72,6 +73,7 @@ def _as_text(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
     origin, size, *_rest = note.text_of(receipt.checkpoint).split("\n")
     fields = {key: value for key, value in leaf.fields(receipt.body).items() if value not in {"", None}}
     fields |= receipt.words
+    fields |= {key: instant(fields[key]) or fields[key] for key in INSTANTS if key in fields}
     hidden = [key for key in WORDS if key in fields and key not in receipt.words]
     fields |= dict.fromkeys(hidden, "(not in this receipt)")
     width = max(map(len, fields))

@@ -12,6 +12,7 @@ from .leaf import Value
 
 SCHEMA = "ISO/IEC TS 27560:2023, as mapped by training-consent-receipt/v1"
 PURPOSE = "training of machine learning models"
+INSTANTS = ("recorded_at", "since")  # fields of a body that are microseconds since 1970
 _MICROS = re.compile("[0-9]{1,17}")  # until the year 5138
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

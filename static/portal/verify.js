@@ -159,8 +159,8 @@
   document.querySelector("[data-take]").addEventListener("click", async () => {
     try {
       const answer = await fetch(KEYS_OF_THIS_PORTAL, { credentials: "omit", referrerPolicy: "no-referrer" });
-      const { verifier_keys: given } = await answer.json();
-      vkey.value = given.map((each) => each.key).join("\n");
+      const { verifier_keys: current, ended } = await answer.json();
+      vkey.value = [...current, ...ended.flatMap((origin) => origin.verifier_keys)].join("\n");
       run();
     } catch {
       say("problem", words.problems.unreachable);

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +15,7 @@ from django.utils.translation import override
 from playwright.sync_api import Page
 
 from accounts.access import Actor
-from consent import worker
+from consent import ledger, worker
 from consent.console.urls import urlpatterns
 from consent.imports import reading
 from consent.imports.parsing import ImportPlan
@@ -26,6 +26,7 @@ from consent.surfaces import LE_CHAT_CONSOLE
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.pages import as_person
 from tests.support import cast as casting
+from tests.support import log
 from tests.support.cast import Cast
 from tests.support.factories import MemberFactory, UserFactory
 from tests.support.keys import issue_key
@@ -39,13 +40,19 @@ PAIRWISE = [("en", "light", DESKTOP), ("en", "dark", PHONE), ("fr", "light", PHO
 EVERY = [(language, scheme, width) for language in LANGUAGES for scheme in SCHEMES for width in WIDTHS]
 # Links with a query are filters and further pages of the same list: one of each list stands for all.
 _SAME = 3
+_NUMBERED = ("console:history-export", "console:way", "console:own-way", "console:receipt", "console:receipt-file")
 _FORMS = ("console:opt-out-everywhere", "console:data-sharing")
-_FILES = ("console:history-export", "console:my-choices", "admin:consent_bulkjob_file")
+_FILES = ("console:history-export", "console:receipt-file", "console:my-choices", "admin:consent_bulkjob_file")
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    """A cast to whom something of everything has happened."""
+def world(transactional_db: None) -> Iterator[Cast]:
+    """A cast to whom something of everything has happened, in an installation with a log."""
+    with log.kept():
+        yield _world()
+
+
+def _world() -> Cast:
     cast = casting.make()
     operator, owner = cast.provider, Actor.from_user(cast.owner, confirmed=True)
     how = {"actor": operator, "source": "admin"}
@@ -73,6 +80,8 @@ def world(transactional_db: None) -> Cast:
     _jobs(cast)
     while worker.work_once():
         pass
+    ledger.sequence()
+    log.step()
     return cast
 
 
@@ -132,8 +141,8 @@ def may_see(cast: Cast, person: str) -> dict[str, bool]:
     names = {f"console:{each.name}": each for each in urlpatterns}
     paths = {}
     for name, each in names.items():
-        if name in (*_FORMS, "console:history-export", "console:way", "console:own-way", "console:verify"):
-            continue  # forms, files, pages with numbers of their own, and the page that receipts lead to
+        if name in (*_FORMS, *_NUMBERED):
+            continue  # forms, files, and pages with numbers of their own
         paths[name] = reverse(name, args=[own.pk] if "org" in each.pattern.regex.groupindex else [])
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"

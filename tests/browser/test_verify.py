@@ -12,7 +12,7 @@ from consent.proofs.errors import ProofError
 from consent.proofs.receipt import Receipt, check
 from tests.browser.conftest import PHONE
 from tests.browser.pages import nothing_wrong
-from tests.support import proofs
+from tests.support import log, proofs
 from tests.support.proofs import OTHER_VKEY, SIGNER, VKEY
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -243,3 +243,20 @@ def test_page__in_french__speaks_french(open_page: Callable[..., Page]) -> None:
     page.locator("#receipt").set_input_files({"name": "x", "mimeType": "", "buffer": TEXT})
     expect(page.locator("[data-facts]")).to_contain_text("19 novembre 2026")
     expect(page.get_by_role("heading", level=1)).to_have_text("Vérifier un reçu")
+
+
+def test_page__key_of_this_portal__taken_when_asked_to_and_nothing_else(page: Page) -> None:
+    asked: list[str] = []
+    with log.kept():  # whose key is that of the made-up receipts
+        page.goto("/verify/", wait_until="networkidle")
+        page.on("request", lambda request: asked.append(request.url))
+        _choose(page, TEXT)
+        page.get_by_role("button", name="Take the key of this portal").click()
+        expect(page.get_by_role("status")).to_have_text("This receipt holds: the event is in the log.")
+    assert [url.partition("/.well-known/")[2] for url in asked] == ["training-consent-log.json"]
+
+
+def test_page__portal_without_a_log__has_no_key(page: Page) -> None:
+    page.goto("/verify/")
+    page.get_by_role("button", name="Take the key of this portal").click()
+    expect(page.get_by_role("alert")).to_have_text("This portal did not give its public key. It may keep no log.")

@@ -89,7 +89,7 @@ def paths(route: str, cast: Cast) -> list[str]:
         "key": str(_first("accounts", "ApiKey")), "webhook": str(_first("consent", "WebhookEndpoint")),
         "job": str(_first("consent", "BulkJob")), "file_id": str(_first("consent", "ImportFile")),
         "invitation": str(_first("accounts", "Invitation")), "attempt": str(_first("consent", "WebhookAttempt")),
-        "consumer": str(_first("consent", "Consumer")), "number": str(_opted_out(cast)),
+        "consumer": str(_first("consent", "Consumer")), "number": str(_opted_out(cast)), "event": str(_opted_out(cast)),
         "run": str(_first("consent", "TrainingRun")), "batch": str(_first("consent", "RemovalBatch")),
     }  # fmt: skip
     verbs = (

@@ -14,7 +14,7 @@ from accounts.models import ApiKey, Invitation
 from consent import ledger
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.models import BulkJob, Consumer, RemovalBatch, TrainingRun, WebhookAttempt, WebhookEndpoint
+from consent.models import BulkJob, ConsentEvent, Consumer, RemovalBatch, TrainingRun, WebhookAttempt, WebhookEndpoint
 from consent.services import choices, consumers, invitations, members, organizations, removals, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support import snapshots
@@ -251,6 +251,8 @@ API_ROWS = [
     Row("GET", CONSUMER, BULK),
     # Its own key alone, which is the operator key here.
     Row("PUT", f"{CONSUMER}position/", "401 403 403 403 403 403 403 403 403 200 403", {"position": 1}),
+    # Without a log there are none; who gets them with one is tested where they are.
+    Row("GET", f"{API}events/<str:event>/receipt/", "401 404 404 404 404 404 404 404 404 404 403"),
     Row("GET", f"{API}events/stream", "401 403 403 403 403 403 200 403 403 200 403"),
     Row("POST", "access/v1/evaluation", ASKERS, EVALUATION),
     Row("POST", "access/v1/evaluations", ASKERS, {"evaluations": [EVALUATION]}),
@@ -331,6 +333,7 @@ def fill(text: str, world: World, **ids: str) -> str:
         "value": "m-1" if "members/" in text else "labs",
         "_path": "v1/nowhere/",
         "position": str(POSITION),
+        "event": str(ConsentEvent.objects.filter(organization=world.cast.labs).values_list("pk", flat=True).first()),
         "name": "members-000.parquet",
         "job": str(job_for(text)),
         "invitation": str(Invitation.objects.values_list("pk", flat=True).first()),

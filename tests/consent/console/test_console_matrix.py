@@ -54,6 +54,9 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     "console:notifications": (SIGNED_IN, REDIRECTED, {}),
     "console:opt-out-help": (EVERYBODY, NEVER, {}),
     "console:verify": (EVERYBODY, NEVER, {}),
+    # Without a log there are none; who gets them with one is tested where they are.
+    "console:receipt": ("302 404 404 404 404 404 404", NEVER, {}),
+    "console:receipt-file": ("302 404 404 404 404 404 404", NEVER, {}),
     "console:data-controls": (SIGNED_IN, NEVER, {}),
     "console:my-choices": (SIGNED_IN, NEVER, {}),
     "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),
@@ -68,6 +71,7 @@ OF_ORGANIZATION = [n for n, row in MATRIX.items() if READERS in row or MANAGERS 
 # For programs; the permission matrix has them.
 APART = {"invitation", "set_language", "favicon", "healthz", "readyz", "metrics", "schema", "docs"}
 APART |= {"authzen-evaluation", "authzen-evaluations", "authzen-configuration"}
+APART |= {"log-about", "log-checkpoint", "log-tile"}
 
 
 def test_console_matrix__every_named_url__stands_in_it() -> None:
@@ -81,6 +85,7 @@ def path_of(name: str, cast: Cast, organization: object = None) -> str:
         more = {"console:history-export": ["csv"], "console:way": [number_of(cast, None)]}.get(name, [])
         return reverse(name, args=[organization or cast.labs.pk, *more])
     own = {"console:data-sharing": [cast.labs_member.pk], "console:own-way": [number_of(cast, cast.labs_member)]}
+    own |= {"console:receipt": [number_of(cast, None)], "console:receipt-file": [number_of(cast, None), "json"]}
     return reverse(name, args=own.get(name, []))
 
 
