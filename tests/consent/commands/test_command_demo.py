@@ -51,6 +51,7 @@ def test_demo__empty_installation__tells_a_whole_history() -> None:
         EventKind.LOCK_LIFTED,
         EventKind.CHOICE_RESTORED,
         EventKind.SINCE_ATTESTED,
+        EventKind.SINCE_RESTARTED,
     }
     kinds = set(ConsentEvent.objects.without_access().values_list("kind", flat=True))
     assert kinds - INSTALLATION_KINDS == set(EventKind.values) - unused - OF_NO_LAYER

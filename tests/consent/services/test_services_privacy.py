@@ -95,6 +95,7 @@ def test_ledger__after_every_service__no_column_holds_a_name_or_an_address(every
         EventKind.CHOICE_RESTORED,  # of jobs, whose events have no text but the reason
         EventKind.PLAN_DEFAULT_CHANGED,
         EventKind.SINCE_ATTESTED,
+        EventKind.SINCE_RESTARTED,  # of a restored database that is adopted
         EventKind.EXTERNAL_ID_REBOUND,
         EventKind.MEMBER_UPDATED,  # of before external ids were dated
     }
