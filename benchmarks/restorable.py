@@ -112,6 +112,8 @@ class Postgresql:
         self._run("psql", "-q", "-h", str(self.data), "-U", "postgres", "-f", str(self.dump), "postgres")
         self._run("pg_basebackup", "-h", str(self.data), "-U", "postgres", "--wal-method=none", "--checkpoint=fast",
                   "--no-sync", "-D", str(self.base))  # fmt: skip
+        for each in self.base.glob(".s.PGSQL*"):  # of the server's socket, which is in its folder
+            each.unlink()
 
     def mark(self) -> None:
         self.marks.append(dt.datetime.now(dt.UTC))
@@ -158,8 +160,11 @@ class Postgresql:
         return folder
 
     def _start(self) -> None:
-        options = f"-h '' -k {self.data}"
-        self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(self.data / "server.log"), "-o", options)
+        options, log = f"-h '' -k {self.data}", self.data / "server.log"
+        try:
+            self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(log), "-o", options)
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"PostgreSQL does not start: {log.read_text()[-2000:]}") from error
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(

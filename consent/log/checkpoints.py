@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from accounts.seldom import Seldom
 
 from .. import ledger
-from ..models import EventPosition, LogCheckpoint, LogOrigin
+from ..models import EventPosition, Installation, LogCheckpoint, LogOrigin, Restore
 from ..proofs import note, tree
 from ..witness import guard
 from . import appending, keys, store
@@ -63,6 +63,8 @@ def sign(*, at_once: bool = False) -> LogCheckpoint | None:
     origin = current()
     number = origin.number if origin else 1
     _require_permission(origin)
+    if not _is_witnessed(size):
+        return None
     signer = keys.signer(number)
     root = _continued_root(size, last)
     text = note.sign(note.Checkpoint(signer.name, size, root).text(), signer)
@@ -101,6 +103,19 @@ def _require_permission(origin: LogOrigin | None) -> None:
         )
     if origin.paused:
         raise Refused("The log is paused: run log_resume once the installation that it comes from is off.")
+    if Restore.objects.filter(adopted_at__gt=origin.begun_at).exists():
+        raise Refused(
+            f"A restored database was adopted, so that {origin.name} may have had other events: it stays as it was."
+        )
+
+
+def _is_witnessed(size: int) -> bool:
+    """Whether the witness has all that would be signed: else a database restored to before it could sign other events.
+
+    True where no witness is kept, which `check --deploy` warns of.
+    """
+    installation = Installation.objects.current()
+    return not installation.witness_kept or installation.witnessed_position >= size
 
 
 def _continued_root(size: int, last: LogCheckpoint | None) -> bytes:

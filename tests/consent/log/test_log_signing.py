@@ -1,0 +1,84 @@
+"""What the log refuses to sign: whatever could become a second log under the name of the first."""
+
+from typing import Any
+
+import pytest
+
+from consent import ledger
+from consent.log import appending, checkpoints, keys
+from consent.models import EventSalt, Installation, LogCheckpoint, Restore
+from consent.services import restored
+from consent.witness import guard
+from tests.support.cast import Cast
+from tests.support.log import SETTINGS, add_events, step
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def kept(settings: Any) -> None:
+    for name, value in SETTINGS.items():
+        setattr(settings, name, value)
+
+
+def sizes() -> list[int]:
+    return list(LogCheckpoint.objects.order_by("size").values_list("size", flat=True))
+
+
+def test_sign__beyond_what_is_witnessed__waits_for_the_witness() -> None:
+    add_events(3)
+    Installation.objects.update(witness_kept=True, witnessed_position=2)
+    step()
+    assert EventSalt.objects.count() == 3 and sizes() == []
+    Installation.objects.update(witnessed_position=3)
+    step()
+    assert sizes() == [3]
+
+
+def test_sign__no_witness_was_ever_kept__signs() -> None:
+    add_events(3)
+    step()
+    assert sizes() == [3]
+
+
+def test_sign__after_a_restored_database_was_adopted__never_again(cast: Cast) -> None:
+    ledger.sequence()
+    step()
+    before = sizes()
+    restored.begin_epoch(epoch=2, restored_to=3, lost_to=3, actor=cast.provider, reason="Both disks failed")
+    ledger.sequence()
+    assert appending.Appender().append()
+    with pytest.raises(checkpoints.Refused, match="A restored database was adopted"):
+        checkpoints.sign()
+    step()
+    checkpoints.resume()
+    step()
+    assert sizes() == before and Restore.objects.count() == 1
+    assert checkpoints.standing().state == "paused"
+
+
+def test_sign__log_that_begins_after_a_restore__signs(cast: Cast) -> None:
+    restored.begin_epoch(epoch=2, restored_to=3, lost_to=3, actor=cast.provider, reason="Both disks failed")
+    ledger.sequence()
+    step()
+    assert sizes() == [ledger.head()]
+
+
+def test_sign__another_origin_is_set__refused(settings: Any) -> None:
+    add_events(3)
+    step()
+    add_events(3)
+    assert appending.Appender().append()
+    settings.LOG_ORIGIN = "elsewhere.example/log"
+    with pytest.raises((checkpoints.Refused, keys.BadKey)):
+        checkpoints.sign()
+    step()
+    assert sizes() == [3]
+
+
+def test_step__in_quarantine__adds_and_signs_nothing() -> None:
+    add_events(3)
+    Installation.objects.update(quarantine="head_lower", quarantined_at=ledger.clock())
+    guard.check()
+    step()
+    assert sizes() == [] and not EventSalt.objects.exists()
