@@ -93,15 +93,17 @@ class Postgresql:
     def __init__(self, folder: Path, programs: Path, dump: Path) -> None:
         self.folder, self.programs, self.dump = folder, programs, dump
         self.user = "nobody" if os.geteuid() == 0 else None
-        self.data = self.archive = self.base = folder
+        self.data = self.archive = self.base = self.socket = folder
         self.marks: list[dt.datetime] = []
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres:@/postgres?host={self.data}"
+        return f"postgresql://postgres:@/postgres?host={self.socket}"
 
     def begin(self) -> None:
-        self.data, self.archive, self.base = (self._folder(name) for name in ("data", "archive", "base"))
+        # The socket is apart: it is no part of a backup, and the restored server has the same.
+        folders = (self._folder(name) for name in ("data", "archive", "base", "socket"))
+        self.data, self.archive, self.base, self.socket = folders
         self._run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C",
                   "-D", str(self.data))  # fmt: skip
         target = f"{self.archive}/%f"
@@ -109,11 +111,9 @@ class Postgresql:
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"archive_mode = on\narchive_command = '{archiving}'\nwal_level = replica\n")
         self._start()
-        self._run("psql", "-q", "-h", str(self.data), "-U", "postgres", "-f", str(self.dump), "postgres")
-        self._run("pg_basebackup", "-h", str(self.data), "-U", "postgres", "--wal-method=none", "--checkpoint=fast",
+        self._run("psql", "-q", "-h", str(self.socket), "-U", "postgres", "-f", str(self.dump), "postgres")
+        self._run("pg_basebackup", "-h", str(self.socket), "-U", "postgres", "--wal-method=none", "--checkpoint=fast",
                   "--no-sync", "-D", str(self.base))  # fmt: skip
-        for each in self.base.glob(".s.PGSQL*"):  # of the server's socket, which is in its folder
-            each.unlink()
 
     def mark(self) -> None:
         self.marks.append(dt.datetime.now(dt.UTC))
@@ -144,7 +144,7 @@ class Postgresql:
     def end(self) -> None:
         if (self.data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.data))
-        for name in ("data", "archive", "base"):
+        for name in ("data", "archive", "base", "socket"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self.marks.clear()
 
@@ -160,7 +160,7 @@ class Postgresql:
         return folder
 
     def _start(self) -> None:
-        options, log = f"-h '' -k {self.data}", self.data / "server.log"
+        options, log = f"-h '' -k {self.socket}", self.data / "server.log"
         try:
             self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(log), "-o", options)
         except subprocess.CalledProcessError as error:
@@ -196,7 +196,7 @@ def postgresql(rows: int) -> Iterator[Postgresql]:
         place.begin()
         databases.step(place.url, "sides", "loaded", str(rows), "1")
         dump = subprocess.run(
-            [programs / "pg_dump", "-h", str(place.data), "-U", "postgres", "postgres"],
+            [programs / "pg_dump", "-h", str(place.socket), "-U", "postgres", "postgres"],
             check=True, capture_output=True, user=place.user, cwd=folder,
         )  # fmt: skip
         place.end()
