@@ -53,7 +53,7 @@ def test_page__every_command__does_what_it_says(live_server: Any, settings: Any,
     # The receiver needs a moment until it listens.
     script.write_text("set -euo pipefail\n" + text.replace("& RECEIVER=$!", "& RECEIVER=$!; sleep 1"))
     done = subprocess.run(
-        ["bash", str(script)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        ["bash", str(script)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for answer in (

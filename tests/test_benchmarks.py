@@ -18,7 +18,7 @@ def bench(module: str, *options: str) -> str:
         environment["DATABASE_URL"] = url
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

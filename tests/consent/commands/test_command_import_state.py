@@ -140,7 +140,7 @@ def test_import_state__portal_goes_on__ids_and_positions_follow_those_of_the_fil
 
 def _manage(url: str, *argv: str) -> None:
     subprocess.run(
-        [sys.executable, "manage.py", *argv], cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True, timeout=120
+        [sys.executable, "manage.py", *argv], cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True, timeout=600
     )
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_demo__few_records__ends_with_a_verified_removal() -> None:
     command = [sys.executable, "scripts/pipeline_demo.py", "--rows", "3000"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     said = done.stdout
     read, allowed, denied = map(_number, re.findall(r"(\S+) records read.*\n\s+(\S+) allowed, (\S+) denied", said)[0])

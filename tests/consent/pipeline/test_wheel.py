@@ -27,7 +27,7 @@ assert "django" not in sys.modules
 @pytest.mark.slow
 def test_wheel__in_a_new_environment__filters_verifies_and_opens(tmp_path: Path) -> None:
     def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
