@@ -193,6 +193,7 @@ def test_export__imported_into_an_empty_installation__same_members_plans_choices
     lift_triggers()
     call_command("flush", interactive=False, verbosity=0)
     import_module("accounts.migrations.0002_plans").create_plans(apps, None)
+    import_module("consent.migrations.0033_installation").make_row(apps, None)
     ActorFactory(of_commands=True)
     options = {
         "organizations": ("--map", "name=name", "--map", "external_id=external_id", "--plan", "ai_studio_scale"),
