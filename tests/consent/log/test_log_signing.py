@@ -1,8 +1,10 @@
 """What the log refuses to sign: whatever could become a second log under the name of the first."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from consent import ledger
 from consent.log import appending, checkpoints, keys
@@ -16,9 +18,11 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def kept(settings: Any) -> None:
+def kept(settings: Any) -> Iterator[None]:
     for name, value in SETTINGS.items():
         setattr(settings, name, value)
+    yield
+    guard.forget(connection=connection)  # what it found in a test is rolled back
 
 
 def sizes() -> list[int]:
