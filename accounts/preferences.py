@@ -14,8 +14,9 @@ from django.utils import timezone, translation
 
 from . import time_zones
 from .models import User
+from .sessions import SESSIONLESS
 
-_PROGRAMS = ("/api/", "/access/")
+_PROGRAMS = ("/api/", "/access/", *SESSIONLESS)
 
 
 class Preferences:

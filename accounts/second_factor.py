@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from config.problems import Problem
 
 from .models import Member, MemberRole, User
+from .sessions import SESSIONLESS
 
-# Paths that stay open without a second factor: to set one up, and to sign out.
-_OPEN = ("/account/", "/sign-out/", "/static/")
+# Paths that stay open without a second factor: to set one up, to sign out, and those where no session counts.
+_OPEN = ("/account/", "/sign-out/", "/static/", *SESSIONLESS)
 _ASKED_OF = (MemberRole.OWNER, MemberRole.ADMIN)
 
 

@@ -49,6 +49,10 @@ def begin(sender: object, request: HttpRequest, **_kwargs: object) -> None:
     request.session[_BEGAN] = request.session[_SEEN] = int(time.time())
 
 
+# Of paths that answer everybody alike, and that shared caches may keep: a session has no part in them.
+SESSIONLESS = ("/log/", "/.well-known/")
+
+
 class SessionLimits:
     """Middleware: signs out of a session that began too long ago, or has been idle for too long.
 
@@ -60,7 +64,8 @@ class SessionLimits:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # Check the cookie first: reading `request.session` would add `Vary: Cookie` to responses that need no session.
-        if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
+        has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES and not request.path.startswith(SESSIONLESS)
+        if has_cookie and SESSION_KEY in request.session:
             user = request.user
             if isinstance(user, User) and not _go_on(request, user):
                 logout(request)

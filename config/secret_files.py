@@ -10,13 +10,16 @@ _FILE = "file://"
 def from_file(value: str) -> str:
     """The value itself, or what is in the file that it names: file:///run/secrets/log. Without space around it.
 
-    Raises ImproperlyConfigured if that file can't be read.
+    Raises ImproperlyConfigured if that file can't be read, or is empty.
     """
     value = value.strip()
     if not value.startswith(_FILE):
         return value
     path = value.removeprefix(_FILE)
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        found = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"A setting names the file {path}, which can't be read: {error}.") from None
+    if not found:
+        raise ImproperlyConfigured(f"A setting names the file {path}, which is empty.")
+    return found

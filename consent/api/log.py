@@ -13,7 +13,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts.authentication import InvalidKey, key_actor
+from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor
 from config.problems import Problem
 
 from ..log import checkpoints, keys, serving
@@ -56,10 +56,14 @@ def _refused(request: HttpRequest) -> Problem | None:
     try:
         actor = key_actor(request)
     except InvalidKey:
-        return Problem(401, "authentication_failed", _("The API key is missing, unknown, expired or revoked."))
+        return _unauthorized("authentication_failed", _("The API key is missing, unknown, expired or revoked."))
     if actor is None:
-        return Problem(401, "not_authenticated", _("Say who is asking: an operator's API key."))
+        return _unauthorized("not_authenticated", _("Say who is asking: an operator's API key."))
     return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
+
+
+def _unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
 @_reads

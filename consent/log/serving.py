@@ -15,10 +15,10 @@ from ..models import LogCheckpoint, LogOrigin
 from ..proofs import leaf
 from . import keys, store
 from .checkpoints import latest
-from .store import TILE, Tree
+from .store import TILE, Corrupt, Tree
 
-# One part of a number has three digits; all but the last begin with an x.
-_PATH = re.compile(r"(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+# One part of a number has three digits; all but the last begin with an x. Seven parts are more than any log has.
+_PATH = re.compile(r"(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 _HIGHEST = 63
 
 
@@ -63,6 +63,8 @@ def content(place: Place) -> bytes | None:
     if place.level is None:
         first = place.number * TILE
         entries = [each.entry for each in store.read(first, place.width)]
+        if len(entries) < place.width:
+            raise Corrupt(f"the log has no entry {first + len(entries)}")
         return b"".join(struct.pack(">H", len(entry)) + entry for entry in entries)
     return b"".join(Tree().hashes(place.level, place.number * TILE, place.width))
 
