@@ -64,16 +64,21 @@ def _words() -> dict[str, Any]:
             "actor": {**_choices(ActorType), "provider": _("The provider")},
         },
         "hidden": _("Not in this receipt: only its fingerprint is"),
-        "problems": {
-            "malformed": _("This file is no receipt, or it is damaged."),
-            "key": _("This is no public key of a log. It has the form name+hash+base64."),
-            "missing": _("Give the public key of the log, and the check begins."),
-            "unsupported": _(
-                "This browser can't check signatures here. A current version of Firefox, Chrome, Edge or Safari can, on"
-                " a page that came by HTTPS."
-            ),
-            "unreachable": _("This portal did not give its public key. It may keep no log."),
-        },
+        "problems": _problems(),
+    }
+
+
+def _problems() -> dict[str, Any]:
+    """What the script says where it can't check."""
+    return {
+        "malformed": _("This file is no receipt, or it is damaged."),
+        "key": _("This is no public key of a log. It has the form name+hash+base64."),
+        "missing": _("Give the public key of the log, and the check begins."),
+        "unsupported": _(
+            "This browser can't check signatures here. A current version of Firefox, Chrome, Edge or Safari can, on"
+            " a page that came by HTTPS."
+        ),
+        "unreachable": _("This portal did not give its public key. It may keep no log."),
     }
 
 

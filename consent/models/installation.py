@@ -32,6 +32,14 @@ class InstallationManager(models.Manager["Installation"]):
         """The one row. Raises Installation.DoesNotExist: a database without it was not made by the migrations."""
         return self.get()
 
+    def forget_witness(self) -> None:
+        """Forget whether a witness was kept, where the database was moved: its files may be elsewhere.
+
+        Those that are here judge this copy, else it begins its own. Installation and epoch stay what they are, so that
+        readers go on; a quarantine stays too.
+        """
+        self.filter(quarantine="").update(witness_kept=False, witnessed_position=0, witnessed_at=None, vouches=0)
+
 
 class Installation(models.Model):
     """The one row, made by the migration. Only `consent.witness`, and adopting a restore, change it."""

@@ -314,11 +314,7 @@ def load_state(
     if current is ConsentEvent:
         _forget_pending()
     index_all()
-    # Installation and epoch stay what they are, so that readers go on. Whether a witness was kept is forgotten, because
-    # its files may be elsewhere: those that are here judge this copy, else it begins its own. A quarantine stays.
-    Installation.objects.filter(quarantine="").update(
-        witness_kept=False, witnessed_position=0, witnessed_at=None, vouches=0
-    )
+    Installation.objects.forget_witness()
     _reset_sequences()
     # References may point to tables that come later in the file, so they are checked at the end.
     connection.check_constraints()

@@ -8,6 +8,7 @@ from django.urls import get_resolver, reverse
 from accounts.models import Member
 from consent.console.urls import urlpatterns
 from consent.models import ConsentEvent
+from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.cast import Cast
 from tests.support.choices import opt_out_as_member
 from tests.support.console import opted_out_by_owner, signed_in
@@ -57,7 +58,10 @@ MATRIX: dict[str, tuple[str, str, dict[str, str]]] = {
     # Without a log there are none; who gets them with one is tested where they are.
     "console:receipt": ("302 404 404 404 404 404 404", NEVER, {}),
     "console:receipt-file": ("302 404 404 404 404 404 404", NEVER, {}),
+    "console:words": (SIGNED_IN, NEVER, {}),
     "console:data-controls": (SIGNED_IN, NEVER, {}),
+    # Of one's own membership alone.
+    "console:own-why": ("302 404 404 404 200 404 404", NEVER, {}),
     "console:my-choices": (SIGNED_IN, NEVER, {}),
     "console:opt-out-everywhere": (NEVER, REDIRECTED, {}),
     # The plain member's: nobody else's to change, whatever their role.
@@ -86,6 +90,7 @@ def path_of(name: str, cast: Cast, organization: object = None) -> str:
         return reverse(name, args=[organization or cast.labs.pk, *more])
     own = {"console:data-sharing": [cast.labs_member.pk], "console:own-way": [number_of(cast, cast.labs_member)]}
     own |= {"console:receipt": [number_of(cast, None)], "console:receipt-file": [number_of(cast, None), "json"]}
+    own |= {"console:own-why": [cast.labs_member.pk], "console:words": LE_CHAT_CONSOLE.wording.split("/")}
     return reverse(name, args=own.get(name, []))
 
 

@@ -154,7 +154,7 @@ TAMPERED: dict[str, tuple[str, str]] = {
         "has a position and is pending",
     ),
     "a position too many": (
-        f"INSERT INTO {POSITION} SELECT 1000, 1000000, organization_id FROM {POSITION} WHERE position = 1",
+        f"INSERT INTO {POSITION} SELECT 1000, 1000000, organization_id, epoch FROM {POSITION} WHERE position = 1",
         "positions run from 1 to 1000",
     ),
 }
