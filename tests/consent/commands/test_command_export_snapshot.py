@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consent import ledger
+from consent.models import SnapshotMade
 from consent.pipeline import Snapshot
 from tests.support.cast import Cast
 from tests.support.commands import database, run
@@ -16,16 +17,20 @@ from tests.support.snapshots import OTHER_KEY, VERIFY_KEY, write
 ROOT = Path(__file__).parents[3]
 
 
-def test_export_snapshot__head__folder_that_verifies_and_nothing_changed(cast: Cast, tmp_path: Path) -> None:
+def test_export_snapshot__head__folder_that_verifies_and_nothing_changed_but_that_it_was_made(
+    cast: Cast, tmp_path: Path
+) -> None:
     ledger.sequence()
     before = database()
     done = run("export_snapshot", str(tmp_path / "new"), "--format", "json")
-    assert (done.code, database()) == (0, before)
+    made = [(row.position, row.manifest_sha256) for row in SnapshotMade.objects.all()]
+    assert (done.code, {**database(), SnapshotMade._meta.db_table: []}) == (0, before)
     told = done.json
     found = Snapshot.open(told["folder"], told["verify_key"])
     assert (found.position, told["position"], told["renewed"]) == (ledger.head(), ledger.head(), False)
     assert told["rows"] == {"organizations": 2, "members": 5, "external_ids": 0}
     assert told["bytes"] == sum(file.size for file in found.files)
+    assert made == [(found.position, found.manifest_sha256)]
     assert told["decided_at"] == found.decided.isoformat().replace("+00:00", "Z")
     folder = Path(told["folder"])
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)} == {0o700}
