@@ -176,6 +176,17 @@ test-spark: .venv-spark/installed ## the filter on Spark gives the verdicts of D
 test-lake: .venv-lake/installed ## the recipes of docs/pipeline.md with Hugging Face datasets, Delta Lake and MLflow
 	@.venv-lake/bin/python -m pytest -c tests/lake/pytest.ini --rootdir . --confcutdir tests/lake tests/lake $(ARGS)
 
+# Debian's packages of Go and of the library that Go's own checksum database is checked with.
+GO_PATH := /usr/share/gocode
+.PHONY: test-proofs
+test-proofs: $(VENV)/installed-dev ## Go's libraries check signatures and proofs of the log (needs golang-go and golang-golang-x-mod-dev)
+	@missing=; command -v go >/dev/null || missing=" golang-go"; \
+	test -d $(GO_PATH)/src/golang.org/x/mod/sumdb || missing="$$missing golang-golang-x-mod-dev"; \
+	if [ -n "$$missing" ]; then \
+		echo "$(if $(CI),,SKIPPED: Go does not check the log. )That needs Debian's packages: apt-get install$$missing" >&2; exit $(if $(CI),1,0); \
+	fi; \
+	$(PY) -m tests.proofs_go | CGO_ENABLED=0 GO111MODULE=off GOFLAGS= GOPATH=$(GO_PATH) go run tests/proofs_go/main.go
+
 .PHONY: soak
 soak: $(VENV)/installed-dev ## property tests with long random histories: 50,000 steps on each database
 	@SOAK=1 env -u DATABASE_URL $(PYTEST) -m soak $(ARGS)

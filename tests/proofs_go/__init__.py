@@ -1,0 +1,1 @@
+"""Logs, receipts and proofs of ours, checked by Go's own libraries: `make test-proofs`."""
