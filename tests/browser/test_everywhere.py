@@ -41,6 +41,7 @@ EVERY = [(language, scheme, width) for language in LANGUAGES for scheme in SCHEM
 # Links with a query are filters and further pages of the same list: one of each list stands for all.
 _SAME = 3
 _NUMBERED = ("console:history-export", "console:way", "console:own-way", "console:receipt", "console:receipt-file")
+_NUMBERED += ("console:own-why", "console:words")
 _FORMS = ("console:opt-out-everywhere", "console:data-sharing")
 _FILES = ("console:history-export", "console:receipt-file", "console:my-choices", "admin:consent_bulkjob_file")
 
