@@ -57,7 +57,7 @@ class Receipt(ApiView):
         """As JSON, or where Accept prefers text/plain as C2SP's tlog-proof."""
         found = receipts.get_event(self.actor, event)
         try:
-            given = receipts.receipt_of(found, for_operator=self.actor.is_operator)
+            given = receipts.receipt_of(found, self.actor)
         except receipts.NotLogged as error:
             headers = {"Retry-After": str(error.seconds)}
             raise Problem(error.http_status, error.code, str(error), headers=headers) from None

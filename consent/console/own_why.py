@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +14,7 @@ from accounts.access import Actor, NotFound
 from accounts.fields import parse_id
 from accounts.models import Member
 
+from ..log import keys as log_keys
 from ..presentation import own_proof
 from .pages import page, person_page
 
@@ -53,15 +53,6 @@ def own_why(request: HttpRequest, actor: Actor, member: str) -> HttpResponse:
         "answers": own_proof.of_day(own, form.cleaned_data["day"], actor) if valid else [],
         "opt_outs": opt_outs,
         "removed": removed,
-        "receipts": _has_receipts(),
+        "receipts": log_keys.is_on(),
     }
     return page(request, actor, "console/own_why.html", context, status=400 if form.is_bound and not valid else 200)
-
-
-def _has_receipts() -> bool:
-    """Whether there is a page of receipts to link to."""
-    try:
-        reverse("console:receipt", args=["1"])
-    except NoReverseMatch:
-        return False
-    return True

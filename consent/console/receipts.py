@@ -24,7 +24,7 @@ def receipt(request: HttpRequest, actor: Actor, number: str) -> HttpResponse:
     problem: ServiceError | None = None
     given, status = None, 200
     try:
-        given = receipts.receipt_of(event, for_operator=actor.is_operator)
+        given = receipts.receipt_of(event, actor)
     except ServiceError as error:
         problem = error
         status = 200 if isinstance(error, receipts.NotLogged) else error.http_status
@@ -43,7 +43,7 @@ def receipt_file(_request: HttpRequest, actor: Actor, number: str, form: str) ->
     """The file itself. Where there is none, 404: the page says why."""
     event = receipts.get_event(actor, number)
     try:
-        given = receipts.receipt_of(event, for_operator=actor.is_operator)
+        given = receipts.receipt_of(event, actor)
     except ServiceError:
         raise NotFound("receipt") from None
     if form == _TEXT:

@@ -75,8 +75,10 @@ def get_event(actor: Actor, ident: str) -> ConsentEvent:
     return event
 
 
-def receipt_of(event: ConsentEvent, *, for_operator: bool) -> Given:
-    """The receipt of an event under the last checkpoint. Raises NoLog, NotLogged, Erased, Inconsistent.
+def receipt_of(event: ConsentEvent, actor: Actor) -> Given:
+    """The receipt of an event, which `get_event` gave, under the last checkpoint.
+
+    Raises NoLog, NotLogged, Erased, Inconsistent.
 
     Of words it has those that the reader may know. A reference is the provider's own: where there is one, customers get
     a receipt without words, because the salt that proves the reason would let them try out references.
@@ -88,7 +90,7 @@ def receipt_of(event: ConsentEvent, *, for_operator: bool) -> Given:
     if position is None or last is None or position > last.size:
         raise NotLogged
     try:
-        return _made(event, position, last, for_operator=for_operator)
+        return _made(event, position, last, for_operator=actor.is_operator)
     except (ProofError, store.Corrupt) as error:
         logger.error("no receipt of event %s: %s", event.pk, error)
         raise Inconsistent from error

@@ -47,6 +47,7 @@ def of_the_portal() -> dict[str, Any]:
     from django.core.management import call_command
     from django.test import override_settings
 
+    from accounts.access import Actor
     from consent import ledger
     from consent.log import checkpoints, receipts, store
     from consent.models import ConsentEvent
@@ -65,7 +66,7 @@ def of_the_portal() -> dict[str, Any]:
         notes.append((last.size, last.note))
         for index in indexes:
             event = ConsentEvent.objects.get(placed__position=index + 1)
-            texts.append(receipts.receipt_of(event, for_operator=True).receipt.text())
+            texts.append(receipts.receipt_of(event, Actor.system()).receipt.text())
 
     with override_settings(**log.SETTINGS | {"LOG_SIGNING_KEY": key, "LOG_ORIGIN": LOG_ORIGIN}):
         for size in SIZES:
