@@ -34,7 +34,7 @@ def witness_is_elsewhere(app_configs: Any, **kwargs: Any) -> list[Any]:
         if not path.is_absolute():
             problems.append(
                 Error(
-                    f"WITNESS: {path} is no absolute path.", hint="WITNESS=/mnt/other-disk/witness", id="consent.E002"
+                    f"WITNESS: {path} is no absolute path.", hint="WITNESS=/mnt/other-disk/witness", id="consent.E003"
                 )
             )
         elif folder is not None and path.parent.resolve() == folder:

@@ -72,7 +72,7 @@ def renew() -> None:
 
 
 def missing() -> list[str]:
-    """A line for each current wording that is not kept yet: `migrate` or `sync_wordings` keeps it."""
+    """A line for each current wording that is not kept yet: `migrate` keeps it."""
     wanted = {(surface.wording, language) for surface in SURFACES.values() for language in languages()}
     kept = set(Wording.objects.values_list("wording", "language"))
     return [f"{wording} ({language}) is not kept" for wording, language in sorted(wanted - kept)]

@@ -19,7 +19,7 @@ from .store import TILE, Corrupt, Tree
 
 # One worker at a time, in this database; see `ledger.sequence`.
 LOCK = 7_236_841_509_222
-# Events at a time. SQLite's write lock is held while they are stored: docs/operations.md says for how long.
+# Events at a time. SQLite's write lock is held while they are stored, so there are fewer.
 BATCH = 1_000 if connection.vendor == "sqlite" else 5_000
 
 

@@ -86,9 +86,14 @@ def _is_due(last: LogCheckpoint | None, now: dt.datetime) -> bool:
     passed = dt.datetime.fromtimestamp(now.timestamp() // seconds * seconds, dt.UTC)
     if last and last.signed_at >= passed:
         return False
-    first = EventPosition.objects.filter(pk=(last.size if last else 0) + 1)
-    came = first.values_list("event__recorded_at", flat=True).first()
+    came = _oldest_unsigned(last)
     return came is None or came < passed
+
+
+def _oldest_unsigned(last: LogCheckpoint | None) -> dt.datetime | None:
+    """When the first event came that is in no checkpoint; None if there is none."""
+    first = EventPosition.objects.filter(pk=(last.size if last else 0) + 1)
+    return first.values_list("event__recorded_at", flat=True).first()
 
 
 def _require_permission(origin: LogOrigin | None) -> None:
@@ -207,7 +212,6 @@ def _state(last: LogCheckpoint | None, size: int, head: int) -> State:
 
 
 def _waits_long(last: LogCheckpoint | None) -> bool:
-    first = EventPosition.objects.filter(pk=(last.size if last else 0) + 1)
-    came = first.values_list("event__recorded_at", flat=True).first()
+    came = _oldest_unsigned(last)
     patience = dt.timedelta(seconds=_PATIENCE + 2 * settings.LOG_CHECKPOINT_SECONDS)
     return came is not None and came < ledger.clock() - patience

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from ..models import EventSalt
 from ..proofs import leaf
 
 VERSION = 1
@@ -117,14 +116,6 @@ class Blinding(NamedTuple):
     reference_digest: str = ""
     actor_digest: str = ""
     entry: bytes = b""
-
-    @classmethod
-    def of(cls, stored: EventSalt) -> "Blinding":
-        return cls(*(_plain(getattr(stored, name)) for name in cls._fields))
-
-
-def _plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def blind(rows: Sequence[Row]) -> list[Blinding]:

@@ -126,7 +126,7 @@ def adopt(
         if found.unfinished:
             _write_line(held, Restore.objects.get(epoch=found.epoch))
             return Adopted(found.epoch, found.survey, {}, [], complete=False, loosened=[])
-        _refuse(found, tail_unknown=tail_unknown, lost_to=lost_to)
+        _refuse(found, tail_unknown=tail_unknown)
         with transaction.atomic():
             ledger.hold_sequence()
             found = look(replay=replay, lost_to=lost_to)
@@ -135,11 +135,11 @@ def adopt(
     return adopted
 
 
-def _refuse(found: Found, *, tail_unknown: bool, lost_to: int) -> None:
+def _refuse(found: Found, *, tail_unknown: bool) -> None:
     if found.whole and not tail_unknown:
         raise Refused("nothing_lost", "Nothing is lost: this database is the one that was witnessed.")
     if found.survey.number > MOST_LOST:
-        raise Refused("too_far", f"That is too far beyond what is here: {lost_to:,}.")
+        raise Refused("too_far", f"That is too far beyond what is here: {found.survey.lost_to:,}.")
     if tail_unknown and found.survey.witnessed and not look().survey.unknown:
         text = "There is a witness: it tells what was lost, so nobody has to be opted out. Leave out --tail-unknown."
         raise Refused("witnessed", text)

@@ -6,7 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..models import ConsentEvent, EventPosition
+from .. import ledger
+from ..models import ConsentEvent
 from ..proofs.witness import Change, Line
 from ..proofs.witness_files import Witness
 from .asked import Asked
@@ -77,7 +78,7 @@ def survey(witness: Witness, hash_at: HashAt, *, told: Mapping[int, Change] | No
 
     Raises NothingInCommon, and what reading the witness raises.
     """
-    head = _head()
+    head = ledger.head()
     point = _read(witness, head)
     restored_to = _in_common(point, head, hash_at)
     lost = dict(told or {}) | _lost(witness, restored_to) if point.last else dict(told or {})
@@ -86,10 +87,6 @@ def survey(witness: Witness, hash_at: HashAt, *, told: Mapping[int, Change] | No
     lost = {position: lost[position] for position in sorted(lost) if position > restored_to}
     last = max(restored_to, lost_to, point.last.position if point.last else 0, *lost, 0)
     return Survey(head, restored_to, last, lost, witnessed=point.last is not None)
-
-
-def _head() -> int:
-    return EventPosition.objects.order_by("-position").values_list("position", flat=True).first() or 0
 
 
 def _read(witness: Witness, head: int) -> _Point:
