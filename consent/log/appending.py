@@ -18,7 +18,7 @@ from .events import Blinding
 from .store import TILE, Corrupt, Tree
 
 # One worker at a time, in this database; see `ledger.sequence`.
-LOCK = 7_236_841_509_222
+LOCK = 7_236_841_509_223
 # Events at a time. SQLite's write lock is held while they are stored, so there are fewer.
 BATCH = 1_000 if connection.vendor == "sqlite" else 5_000
 

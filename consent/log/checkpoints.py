@@ -16,7 +16,9 @@ from accounts.seldom import Seldom
 from .. import ledger
 from ..models import EventPosition, Installation, LogCheckpoint, LogOrigin, Restore
 from ..proofs import note, tree
-from ..witness import guard
+from ..proofs.errors import ProofError
+from ..proofs.witness import LogHead
+from ..witness import guard, judging
 from . import appending, keys, store
 from .keys import BadKey
 from .store import Corrupt
@@ -43,6 +45,9 @@ def resume() -> None:
 
 
 def pause() -> None:
+    """Let nothing be signed here: another copy of this ledger may sign, or have signed, even if this one never has."""
+    if keys.is_on() or store.size():
+        LogOrigin.objects.get_or_create(number=1, defaults={"name": keys.name_of(1), "begun_at": ledger.clock()})
     LogOrigin.objects.update(paused=True)
 
 
@@ -106,12 +111,12 @@ def _require_permission(origin: LogOrigin | None) -> None:
         raise Refused(
             f"LOG_ORIGIN is {settings.LOG_ORIGIN}, but the log is signed as {origin.name}: set LOG_ORIGIN to that."
         )
-    if origin.paused:
-        raise Refused("The log is paused: run log_resume once the installation that it comes from is off.")
-    if Restore.objects.filter(adopted_at__gt=origin.begun_at).exists():
+    if Restore.objects.filter(adopted_at__gte=origin.begun_at).exists():
         raise Refused(
             f"A restored database was adopted, so that {origin.name} may have had other events: it stays as it was."
         )
+    if origin.paused:
+        raise Refused("The log is paused: run log_resume once the installation that it comes from is off.")
 
 
 def _is_witnessed(size: int) -> bool:
@@ -119,6 +124,13 @@ def _is_witnessed(size: int) -> bool:
 
     True where no witness is kept, which `check --deploy` warns of.
     """
+    if (files := judging.witness()) is not None:
+        try:
+            line = files.last()
+        except (OSError, ProofError):
+            return False
+        # Positions alone are not enough: salts that were drawn anew would make another tree of the same events.
+        return line is not None and line.position >= size and line.log is not None and line.log.size >= size
     installation = Installation.objects.current()
     return not installation.witness_kept or installation.witnessed_position >= size
 
@@ -163,6 +175,25 @@ class Step:
         except (Refused, BadKey) as error:
             self._seldom.warning("the log is not signed: %s", error)
         return False
+
+
+# --- As the witness has it --------------------------------------------------------------------------------------------
+
+
+def head() -> LogHead | None:
+    """How far the log has come, signed or not; None if there is none."""
+    size = store.size()
+    return LogHead(size, root_at(size) or "") if size else None
+
+
+def root_at(size: int) -> str | None:
+    """The root at this size in hexadecimal digits; None if the log has not come so far, "" if it is not whole."""
+    if store.size() < size:
+        return None
+    try:
+        return tree.root(store.Tree().read, size).hex()
+    except Corrupt:
+        return ""
 
 
 # --- How it stands ----------------------------------------------------------------------------------------------------

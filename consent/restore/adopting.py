@@ -16,6 +16,7 @@ from accounts.fields import to_micros
 
 from .. import ledger
 from ..errors import Refused
+from ..log import checkpoints
 from ..models import ConsentEvent, Installation, Restore, Trouble
 from ..proofs.errors import ProofError
 from ..proofs.witness import START, Line, chained
@@ -179,6 +180,8 @@ class _Adoption:
         """Begin the epoch, and fill the positions that were lost."""
         told, line = self.found.survey, self.found.line
         epoch = max(self.found.epoch, line.epoch if line else 0) + 1
+        # The log of before may have gone on without this ledger, also where this one never signed.
+        checkpoints.pause()
         # First of all, so that no reader takes an event of the new epoch for a lost one.
         ledger.skip_ids(_IDS_A_POSITION * told.number + _IDS_MORE)
         restore = restored.begin_epoch(

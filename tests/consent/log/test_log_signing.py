@@ -1,6 +1,7 @@
 """What the log refuses to sign: whatever could become a second log under the name of the first."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +9,12 @@ from django.db import connection
 
 from consent import ledger
 from consent.log import appending, checkpoints, keys
-from consent.models import EventSalt, Installation, LogCheckpoint, Restore
+from consent.models import EventSalt, Installation, LogCheckpoint, LogOrigin, Restore
+from consent.proofs.witness_files import Witness
 from consent.services import restored
-from consent.witness import guard
+from consent.witness import guard, keeper
 from tests.support.cast import Cast
+from tests.support.ledger_guards import behind_the_guards, sql
 from tests.support.log import SETTINGS, add_events, step
 
 pytestmark = pytest.mark.django_db
@@ -86,3 +89,48 @@ def test_step__in_quarantine__adds_and_signs_nothing() -> None:
     guard.check()
     step()
     assert sizes() == [] and not EventSalt.objects.exists()
+
+
+def test_pause__nothing_was_signed_here_yet__nothing_is(cast: Cast) -> None:
+    """The copy that this one comes from may have signed, under the same key, what came after."""
+    ledger.sequence()
+    checkpoints.pause()
+    step()
+    assert sizes() == [] and checkpoints.standing().state == "paused"
+    checkpoints.resume()
+    step()
+    assert sizes() == [ledger.head()]
+
+
+def test_pause__no_log_is_kept__nothing_begins(settings: Any) -> None:
+    settings.LOG_SIGNING_KEY = ""
+    checkpoints.pause()
+    assert not LogOrigin.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sign__witness_without_this_tree__waits_for_its_line(settings: Any, tmp_path: Path) -> None:
+    """Positions are not enough: salts that are drawn anew, after a restore, make another tree of the same events."""
+    settings.WITNESS = [str(tmp_path / "witness")]
+    add_events(3)
+    appending.Appender().append()
+    assert checkpoints.sign() is None
+    assert keeper.keep() == ""
+    line = Witness.at(settings.WITNESS).last()
+    assert line is not None and line.log == checkpoints.head()
+    made = checkpoints.sign()
+    assert made is not None and made.size == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_judge__salts_drawn_anew__log_forked(settings: Any, tmp_path: Path) -> None:
+    settings.WITNESS = [str(tmp_path / "witness")]
+    add_events(3)
+    appending.Appender().append()
+    assert keeper.keep() == ""
+    with behind_the_guards():
+        sql("DELETE FROM consent_eventsalt")
+    assert keeper.keep() == "log_behind"
+    Installation.objects.update(quarantine="", quarantined_at=None)
+    appending.Appender().append()
+    assert guard.check() == "log_forked"
