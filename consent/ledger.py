@@ -381,6 +381,8 @@ def skip_ids(number: int) -> None:
             cursor.execute("SELECT setval(s, nextval(s) + %s) FROM (SELECT %s::regclass AS s) AS t", [number, _IDS])
         else:
             cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s", [number, _EVENTS])
+            if not cursor.rowcount:  # a ledger that never had an event
+                cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [_EVENTS, number])
 
 
 def head() -> int:

@@ -74,11 +74,13 @@ class Applier:
         self._count(out, locked, asked_for(Act.RESTART))
 
     def opt_out_everything(self, on_layers: OnOrganizations = lambda _number: None) -> Applied:
-        """Opt out every organization and every member that nothing denies: nobody knows what they have said since."""
+        """Opt out every organization and every member: nobody knows what they have said since.
+
+        Those too that something else keeps out now, a lock or a missing subscription: that may end.
+        """
         done = 0
-        allowing = PrivacySetting.objects.of_organizations().filter(allowed=True).select_related("organization")
-        for page in batched(allowing.order_by("organization_id", "product").iterator(BATCH), BATCH):
-            found = layers.lock_settings((each.organization, each.product) for each in page)
+        for page in batched(Organization.objects.order_by("pk").iterator(BATCH), BATCH):
+            found = layers.lock_settings((each, product) for each in page for product in Product.values)
             self.applied.done[Act.OPT_OUT] += len(restored.opt_out(found.values(), self.origin))
             on_layers(done := done + len(page))
         members = Member.objects.select_related("organization", "user").order_by("organization_id", "pk")

@@ -26,7 +26,8 @@ class Survey:
     """What was found. `head`: the last position here; `restored_to`: the last one that is as it was witnessed.
 
     `lost`: position → what the witness, or a copy, says of the event that had it, in order of position; of positions up
-    to `lost_to` that are not in it nothing is known. `witnessed`: whether there is a witness at all.
+    to `lost_to` that are not in it nothing is known. `witnessed`: whether there is a witness at all. `counted`: how
+    many events more the witness has counted, which had no position yet: what was said just before the end.
     """
 
     head: int
@@ -34,6 +35,7 @@ class Survey:
     lost_to: int
     lost: Mapping[int, Change]
     witnessed: bool
+    counted: int = 0
 
     @property
     def number(self) -> int:
@@ -86,7 +88,8 @@ def survey(witness: Witness, hash_at: HashAt, *, told: Mapping[int, Change] | No
         restored_to = _further(restored_to, head, lost)
     lost = {position: lost[position] for position in sorted(lost) if position > restored_to}
     last = max(restored_to, lost_to, point.last.position if point.last else 0, *lost, 0)
-    return Survey(head, restored_to, last, lost, witnessed=point.last is not None)
+    counted = point.last.events - max(last, head + ledger.pending()) if point.last else 0
+    return Survey(head, restored_to, last, lost, witnessed=point.last is not None, counted=max(0, counted))
 
 
 def _read(witness: Witness, head: int) -> _Point:

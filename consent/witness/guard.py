@@ -37,6 +37,7 @@ class _Trust:
         self.until = 0.0  # monotonic time at which it is judged again
         self.trouble = NOT_VOUCHED
         self.vouches_before: int | None = None  # the number when the connection was first judged
+        self.vouches = 0  # the number when it was judged last
         self.vouched = False
         self.verified = ""  # the hash of the line whose events were compared last
 
@@ -97,6 +98,10 @@ def _by_file(trust: _Trust, line: Line, found: Facts) -> str:
 
 
 def _by_voucher(connection: BaseDatabaseWrapper, trust: _Trust, found: Facts) -> str:
+    # Behind a pooler another database may take the place of the one vouched for: an older one has a lower number.
+    if found.vouches < trust.vouches:
+        trust.vouches_before, trust.vouched = None, False
+    trust.vouches = found.vouches
     if trust.vouches_before is None:
         trust.vouches_before = found.vouches
         # Not within a transaction: on SQLite it would keep the worker from vouching.
@@ -104,6 +109,7 @@ def _by_voucher(connection: BaseDatabaseWrapper, trust: _Trust, found: Facts) ->
         while found.vouches == trust.vouches_before and not found.quarantine and time.monotonic() < ends:
             time.sleep(_LOOK)
             found = judging.facts()
+    trust.vouches = found.vouches
     trust.vouched = trust.vouched or found.vouches > trust.vouches_before
     return found.quarantine or ("" if trust.vouched else NOT_VOUCHED)
 

@@ -91,7 +91,12 @@ def _wrong(last: Line | None, found: Facts) -> str:
 
 
 def _told(found: Facts, wrong: str) -> str:
-    """Put the database in quarantine, so that processes which don't see the file know; only once."""
+    """Put the database in quarantine, so that processes which don't see the file know; only once.
+
+    What lasts is not replaced by what passes: a file that can be read again would end it, and nobody has adopted.
+    """
+    if found.quarantine and found.quarantine not in PASSING:
+        return found.quarantine
     if wrong and wrong != found.quarantine:
         logger.critical("this database is in quarantine: %s", Trouble(wrong).label)
         Installation.objects.filter(quarantine=found.quarantine).update(

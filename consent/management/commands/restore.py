@@ -132,6 +132,7 @@ def _data(found: Found) -> dict[str, Any]:
         "lost_to": told.lost_to,
         "lost": told.number,
         "unknown": told.unknown,
+        "counted": told.counted,
         "differing": told.differing,
         "unfinished": found.unfinished,
         "kinds": told.kinds(),
@@ -166,6 +167,8 @@ def _text(found: Found) -> str:
     if told.unknown:
         facts.append(("of which nothing is known", f"{told.unknown:,}"))
         facts += [("", f"{first:,} to {last:,}") for first, last in first_unknown(told)]
+    if told.counted:
+        facts.append(("lost before they had one", f"{told.counted:,}: counted by the witness, and not told"))
     if found.unfinished:
         facts.append(("adopted", "but the witness has no line of it: adopt writes it"))
     facts += [(f"lost: {kind}", f"{number:,}") for kind, number in told.kinds().items()]
@@ -182,6 +185,7 @@ def _adopted(done: Adopted) -> dict[str, Any]:
         "restored_to": told.restored_to,
         "lost_to": told.lost_to,
         "lost": told.number,
+        "counted": told.counted,
         "complete": done.complete,
         "done": {act.value: number for act, number in sorted(done.done.items()) if number},
         "not_here": done.unknown,
@@ -199,6 +203,8 @@ def _adopted_text(done: Adopted) -> str:
         ("all of them known", "yes" if done.complete else "no"),
         *((words, f"{done.done.get(act, 0):,}") for act, words in _DONE.items()),
     ]
+    if told.counted:
+        facts.append(("lost before they had one", f"{told.counted:,}: counted by the witness, and not told"))
     facts += [("not in this database", each) for each in done.unknown[:_SHOWN]]
     facts += [
         ("allowed when it was lost, not here", printable(f"{each.organization} {each.member} {each.product}"))

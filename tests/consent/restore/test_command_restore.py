@@ -1,5 +1,6 @@
 """`restore`: what a restored database has lost, adopting it without un-saying a no, and a witness that is lost."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from django.db import connection
 
 from accounts.access import Actor
+from accounts.catalogue import Product
 from accounts.models import Member, Organization
 from consent import ledger, verification
 from consent.models import ConsentEvent, EventKind, EventPosition, Installation, Lock, PrivacySetting, Restore, Trouble
@@ -416,6 +418,52 @@ def test_adopt__witness_lost__needs_a_word_and_then_everybody_is_out(watched: Ca
         actor=Actor.from_user(watched.owner, confirmed=True), source="console", reason="Ours",
     )  # fmt: skip
     assert setting(watched.labs).allowed
+
+
+def test_adopt__witness_lost__who_is_kept_out_by_something_else_is_opted_out_too(watched: Cast) -> None:
+    """A lock may be lifted, a plan that allows by default may come: what was said meanwhile is lost all the same."""
+    by: dict[str, Any] = {"organization": watched.labs, "actor": watched.provider, "source": "admin"}
+    locks.place_lock(**by, product="le_chat", reason="Contract", reference="C-1")
+    witness_all()
+    with lost():
+        out(watched)
+    Path(_path()).unlink()
+    assert keeper.keep() == Trouble.WITNESS_LOST
+    assert run(*ADOPT, "--tail-unknown", "--lost-to", str(head() + 4)).code == 0
+    whole()
+    locks.lift_lock(**by, product="le_chat", reason="Over")
+    assert not setting(watched.labs).allowed
+    layers_of = PrivacySetting.objects.of_organizations().filter(choice="opted_out")
+    assert layers_of.count() == Organization.objects.count() * len(Product)
+
+
+def test_adopt__events_that_the_witness_had_only_counted__are_told(watched: Cast) -> None:
+    files = Witness((Path(_path()),))
+    line = files.last()
+    assert line is not None
+    with files.held() as held:
+        more = dataclasses.replace(line, after=line.position, previous=line.hash, changes=(), events=line.events + 2)
+        Path(_path()).write_text(more.text() + "\n")
+        del held
+    guard.forget(connection=connection)
+    told = run("restore", "status", "--format", "json")
+    assert (told.code, json.loads(told.out)["counted"]) == (1, 2)
+    done = run(*ADOPT, "--format", "json")
+    assert (done.code, done.json["counted"], done.json["lost"]) == (0, 2, 0), done.err
+    assert "lost before they had one" not in run("restore", "status").out
+
+
+def test_quarantine__that_lasts__is_not_replaced_by_one_that_passes(watched: Cast) -> None:
+    with lost():
+        out(watched)
+    assert keeper.keep() == Trouble.HEAD_LOWER
+    path = Path(_path())
+    aside = path.rename(path.with_name("aside"))
+    assert keeper.keep() == Trouble.HEAD_LOWER
+    refused = run("restore", "witness", "--rebuild", *ACTOR, "--reason", "Disk of the witness failed")
+    assert refused.code == 1
+    aside.rename(path)
+    assert keeper.keep() == Trouble.HEAD_LOWER
 
 
 def test_adopt__tail_unknown_though_there_is_a_witness__refused(watched: Cast) -> None:
