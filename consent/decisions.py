@@ -19,7 +19,7 @@ from accounts.models import Member
 from . import rules, suppositions
 from .lookups import Question, Row, fetch, fetch_one, instant
 from .models import PrivacySetting
-from .rules import Decision, Layers, Reason, State
+from .rules import Choice, Decision, Layers, Reason, State
 from .surfaces import DATA_KINDS, WITH_MEMBERS
 from .witness import guard
 
@@ -156,6 +156,15 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
             member_told=scope is None or _is_own(row, actor),
         )
     )
+
+
+def in_effect(allowed: bool, reason: str) -> tuple[str, str]:
+    """The choice that a setting amounts to now, and why. In quarantine none is in, whatever is stored; another reason
+    why it is out stays told.
+    """
+    if allowed and guard.quarantined():
+        return Choice.OPTED_OUT, Reason.RESTORED
+    return Choice.OPTED_IN if allowed else Choice.OPTED_OUT, reason
 
 
 def _is_own(row: Row, actor: Actor) -> bool:

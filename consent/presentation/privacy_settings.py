@@ -18,6 +18,7 @@ from accounts.fields import parse_id
 from accounts.models import Member, Organization, Plan
 
 from .. import rules
+from ..decisions import in_effect
 from ..models import ActorType, ConsentEvent, CoolingOff, PrivacySetting
 from ..rules import MEMBER_START, Choice, Decision, Reason, State
 from ..services.one_person import is_own_word, version_of
@@ -244,13 +245,14 @@ def _build_organization(
     owner: Member | None,
 ) -> SettingView:
     state = _current(organization, row)
+    effective, reason = in_effect(state.allowed, state.reason_code)
     return SettingView(
         surface=surface,
         cooling_off=reader.days[surface.product],
         organization=organization,
         member=None,
-        effective=_effective(state.allowed),
-        reason_code=state.reason_code,
+        effective=effective,
+        reason_code=reason,
         since=state.since,
         members_opted_out=reader.counts.get((organization.pk, surface.product)),
         decided_by_organization=False,
@@ -285,6 +287,7 @@ def _build_member(
     state = own.state if own else MEMBER_START
     organization = _current(member.organization, above)
     decision = _resolve(member, organization, state)
+    effective, reason = in_effect(decision.allowed, decision.reason)
     granted = reader.held.get(member.organization_id, frozenset())
     speaks = reader.actor.is_user(member.user_id) or Permission.MEMBER_CONSENT_SPEAK in granted
     # The organization's choice explains the state if the member made none, or if the organization does not allow it.
@@ -294,8 +297,8 @@ def _build_member(
         cooling_off=reader.days[surface.product],
         organization=member.organization,
         member=member,
-        effective=_effective(decision.allowed),
-        reason_code=decision.reason,
+        effective=effective,
+        reason_code=reason,
         since=max((answer.since for answer in decision.layers if answer.since), default=None),
         members_opted_out=None,
         decided_by_organization=not organization.allowed,
@@ -315,6 +318,7 @@ def _build_one_person(
     """The setting of a personal organization on either surface: the result of its two layers (R17)."""
     organization, state = _current(owner.organization, above), own.state if own else MEMBER_START
     decision = _resolve(owner, organization, state)
+    effective, reason = in_effect(decision.allowed, decision.reason)
     on_member = surface.scope is Scope.MEMBER
     granted = reader.held.get(owner.organization_id, frozenset())
     theirs = reader.actor.is_user(owner.user_id) or (on_member and Permission.MEMBER_CONSENT_SPEAK in granted)
@@ -331,8 +335,8 @@ def _build_one_person(
         cooling_off=reader.days[surface.product],
         organization=owner.organization,
         member=owner if on_member else None,
-        effective=_effective(decision.allowed),
-        reason_code=decision.reason,
+        effective=effective,
+        reason_code=reason,
         since=max((answer.since for answer in decision.layers if answer.since), default=None),
         members_opted_out=None if on_member else reader.counts.get((owner.organization_id, surface.product)),
         decided_by_organization=False,
@@ -389,7 +393,3 @@ def _current(organization: Organization, row: PrivacySetting | None) -> State:
     if row is None:
         return State(closed=True, reason_code=Reason.ORGANIZATION_CLOSED) if organization.is_closed else State()
     return row.state
-
-
-def _effective(allowed: bool) -> str:
-    return Choice.OPTED_IN if allowed else Choice.OPTED_OUT

@@ -29,6 +29,8 @@ def sentence(shown: "SettingView") -> str:
         "cause": shown.carried_from_name,
         "reason": _unstopped(shown.lock_reason or ""),
     }
+    if shown.reason_code == Reason.RESTORED:
+        return _("Not used for training, until it is certain that no recent choice is missing here.")
     template = _of_member(shown) if shown.of_member else _of_organization(shown)
     return template % names
 

@@ -23,6 +23,7 @@ from accounts.models import Binding, Member, Organization
 from .. import ledger
 from ..errors import Invalid, Refused
 from ..models import EventKind
+from ..witness import quarantine
 from . import layers
 
 FIELD = "external_id"
@@ -114,8 +115,11 @@ def refuse_taken(values: Sequence[str]) -> None:
 def start(subjects: Sequence[tuple[Subject, str | None, dt.datetime]], at: dt.datetime) -> None:
     """Store the ids of new subjects: (subject, id, since when it means it). `at` is the instant of their creation.
 
-    Writes no event of its own: the event of the creation at the same instant accounts for them.
+    Writes no event of its own: the event of the creation at the same instant accounts for them. Raises Refused for an
+    id in quarantine, as for `give`.
     """
+    if any(value for _each, value, _since in subjects):
+        quarantine.refuse()
     given = [
         Binding(
             organization=each.organization,

@@ -29,6 +29,7 @@ from ..models import (
 )
 from ..notices.catalogue import Notice
 from ..notices.sending import portal_url, send
+from ..witness import quarantine
 from . import filter_reports, layers, trail
 from .credentials import readers
 from .removal_entries import Range, totals_of
@@ -44,6 +45,7 @@ def range_of(run: TrainingRun, batch: RemovalBatch | None = None) -> Range:
     """The positions that a batch is about, or without one all since the run's data was filtered, up to now."""
     if batch is not None:
         return _range(run, batch.from_position, batch.to_position)
+    quarantine.require_whole()
     ledger.sequence()
     return _range(run, run.snapshot_position, ledger.head())
 
@@ -95,6 +97,7 @@ def issue_next() -> bool:
 
 
 def _issue(run: TrainingRun, actor: Actor, source: str) -> RemovalBatch | None:
+    quarantine.require_whole()
     ledger.sequence()
     head = ledger.head()
     cursor = RemovalCursor.objects.filter(run=run).first()

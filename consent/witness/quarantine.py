@@ -19,10 +19,13 @@ _ALWAYS = frozenset(
         EventKind.LOCK_LIFTED,
         EventKind.ORGANIZATION_REOPENED,
         EventKind.SINCE_ATTESTED,
+        # A lost event may have given the id to somebody else, who has opted out.
+        EventKind.EXTERNAL_ID_GIVEN,
         EventKind.EXTERNAL_ID_REBOUND,
     }
 )
-
+# These, where they say "in": also where something else keeps it out now, a lock for instance.
+_IF_IN = frozenset({EventKind.CHOICE_CONFIRMED, EventKind.CHOICE_RESTORED})
 
 _NOT_VOUCHED = _("Nobody who sees the witness file has said yet that this is the database that was witnessed.")
 
@@ -35,7 +38,7 @@ def in_words() -> str | Promise:
 
 def loosens(event: ConsentEvent) -> bool:
     """Whether the event lets data be used that could not be used before, or is meant to."""
-    if event.kind in _ALWAYS or (event.kind == EventKind.CHOICE_CONFIRMED and event.after == Choice.OPTED_IN):
+    if event.kind in _ALWAYS or (event.kind in _IF_IN and event.after == Choice.OPTED_IN):
         return True
     if event.kind == EventKind.SINCE_RESTARTED:  # what was allowed is, of later data: an adopted restore writes it
         return False

@@ -16,12 +16,12 @@ from consent.errors import Refused, Unavailable
 from consent.jobs import actions
 from consent.lookups import Question
 from consent.management.commands.worker import _pieces
-from consent.models import BulkJob, Installation, JobStatus, PendingEvent, Trouble
+from consent.models import BulkJob, ConsentEvent, EventKind, Installation, JobStatus, PendingEvent, TrainingRun, Trouble
 from consent.rules import Reason
-from consent.services import asked, cooling_off, locks, members, operator_requests, organizations, plans
+from consent.services import asked, cooling_off, locks, members, operator_requests, organizations, plans, removals
 from consent.services.organizations import OrganizationDraft
 from consent.snapshots import stored
-from consent.witness import guard
+from consent.witness import guard, quarantine
 from tests.support.callers import World, assert_problem, state
 from tests.support.cast import Cast
 from tests.support.choices import IN, OUT, choose, choose_own
@@ -92,6 +92,20 @@ LOOSENING: dict[str, tuple[Act, Act]] = {
         ended_before,
         lambda cast: plans.subscribe(
             organization=cast.labs, plan=Plan.objects.get(key="le_chat_free"), actor=cast.provider, source="admin"
+        ),
+    ),
+    "external id given": (
+        nothing_before,
+        lambda cast: organizations.update_organization(
+            organization=cast.brage, external_id="once-of-somebody-else", actor=cast.provider, source="admin"
+        ),
+    ),
+    "organization created with an external id": (
+        nothing_before,
+        lambda cast: organizations.create_organization(
+            draft=OrganizationDraft(name="New", kind="team", external_id="once-of-somebody-else"),
+            actor=cast.provider,
+            source="admin",
         ),
     ),
     "organization created": (
@@ -247,6 +261,38 @@ def test_api__loosens__is_409_and_changes_nothing(world: World) -> None:
             sent = {"If-Match": etag} if headers else {}
             assert_problem(world.operator_key(method, path, body, **sent), 409, "restored")
             assert state() == before
+
+
+def test_settings__in_quarantine__say_what_a_decision_says(world: World) -> None:
+    path = f"{world.labs}privacy-settings/le_chat_console/"
+    before = world.key.get(path).json()
+    own = Client()
+    own.force_login(world.cast.member)
+    assert before["effective"] == IN
+    with in_quarantine():
+        told = world.key.get(path).json()
+        exported = own.get("/settings/data-controls/mine.json").json()
+        page = own.get("/settings/data-controls/").content.decode()
+    assert (told["effective"], told["choice"]) == (OUT, before["choice"])
+    assert [each["used_for_training"] for each in exported["memberships"]] == [False]
+    assert "until it is certain that no recent choice is missing here" in page
+    assert world.key.get(path).json() == before
+
+
+def test_event__choice_of_in_comes_back_under_a_lock__loosens_all_the_same() -> None:
+    event = ConsentEvent(kind=EventKind.CHOICE_RESTORED, after=IN, before=OUT, allowed=False, locked=True)
+    assert quarantine.loosens(event)
+    event.after = OUT
+    assert not quarantine.loosens(event)
+
+
+def test_removals__in_quarantine__neither_issued_nor_told_of_a_ledger_that_may_end_too_early(cast: Cast) -> None:
+    run_ = TrainingRun()
+    with in_quarantine():
+        for act in (lambda: removals.range_of(run_), lambda: removals._issue(run_, cast.provider, "admin")):
+            with pytest.raises(Unavailable) as refused:
+                act()
+            assert refused.value.code == "restored"
 
 
 def test_api__opt_out__is_taken(world: World) -> None:
