@@ -212,9 +212,15 @@ def lift_triggers() -> None:
 
 @pytest.fixture
 def plans_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Restore the plans and the installation's row after a flush: they come from migrations, and it deletes them."""
+    """Restore the plans and the installation's row after a flush: they come from migrations, and it deletes them.
+
+    On SQLite ids start anew: their sequence is what says there whether the ledger was ever in use.
+    """
     yield
     with django_db_blocker.unblock():
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [triggers.LEDGER])
         import_module("accounts.migrations.0002_plans").create_plans(apps, None)
         import_module("consent.migrations.0033_installation").make_row(apps, None)
 

@@ -33,7 +33,9 @@ ACCOUNT = (
 
 def paths(cast: Cast) -> list[str]:
     found = ["/", "/organizations/", *ACCOUNT]
-    values = {"org": cast.labs.pk, "form": "csv", "member": cast.labs_member.pk, "number": 1}
+    values = {
+        "org": cast.labs.pk, "form": "csv", "member": cast.labs_member.pk, "number": 1, "surface": "le_chat_console",
+    }  # fmt: skip
     for each in urlpatterns:
         wanted = {name: values[name] for name in each.pattern.regex.groupindex}
         found.append(reverse(f"console:{each.name}", kwargs=wanted))

@@ -12,6 +12,11 @@ def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
+def settled(folder):
+    """Without the third file, which the other run is writing meanwhile."""
+    return [name for name in names(folder) if "day=2" not in name]
+
+
 def test_resume__with_fewer_files__nothing_of_the_others_gets_a_final_name(snapshot, tmp_path, data):
     stop_after(2, data, **given(snapshot, tmp_path))
     for what in ("allowed", "denied"):  # of the third, as if the run had been killed
@@ -49,11 +54,11 @@ def test_partial_folder__of_a_run_that_is_still_writing__said_so_and_nobody_told
 
     def meanwhile(done, _all):
         if done == 2:
-            before = names(tmp_path)
+            before = settled(tmp_path)
             with pytest.raises(PipelineError, match="Another run is writing") as error:
                 filter_records(data, **ours, options=Options(resume=resume))
             assert error.value.exit_code == 2 and "delete" not in str(error.value)
-            assert names(tmp_path) == before
+            assert settled(tmp_path) == before
 
     (tmp_path / "other").mkdir()
     assert filter_records(data, **theirs, progress=meanwhile).read == RECORDS

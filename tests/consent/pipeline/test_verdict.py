@@ -26,7 +26,7 @@ RECORDS = 24_000
 # What the rules can tell of a record to an operator.
 TOLD = {
     *(reason.value for reason in Reason)
-} - {"member_private", "organization_opted_in", "default", "member_opted_in", "external_id"}  # fmt: skip
+} - {"member_private", "organization_opted_in", "default", "member_opted_in", "external_id", "restored"}  # fmt: skip
 
 
 def tables(made: World, keys: Keys) -> dict[str, pa.Table]:

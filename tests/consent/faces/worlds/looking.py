@@ -105,6 +105,8 @@ def values(world: World) -> Values:
     invitation = Invitation.objects.order_by("pk").first()
     chooser = str(ours.chooser.pk)
     attempt = ours.hooks[0].attempts.order_by("pk").first()
+    # Of whichever side: among them are those of the hidden choices.
+    events = tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20])
     return {
         "organization": (str(ours.organization.pk),),
         "org": (str(ours.organization.pk),),
@@ -130,8 +132,9 @@ def values(world: World) -> Values:
         "verb": ("pause",),
         "what": ("rows",),
         "consumer": (str(world.consumer.consumer.pk),),
-        # Of whichever side: among them are those of the hidden choices.
-        "number": tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20]),
+        "number": events,
+        "event": events,
+        "place": ("0/000.p/1", "entries/000"),
         "run": (some_id(5),),
         "position": ("7",),
         "name": ("manifest.json",),
