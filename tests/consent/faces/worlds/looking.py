@@ -105,8 +105,9 @@ def values(world: World) -> Values:
     invitation = Invitation.objects.order_by("pk").first()
     chooser = str(ours.chooser.pk)
     attempt = ours.hooks[0].attempts.order_by("pk").first()
-    # Of whichever side: among them are those of the hidden choices.
-    events = tuple(str(pk) for pk in ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)[:20])
+    # The newest choices of members, of whichever side, so that the hidden ones are among them; and of anything else.
+    newest = ConsentEvent.objects.order_by("-pk").values_list("pk", flat=True)
+    events = tuple(str(pk) for of_member in (False, True) for pk in newest.exclude(member_id__isnull=of_member)[:3])
     return {
         "organization": (str(ours.organization.pk),),
         "org": (str(ours.organization.pk),),
