@@ -25,6 +25,7 @@ from tests.support import cast as casting
 from tests.support import databases
 from tests.support.callers import World, make_world
 from tests.support.cast import Cast
+from tests.support.commands import run
 from tests.support.recordings import Recorded, Recording, Value
 
 hypothesis.settings.register_profile(
@@ -186,6 +187,21 @@ def cast(db: None, recorded_cast: Recording[Cast]) -> Cast:
     its own transaction, or to the tables if it commits. A test that doesn't ask has an empty database.
     """
     return recorded_cast.load()
+
+
+def tell_demo() -> Any:
+    return run("demo", "--format", "json").json
+
+
+@pytest.fixture(scope="session")
+def recorded_demo(recorded: Recorded[Any]) -> Recording[Any]:
+    return recorded(tell_demo)
+
+
+@pytest.fixture
+def demo(db: None, recorded_demo: Recording[Any]) -> Any:
+    """The demo, told once per database, and what the command printed: people and password; instead of `cast`."""
+    return recorded_demo.load()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from consent.pipeline import cli
-from tests.support.commands import run
 from tests.support.keys import issue_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,8 +147,8 @@ def test_readme__lists_every_command() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("demo")
 def test_readme__example__answers_as_it_says(live_server: Any) -> None:
-    assert run("demo").code == 0
     (_key, text) = issue_key("pipeline", ["decisions:read"])
     block = re.search(r"curl -s (?:.|\n)*?\n```", TEXTS["README.md"])
     assert block is not None

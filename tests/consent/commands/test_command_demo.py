@@ -57,8 +57,8 @@ def test_demo__empty_installation__tells_a_whole_history() -> None:
     assert kinds - INSTALLATION_KINDS == set(EventKind.values) - unused - OF_NO_LAYER
 
 
+@pytest.mark.usefixtures("demo")
 def test_demo__its_organizations__show_every_reason() -> None:
-    run("demo")
     assert _reason("kvasir", "le_chat", "ada@kvasir.example") == (True, "plan_default")
     assert _reason("kvasir", "le_chat", "elif@kvasir.example") == (False, "member_opted_out")
     assert _reason("kvasir", "le_chat", "jonas@kvasir.example") == (False, "member_left")
@@ -77,8 +77,8 @@ def test_demo__its_organizations__show_every_reason() -> None:
     assert privacy_settings.organization_setting(kvasir, LE_CHAT_CONSOLE, Actor.system()).members_opted_out == 5
 
 
+@pytest.mark.usefixtures("demo")
 def test_demo__its_training_run__has_one_removal_done_and_one_open() -> None:
-    run("demo")
     training = TrainingRun.objects.get()
     now = timezone.now()
     assert [batch.state(now) for batch in training.batches.order_by("number")] == ["acknowledged", "open"]
@@ -91,25 +91,29 @@ def test_demo__without_a_key_for_manifests__has_no_run(settings: Any) -> None:
     assert not TrainingRun.objects.exists()
 
 
-def test_demo__its_people__sign_in_with_the_password_shown() -> None:
-    shown_once = run("demo", "--format", "json").json
-    assert set(shown_once["people"]) == set(scenario.PEOPLE)
+def test_demo__its_people__sign_in_with_the_password_shown(demo: Any) -> None:
+    assert set(demo["people"]) == set(scenario.PEOPLE)
     for address in scenario.PEOPLE:
-        assert authenticate(None, email=address, password=shown_once["password"]) is not None
+        assert authenticate(None, email=address, password=demo["password"]) is not None
     operator = User.objects.get(email="operator@demo.example")
     assert (operator.is_staff, operator.is_superuser) == (True, False)
     assert all(address.endswith(".example") for address in User.objects.values_list("email", flat=True))
 
 
-def test_demo__table__names_people_and_password() -> None:
-    lines = run("demo").out.splitlines()
+def test_demo__table__names_people_and_password_and_mail_that_waits_is_left() -> None:
+    waiting = OutgoingMessageFactory(recipient="early@provider.example")
+    result = run("demo")
+    assert result.code == 0
+    # Its own people get none.
+    assert list(OutgoingMessage.objects.all()) == [waiting]
+    lines = result.out.splitlines()
     assert lines[0].startswith("Sign in as one of these")
     assert re.fullmatch(r"operator@demo\.example +operator, for all organizations", lines[2])
     assert re.fullmatch(r"password +[\w-]{16}", lines[-1])
 
 
-def test_demo__new_password__another_one_and_nothing_else_changed() -> None:
-    first = run("demo", "--format", "json").json["password"]
+def test_demo__new_password__another_one_and_nothing_else_changed(demo: Any) -> None:
+    first = demo["password"]
     before = database()
     second = run("demo", "--new-password", "--format", "json").json
     assert second["password"] != first
@@ -119,8 +123,8 @@ def test_demo__new_password__another_one_and_nothing_else_changed() -> None:
     assert {table for table in after if after[table] != before[table]} == {"accounts_user"}
 
 
+@pytest.mark.usefixtures("demo")
 def test_demo__new_password_of_somebody_inactive__left_out() -> None:
-    run("demo")
     User.objects.filter(email="bo@kvasir.example").update(is_active=False)
     people = run("demo", "--new-password", "--format", "json").json["people"]
     assert set(people) == set(scenario.PEOPLE) - {"bo@kvasir.example"}
@@ -153,14 +157,8 @@ def test_demo__installation_in_use__exits_1_and_nothing_changed(
     assert database() == before
 
 
-def test_demo__mail_that_waits__is_left_and_its_own_people_get_none() -> None:
-    waiting = OutgoingMessageFactory(recipient="early@provider.example")
-    assert run("demo").code == 0
-    assert list(OutgoingMessage.objects.all()) == [waiting]
-
-
+@pytest.mark.usefixtures("demo")
 def test_demo__told_twice__refused_and_unchanged() -> None:
-    run("demo")
     before = database()
     assert run("demo").code == 1
     assert database() == before

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import run
 from tests.support.processes import database_url
 from tests.support.snapshots import SIGNING_KEY
 
@@ -38,8 +37,8 @@ def printed(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("demo")
 def test_afternoon__commands_in_order__print_what_the_page_says(tmp_path: Path) -> None:
-    assert run("demo").code == 0
     told = [(commands, said, found) for (commands, said), found in zip(STEPS, printed(tmp_path), strict=True) if said]
     assert len(told) == 6
     wrong = [

@@ -55,8 +55,8 @@ def counted() -> Counter[tuple[Any, ...]]:
     return Counter({key: count for key, count in found.items() if count})
 
 
+@pytest.mark.usefixtures("demo")
 def test_sums__after_the_demo__are_what_is_there() -> None:
-    run("demo")
     assert levels() == counted()
     chosen = ConsentEvent.objects.filter(kind__startswith="choice.").count()
     assert DailyChanges.objects.aggregate(n=Sum("choices"))["n"] == chosen
@@ -190,8 +190,8 @@ def test_notice__members_own_choice__no_owner_is_told(cast: Cast) -> None:
 # --- Pictures -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("demo")
 def test_pictures__of_the_demo__say_what_the_settings_say() -> None:
-    run("demo")
     today = timezone.now().date()
     shares = charts.shares(today)
     assert len(shares.lines) == 8 and len(shares.months) >= 24
