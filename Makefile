@@ -161,10 +161,12 @@ coverage: ## tests on SQLite, and how many branches of accounts and consent they
 	@$(MAKE) test-sqlite COVERAGE=1
 
 # Exit code 77 of with_postgres.py: there is no PostgreSQL for this platform, and this is not CI.
+# Of tables of cases a third runs on PostgreSQL, but for those of the ledger; with EVERY_CASE=1 or ARGS every case.
+EVERY_CASE ?=
 .PHONY: test-postgres
-test-postgres: $(VENV)/installed-dev ## all tests on PostgreSQL; of the browser tests only the smoke tests
+test-postgres: $(VENV)/installed-dev ## the tests on PostgreSQL; of tables of cases a third (EVERY_CASE=1: all), of the browser tests the smoke tests
 	@echo "== Tests on PostgreSQL"
-	@code=0; $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
+	@code=0; $(if $(EVERY_CASE)$(ARGS),,SAMPLED=1) $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
 	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
 
 .PHONY: test-spark

@@ -3,15 +3,18 @@
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import Organization, Plan
-from consent import triggers
+from consent import triggers, wordings
 from consent.models import ConsentEvent, EventKind, PendingEvent
+from tests.conftest import sample
 from tests.environment import scratch_directory
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -27,6 +30,8 @@ def looked_at_after_flush(django_db_setup: None, django_db_blocker: DjangoDbBloc
         assert not ConsentEvent.objects.exists()
         assert triggers.problems(connection) == []
         assert Plan.objects.count() == SEVEN_PLANS
+        with transaction.atomic():
+            wordings.renew()  # which the database refuses if the ledger was ever in use
 
 
 def write_event() -> ConsentEvent:
@@ -64,3 +69,15 @@ def test_database__of_a_test__is_none_of_the_developers() -> None:
     else:
         assert name.startswith("test_")
     assert "tests" in settings.SECRET_KEY
+
+
+def test_sample__of_a_table_of_cases__a_third_and_whole_where_the_ledger_is() -> None:
+    def cases(folder: str) -> list[Any]:
+        path = Path(f"tests/consent/{folder}/test_it.py")
+        names = [*(f"{path}::test_table[{n}]" for n in range(90)), f"{path}::test_alone"]
+        return [SimpleNamespace(path=path, nodeid=name) for name in names]
+
+    api = [each.nodeid for each in sample(cases("api"))]
+    assert api[0].endswith("test_table[0]") and api[-1].endswith("test_alone") and 20 < len(api) < 45
+    assert api == [each.nodeid for each in sample(cases("api"))]
+    assert len(sample(cases("core"))) == 91
