@@ -258,6 +258,8 @@ bench: $(VENV)/installed-dev ## measure every performance claim, both sides in o
 	@$(BENCH) benchmarks.removals --rows $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.removals --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.verifying
+	@$(BENCH) benchmarks.log --rows $(ROWS) --pairs $(PAIRS)
+	@env -u DATABASE_URL $(PY) -m benchmarks.log --rows $(ROWS) --pairs $(PAIRS)
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.questions --pairs $(PAIRS)

@@ -49,7 +49,7 @@ def bare() -> dict[str, Any]:
                         rows += len(part)
         return rows
 
-    return _measured(read)
+    return measured(read)
 
 
 def ours() -> dict[str, Any]:
@@ -60,10 +60,10 @@ def ours() -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory:
             return sum(export_snapshot(Path(directory)).rows.values())
 
-    return _measured(export)
+    return measured(export)
 
 
-def _measured(work: Callable[[], int]) -> dict[str, Any]:
+def measured(work: Callable[[], int]) -> dict[str, Any]:
     from django.db import connection
 
     connection.ensure_connection()

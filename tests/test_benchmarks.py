@@ -39,6 +39,11 @@ def test_snapshots__tiny__both_sides_read_every_row() -> None:
     assert "snapshot of 200 organizations, 400 members / bare SELECT, CPU" in table and "memory" in table
 
 
+def test_log__tiny__both_sides_read_every_event() -> None:
+    table = bench("log", "--rows", "600", "--pairs", "1", "--choices", "3")
+    assert "append 600 events / bare read, CPU" in table and "p99 of 3" in table
+
+
 def test_removals__tiny__both_sides_keep_the_same_records() -> None:
     table = bench("removals", "--rows", "200", "--outs", "20", "--records", "2000", "--pairs", "1")
     assert "removals after 20 opt-outs among 200, from 2,000 records / full join in DuckDB, CPU" in table
