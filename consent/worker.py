@@ -61,7 +61,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
     def after_chunk(job: BulkJob) -> None:
         ledger.sequence()
         log_step()
-        if should_stop() or (job.loosens and guard.quarantined()):
+        if should_stop() or engine.waits(job):
             raise _ToldToStop
 
     try:

@@ -23,8 +23,8 @@ from accounts.models import Plan
 
 from .. import ledger
 from ..errors import Refused
-from ..models import UNFINISHED, BulkJob, ConsentEvent, JobKind, JobStatus
-from ..witness import quarantine
+from ..models import UNFINISHED, BulkJob, ConsentEvent, ImportTable, JobKind, JobStatus
+from ..witness import guard, quarantine
 from . import cases, rebinding, rows, telling
 from .approval import AUTHORITY_ENDED, may_still_loosen, plans_set_since
 from .cases import GroupOutcome, StateGroup
@@ -45,12 +45,25 @@ _NOT_SET = {
 }
 
 
+def waits(job: BulkJob) -> bool:
+    """Whether the job stays where it is while the database is in quarantine, because it may let something be used.
+
+    Of imports those of opt-outs go on. New organizations, members and subscriptions, and attested starts, have rows
+    that don't say whether what they make is allowed.
+    """
+    if not guard.quarantined():
+        return False
+    if job.loosens or job.kind != JobKind.IMPORT:
+        return job.loosens
+    return job.table != ImportTable.CHOICES or job.import_rows.filter(since__isnull=False).exists()
+
+
 def claim(job: BulkJob) -> BulkJob:
     """Take the job for this process. Raises Refused if it is over, waits for somebody, or runs in another process."""
     with transaction.atomic():
         job = BulkJob.objects.select_for_update(no_key=True).get(pk=job.pk)
-        if job.loosens:
-            quarantine.refuse()  # it waits: what it has done stays
+        if waits(job):
+            quarantine.refuse()  # what it has done stays
         if job.status not in UNFINISHED:
             raise Refused("status", _("The job can't be run: %s.") % job.get_status_display())
         changes = {"status": JobStatus.RUNNING, "started_at": job.started_at or ledger.clock(), "error": ""}

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accounts.access import Actor
 from accounts.models import User
+from consent.imports import reading
+from consent.imports.fields import ImportPlan
+from consent.jobs import actions
+from consent.models import BulkJob
 from tests.support.commands import ACTOR, Run, run
 from tests.support.factories import UserFactory
 
@@ -35,3 +40,12 @@ def approve_and_run(result: Run) -> Any:
     job = result.json["job"]
     assert run("job", "approve", job, "--actor", SECOND).code == 0
     return run("job", "run", job, "--format", "json").json
+
+
+def queued_import(actor: Actor, plan: ImportPlan, text: str) -> BulkJob:
+    """A job that has read and previewed the text, and waits for a worker."""
+    file = reading.upload(table=plan.table, name="file.csv", data=[text.encode()], actor=actor)
+    job = reading.prepare(plan=plan, actor=actor, source="admin", name=file.name, **{reading.FILE: str(file.pk)})
+    assert reading.read_next()
+    job.refresh_from_db()
+    return actions.submit(job=job, actor=actor, digest=job.digest)

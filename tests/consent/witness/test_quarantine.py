@@ -13,6 +13,7 @@ from accounts.access import Actor
 from accounts.models import Plan
 from consent import decisions, ledger, worker
 from consent.errors import Refused, Unavailable
+from consent.imports.fields import ImportPlan
 from consent.jobs import actions
 from consent.lookups import Question
 from consent.management.commands.worker import _pieces
@@ -27,6 +28,7 @@ from tests.support.cast import Cast
 from tests.support.choices import IN, OUT, choose, choose_own
 from tests.support.commands import run
 from tests.support.factories import UserFactory
+from tests.support.imports import queued_import
 from tests.support.jobs import Team, settings_of
 from tests.support.ledger_guards import changes_nothing, refusal
 from tests.support.quarantine import in_quarantine
@@ -368,6 +370,30 @@ def test_jobs__that_loosen__wait_and_those_that_tighten_run() -> None:
     assert state() != before
     assert {setting.choice for setting in settings_of(made)} == {OUT}
     assert worker.run_next()
+
+
+IMPORTS = {
+    "new organizations": ("organizations", ("le_chat_free",), {"name": "New", "external_id": "new-1"}),
+    "members": ("members", (), {"organization": "LABS", "email": "new@kvasir.example", "role": "member"}),
+    "subscriptions": ("subscriptions", (), {"organization": "BRAGE", "plan": "ai_studio_experiment"}),
+    "opt-outs": ("choices", (), {"organization": "LABS", "product": "le_chat", "choice": "opted_out"}),
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTS)
+def test_import__in_quarantine__waits_unless_it_opts_out(kind: str, cast: Cast) -> None:
+    """It neither fails nor takes back what it has done, and goes on by itself when the quarantine is over."""
+    table, held, row = IMPORTS[kind]
+    text = f"{','.join(row)}\n{','.join(row.values())}\n"
+    text = text.replace("LABS", str(cast.labs.pk)).replace("BRAGE", str(cast.brage.pk))
+    job = queued_import(cast.provider, ImportPlan(table, {name: name for name in row}, held), text)
+    before = state()
+    with in_quarantine():
+        assert worker.run_next() is (kind == "opt-outs")
+        assert (state() == before) is (kind != "opt-outs")
+    worker.run_next()
+    job.refresh_from_db()
+    assert (job.status, job.changed, job.refused) == (JobStatus.DONE, 1, 0)
 
 
 def test_jobs__that_loosen__are_not_submitted_or_approved() -> None:
