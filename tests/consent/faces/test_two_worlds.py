@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.db import connection
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from accounts.access import Permission
@@ -31,6 +31,8 @@ from tests.support.permission_matrix import routes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
+# Both worlds of a history take a quarter of a minute: to shrink one that fails would take longer than all other tests.
+WITHOUT_SHRINKING = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
 # What differs between the databases is their SQL, which few histories reach as well.
 EXAMPLES, OF_A_SOAK = 10 if connection.vendor == "sqlite" else 3, 300
 RICH: list[Step] = [
@@ -138,14 +140,14 @@ def by(*who: str) -> Looking:
 whatever = given(histories, st.sampled_from(ROLES), st.sampled_from([*ROLES, "all", "another"]))
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=WITHOUT_SHRINKING)
 @whatever
 def test_two_worlds__whatever_happened__the_same_to_the_byte(history: list[Step], role: str, who: str) -> None:
     assert differences(both(history, role, by(who))) == []
 
 
 @pytest.mark.soak
-@settings(max_examples=OF_A_SOAK)
+@settings(max_examples=OF_A_SOAK, phases=WITHOUT_SHRINKING)
 @whatever
 def test_two_worlds__many_histories__the_same_to_the_byte(history: list[Step], role: str, who: str) -> None:
     assert differences(both(history, role, by(who))) == []
