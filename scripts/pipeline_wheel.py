@@ -1,6 +1,7 @@
 """Builds a wheel of the pipeline alone, without Django and the portal: `make pipeline-wheel` runs this.
 
-It has `consent.pipeline`, and of the portal only the rules that it needs. Prints the wheel's path.
+It has `consent.pipeline`, and of the portal only what that needs: the rules, and the proofs of the log. Prints the
+wheel's path.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("consent/__init__.py", "consent/rules.py", *sorted(
-    str(path.relative_to(ROOT)) for path in (ROOT / "consent" / "pipeline").glob("*.py")
+    str(path.relative_to(ROOT)) for part in ("pipeline", "proofs") for path in (ROOT / "consent" / part).glob("*.py")
 ), "LICENSE", "NOTICE")  # fmt: skip
 PROJECT = """
 [build-system]
@@ -32,7 +33,7 @@ dependencies = {dependencies}
 consent-pipeline = "consent.pipeline.cli:main"
 
 [tool.setuptools]
-packages = ["consent", "consent.pipeline"]
+packages = ["consent", "consent.pipeline", "consent.proofs"]
 """
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import dsse
+from . import dsse, run_manifest, verifying
 from .errors import PipelineError
 from .manifest import Manifest
 
@@ -82,6 +82,25 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--removals", metavar="FILE", default=(), help="the run's removals, as the API lists them")
     parser.add_argument("--max-age", type=age, metavar="AGE", help="how old its snapshots may be, like 90m or 7d")
+    add_vkey(parser)
+
+
+def add_verify_manifest(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> None:
+    """The options of `verify-manifest`. `key_needed`: the manifest's key has to be given, for nobody else knows it."""
+    parser.add_argument("manifest", metavar="MANIFEST", help="of a training run, as the portal gives it")
+    parser.add_argument(
+        "--verify-key", metavar="KEY", required=key_needed, help="the public key of the manifest: a file, or Base64"
+    )
+    add_vkey(parser)
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="of the result on stdout")
+
+
+def add_vkey(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--vkey", metavar="KEY", action="append", default=[],
+        help="the public key of the log, name+hash+base64, or a file with one a line, to check the checkpoint that the "
+        "manifest carries; may be repeated",
+    )  # fmt: skip
 
 
 def verify_files(options: argparse.Namespace) -> str:
@@ -94,6 +113,7 @@ def verify_files(options: argparse.Namespace) -> str:
         verify_key=options.verify_key,
         removals=options.removals,
         max_age=options.max_age,
+        vkey=options.vkey,
     )
     return f"{len(found):,} {'file is' if len(found) == 1 else 'files are'} as the manifest says, and may be used."
 
@@ -169,8 +189,15 @@ def main(arguments: list[str] | None = None) -> int:
         )
     )
     add_verify(commands.add_parser("verify", help="check that files are those of a training run, and may be used"))
+    add_verify_manifest(
+        commands.add_parser("verify-manifest", help="check the manifest of a training run, and its checkpoint")
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.command == "verify-manifest":
+            verdict = verifying.verify(options.manifest, options.verify_key, run_manifest.log_keys(options.vkey))
+            print(verdict.shown(options.format))
+            return verdict.exit_code
         if options.command == "verify":
             print(verify_files(options))
             return 0

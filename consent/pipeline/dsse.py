@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from .digests import canonical_json
-from .errors import PipelineError
+from .errors import NotSigned, PipelineError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -109,7 +109,9 @@ def sign(statement: Mapping[str, Any], key: Ed25519PrivateKey) -> bytes:
 
 
 def verify(envelope: bytes, key: Ed25519PublicKey, what: str = "manifest") -> dict[str, Any]:
-    """The statement in an envelope that `key` signed. Raises PipelineError if it did not; `what` names it then.
+    """The statement in an envelope that `key` signed. Raises NotSigned if it did not; `what` names it then.
+
+    Raises PipelineError for what is no envelope of a statement.
 
     Signatures of other keys are passed over. A key id is a hint only: what counts is the signature.
     """
@@ -124,7 +126,7 @@ def verify(envelope: bytes, key: Ed25519PublicKey, what: str = "manifest") -> di
         raise PipelineError(f"The {what} holds {kind!s:.100}, not {PAYLOAD_TYPE}.")
     if not any(_signed(key, signature, payload) for _id, signature in signatures):
         named = ", ".join(f"{each!s:.40}" for each, _signature in signatures) or "nobody"
-        raise PipelineError(
+        raise NotSigned(
             f"The signature of the {what} does not hold: it is of {named}, and the key to verify it is {key_id(key)}."
         )
     return _statement(payload, what)

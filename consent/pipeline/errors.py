@@ -9,6 +9,10 @@ class PipelineError(Exception):
         self.exit_code = exit_code
 
 
+class NotSigned(PipelineError):
+    """A signed file that can be read, and that the key did not sign as it is."""
+
+
 def brief(error: BaseException) -> str:
     """What a library said, on one line and not too long."""
     return f"{' '.join(str(error).split()):.200}"

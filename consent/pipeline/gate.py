@@ -9,64 +9,23 @@ import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from . import dsse, signed
+from . import signed
 from .digests import sha256_of
 from .errors import PipelineError, missing
+from .run_manifest import RunManifest, log_keys, require_checkpoint
 
 try:
     import pyarrow.dataset as pads
 except ImportError as error:
     raise missing(error) from None
 
-PREDICATE = "/training-run/v1"  # after the portal's address
 ACKNOWLEDGED, OPEN = "acknowledged", "open"
 _REMEMBERED = 100_000  # files whose digests are not computed again while size and mtime stay
 _PARQUET = (".parquet", ".pq")
-
-
-class SealedFile(NamedTuple):
-    """A file that a run may use; `size` in bytes, `sha256` in hexadecimal."""
-
-    name: str
-    rows: int
-    size: int
-    sha256: str
-
-
-class RunManifest(NamedTuple):
-    """What a verified manifest says of a run; `decided_at`: the instants of its snapshots, the oldest first, in
-    microseconds since 1970 UTC."""
-
-    run: str
-    decided_at: Sequence[int]
-    files: Mapping[str, SealedFile]
-
-    @classmethod
-    def read(cls, path: str | Path, verify_key: str | Path | Ed25519PublicKey) -> Self:
-        """The manifest in a file. Raises PipelineError if it can't be read, or that key did not sign it."""
-        statement, _sha256 = signed.read(Path(path), dsse.verify_key(verify_key), PREDICATE, "a training run")
-        found = cls._of(statement)
-        if found is None:
-            raise PipelineError(f"The manifest {path} is not of a training run as this version knows it.")
-        return found
-
-    @classmethod
-    def _of(cls, statement: Mapping[str, Any]) -> Self | None:
-        try:
-            predicate = statement["predicate"]
-            files = [SealedFile(*(each[name] for name in SealedFile._fields)) for each in predicate["files"]]
-            subjects = [(each["name"], each["digest"]["sha256"]) for each in statement["subject"]]
-            decided_at = sorted(each["decided_at"] for each in predicate["snapshots"])
-            found = cls(str(predicate["run"]["id"]), decided_at, {each.name: each for each in files})
-        except (KeyError, TypeError, ValueError):
-            return None
-        alike = sorted(subjects) == sorted((each.name, each.sha256) for each in files)
-        instants = bool(decided_at) and all(type(each) is int for each in decided_at)
-        return found if alike and len(found.files) == len(files) and instants else None
 
 
 def open_allowed(
@@ -76,13 +35,14 @@ def open_allowed(
     verify_key: str | Path | Ed25519PublicKey,
     removals: str | Path | Sequence[Mapping[str, Any]] = (),
     max_age: dt.timedelta | None = None,
+    vkey: str | Sequence[str] = (),
     now: dt.datetime | None = None,
 ) -> pads.Dataset:
     """The Parquet files as one dataset of pyarrow, once each has been found in the manifest, unaltered.
 
     Arguments and errors as of `check`. Whoever may write to the files can alter them after that: keep them read-only.
     """
-    found = check(manifest, paths, verify_key=verify_key, removals=removals, max_age=max_age, now=now)
+    found = check(manifest, paths, verify_key=verify_key, removals=removals, max_age=max_age, vkey=vkey, now=now)
     if other := next((path for path in found if path.suffix not in _PARQUET), None):
         raise PipelineError(f"{other} is no Parquet file: check() says whether it may be used, and you open it.")
     return pads.dataset([str(path) for path in found], format="parquet")
@@ -95,18 +55,22 @@ def check(
     verify_key: str | Path | Ed25519PublicKey,
     removals: str | Path | Sequence[Mapping[str, Any]] = (),
     max_age: dt.timedelta | None = None,
+    vkey: str | Sequence[str] = (),
     now: dt.datetime | None = None,
 ) -> list[Path]:
     """The files that may be used: all of `paths`, files and folders; a file in a folder is named by its way from there.
 
     `removals`: the run's removals, as `GET training-runs/{run}/removal-batches/` lists them, or a file with that
-    answer. `max_age`: how old the oldest of the run's snapshots may be at `now` (the clock, by default).
+    answer. `max_age`: how old the oldest of the run's snapshots may be at `now` (the clock, by default). `vkey`: public
+    keys of the portal's log; where one is given, the manifest has to carry a checkpoint of it.
 
     Raises PipelineError, which names the reason: a file that the manifest does not name, or that was altered; a
     snapshot older than `max_age` or of an instant to come; a removal that is overdue, or will never be done because
-    the run is retired.
+    the run is retired; a checkpoint that does not hold, or does not cover the run's position.
     """
     sealed = RunManifest.read(manifest, verify_key)
+    if keys := log_keys(vkey):
+        require_checkpoint(sealed, keys)
     moment = now or dt.datetime.now(dt.UTC)
     _require_age(sealed, max_age, moment)
     _require_removed(sealed, _removals(removals), moment)

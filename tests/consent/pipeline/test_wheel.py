@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from consent.pipeline import dsse
-from tests.support import snapshots
+from tests.support import proofs, snapshots
 from tests.support.snapshots import NOON, VERIFY_KEY
 
 ROOT = Path(__file__).parents[3]
@@ -55,8 +55,13 @@ def test_wheel__in_a_new_environment__filters_verifies_and_opens(tmp_path: Path)
     said = run(command, "filter", "records.parquet", "--allowed", "allowed", *given)
     assert "4 allowed, 4 denied" in said
     files = json.loads((tmp_path / "report.json").read_text("utf-8"))["outputs"]["allowed"]
-    predicate = {"run": {"id": "R-1"}, "snapshots": [{"decided_at": NOON}], "files": files}
+    files = [{**file, "position": 41} for file in files]
+    predicate = {"run": {"id": "R-1"}, "snapshots": [{"decided_at": NOON, "position": 41}], "files": files}
+    predicate["checkpoint"] = proofs.checkpoint()
     statement = dsse.statement("https://portal.example/training-run/v1", predicate, files)
     (tmp_path / "run.json").write_bytes(dsse.sign(statement, snapshots.KEY))
     assert run(command, "verify", "run.json", "allowed", "--verify-key", VERIFY_KEY).startswith("1 file is as")
+    keys = ["--verify-key", VERIFY_KEY, "--vkey", proofs.VKEY]
+    assert run(command, "verify", "run.json", "allowed", *keys).startswith("1 file is as")
+    assert run(command, "verify-manifest", "run.json", *keys).count("yes  ") == 4
     assert run(python, "-c", OPEN, VERIFY_KEY) == "4"
