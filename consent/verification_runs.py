@@ -1,11 +1,11 @@
 """Verifies that training runs and their removals agree with each other and with the ledger: part of `verification`."""
 
-import base64
-import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from . import manifests
+from .log import covering
 from .models import (
     ConsentEvent,
     EventKind,
@@ -18,6 +18,7 @@ from .models import (
     TrainingRun,
 )
 from .pipeline.digests import dataset_digest
+from .pipeline.run_manifest import CHECKPOINT
 
 
 def problems() -> Iterator[str]:
@@ -56,12 +57,18 @@ def _data(run: TrainingRun) -> Iterator[str]:
     if [run.allowed, run.denied] != counted or run.allowed != sum(file["rows"] for file in files):
         yield "its counts do not add up"
     try:
-        said = json.loads(base64.b64decode(json.loads(run.manifest)["payload"]))["predicate"]
+        said = manifests.predicate_of(run.manifest)
         same = (said["run"]["id"], said["dataset_digest"]) == (str(run.pk), run.dataset_digest)
     except (ValueError, KeyError, TypeError):
         same = False
     if not same:
         yield "its manifest is of other data"
+    elif carried := said.get(CHECKPOINT):
+        covers = covering.find_note(str(carried))
+        if covers is None:
+            yield "its manifest carries a checkpoint that the log does not have"
+        elif covers.size < run.last_position:
+            yield "the checkpoint in its manifest does not cover what it rests on"
 
 
 def _removals(run: TrainingRun, head: int) -> Iterator[str]:

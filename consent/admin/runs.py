@@ -20,7 +20,7 @@ from ..errors import ServiceError
 from ..models import RemovalBatch, RemovalState, Source, TrainingRun
 from ..presentation import record_reasons
 from ..presentation.record_reasons import Counted
-from ..services import removals, runs
+from ..services import removals, run_manifests, runs
 from .base import PageAdmin, actor_of, instant, require_post, run_service
 from .filters import presence_filter
 from .forms import OperatorForm, reason_field
@@ -118,6 +118,7 @@ class TrainingRunAdmin(PageAdmin):
             "files": run.files.all()[:_SHOWN],
             "file_count": run.files.count(),
             "snapshots": [(each["position"], from_micros(each["decided_at"])) for each in run.snapshots],
+            "behind": run_manifests.behind(run),
             "counts": record_reasons.of_records(run.counts),
             "removals": [
                 Removal(batch, batch.state(now), record_reasons.of_entries(batch.counts)) for batch in batches

@@ -158,6 +158,7 @@ EXAMPLES: dict[str, Any] = {
 _SNAPSHOT = {"position": 41, "decided_at": _AT, "manifest_sha256": _DIGEST}
 _COUNT = {"product": "le_chat", "data_kind": "conversation", "reason": None, "rows": 62000}
 _FILE = {"name": "part-000.parquet", "rows": 62000, "size": 5200318, "sha256": _DIGEST}
+_NOTE = "portal.example/log\n57\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— portal.example/log RubGXG…\n"
 _ENTRIES = {"level": "organization", "product": "le_chat", "reason": "organization_opted_out", "entries": 3}
 EXAMPLES |= {
     "RunOutput": {
@@ -191,7 +192,9 @@ EXAMPLES |= {
     },
     "AcknowledgeInput": {"removed": 920, "evidence": _DIGEST, "note": "By merge, then trained again"},
 }  # fmt: skip
-EXAMPLES["RunWithFiles"] = EXAMPLES["RunOutput"] | {"files": [{**_FILE, "position": 41}]}
+EXAMPLES["RunWithFiles"] = EXAMPLES["RunOutput"] | {
+    "files": [{**_FILE, "position": 41}], "checkpoint": {"log": "portal.example/log", "size": 57, "note": _NOTE},
+}  # fmt: skip
 EXAMPLES["IssuedOutput"] = {"batch": EXAMPLES["RemovalBatchOutput"]}
 EXAMPLES["MemberFound"] = EXAMPLES["MemberOutput"] | {"organization": _ID}
 EXAMPLES["SettingsOfOrganization"] = {

@@ -11,6 +11,7 @@ from accounts.fields import from_micros
 
 from .. import rules
 from ..models import RemovalBatch, RemovalState, TrainingRun
+from ..services import run_manifests
 from ..services.filter_reports import MAX_FILES
 from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.layers import REASON_LENGTH
@@ -90,10 +91,29 @@ class RunOutput(Output):
         return Instant().to_representation(run.retirement.retired_at) if run.is_retired else None
 
 
+class RunCheckpointOutput(Output):
+    about = "A checkpoint of the log, which covers the position that a run rests on."
+
+    log = serializers.CharField(source="claimed.origin", help_text="The origin of the log.")
+    size = serializers.IntegerField(
+        source="claimed.size", min_value=1, max_value=_LARGEST, help_text="How many events the log had."
+    )
+    note = serializers.CharField(help_text="The checkpoint as it was signed.")
+
+
 class RunWithFiles(RunOutput):
-    about = "A training run, with its files."
+    about = "A training run, with its files and what stands behind it."
 
     files = RunFileOutput(many=True, help_text="The files of its data.")
+    checkpoint = serializers.SerializerMethodField(
+        help_text="The checkpoint of the log that its manifest carries; null: no log was kept, or no checkpoint "
+        "covered it yet when it was registered."
+    )
+
+    @extend_schema_field(RunCheckpointOutput(allow_null=True))
+    def get_checkpoint(self, run: TrainingRun) -> Any:
+        found = run_manifests.behind(run)
+        return RunCheckpointOutput(found).data if found and found.claimed else None
 
 
 class SignatureOutput(Output):

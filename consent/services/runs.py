@@ -10,21 +10,19 @@ from django.utils.translation import gettext as _
 
 from accounts import characters
 from accounts.access import Actor, NotFound, Permission, require
-from accounts.fields import parse_id, to_micros
+from accounts.fields import parse_id
 
-from .. import ledger, manifests
+from .. import ledger
 from ..errors import Invalid, Refused, Unprocessable
 from ..models import EventKind, OpenRemoval, RemovalCursor, RunFile, RunRetirement, TrainingRun
-from ..pipeline import digests, dsse
-from ..pipeline.errors import PipelineError
-from . import filter_reports, layers, trail
+from ..pipeline import digests
+from . import filter_reports, layers, run_manifests, trail
 from .filter_reports import Report
 
 NAME_LENGTH: int = TrainingRun._meta.get_field("name").max_length or 0
 ID_LENGTH: int = TrainingRun._meta.get_field("external_id").max_length or 0
 MAX_REPORTS = 1_000
 _EXTERNAL = "external:"
-PREDICATE = "training-run/v1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +84,7 @@ def register(
         for report in read
         for file in report.allowed_files
     ]
-    run.manifest = _signed(run, files)
+    run.manifest = run_manifests.sign(run, files)
     try:
         with transaction.atomic():
             run.save()
@@ -160,36 +158,6 @@ def _same(run: TrainingRun) -> TrainingRun | None:
         text = _("Another run is registered as “%(value)s”: its data, or what it was filtered from, is not the same.")
         raise Refused("exists", text % {"value": run.external_id}, "external_id")
     return there
-
-
-def _signed(run: TrainingRun, files: Sequence[RunFile]) -> str:
-    """The manifest: an in-toto statement about the run's files in a DSSE envelope. Raises Refused without a key."""
-    try:
-        key = manifests.signing_key()
-    except PipelineError as error:
-        raise Refused("no_signing_key", str(error)) from error
-    named = [
-        {"name": each.name, "rows": each.rows, "sha256": each.sha256, "size": each.size, "position": each.position}
-        for each in files
-    ]
-    predicate = {
-        "format": 1,
-        "run": {
-            "id": str(run.pk),
-            "name": run.name,
-            "external_id": run.external_id,
-            "purpose": run.purpose,
-            "registered_at": to_micros(run.registered_at),
-        },
-        "snapshots": run.snapshots,
-        "dataset_digest": run.dataset_digest,
-        "files": named,
-        "counts": run.counts,
-        "allowed": run.allowed,
-        "denied": run.denied,
-    }
-    statement = dsse.statement(f"{manifests.origin()}/{PREDICATE}", predicate, named)
-    return dsse.sign(statement, key).decode()
 
 
 @transaction.atomic

@@ -2,17 +2,20 @@
 
 import datetime as dt
 import html
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.templatetags.times import exactly
 from consent import ledger
-from consent.models import OpenRemoval, RemovalAcknowledgement, RemovalBatch, TrainingRun
+from consent.models import LogCheckpoint, OpenRemoval, RemovalAcknowledgement, RemovalBatch, TrainingRun
 from consent.services import choices
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.cast import Cast, signed_in
-from tests.support.ledger_guards import changes_nothing
+from tests.support.ledger_guards import behind_the_guards, changes_nothing, sql
+from tests.support.log import SETTINGS, step
 from tests.support.training import register, report
 
 
@@ -50,6 +53,25 @@ def test_page__of_a_run__has_its_data_and_reasons_in_words(client: Client, run: 
     assert "Nothing had to be removed yet." in text
     manifest = client.get(url(run, "manifest"))
     assert manifest.content.decode() == run.manifest and "attachment" in manifest["Content-Disposition"]
+
+
+def test_page__checkpoint_behind_the_run__is_shown_with_its_size_and_time(
+    client: Client, cast: Cast, settings: Any
+) -> None:
+    ledger.sequence()
+    assert "Checkpoint of the log" not in page(client, register(actor=cast.provider))
+    for name, value in SETTINGS.items():
+        setattr(settings, name, value)
+    text = page(client, register(actor=cast.provider))
+    assert "Checkpoint of the log" in text and "None covered the run yet" in text
+    step()
+    signed = LogCheckpoint.objects.get()
+    text = page(client, made := register(report(1), actor=cast.provider))
+    assert f"of {signed.size} events, signed {exactly(signed.signed_at)}" in text
+    with behind_the_guards():
+        for manifest in (made.manifest.replace('"payload": "', '"payload": "x'), "{}", "[]", ""):
+            sql(f"UPDATE {TrainingRun._meta.db_table} SET manifest = %s", [manifest])
+            assert "verify_ledger says more" in page(client, made)
 
 
 def test_page__removal__is_issued_acknowledged_and_shown(client: Client, cast: Cast, run: TrainingRun) -> None:

@@ -9,11 +9,12 @@ import pytest
 from django.conf import settings
 
 from consent import ledger
-from consent.models import RemovalBatch, TrainingRun
+from consent.models import LogCheckpoint, RemovalBatch, TrainingRun
 from consent.services import choices, members
 from consent.surfaces import LE_CHAT_CONSOLE
 from tests.support.callers import Caller, World, assert_problem, by_key
 from tests.support.ledger_guards import changes_nothing
+from tests.support.log import SETTINGS, step
 from tests.support.training import file, register, report, with_snapshots
 
 RUNS = "training-runs/"
@@ -54,7 +55,29 @@ def test_post__reports__registers_the_run_and_answers_again_with_the_same(writer
     shown = reader.get(f"{RUNS}{made['id']}/")
     assert body(shown) == made and shown["ETag"]
     listed = body(reader.get(RUNS))
-    assert listed == {"results": [{k: v for k, v in made.items() if k != "files"}], "next": None}
+    more = {"files", "checkpoint"}
+    assert listed == {"results": [{k: v for k, v in made.items() if k not in more}], "next": None}
+
+
+def test_run__checkpoint_behind_it__is_that_of_the_manifest(writer: Caller, reader: Caller, settings: Any) -> None:
+    def registered() -> Any:
+        made = body(writer.post(RUNS, {"name": "R-77", "reports": [report()]}))
+        assert body(reader.get(f"{RUNS}{made['id']}/")) == made
+        return made["checkpoint"]
+
+    assert registered() is None  # no log is kept
+    for name, value in SETTINGS.items():
+        setattr(settings, name, value)
+    assert registered() is None  # and none covers it yet
+    ledger.sequence()
+    step()
+    signed = LogCheckpoint.objects.get()
+    sent = {"name": "R-77", "reports": with_snapshots(report(1))}
+    made = body(writer.post(RUNS, sent))
+    assert made["checkpoint"] == {"log": settings.LOG_ORIGIN, "size": signed.size, "note": signed.note}
+    envelope = body(reader.get(f"{RUNS}{made['id']}/manifest/"))
+    told = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    assert told["checkpoint"] == signed.note
 
 
 def test_post__with_idempotency_key__is_answered_once(writer: Caller) -> None:
