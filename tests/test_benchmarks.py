@@ -59,6 +59,14 @@ def test_filtering__few_records__sides_allow_the_same() -> None:
     assert "filter 3,000 records, allowed / by hand, CPU" in table and "memory with --memory 500MB" in table
 
 
+def test_restore_drill__one_restore__nothing_unsaid() -> None:
+    """On a server of its own, of the database that these tests run on."""
+    only = "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+    told = bench("restoring", "--rounds", "1", "--rows", "50", "--seed", "3", "--only", only)
+    # How much was lost is up to chance; a loss that nobody notices would be a problem.
+    assert "1 restores" in told and "0 problems" in told
+
+
 def test_drill__few_kills__nothing_lost() -> None:
     assert "0 problems" in bench("drill", "--kills", "3", "--rows", "2000", "--seed", "1")
 
