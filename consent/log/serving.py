@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from ..models import LogCheckpoint, LogOrigin
-from ..proofs import leaf
+from ..proofs import leaf, tiles
 from . import keys, store
 from .checkpoints import latest
 from .store import TILE, Corrupt, Tree
@@ -31,16 +31,7 @@ class Place(NamedTuple):
 
     def path(self) -> str:
         """Its path below `tile/`."""
-        kind = "entries" if self.level is None else str(self.level)
-        partial = "" if self.width == TILE else f".p/{self.width}"
-        return f"{kind}/{_number(self.number)}{partial}"
-
-
-def _number(number: int) -> str:
-    text = f"{number % 1000:03}"
-    while number := number // 1000:
-        text = f"x{number % 1000:03}/{text}"
-    return text
+        return tiles.path("entries" if self.level is None else str(self.level), self.number, self.width)
 
 
 def parse(path: str) -> Place | None:

@@ -1,4 +1,4 @@
-"""`python -m consent.proofs verify-receipt …`: checks a receipt without Django, settings or a database."""
+"""`python -m consent.proofs …`: checks receipts and checkpoints without Django, settings or a database."""
 
 import sys
 

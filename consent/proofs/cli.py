@@ -1,4 +1,4 @@
-"""The command line of proofs: checks a receipt. Knows no Django."""
+"""The command line of proofs: checks a receipt, and compares two checkpoints. Knows no Django."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from . import leaf, note
+from . import consistency, leaf, note
 from .errors import ProofError
 from .note import Verifier
 from .receipt import WORDS, Check, Receipt, check
@@ -20,11 +20,24 @@ _MAX_FILE = 4_000_000  # bytes: characters of UTF-8 have up to four
 def add_verify_receipt(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> None:
     """The arguments of `verify-receipt`. `key_needed`: the log's key has to be given, for nobody else knows it."""
     parser.add_argument("file", metavar="FILE", help="the receipt: a .tlog-proof or .json; - reads stdin")
+    add_vkey(parser, key_needed=key_needed)
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="of the result on stdout")
+
+
+def add_verify_consistency(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `verify-consistency`."""
+    parser.add_argument("old", metavar="OLD", help="the checkpoint that was kept: a file")
+    parser.add_argument("new", metavar="NEW", help="a later one")
+    parser.add_argument("--log", metavar="DIR", required=True, help="a copy of the log: the folder that has tile/")
+    add_vkey(parser)
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="of the result on stdout")
+
+
+def add_vkey(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> None:
     parser.add_argument(
         "--vkey", metavar="KEY", action="append", required=key_needed,
         help="the public key of the log, name+hash+base64, or a file with one a line; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="of the result on stdout")
 
 
 def verifiers(given: list[str]) -> list[Verifier]:
@@ -65,9 +78,7 @@ def _as_json(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
 
 
 def _as_text(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
-    lines = [
-        f"{'no ' if each.problem else 'yes'}  {each.what}{each.problem and ': ' + each.problem}" for each in checks
-    ]
+    lines = _lines(checks)
     if not holds:
         return "\n".join([*lines, "", "This receipt proves nothing."])
     origin, size, *_rest = note.text_of(receipt.checkpoint).split("\n")
@@ -80,6 +91,41 @@ def _as_text(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
     lines += ["", f"This event is in the log {printable(origin)}, as its checkpoint of {size} events says:"]
     lines += [f"  {printable(key).ljust(width)}  {printable(_spelled(value))}" for key, value in fields.items()]
     return "\n".join(lines)
+
+
+def _lines(checks: list[Check]) -> list[str]:
+    return [
+        printable(f"{'no ' if each.problem else 'yes'}  {each.what}{each.problem and ': ' + each.problem}")
+        for each in checks
+    ]
+
+
+def verify_consistency(old: str, new: str, *, log: str, keys: list[Verifier], form: str, out: TextIO) -> int:
+    """Compare two checkpoints and say what came of it; returns the exit code. Raises ProofError, OSError."""
+    found = consistency.compare(_note(old), _note(new), Path(log), keys)
+    holds = not any(each.problem for each in found.checks)
+    if form == "json":
+        said: dict[str, object] = {"holds": holds, "checks": [each._asdict() for each in found.checks]}
+        if holds:
+            said |= {"log": found.new.origin, "old": found.old.size, "new": found.new.size}
+        print(json.dumps(said, indent=2), file=out)
+    else:
+        end = (
+            "That does not hold. If both checkpoints are signed and the tiles are the log's own, it was made anew: "
+            "keep both checkpoints."
+        )
+        if holds:
+            end = (
+                f"All {found.old.size} events that the older one had in the log {found.new.origin} are unchanged among "
+                f"the {found.new.size} of the newer one."
+            )
+        print("\n".join([*_lines(found.checks), "", printable(end)]), file=out)
+    return 0 if holds else REFUSED
+
+
+def _note(file: str) -> str:
+    with Path(file).open("rb") as source:
+        return source.read(_MAX_FILE).decode()
 
 
 def _spelled(value: object) -> str:
@@ -98,8 +144,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     add_verify_receipt(commands.add_parser("verify-receipt", help="check that an event is in the log, by its receipt"))
+    add_verify_consistency(
+        commands.add_parser("verify-consistency", help="compare two checkpoints: that nothing was rewritten between")
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.command == "verify-consistency":
+            given = {"log": options.log, "keys": verifiers(options.vkey), "form": options.format}
+            return verify_consistency(options.old, options.new, **given, out=sys.stdout)
         return verify_receipt(options.file, verifiers(options.vkey), options.format, sys.stdout)
     except (ProofError, OSError, UnicodeDecodeError) as error:
         print(f"{parser.prog} {options.command}: {printable(str(error))}", file=sys.stderr)

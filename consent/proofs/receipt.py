@@ -15,6 +15,7 @@ from .errors import ProofError
 from .leaf import SALT, Value
 from .note import Checkpoint, Verifier
 from .record import consent_record
+from .tiles import NoTile
 
 FORMAT = "training-consent-receipt/v1"  # of the JSON
 HEADER = "c2sp.org/tlog-proof@v1"
@@ -188,12 +189,15 @@ def check(receipt: Receipt, verifiers: Iterable[Verifier]) -> list[Check]:
         "the checkpoint is signed with the key of the log": lambda: note.open_checkpoint(receipt.checkpoint, keys),
         "the event is in the log of the checkpoint": lambda: _check_inclusion(receipt),
     }
-    return [Check(what, _problem(step)) for what, step in checks.items()]
+    return [Check(what, problem_of(step)) for what, step in checks.items()]
 
 
-def _problem(step: Callable[[], object]) -> str:
+def problem_of(step: Callable[[], object]) -> str:
+    """Why a step fails; "" if it holds. What could not be read, and so not be judged, is raised."""
     try:
         step()
+    except NoTile:
+        raise
     except ProofError as error:
         return str(error)
     return ""
