@@ -33,6 +33,8 @@ urlpatterns = [
     path(".well-known/training-consent-log.json", log.about, name="log-about"),
     path("log/checkpoint", log.checkpoint, name="log-checkpoint"),
     path("log/tile/<path:place>", log.tile, name="log-tile"),
+    path("log/<str:number>/checkpoint", log.checkpoint, name="log-origin-checkpoint"),
+    path("log/<str:number>/tile/<path:place>", log.tile, name="log-origin-tile"),
     path("metrics", metrics.metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}portal/mark.svg"), name="favicon"),
     path("language/", language, name="set_language"),

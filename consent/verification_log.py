@@ -9,10 +9,10 @@ from itertools import chain, islice
 
 from django.db import connection
 
-from .log import events, keys, store
+from .log import events, origins, store
 from .log.appending import Edge
 from .log.keys import BadKey
-from .models import ConsentEvent, EventKind, EventPosition, EventSalt, LogCheckpoint, LogOrigin, LogTile
+from .models import ConsentEvent, EventKind, EventPosition, EventSalt, LogCheckpoint, LogOrigin, LogTile, Restore
 from .proofs import note, tree
 from .proofs.errors import ProofError
 from .proofs.note import Verifier
@@ -30,7 +30,7 @@ def problems(on_progress: Callable[[int], None] | None = None, *, signatures: bo
     size = store.size()
     beyond = LogCheckpoint.objects.filter(size__gt=size).order_by("size").values_list("size", flat=True)
     found = [f"a checkpoint has {pk} leaves, but the log has only {size}" for pk in beyond[:SHOWN]]
-    found += _missing(size)
+    found += _missing(size) + list(_wrong_origins())
     # Without a gap every leaf follows from its event and salt, and all above from the leaves.
     return found or _Comparison(size, signatures=signatures).run(on_progress)
 
@@ -41,10 +41,22 @@ def signature_problems() -> list[str]:
     if last is None:
         return []
     try:
-        note.open_checkpoint(last.note, keys.verifiers(LogOrigin.objects.count() or 1))
+        note.open_checkpoint(last.note, origins.verifiers())
     except (BadKey, ProofError) as error:
         return [str(error)]
     return []
+
+
+def _wrong_origins() -> Iterator[str]:
+    """Origins that no epoch began, and checkpoints of one that has what came after its epoch."""
+    known = {1, *Restore.objects.values_list("epoch", flat=True)}
+    for origin in LogOrigin.objects.all():
+        if origin.number not in known:
+            yield f"the log has the origin {origin.name}, but no restore began it"
+    with connection.cursor() as cursor:
+        cursor.execute(_SIGNED_AFTER, [SHOWN])
+        for size, name in cursor.fetchall():
+            yield f"the checkpoint of {size} leaves was signed as {name}, which had ended"
 
 
 def _missing(size: int) -> list[str]:
@@ -74,6 +86,14 @@ _WITHOUT_EVENT = (
 )
 
 
+_SIGNED_AFTER = (
+    f"SELECT c.size, o.name FROM {LogCheckpoint._meta.db_table} AS c"
+    f" JOIN {LogOrigin._meta.db_table} AS o ON o.number = c.origin_id"
+    f" JOIN {EventPosition._meta.db_table} AS p ON p.position = c.size"
+    " WHERE p.epoch > c.origin_id ORDER BY c.size LIMIT %s"
+)
+
+
 class _Comparison:
     """Walks over all leaves in order, and builds the tree beside what is stored of it."""
 
@@ -87,7 +107,7 @@ class _Comparison:
     def _keys(self) -> tuple[Verifier, ...]:
         checkpoints = LogCheckpoint.objects.count()
         try:
-            found = keys.verifiers(LogOrigin.objects.count() or 1)
+            found = origins.verifiers()
         except BadKey as error:
             self._fault("keys", f"the signatures of {checkpoints} checkpoints were not checked: {error}")
             return ()
@@ -102,7 +122,8 @@ class _Comparison:
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[str]:
         leaves = self._leaves(on_progress)
-        for checkpoint in chain(LogCheckpoint.objects.order_by("size").iterator(_BATCH), [None]):
+        made = LogCheckpoint.objects.order_by("size").select_related("origin")
+        for checkpoint in chain(made.iterator(_BATCH), [None]):
             until = checkpoint.size if checkpoint else self._size
             while missing := until - self._edge.size:
                 self._compare_tiles(self._edge.add(list(islice(leaves, min(missing, _BATCH)))))
@@ -150,6 +171,8 @@ class _Comparison:
             return
         if (signed.size, signed.root) != (checkpoint.size, root):
             self._fault("note", f"{name} was signed for another tree")
+        if signed.origin != checkpoint.origin.name:
+            self._fault("note", f"{name} is of {checkpoint.origin.name}, but was signed as {signed.origin}")
 
 
 def _differs(stored: LogTile, hashes: bytes) -> str:

@@ -5,6 +5,7 @@ Who may read it: everybody where LOG_PUBLIC is on, else operators' keys. Where t
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -17,9 +18,11 @@ from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor
 from config.problems import Problem
 
 from ..log import checkpoints, keys, serving
+from ..models import LogCheckpoint
 
 _TEXT, _BYTES, _JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
-_FOREVER = "max-age=31536000, immutable"
+_FOREVER, _SHORT = "max-age=31536000, immutable", "max-age=5"
+_NUMBER = re.compile("[1-9][0-9]{0,3}", re.ASCII)
 View = Callable[..., HttpResponse]
 
 
@@ -67,24 +70,34 @@ def _unauthorized(code: str, detail: str) -> Problem:
 
 
 @_reads
-def checkpoint(request: HttpRequest) -> HttpResponse | Problem:
-    """The newest signed checkpoint."""
+def checkpoint(request: HttpRequest, number: str = "") -> HttpResponse | Problem:
+    """The newest signed checkpoint; of the origin of this number, if one is given."""
     if problem := _refused(request):
         return problem
-    last = checkpoints.latest()
+    last = _latest(number)
     if last is None:
         return _nothing()
-    return _answer(request, last.note.encode(), _TEXT, "max-age=5")
+    return _answer(request, last.note.encode(), _TEXT, _SHORT)
 
 
 @_reads
-def tile(request: HttpRequest, place: str) -> HttpResponse | Problem:
-    """A tile, or a bundle of entries, full or as wide as some checkpoint takes it."""
+def tile(request: HttpRequest, place: str, number: str = "") -> HttpResponse | Problem:
+    """A tile, or a bundle of entries, full or as wide as some checkpoint takes it, of the newest origin or this one."""
     if problem := _refused(request):
         return problem
     found = serving.parse(place)
-    content = serving.content(found) if found else None
-    return _nothing() if content is None else _answer(request, content, _BYTES, _FOREVER)
+    last = _latest(number) if found else None
+    content = serving.content(found, last) if found else None
+    if content is None or last is None:
+        return _nothing()
+    # Without a number, other bytes were at this address if a restore has ended an origin.
+    return _answer(request, content, _BYTES, _FOREVER if number or last.origin_id == 1 else _SHORT)
+
+
+def _latest(number: str) -> LogCheckpoint | None:
+    if not number:
+        return checkpoints.latest()
+    return checkpoints.latest(int(number)) if _NUMBER.fullmatch(number) else None
 
 
 @_reads

@@ -77,6 +77,9 @@ def _of_log() -> Iterator[Metric]:
     for state in checkpoints.State:
         states.add_metric([state], float(state is found.state))
     yield states
+    if found.origin:
+        text = "Number of the origin under which the log is signed; a restore that is adopted begins the next."
+        yield GaugeMetricFamily("consent_log_origin", text, found.origin)
     yield GaugeMetricFamily("consent_log_size", "Events in the log.", found.size)
     yield GaugeMetricFamily("consent_log_unsigned", "Events that no checkpoint has yet.", found.waiting)
 

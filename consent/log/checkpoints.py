@@ -14,12 +14,12 @@ from django.db import connection, transaction
 from accounts.seldom import Seldom
 
 from .. import ledger
-from ..models import EventPosition, Installation, LogCheckpoint, LogOrigin, Restore
+from ..models import EventPosition, Installation, LogCheckpoint, LogOrigin
 from ..proofs import note, tree
 from ..proofs.errors import ProofError
 from ..proofs.witness import LogHead
 from ..witness import guard, judging
-from . import appending, keys, store
+from . import appending, keys, origins, store
 from .keys import BadKey
 from .store import Corrupt
 
@@ -30,25 +30,10 @@ class Refused(Exception):
     """The log may not be signed: the message says why, and what to do."""
 
 
-def current() -> LogOrigin | None:
-    """The origin under which the log is signed; None before the first checkpoint."""
-    return LogOrigin.objects.order_by("-number").first()
-
-
-def latest() -> LogCheckpoint | None:
-    return LogCheckpoint.objects.order_by("-size").first()
-
-
-def resume() -> None:
-    """Let the log be signed again, after it was paused. The other copy of the installation must be off."""
-    LogOrigin.objects.update(paused=False)
-
-
-def pause() -> None:
-    """Let nothing be signed here: another copy of this ledger may sign, or have signed, even if this one never has."""
-    if keys.is_on() or store.size():
-        LogOrigin.objects.get_or_create(number=1, defaults={"name": keys.name_of(1), "begun_at": ledger.clock()})
-    LogOrigin.objects.update(paused=True)
+def latest(number: int | None = None) -> LogCheckpoint | None:
+    """The newest checkpoint; of the origin of this number, if one is given."""
+    found = LogCheckpoint.objects.all() if number is None else LogCheckpoint.objects.filter(origin=number)
+    return found.order_by("-size").first()
 
 
 # --- Signing ----------------------------------------------------------------------------------------------------------
@@ -65,8 +50,7 @@ def sign(*, at_once: bool = False) -> LogCheckpoint | None:
     now = ledger.clock()
     if not at_once and not _is_due(last, now):
         return None
-    origin = current()
-    number = origin.number if origin else 1
+    origin, number = origins.current(), origins.number()
     _require_permission(origin)
     if not _is_witnessed(size):
         return None
@@ -75,11 +59,14 @@ def sign(*, at_once: bool = False) -> LogCheckpoint | None:
     text = note.sign(note.Checkpoint(signer.name, size, root).text(), signer)
     with transaction.atomic():
         _take_turn()
-        if LogCheckpoint.objects.filter(size=size).exists():  # another worker was faster, with the same bytes
+        # Another worker may have been faster, with the same bytes; or a restore was adopted meanwhile.
+        if LogCheckpoint.objects.filter(size=size).exists() or origins.epoch() != number:
             return None
-        if origin is None and not LogOrigin.objects.exists():
-            LogOrigin.objects.create(number=1, name=signer.name, begun_at=now)
-        made: LogCheckpoint = LogCheckpoint.objects.create(size=size, root=root, note=text, signed_at=now)
+        if origin is None:
+            LogOrigin.objects.get_or_create(number=number, defaults={"name": signer.name, "begun_at": now})
+        made: LogCheckpoint = LogCheckpoint.objects.create(
+            size=size, origin_id=number, root=root, note=text, signed_at=now
+        )
     return made
 
 
@@ -109,11 +96,13 @@ def _require_permission(origin: LogOrigin | None) -> None:
         return
     if origin.name != keys.name_of(origin.number):
         raise Refused(
-            f"LOG_ORIGIN is {settings.LOG_ORIGIN}, but the log is signed as {origin.name}: set LOG_ORIGIN to that."
+            f"LOG_ORIGIN is {settings.LOG_ORIGIN}, but the log is signed as {origin.name}: set LOG_ORIGIN to "
+            f"{origins.base_of(origin)}."
         )
-    if Restore.objects.filter(adopted_at__gte=origin.begun_at).exists():
+    if origin.number != origins.epoch():
         raise Refused(
-            f"A restored database was adopted, so that {origin.name} may have had other events: it stays as it was."
+            f"A restored database was adopted, so that {origin.name} may have had other events: it stays as it was. "
+            "Run log_resume to begin the next."
         )
     if origin.paused:
         raise Refused("The log is paused: run log_resume once the installation that it comes from is off.")
@@ -129,8 +118,11 @@ def _is_witnessed(size: int) -> bool:
             line = files.last()
         except (OSError, ProofError):
             return False
-        # Positions alone are not enough: salts that were drawn anew would make another tree of the same events.
-        return line is not None and line.position >= size and line.log is not None and line.log.size >= size
+        if line is None or line.log is None or line.position < size or line.log.size < size:
+            return False
+        # A line of an earlier epoch tells of an earlier origin. And positions alone are not enough: salts that were
+        # drawn anew would make another tree of the same events.
+        return line.epoch == origins.epoch() and root_at(line.log.size) == line.log.root
     installation = Installation.objects.current()
     return not installation.witness_kept or installation.witnessed_position >= size
 
@@ -147,9 +139,11 @@ def _continued_root(size: int, last: LogCheckpoint | None) -> bytes:
 
 
 def _take_turn() -> None:
+    """One worker at a time, and none while a restore is being adopted, which locks the row of the installation."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [appending.LOCK])
+    Installation.objects.select_for_update(no_key=True).get()
 
 
 # --- The step of the worker -------------------------------------------------------------------------------------------
@@ -208,12 +202,14 @@ class State(enum.StrEnum):
 
 
 class Standing(NamedTuple):
-    """`size`: leaves; `signed`: those in the last checkpoint; `waiting`: events with a position that are not in it."""
+    """`size`: leaves; `signed`: those in the last checkpoint; `waiting`: events with a position that are not in it;
+    `origin`: the number of the origin under which the log is signed now."""
 
     state: State
     size: int = 0
     signed: int = 0
     waiting: int = 0
+    origin: int = 0
 
 
 _PATIENCE = 60  # seconds, beside two times that between checkpoints
@@ -225,7 +221,7 @@ def standing() -> Standing:
         return Standing(State.OFF)
     last, size, head = latest(), store.size(), ledger.head()
     signed = last.size if last else 0
-    return Standing(_state(last, size, head), size, signed, max(0, head - signed))
+    return Standing(_state(last, size, head), size, signed, max(0, head - signed), origins.number())
 
 
 def _state(last: LogCheckpoint | None, size: int, head: int) -> State:
@@ -234,7 +230,7 @@ def _state(last: LogCheckpoint | None, size: int, head: int) -> State:
             return State.CORRUPT
         _continued_root(size, last)
         keys.verifiers()
-        _require_permission(current())
+        _require_permission(origins.current())
     except Corrupt:
         return State.CORRUPT
     except (Refused, BadKey):

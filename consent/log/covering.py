@@ -6,7 +6,7 @@ from ..models import LogCheckpoint
 from ..proofs import note
 from ..proofs.errors import ProofError
 from ..proofs.note import Checkpoint
-from . import checkpoints, keys
+from . import checkpoints, origins
 from .keys import BadKey
 
 logger = logging.getLogger(__name__)
@@ -23,9 +23,8 @@ def newest(position: int) -> LogCheckpoint | None:
     last = checkpoints.latest()
     if last is None or last.size < position:
         return None
-    origin = checkpoints.current()
     try:
-        note.open_checkpoint(last.note, keys.verifiers(origin.number if origin else 1))
+        note.open_checkpoint(last.note, origins.verifiers())
     except (BadKey, ProofError) as error:
         logger.error("the checkpoint of %s events is given to nobody: %s", last.size, error)
         return None

@@ -21,7 +21,7 @@ def may_sign() -> bool:
 
 
 def name_of(number: int) -> str:
-    """The name of the log's first, second, … origin: the first is LOG_ORIGIN itself."""
+    """The name of the log's origin of this number, an epoch: that of the first is LOG_ORIGIN itself."""
     return str(settings.LOG_ORIGIN) if number == 1 else f"{settings.LOG_ORIGIN}/{number}"
 
 

@@ -19,7 +19,7 @@ from ..proofs import note, tree
 from ..proofs.errors import ProofError
 from ..proofs.note import Verifier
 from ..proofs.receipt import WORDS, Receipt, verify
-from . import checkpoints, keys, store
+from . import checkpoints, keys, origins, store
 
 logger = logging.getLogger(__name__)
 _NUMBER = re.compile("[1-9][0-9]{0,17}", re.ASCII)
@@ -104,8 +104,7 @@ def _made(event: ConsentEvent, position: int, last: LogCheckpoint, *, for_operat
         raise Erased
     words = {label: text for label in WORDS if (text := getattr(event, label))}
     told = bool(words) and (for_operator or not event.reference)
-    origin = checkpoints.current()
-    verifiers = keys.verifiers(origin.number if origin else 1)
+    verifiers = origins.verifiers()
     made = Receipt(
         body=logged.body,
         salt=logged.blinding.salt,

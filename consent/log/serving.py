@@ -2,18 +2,22 @@
 
 The API serves these and `export_log` writes them as files, byte for byte the same. Only what a checkpoint signed is
 shown.
+
+An origin that has ended stays as it was, at its own address: `/log/1/` has its last checkpoint, and the tiles that this
+one takes. `/log/` itself shows the newest origin; its tiles may differ there from those of the one before.
 """
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from ..models import LogCheckpoint, LogOrigin
+from ..models import LogCheckpoint
 from ..proofs import leaf, tiles
-from . import keys, store
+from ..proofs.note import Verifier
+from . import keys, origins, store
 from .checkpoints import latest
 from .store import TILE, Corrupt, Tree
 
@@ -47,9 +51,12 @@ def parse(path: str) -> Place | None:
     return place if is_known and place.path() == path else None
 
 
-def content(place: Place) -> bytes | None:
-    """The bytes at a place; None unless a checkpoint takes it. Raises Corrupt."""
-    if not _is_signed(place):
+def content(place: Place, last: LogCheckpoint | None) -> bytes | None:
+    """The bytes at a place; None unless the last checkpoint of an origin, or one of it before, takes it.
+
+    Raises Corrupt.
+    """
+    if last is None or not _is_signed(place, last):
         return None
     if place.level is None:
         first = place.number * TILE
@@ -60,18 +67,16 @@ def content(place: Place) -> bytes | None:
     return b"".join(Tree().hashes(place.level, place.number * TILE, place.width))
 
 
-def _is_signed(place: Place) -> bool:
+def _is_signed(place: Place, last: LogCheckpoint) -> bool:
     """Whether a tree that was signed has this tile: a full one for good, a partial one at that very size."""
-    last = latest()
-    if last is None:
-        return False
     shift = 8 * (place.level or 0)
     first = place.number * TILE + place.width << shift
     if first > last.size:  # also keeps numbers from the database that it can't hold
         return False
     if place.width == TILE:
         return True
-    return LogCheckpoint.objects.filter(size__gte=first, size__lt=first + (1 << shift)).exists()
+    made = LogCheckpoint.objects.filter(origin=last.origin_id)
+    return made.filter(size__gte=first, size__lt=first + (1 << shift)).exists()
 
 
 def places(size: int) -> Iterator[Place]:
@@ -88,24 +93,28 @@ def places(size: int) -> Iterator[Place]:
 
 def about() -> dict[str, Any]:
     """How to read and check this log; says nothing about what is in it."""
-    origins = list(LogOrigin.objects.order_by("number"))
-    number = origins[-1].number if origins else 1
+    number = origins.number()
     verifiers = keys.verifiers(number)
-    base = f"{settings.PORTAL_URL}/log"
     return {
-        "origin": keys.name_of(number),
-        "verifier_keys": [str(each) for each in verifiers if each.name == keys.name_of(number)],
+        **_origin(number, "" if number == 1 else f"{number}/", verifiers),
         "public": settings.LOG_PUBLIC,
-        "checkpoint": f"{base}/checkpoint",
-        "tiles": f"{base}/tile/",
         "seconds_between_checkpoints": settings.LOG_CHECKPOINT_SECONDS,
         "leaf": leaf.DOMAIN.decode().strip(),
-        "ended": [
-            {
-                "origin": each.name,
-                "verifier_keys": [str(key) for key in verifiers if key.name == each.name],
-                "last_checkpoint": each.last_note,
-            }
-            for each in origins[:-1]
-        ],
+        "ended": [_ended(each, verifiers) for each in range(1, number)],
     }
+
+
+def _origin(number: int, below: str, verifiers: Sequence[Verifier]) -> dict[str, Any]:
+    name, address = keys.name_of(number), f"{settings.PORTAL_URL}/log/{below}"
+    return {
+        "origin": name,
+        "verifier_keys": [str(key) for key in verifiers if key.name == name],
+        "checkpoint": f"{address}checkpoint",
+        "tiles": f"{address}tile/",
+    }
+
+
+def _ended(number: int, verifiers: Sequence[Verifier]) -> dict[str, Any]:
+    """One that nothing is known of is named too: a restore may have lost it, and somebody has receipts of it."""
+    last = latest(number)
+    return {**_origin(number, f"{number}/", verifiers), "last_checkpoint": last.note if last else ""}

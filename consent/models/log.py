@@ -90,10 +90,34 @@ class LogTile(_Added):
         return f"tile {self.level}/{self.index}"
 
 
+class LogOrigin(models.Model):
+    """A name under which this ledger's log is signed: `number` is the epoch in which it begins.
+
+    Epochs are never used twice, so no name is either. The highest one is the current one, and those before it have
+    ended: nothing is signed under them any more. While it is paused, nothing is signed: another copy of the
+    installation, under the same key, might sign as well.
+    """
+
+    number = models.SmallIntegerField(primary_key=True)
+    name = models.CharField(max_length=300)
+    paused = models.BooleanField(default=False)
+    begun_at = InstantField()
+
+    class Meta:
+        ordering = ["number"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LogCheckpoint(_Added):
-    """The signed note that says which root the tree has at `size` leaves."""
+    """The signed note that says which root the tree has at `size` leaves.
+
+    There is one tree, and each size is signed under one origin at most: a later one goes on where the one before ended.
+    """
 
     size = models.BigIntegerField(primary_key=True)
+    origin = models.ForeignKey(LogOrigin, on_delete=models.PROTECT, related_name="checkpoints")
     root = models.BinaryField()
     # Byte for byte as it was signed.
     note = models.TextField()
@@ -107,24 +131,3 @@ class LogCheckpoint(_Added):
 
     def __str__(self) -> str:
         return f"checkpoint of {self.size} leaves"
-
-
-class LogOrigin(models.Model):
-    """A name under which this ledger's log is signed. There is one, until a restored installation begins the next.
-
-    The highest `number` is the current one. While it is paused, nothing is signed: another copy of the installation,
-    under the same key, might sign as well.
-    """
-
-    number = models.SmallIntegerField(primary_key=True)
-    name = models.CharField(max_length=300)
-    paused = models.BooleanField(default=False)
-    begun_at = InstantField()
-    # Of an origin that has ended: the last checkpoint that is known of it, which may be none of ours.
-    last_note = models.TextField(blank=True, default="")
-
-    class Meta:
-        ordering = ["number"]
-
-    def __str__(self) -> str:
-        return self.name

@@ -16,7 +16,7 @@ from accounts.fields import to_micros
 
 from .. import ledger
 from ..errors import Refused
-from ..log import checkpoints
+from ..log import origins
 from ..models import ConsentEvent, Installation, Restore, Trouble
 from ..proofs.errors import ProofError
 from ..proofs.witness import START, Line, chained
@@ -62,7 +62,8 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Adopted:
-    """What was done. `complete`: a copy told of every lost position, and the witness confirmed it."""
+    """What was done. `complete`: a copy told of every lost position, and the witness confirmed it; `log`: the origin
+    under which the log goes on, "" without a log; `log_paused`: only once log_resume says so."""
 
     epoch: int
     survey: Survey
@@ -71,6 +72,8 @@ class Adopted:
     complete: bool
     # Layers that allowed use when they were lost, and do not here.
     loosened: list[Key]
+    log: str = ""
+    log_paused: bool = False
 
 
 def files() -> Witness:
@@ -174,19 +177,21 @@ class _Adoption:
         _name_pending(asked)
         applied = applier.opt_out_everything(on_step) if tail_unknown else applier.apply(asked, on_step)
         looser = loosened(asked)
-        return Adopted(restore.epoch, told, applied.done, applied.unknown, complete, looser), restore
+        done = Adopted(restore.epoch, told, applied.done, applied.unknown, complete, looser)
+        return dataclasses.replace(done, log=str(origins.current() or ""), log_paused=origins.is_paused()), restore
 
     def _begin(self) -> tuple[Restore, ledger.Origin]:
         """Begin the epoch, and fill the positions that were lost."""
         told, line = self.found.survey, self.found.line
         epoch = max(self.found.epoch, line.epoch if line else 0) + 1
-        # The log of before may have gone on without this ledger, also where this one never signed.
-        checkpoints.pause()
         # First of all, so that no reader takes an event of the new epoch for a lost one.
         ledger.skip_ids(_IDS_A_POSITION * told.number + _IDS_MORE)
         restore = restored.begin_epoch(
             epoch=epoch, restored_to=told.restored_to, lost_to=told.lost_to, actor=self.actor, reason=self.reason
         )
+        # The log of before may have gone on without this ledger, also where this one never signed. Without a witness
+        # nobody knows whether this epoch, and so this origin, was begun once already, and is lost.
+        origins.begin_next(paused=line is None)
         by = restored.origin(self.actor, f"restored {timezone.now():%Y-%m-%d}")
         restored.place_lost(_lost_positions(told), by)
         Installation.objects.update(

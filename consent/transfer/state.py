@@ -26,7 +26,7 @@ from config import strict_json
 from .. import verification
 from ..files.atomic import BadFile, open_file
 from ..files.loading import load
-from ..log import checkpoints
+from ..log import origins
 from ..models import ConsentEvent, Installation, PendingEvent, Wording
 from ..projections.name_words import index_all
 from . import secrets
@@ -330,7 +330,7 @@ def load_state(
     if problems:
         raise NotVerified(problems)
     # The installation that the file is of may still sign.
-    checkpoints.pause()
+    origins.pause()
     lost = secrets.lost(file.keys)
     if lost and not without_keys:
         raise KeysMissing(lost)

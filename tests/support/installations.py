@@ -14,7 +14,7 @@ from consent import ledger, triggers
 from consent.imports import reading
 from consent.jobs import actions
 from consent.jobs.selection import Selection
-from consent.log import checkpoints
+from consent.log import origins
 from consent.models import EventKind, Installation, Restore
 from consent.services import choices, consumers, cooling_off, locks, organizations, removals, runs, trail, webhooks
 from consent.surfaces import LE_CHAT_CONSOLE, LE_CHAT_MOBILE
@@ -81,7 +81,7 @@ def fill_all() -> None:
     with log.kept():
         log.add_events(260)
         log.step()
-    checkpoints.pause()  # as an import leaves it
+    origins.pause()  # as an import leaves it
     operator = User.objects.get(is_staff=True)
     owner, organization = User.objects.get(email="ada@kvasir.example"), Organization.objects.get(name="Kvasir Labs")
     by: dict[str, Any] = {"actor": casting.Actor.from_user(operator, confirmed=True), "source": "admin"}
@@ -95,6 +95,7 @@ def fill_all() -> None:
     TOTP.activate(owner, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     data = bytes(range(256)) + "é\\x00\n".encode()
     reading.upload(table="choices", name="choices.csv", data=[data, b"\xff"], actor=by["actor"])
+    fill_next_origin()
     for model in state.tables():
         if not model._base_manager.exists():
             values = {field.name: _value(field) for field in model._meta.local_concrete_fields}
@@ -130,6 +131,14 @@ def fill_restore(by: dict[str, Any]) -> None:
     event = trail.note(EventKind.RESTORE_ADOPTED, organization=None, target=2, after=f"{head}, {head}", **by)
     Installation.objects.update(epoch=2)
     Restore.objects.create(epoch=2, restored_to=head, lost_to=head, adopted_at=event.recorded_at, event=event)
+
+
+def fill_next_origin() -> None:
+    """The log after that restore: a checkpoint of its next origin."""
+    with log.kept():
+        origins.resume()
+        log.step()
+    origins.pause()
 
 
 def _value(field: "models.Field[Any, Any]") -> Any:

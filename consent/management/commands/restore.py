@@ -191,6 +191,8 @@ def _adopted(done: Adopted) -> dict[str, Any]:
         "not_here": done.unknown,
         "loosened": [each._asdict() for each in done.loosened],
         "by_hand": told.asked().by_hand,
+        "log": done.log,
+        "log_paused": done.log_paused,
     }
 
 
@@ -205,6 +207,8 @@ def _adopted_text(done: Adopted) -> str:
     ]
     if told.counted:
         facts.append(("lost before they had one", f"{told.counted:,}: counted by the witness, and not told"))
+    if done.log:
+        facts.append(("the log goes on as", done.log + (", once log_resume says so" if done.log_paused else "")))
     facts += [("not in this database", each) for each in done.unknown[:_SHOWN]]
     facts += [
         ("allowed when it was lost, not here", printable(f"{each.organization} {each.member} {each.product}"))

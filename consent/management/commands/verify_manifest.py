@@ -7,8 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.management.base import Failed, Misuse
 from consent import manifests
-from consent.log import covering, keys
-from consent.log.checkpoints import current
+from consent.log import covering, keys, origins
 from consent.management.base import ConsentCommand
 from consent.pipeline import cli, run_manifest, verifying
 from consent.pipeline.errors import PipelineError
@@ -52,8 +51,7 @@ class Command(ConsentCommand):
 def _own_keys() -> Sequence[Verifier]:
     """The keys of this portal's log, under each of its names; none where it keeps no log. Raises Misuse."""
     try:
-        origin = current()
-        return keys.verifiers(origin.number if origin else 1)
+        return origins.verifiers()
     except keys.BadKey as error:
         raise Misuse(f"{error} {Command.done_so_far}") from error
 

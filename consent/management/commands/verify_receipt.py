@@ -6,8 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.management.base import Failed, Misuse
-from consent.log import keys
-from consent.log.checkpoints import current
+from consent.log import keys, origins
 from consent.management.base import ConsentCommand
 from consent.proofs import cli
 from consent.proofs.errors import ProofError
@@ -45,8 +44,7 @@ class Command(ConsentCommand):
 def _own_keys() -> list[Any]:
     """The keys of this portal's log, under each of its names. Raises Misuse."""
     try:
-        origin = current()
-        found = list(keys.verifiers(origin.number if origin else 1))
+        found = list(origins.verifiers())
     except keys.BadKey as error:
         raise Misuse(str(error)) from error
     if not found:

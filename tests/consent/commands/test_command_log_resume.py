@@ -2,7 +2,7 @@
 
 import pytest
 
-from consent.log import checkpoints
+from consent.log import checkpoints, origins
 from consent.models import LogCheckpoint
 from tests.support.commands import run
 from tests.support.log import add_events, kept, step
@@ -18,7 +18,7 @@ def test_log_resume__paused__signs_again_once_it_is_confirmed() -> None:
     with kept():
         add_events(3)
         step()
-        checkpoints.pause()
+        origins.pause()
         add_events(2)
         step()
         assert checkpoints.standing().state == "paused"

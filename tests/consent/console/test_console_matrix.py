@@ -75,7 +75,7 @@ OF_ORGANIZATION = [n for n, row in MATRIX.items() if READERS in row or MANAGERS 
 # For programs; the permission matrix has them.
 APART = {"invitation", "set_language", "favicon", "healthz", "readyz", "metrics", "schema", "docs"}
 APART |= {"authzen-evaluation", "authzen-evaluations", "authzen-configuration"}
-APART |= {"log-about", "log-checkpoint", "log-tile"}
+APART |= {"log-about", "log-checkpoint", "log-tile", "log-origin-checkpoint", "log-origin-tile"}
 
 
 def test_console_matrix__every_named_url__stands_in_it() -> None:

@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import ApiKey
 from config.secret_files import from_file
 from consent import ledger
-from consent.log import appending, checkpoints, checks, serving, store
-from consent.models import LogCheckpoint, LogTile
+from consent.log import appending, checkpoints, checks, origins, serving, store
+from consent.models import LogCheckpoint, LogOrigin, LogTile
 from consent.proofs import leaf, note, tree
 from tests.support.callers import World, assert_problem, by_key, make_world
 from tests.support.clocks import clock_at
@@ -154,7 +154,8 @@ def test_tiles__of_higher_levels_and_large_numbers__at_their_paths(client: Clien
     tiles = appending.Edge(0).add(every)
     LogTile.objects.bulk_create(LogTile(level=t[0], index=t[1], hashes=t[2], root=t[3]) for t in tiles)
     LogTile.objects.create(level=0, index=1_234_067, hashes=b"x" * 8192, root=bytes(32))
-    LogCheckpoint.objects.create(size=65_536, root=bytes(32), note="-", signed_at=NOON)
+    first = LogOrigin.objects.create(number=1, name=ORIGIN, begun_at=NOON)
+    LogCheckpoint.objects.create(size=65_536, origin=first, root=bytes(32), note="-", signed_at=NOON)
     level_0 = [tile for tile in tiles if tile[0] == 0]
     assert client.get("/log/tile/1/000").content == b"".join(tile[3] for tile in level_0)
     assert client.get("/log/tile/2/000.p/1").content == next(tile[3] for tile in tiles if tile[0] == 1)
@@ -162,7 +163,7 @@ def test_tiles__of_higher_levels_and_large_numbers__at_their_paths(client: Clien
     for path in ("0/256", "1/000.p/255", "1/000.p/1", "2/000", "2/000.p/2", "3/000.p/1", "0/x001/x234/067"):
         assert_problem(client.get(f"/log/tile/{path}"), 404, "not_found")
     size = 1_234_068 * 256
-    LogCheckpoint.objects.create(size=size, root=bytes(32), note="-", signed_at=NOON)
+    LogCheckpoint.objects.create(size=size, origin=first, root=bytes(32), note="-", signed_at=NOON)
     assert client.get("/log/tile/0/x001/x234/067").content == b"x" * 8192
 
 
@@ -504,7 +505,7 @@ def waiting(_settings: Any) -> None:
 
 
 def paused(_settings: Any) -> None:
-    checkpoints.pause()
+    origins.pause()
 
 
 def another_name(settings: Any) -> None:
