@@ -24,7 +24,7 @@ from .ledger import ConsentEvent, EventPosition, PendingEvent
 from .log import EventSalt, LogCheckpoint, LogOrigin, LogTile
 from .notices import ActsSeen, MembersToTell, NoticeOff, ProviderAct
 from .operator_requests import OperatorRequest, RequestKind, RequestStatus
-from .projections import Backup, DailyChanges, DailyStanding, FollowerCursor, Verification
+from .projections import Backup, DailyChanges, DailyStanding, DailyWording, FollowerCursor, Verification
 from .querysets import ConsentEventQuerySet, PrivacySettingQuerySet
 from .restores import Restore
 from .runs import (
@@ -73,6 +73,7 @@ __all__ = [
     "DailyChanges",
     "DailyHonour",
     "DailyStanding",
+    "DailyWording",
     "EndpointStatus",
     "EventKind",
     "EventPosition",

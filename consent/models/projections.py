@@ -55,6 +55,31 @@ class DailyChanges(models.Model):
         return f"{self.day} {self.source}: {self.choices}"
 
 
+class DailyWording(models.Model):
+    """How many choices of a kind ("opted_in", "opted_out") were made on a day, in view of these words.
+
+    `wording` and `language` are those of the events: "not_stated" and '' where nobody said. Choices for which there
+    were no words (jobs, imports) are not counted here.
+    """
+
+    day = models.DateField()
+    surface = models.CharField(max_length=40)
+    wording = models.CharField(max_length=40)
+    language = models.CharField(max_length=16, blank=True, default="")
+    choice = models.CharField(max_length=20)
+    choices = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "surface", "wording", "language", "choice"], name="daily_wording_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.wording} {self.language} {self.choice}: {self.choices}"
+
+
 class Verification(models.Model):
     """The result of a run of verify_ledger: the last position at that time, and how many problems it found."""
 

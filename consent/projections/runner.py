@@ -14,11 +14,18 @@ from .daily_totals import add_up
 from .honour import await_events
 from .name_words import index_names
 from .telling import tell
+from .wording_totals import count_choices
 
 BATCH = 2_000
 Follower = Callable[[Sequence[ConsentEvent]], None]
 # By the names of their stored cursors, which stay as they are: “rollup” is that of the daily totals.
-FOLLOWERS: dict[str, Follower] = {"honour": await_events, "notices": tell, "rollup": add_up, "words": index_names}
+FOLLOWERS: dict[str, Follower] = {
+    "honour": await_events,
+    "notices": tell,
+    "rollup": add_up,
+    "wordings": count_choices,
+    "words": index_names,
+}
 
 
 def follow_all(head: int | None = None) -> bool:

@@ -65,7 +65,7 @@ class Command(ConsentCommand):
         # No e-mail about the demo to its people, who have no mailboxes; mail that waited before is left alone.
         runner.skip_to_head("notices")
         OutgoingMessage.objects.filter(pk__gt=last, recipient__endswith=".example").delete()
-        for name in ("rollup", "words", "honour"):
+        for name in ("rollup", "wordings", "words", "honour"):
             runner.catch_up(name)
         while count_honoured():
             pass
