@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
 from accounts.access import Forbidden, NotFound
 from accounts.reauthentication import confirm_person, session_actor
@@ -97,17 +99,21 @@ class PortalAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Not at the top: modules of `admin` register models with the default site, which is an object of this class.
-        from .admin import bulk, imports, products, search, why
+        from .admin import bulk, imports, products, search, why, wordings
 
         own: list[URLPattern | URLResolver] = [
-            path("search/", self.admin_view(functools.partial(search.search, self)), name="search"),
-            path("why/", self.admin_view(functools.partial(why.why, self)), name="why"),
-            path("products/", self.admin_view(functools.partial(products.products, self)), name="products"),
-            path("products/<str:product>/", self.admin_view(functools.partial(products.product, self)), name="product"),
-            path("bulk/", self.admin_view(functools.partial(bulk.bulk, self)), name="bulk"),
-            path("import/", self.admin_view(functools.partial(imports.upload, self)), name="import"),
+            path("search/", self.admin_view(partial(search.search, self)), name="search"),
+            path("why/", self.admin_view(partial(why.why, self)), name="why"),
+            path("products/", self.admin_view(partial(products.products, self)), name="products"),
+            path("products/<str:product>/", self.admin_view(partial(products.product, self)), name="product"),
+            path("wordings/", self.admin_view(require_safe(partial(wordings.wordings, self))), name="wordings"),
             path(
-                "import/<str:file_id>/", self.admin_view(functools.partial(imports.columns, self)), name="import_file"
+                "wordings/<str:surface>/<str:number>/",
+                self.admin_view(require_safe(partial(wordings.wording, self))),
+                name="wording",
             ),
+            path("bulk/", self.admin_view(partial(bulk.bulk, self)), name="bulk"),
+            path("import/", self.admin_view(partial(imports.upload, self)), name="import"),
+            path("import/<str:file_id>/", self.admin_view(partial(imports.columns, self)), name="import_file"),
         ]
         return own + super().get_urls()

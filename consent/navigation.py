@@ -175,6 +175,7 @@ def _operator_groups(link: MakeLink, actor: Actor) -> list[Group]:
                 of(_("Ledger"), "consent_consentevent_changelist"),
                 of(_("Locks"), "consent_lock_changelist"),
                 of(_("Why?"), "why"),
+                of(_("Wordings"), "wordings"),
                 of(_("Training runs"), "consent_trainingrun_changelist"),
             ),
         ),

@@ -195,7 +195,15 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
 
     @admin.display(description=_("change"))
     def change(self, event: ConsentEvent) -> str:
-        return getattr(event, "change_words", "") or "–"
+        return two_lines(getattr(event, "change_words", "") or "–", self._wording(event))
+
+    def _wording(self, event: ConsentEvent) -> str:
+        """The tag of the words that the event names, as a link to what was chosen with them; '' if it names none."""
+        found = seen(event)
+        if found is None or not found.stated:
+            return ""
+        address = reverse("admin:wording", args=[found.surface, found.number])
+        return format_html('<a href="{}">{}</a>', address, found.words)
 
     @admin.display(description=_("answer at that time"))
     def asked_why(self, event: ConsentEvent) -> str:
@@ -220,8 +228,10 @@ class ConsentEventAdmin(StateAdmin, OrganizationSearch):
         address = reverse("console:words", args=[found.surface, found.number])
         if found.language:
             address = f"{address}?language={found.language}"
+        counts = reverse("admin:wording", args=[found.surface, found.number])
         lost = "" if found.kept else gettext("text not kept")
-        return format_html('<a href="{}">{}</a> {}', address, found.words, lost)
+        told = gettext("Choices with these words")
+        return format_html('<a href="{}">{}</a> {}<br><a href="{}">{}</a>', address, found.words, lost, counts, told)
 
     @admin.display(description=_("receipt"))
     def receipt(self, event: ConsentEvent) -> str:

@@ -222,7 +222,7 @@ def changes(today: dt.date) -> Changes:
     for day, source, number in DailyChanges.objects.filter(day__gte=since).values_list("day", "source", "choices"):
         counts[day][source] = number
     there = [source for source in Source if any(source in by_source for by_source in counts.values())]
-    top = _round_up(max((sum(by_source.values()) for by_source in counts.values()), default=0))
+    top = round_up(max((sum(by_source.values()) for by_source in counts.values()), default=0))
     bars = []
     for offset in range(RECENT.days + 1):
         day = since + dt.timedelta(days=offset)
@@ -230,7 +230,7 @@ def changes(today: dt.date) -> Changes:
     return Changes(bars, [str(source.label) for source in there], (top, top // 2, 0))
 
 
-def _round_up(most: int) -> int:
+def round_up(most: int) -> int:
     """The next of 2, 4, 10, 20, 40, 100 …: an even number, so that half of it can stand at the axis too."""
     step = 1
     while True:

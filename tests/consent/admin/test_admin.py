@@ -38,7 +38,7 @@ def operator(cast: Cast, client: Client) -> Client:
 # --- Who gets in ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["index", "why", *(f"{model}_changelist" for model in MODELS)])
+@pytest.mark.parametrize("name", ["index", "why", "wordings", *(f"{model}_changelist" for model in MODELS)])
 def test_page__nobody_signed_in__sent_to_sign_in(name: str, client: Client) -> None:
     response = client.get(url(name))
     assert response.status_code == 302
@@ -46,7 +46,7 @@ def test_page__nobody_signed_in__sent_to_sign_in(name: str, client: Client) -> N
 
 
 @pytest.mark.parametrize("person", ["owner", "admin", "auditor", "member", "outsider"])
-@pytest.mark.parametrize("name", ["index", "why", *(f"{model}_changelist" for model in MODELS)])
+@pytest.mark.parametrize("name", ["index", "why", "wordings", *(f"{model}_changelist" for model in MODELS)])
 def test_page__not_an_operator__forbidden(name: str, person: str, cast: Cast, client: Client) -> None:
     client.force_login(getattr(cast, person))
     assert client.get(url(name)).status_code == 403
