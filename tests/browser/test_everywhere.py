@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib import admin
 from django.test import Client
 from django.urls import Resolver404, resolve, reverse
+from django.utils import timezone
 from django.utils.translation import override
 from playwright.sync_api import Page
 
@@ -22,7 +23,7 @@ from consent.imports.parsing import ImportPlan
 from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.services import choices, consumers, invitations, locks, members, webhooks
-from consent.surfaces import LE_CHAT_CONSOLE
+from consent.surfaces import LE_CHAT_CONSOLE, NOT_STATED, Shown
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.pages import as_person
 from tests.support import cast as casting
@@ -42,6 +43,11 @@ EVERY = [(language, scheme, width) for language in LANGUAGES for scheme in SCHEM
 _SAME = 3
 _NUMBERED = ("console:history-export", "console:way", "console:own-way", "console:receipt", "console:receipt-file")
 _NUMBERED += ("console:own-why", "console:words")
+# Pages about one thing of which this world has one: whoever finds it by links is shown it.
+_ABOUT_ONE = {
+    "owner": {"console:receipt", "console:own-why", "console:words", "console:way"},
+    "operator": {"console:receipt", "console:words", "admin:wording"},
+}
 _FORMS = ("console:opt-out-everywhere", "console:data-sharing")
 _FILES = ("console:history-export", "console:receipt-file", "console:my-choices", "admin:consent_bulkjob_file")
 
@@ -59,7 +65,15 @@ def _world() -> Cast:
     how = {"actor": operator, "source": "admin"}
     locks.place_lock(organization=cast.brage, product="le_chat", reason="law", reference="§ 1", **how)
     consumers.register(name="builder", purpose="Builds", contact="x", expected_lag_minutes=1, datasets=["a"], **how)
-    choices.choose(surface=LE_CHAT_CONSOLE, organization=cast.labs, choice="opted_out", actor=owner, source="console")
+    for choice, wording in (
+        ("opted_out", "le_chat_console/2"),
+        ("opted_in", LE_CHAT_CONSOLE.wording),
+        ("opted_out", ""),
+    ):
+        choices.choose(
+            surface=LE_CHAT_CONSOLE, organization=cast.labs, choice=choice, actor=owner, source="console",
+            shown=Shown(wording, "en") if wording else NOT_STATED, version_required=False,
+        )  # fmt: skip
     invitations.invite(
         source="console",
         organization=cast.labs,
@@ -148,7 +162,8 @@ def may_see(cast: Cast, person: str) -> dict[str, bool]:
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
         paths[name] = reverse(name)
-    for name in ("admin:index", "admin:bulk", "admin:import", "admin:why", "mfa_index", "usersessions_list"):
+    others = ("index", "bulk", "import", "why", "wordings", "products")
+    for name in (*(f"admin:{each}" for each in others), "mfa_index", "usersessions_list"):
         paths[name] = reverse(name)
     return {name: client.get(path).status_code == 200 for name, path in paths.items()}
 
@@ -168,6 +183,7 @@ def test_crawl__everything_one_may_see__and_nothing_else(
     reached = crawl(page, visit)
     expected = may_see(world, person)
     assert {name for name, may in expected.items() if may} <= set(reached)
+    assert _ABOUT_ONE.get(person, set()) <= set(reached)
     assert not {name for name, may in expected.items() if not may} & set(reached)
     assert complaints == []
 
@@ -185,6 +201,14 @@ def test_axe__every_page__nothing_found_and_nothing_too_wide(
             "found": "/admin/search/?q=kvasir",
             "people": "/admin/search/?q=dag@",
             "none": "/admin/search/?q=x",
+            "lost words": "/admin/wordings/le_chat_console/2/",
+        }
+    if person == "owner":
+        addresses |= {
+            "why, a day": f"{addresses['console:own-why']}?day={timezone.localdate()}",
+            "why, no day": f"{addresses['console:own-why']}?day=x",
+            "lost words": "/words/le_chat_console/2/",
+            "words in French": f"/words/{LE_CHAT_CONSOLE.wording}/?language=fr",
         }
     looks: dict[tuple[str, str, int], Page] = {}
     problems = []

@@ -14,7 +14,7 @@ from consent.jobs import actions
 from consent.jobs.selection import Selection
 from consent.models import ConsentEvent
 from consent.services import addresses, choices, consumers, invitations, operator_requests, removals, webhooks
-from consent.surfaces import LE_CHAT_CONSOLE
+from consent.surfaces import LE_CHAT_CONSOLE, Shown
 from tests.support import cast as casting
 from tests.support.cast import Cast
 from tests.support.factories import PASSWORD, UserFactory, long_standing
@@ -63,7 +63,10 @@ def make_busy() -> Cast:
         name="builder", purpose="x", contact="x", expected_lag_minutes=1, actor=made.provider, source="admin"
     )
     run = register(actor=author)
-    choices.choose(surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=owner, source="console")
+    choices.choose(
+        surface=LE_CHAT_CONSOLE, organization=made.labs, choice="opted_out", actor=owner, source="console",
+        shown=Shown(LE_CHAT_CONSOLE.wording, "fr"),
+    )  # fmt: skip
     addresses.ask(
         actor=Actor.from_user(made.operator, confirmed=True), email="odin@elsewhere.example",
         link=lambda secret: _SECRETS.__setitem__("address", secret) or "a link",  # type: ignore[func-returns-value]
@@ -105,6 +108,8 @@ def paths(route: str, cast: Cast) -> list[str]:
         "resend",
         "resume",
     )
+    if route.startswith(("words/", "admin/wordings/")):
+        values["number"] = LE_CHAT_CONSOLE.wording.partition("/")[2]
     found = []
     for verb in verbs if "verb>" in route else [""]:
         each = {**values, "verb": verb}

@@ -39,7 +39,8 @@ def paths(cast: Cast) -> list[str]:
     for each in urlpatterns:
         wanted = {name: values[name] for name in each.pattern.regex.groupindex}
         found.append(reverse(f"console:{each.name}", kwargs=wanted))
-    found += [reverse(f"admin:{name}") for name in ("index", "why", "bulk", "import")]
+    found += [reverse(f"admin:{name}") for name in ("index", "why", "bulk", "import", "wordings")]
+    found.append(reverse("admin:wording", args=["le_chat_console", 3]))
     return found + [
         reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in admin.site._registry
     ]
