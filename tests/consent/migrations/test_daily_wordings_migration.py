@@ -24,7 +24,7 @@ def test_migrate__back_and_forth__the_whole_ledger_is_counted_again(cast: Cast) 
     ledger.sequence()
     runner.catch_up("wordings")
     try:
-        MigrationExecutor(connection).migrate([("consent", "0040_validate_log_events")])
+        MigrationExecutor(connection).migrate([("consent", "0041_log_origins")])
         triggers.install(connection)  # as `manage.py migrate` does, whichever way it goes
     finally:
         call_command("migrate", verbosity=0)

@@ -9,7 +9,7 @@ def forget(apps, _editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0040_validate_log_events")]
+    dependencies = [("consent", "0041_log_origins")]
 
     operations = [
         migrations.CreateModel(
