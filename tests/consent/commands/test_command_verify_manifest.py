@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from consent import ledger, manifests
+from consent import ledger, manifests, verification_runs
+from consent.log import origins
 from consent.models import TrainingRun
 from consent.pipeline import dsse
 from consent.proofs import note
 from consent.proofs.note import Checkpoint
+from consent.services import restored
 from tests.support import log, proofs, snapshots
 from tests.support.cast import Cast
 from tests.support.commands import run
@@ -80,6 +82,27 @@ def test_verify_manifest__carries_no_checkpoint__holds_unless_the_key_was_given(
     assert done.code == 0 and "none covered the run yet" in done.out
     done = run("verify_manifest", str(path), *GIVEN)
     assert done.code == 1 and "none covered the run yet" in done.out
+
+
+def test_verify_manifest__after_a_restore__of_the_origin_that_ended_and_of_the_next(
+    kept: None, path: Path, cast: Cast
+) -> None:
+    before = write(path)
+    restored.begin_epoch(epoch=2, restored_to=3, lost_to=3, actor=cast.provider, reason="Both disks failed")
+    ledger.sequence()
+    assert run("verify_manifest", str(path)).code == 0
+    origins.begin_next(paused=False)
+    log.step()
+    done = run("verify_manifest", str(path))
+    assert done.code == 0 and f"The log {log.ORIGIN} had" in done.out and str(before.pk) in done.out
+    write(path)
+    done = run("verify_manifest", str(path))
+    assert done.code == 0 and f"The log {log.ORIGIN}/2 had" in done.out
+    # The key is the same, but to verifiers it is another under each name.
+    done = run("verify_manifest", str(path), *GIVEN)
+    assert done.code == 1 and f"is of the log {log.ORIGIN}/2, and the key is of {log.ORIGIN}." in done.out
+    assert run("verify_manifest", str(path), "--vkey", str(SIGNER.under(f"{log.ORIGIN}/2").verifier)).code == 0
+    assert list(verification_runs.problems()) == []
 
 
 def test_verify_manifest__no_log_here__says_that_the_checkpoint_was_not_checked(
