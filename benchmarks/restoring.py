@@ -5,7 +5,8 @@
 Each round: a server and a worker with a witness (WITNESS_SYNC), opt-outs at 20 a second, kill -9 of both, the database
 as it was earlier, start. It has to be noticed within 10 seconds, and until then, and afterwards, 0 of 10,000 questions
 may be allowed. Then `restore adopt`, every second time with a copy of the feed; `verify_ledger` finds no problem, and
-every opt-out that was answered is there. Exit code 1 on any problem.
+every opt-out that was answered is there. All the time somebody collects the log's checkpoints: none contradicts another
+of its origin, nothing is signed in quarantine, and after an adoption the next origin is. Exit code 1 on any problem.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from consent.proofs.note import Signer
 from scripts.start import server_command
 from tests.with_postgres import Unavailable, end
 
@@ -39,6 +41,7 @@ NOTICED_WITHIN = 10.0
 QUESTIONS = 10_000
 _PATIENCE = 60.0
 _MARKS = 3
+LOG = "drill.example/log"
 
 
 class Portal:
@@ -46,8 +49,10 @@ class Portal:
 
     def __init__(self, url: str, witness: Path) -> None:
         self.environment = databases.environment(
-            url, WITNESS=str(witness), WITNESS_SYNC="true", COUNT_QUESTIONS="false", LOG_LEVEL="CRITICAL"
-        )
+            url, WITNESS=str(witness), WITNESS_SYNC="true", COUNT_QUESTIONS="false", LOG_LEVEL="CRITICAL",
+            LOG_SIGNING_KEY=Signer.generate(LOG).private_text(), LOG_ORIGIN=LOG, LOG_CHECKPOINT_SECONDS="0",
+            LOG_PUBLIC="true",
+        )  # fmt: skip
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -127,6 +132,34 @@ class OptOuts(threading.Thread):
                 return
 
 
+class Checkpoints(threading.Thread):
+    """Collects the checkpoints that the log shows, as an auditor would, and those that contradict each other."""
+
+    def __init__(self, portal: Portal) -> None:
+        super().__init__(daemon=True)
+        self.url = f"http://127.0.0.1:{portal.port}/log/checkpoint"
+        self.roots: dict[tuple[str, str], str] = {}
+        self.contradicted: list[str] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(PAUSE):
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url, timeout=20) as answer:  # noqa: S310  our own server
+                origin, size, root, *_signature = answer.read().decode().split("\n")
+                if self.roots.setdefault((origin, size), root) != root:
+                    self.contradicted.append(f"{origin} has two trees of {size} leaves")
+
+    def began(self) -> bool:
+        """Whether there is a checkpoint; waits for the first."""
+        ends = time.monotonic() + _PATIENCE
+        while not self.roots and time.monotonic() < ends:
+            time.sleep(PAUSE)
+        return bool(self.roots)
+
+    def sizes(self, origin: str) -> list[int]:
+        return sorted(int(size) for name, size in list(self.roots) if name == origin)
+
+
 @dataclasses.dataclass
 class Round:
     restored_to: str = ""
@@ -134,6 +167,7 @@ class Round:
     lost: int = 0
     noticed: float | None = None  # seconds; None: nothing was lost
     replayed: bool = False
+    signed: int = 0  # checkpoints of the next origin that were seen
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -147,16 +181,19 @@ class Drill:
         found = Round(replayed=number % 2 == 1)
         self.place.begin()
         portal = Portal(self.place.url, witness)
+        collecting = Checkpoints(portal)
+        collecting.start()
         try:
-            self._write(portal, found)
+            self._write(portal, collecting, found)
         finally:
+            collecting.over.set()
             portal.kill()
             self.place.end()
             for each in self.folder.glob(f"witness-{number}.jsonl*"):
                 each.unlink()
         return found
 
-    def _write(self, portal: Portal, found: Round) -> None:
+    def _write(self, portal: Portal, collecting: Checkpoints, found: Round) -> None:
         _code, key = portal.manage(
             "create_api_key",
             "drill",
@@ -175,6 +212,8 @@ class Drill:
         ]
         portal.start()
         portal.await_answer(key, questions[0])
+        if not collecting.began():
+            found.problems.append("the log was not signed")
         ids = [each["organization"] for each in questions]
         self.dice.shuffle(ids)
         writing = OptOuts(portal, key, ids)
@@ -189,8 +228,15 @@ class Drill:
         writing.join()
         found.answered = len(writing.answered)
         found.restored_to = self.place.restore(self.dice)
+        known = {
+            *collecting.sizes(LOG),
+            *(size for (size,) in self.place.query("SELECT size FROM consent_logcheckpoint")),
+        }
         self._restored(portal, key, questions, found, feed)
         self._adopted(portal, key, questions, writing.answered, found, feed)
+        self._logged(portal, collecting, found)
+        if found.lost and (more := [size for size in collecting.sizes(LOG) if size not in known]):
+            found.problems.append(f"{LOG} was signed for {more} after a restore")
 
     def _feed(self, portal: Portal, key: str) -> Path:
         request = urllib.request.Request(
@@ -254,6 +300,21 @@ class Drill:
         if code:
             found.problems.append(f"verify_ledger: {told}")
 
+    @staticmethod
+    def _logged(portal: Portal, collecting: Checkpoints, found: Round) -> None:
+        """The lost log is left as it was, and the next goes on to the end of the ledger, also after another start."""
+        portal.kill()
+        portal.start()
+        origin, ends = f"{LOG}/2" if found.lost else LOG, time.monotonic() + _PATIENCE
+        _code, told = portal.manage("verify_ledger", "--format", "json")
+        head = json.loads(told)["head"]
+        while head not in collecting.sizes(origin) and time.monotonic() < ends:
+            time.sleep(0.1)
+        found.signed = len(collecting.sizes(f"{LOG}/2"))
+        if head not in collecting.sizes(origin):
+            found.problems.append(f"{origin} was not signed up to {head}")
+        found.problems += collecting.contradicted
+
 
 def drill(place: Restorable, rounds: int, seed: int) -> bool:
     """Run the drill on one database, and print its progress; returns whether all went well."""
@@ -273,7 +334,8 @@ def drill(place: Restorable, rounds: int, seed: int) -> bool:
             when = f"noticed after {found.noticed:.1f} s" if found.noticed is not None else "nothing lost"
             print(
                 f"{number + 1:4} {found.answered} opt-outs answered; restored to {found.restored_to}:"
-                f" {found.lost} lost, {when}, adopted{' with the feed' if found.replayed else ''}",
+                f" {found.lost} lost, {when}, adopted{' with the feed' if found.replayed else ''},"
+                f" {found.signed} checkpoints of the next log",
                 flush=True,
             )
             for problem in found.problems:
