@@ -81,6 +81,7 @@ def services() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "function"), services())
 def test_service__is_called_by_a_test_or_by_a_service_that_is(module: str, function: str) -> None:
     used = re.compile(rf"(?<!def )\b{function}\b")
@@ -368,6 +369,7 @@ def templates() -> list[Path]:
     return [path for folder in folders for path in sorted(folder.rglob("*.html"))]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", templates(), ids=name)
 def test_template__nothing_inline__as_the_content_security_policy_wants_it(path: Path) -> None:
     text = re.sub(r"{#.*?#}|{% comment.*?endcomment %}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)

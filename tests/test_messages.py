@@ -34,6 +34,7 @@ def gettext_tools() -> None:
         pytest.skip(message)
 
 
+@pytest.mark.thorough
 def test_catalogue__made_anew__has_no_difference(gettext_tools: None, tmp_path: Path) -> None:
     for part in ("accounts", "config", "consent", "templates", "locale"):
         shutil.copytree(ROOT / part, tmp_path / part)

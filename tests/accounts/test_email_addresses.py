@@ -59,6 +59,7 @@ def test_normalize__what_is_no_address__refused(text: str) -> None:
     assert "@kvasir.example" != asked(text) != "zed@kvasir.example"
 
 
+@pytest.mark.thorough
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_normalize__any_text__is_its_own_normal_form(local: str, domain: str) -> None:
     for text in (f"{local}@{domain}.example", f"zed@{domain}.example", domain):

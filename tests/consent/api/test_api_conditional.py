@@ -46,6 +46,7 @@ def reader(row: Row) -> str:
 # --- 304 --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("row", READS, ids=str)
 def test_get__by_the_tag_of_what_is_shown__304_without_a_body(row: Row, world: World) -> None:
     caller, path = world.callers[reader(row)], "/" + fill(row.route, world)

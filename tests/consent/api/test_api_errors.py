@@ -109,6 +109,7 @@ def test_unforeseen_error__500_that_tells_nothing_and_503_for_a_question(world: 
     assert answer.json()["allowed"] is False
 
 
+@pytest.mark.thorough
 @pytest.mark.django_db(transaction=True)
 def test_database_in_trouble__503(world: World) -> None:
     """A lock that nobody gives back in time."""

@@ -113,6 +113,7 @@ def test_metrics__operators_key_or_this_machine__everybody_else_refused(world: W
     assert_problem(Client().post("/metrics"), 405, "method_not_allowed")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "header",
     ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded", "Forwarded", "Forwarded-For",

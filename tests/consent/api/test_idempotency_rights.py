@@ -119,6 +119,7 @@ def caller(world: World, who: str) -> Caller:
     return by_key(*scopes, organization=world.cast.labs, issued_by=world.cast.admin)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("view", "who", "lose", "statuses"), CASES, ids=[f"{v.__name__} {w} {lose.__name__}" for v, w, lose, _s in CASES]
 )

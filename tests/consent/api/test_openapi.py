@@ -29,6 +29,7 @@ def operations(described: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]
     return [(path, method, each) for path, methods in described["paths"].items() for method, each in methods.items()]
 
 
+@pytest.mark.thorough
 def test_description__made_without_a_warning_and_valid(tmp_path: Any) -> None:
     call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yaml"))
 

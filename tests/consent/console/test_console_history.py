@@ -48,6 +48,7 @@ def test_history__many_events__paged_by_key(cast: Cast) -> None:
     assert rows == sorted(rows, reverse=True) and len(set(rows)) >= 60
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("opted_out", [0, 1, 6])
 def test_members__how_many_opted_out__told_to_operators_alone(cast: Cast, opted_out: int) -> None:
     for n in range(6):

@@ -90,6 +90,7 @@ def failing_events(cast: Cast) -> Any:
         sql("DROP FUNCTION test_no_insert() CASCADE")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("service", SERVICES)
 def test_service__event_cannot_be_stored__nothing_is(cast: Cast, failing_events: None, service: str) -> None:
     before = everything()
@@ -99,6 +100,7 @@ def test_service__event_cannot_be_stored__nothing_is(cast: Cast, failing_events:
     assert verification.verify().problems == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("service", SERVICES)
 def test_service__nothing_fails__the_same_call_writes_its_event(cast: Cast, service: str) -> None:
     count = ConsentEvent.objects.count()

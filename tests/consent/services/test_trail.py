@@ -43,6 +43,7 @@ def noted(cast: Cast, kind: Any = EventKind.ACCESS_KEY_CREATED, **changes: Any) 
         return trail.note(kind, **values)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", sorted(OF_NO_LAYER))
 @pytest.mark.parametrize("provider", [False, True])
 def test_note__each_kind__is_stored_placed_and_verified(cast: Cast, kind: str, provider: bool) -> None:

@@ -528,6 +528,7 @@ def access_events() -> list[ConsentEvent]:
     return list(ConsentEvent.objects.filter(kind__in=ACCESS_KINDS).order_by("pk"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ACTS)
 def test_act__leaves_its_events_and_no_others__told_to_whom_they_concern(cast: Cast, tmp_path: Path, name: str) -> None:
     act = ACTS[name]
