@@ -134,6 +134,9 @@ demo-password: $(VENV)/installed env ## give the demo's operator a new password 
 # --- Test ---------------------------------------------------------------------------------------------------------
 
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
+# What tests/conftest.py counts as enough on one of the databases runs there alone; with EVERY_CASE=1 or ARGS on both.
+EVERY_CASE ?=
+SAMPLED = $(if $(EVERY_CASE)$(ARGS),,SAMPLED=1)
 # COVERAGE=1 measures the tests on SQLite, which takes longer by a third.
 COVERAGE ?=
 MEASURED = $(PY) -m coverage run -m pytest -p tests.measuring -n $(WORKERS) --dist worksteal
@@ -150,10 +153,10 @@ test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, w
 	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow and not thorough" $(ARGS)
 
 .PHONY: test-sqlite
-test-sqlite: $(VENV)/installed-dev ## all tests on SQLite, browser tests included
+test-sqlite: $(VENV)/installed-dev ## the tests on SQLite, browser tests included
 	@echo "== Tests on SQLite"
 	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
-	@env -u DATABASE_URL $(if $(COVERAGE),$(MEASURED),$(PYTEST)) -m "not soak" $(ARGS)
+	@env -u DATABASE_URL $(SAMPLED) $(if $(COVERAGE),$(MEASURED),$(PYTEST)) -m "not soak" $(ARGS)
 	@$(if $(COVERAGE),$(PY) scripts/coverage_report.py)
 
 .PHONY: coverage
@@ -161,12 +164,10 @@ coverage: ## tests on SQLite, and how many branches of accounts and consent they
 	@$(MAKE) test-sqlite COVERAGE=1
 
 # Exit code 77 of with_postgres.py: there is no PostgreSQL for this platform, and this is not CI.
-# Of tables of cases a third runs on PostgreSQL, but for those of the ledger; with EVERY_CASE=1 or ARGS every case.
-EVERY_CASE ?=
 .PHONY: test-postgres
 test-postgres: $(VENV)/installed-dev ## the tests on PostgreSQL; of tables of cases a third (EVERY_CASE=1: all), of the browser tests the smoke tests
 	@echo "== Tests on PostgreSQL"
-	@code=0; $(if $(EVERY_CASE)$(ARGS),,SAMPLED=1) $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
+	@code=0; $(SAMPLED) $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
 	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
 
 .PHONY: test-spark
