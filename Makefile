@@ -142,7 +142,7 @@ COVERAGE ?=
 MEASURED = $(PY) -m coverage run -m pytest -p tests.measuring -n $(WORKERS) --dist worksteal
 
 .PHONY: test
-test: $(VENV)/installed-dev ## all tests, on SQLite and on a PostgreSQL of its own (or TEST_DATABASE_URL)
+test: $(VENV)/installed-dev ## the tests, on SQLite and on a PostgreSQL of its own or TEST_DATABASE_URL (EVERY_CASE=1: every case on both)
 	@failed=; \
 	$(MAKE) test-sqlite || failed="$$failed SQLite"; \
 	$(MAKE) test-postgres || failed="$$failed PostgreSQL"; \
@@ -153,7 +153,7 @@ test-fast: $(VENV)/installed-dev ## what changes most often breaks: on SQLite, w
 	@env -u DATABASE_URL $(PYTEST) -m "not soak and not browser and not slow and not thorough" $(ARGS)
 
 .PHONY: test-sqlite
-test-sqlite: $(VENV)/installed-dev ## the tests on SQLite, browser tests included
+test-sqlite: $(VENV)/installed-dev ## the tests on SQLite, browser tests included, without migrations (EVERY_CASE=1: with them)
 	@echo "== Tests on SQLite"
 	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
 	@env -u DATABASE_URL $(SAMPLED) $(if $(COVERAGE),$(MEASURED),$(PYTEST)) -m "not soak" $(ARGS)
@@ -165,7 +165,7 @@ coverage: ## tests on SQLite, and how many branches of accounts and consent they
 
 # Exit code 77 of with_postgres.py: there is no PostgreSQL for this platform, and this is not CI.
 .PHONY: test-postgres
-test-postgres: $(VENV)/installed-dev ## the tests on PostgreSQL; of tables of cases a third (EVERY_CASE=1: all), of the browser tests the smoke tests
+test-postgres: $(VENV)/installed-dev ## the tests on PostgreSQL; a third of most tables of cases (EVERY_CASE=1: all); of the browser tests only the smoke tests
 	@echo "== Tests on PostgreSQL"
 	@code=0; $(SAMPLED) $(PY) tests/with_postgres.py $(PYTEST) -m "not soak and (not browser or smoke)" $(ARGS) || code=$$?; \
 	if [ "$$code" = 77 ]; then echo "SKIPPED: all tests on PostgreSQL"; else exit "$$code"; fi
