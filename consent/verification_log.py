@@ -16,6 +16,7 @@ from .models import ConsentEvent, EventKind, EventPosition, EventSalt, LogCheckp
 from .proofs import note, tree
 from .proofs.errors import ProofError
 from .proofs.note import Verifier
+from .proofs.tiles import TILE
 
 SHOWN = 10  # offenders named per check
 _BATCH = 2_000
@@ -178,8 +179,8 @@ class _Comparison:
 def _differs(stored: LogTile, hashes: bytes) -> str:
     """Which events differ, of a tile on level 0."""
     found = bytes(stored.hashes)
-    first = stored.index * store.TILE + 1
-    wrong = [n for n in range(store.TILE) if found[n * 32 : n * 32 + 32] != hashes[n * 32 : n * 32 + 32]]
+    first = stored.index * TILE + 1
+    wrong = [n for n in range(TILE) if found[n * 32 : n * 32 + 32] != hashes[n * 32 : n * 32 + 32]]
     if stored.level or not wrong:
         return "tiles below, or its root, differ"
     return f"position {', '.join(str(first + n) for n in wrong[:SHOWN])}"

@@ -13,9 +13,10 @@ from django.db import connection, transaction
 from ..files.loading import load
 from ..models import ConsentEvent, EventPosition, EventSalt, LogTile
 from ..proofs import tree
+from ..proofs.tiles import TILE
 from . import events, store
 from .events import Blinding
-from .store import TILE, Corrupt, Tree
+from .store import Corrupt, Tree
 
 # One worker at a time, in this database; see `ledger.sequence`.
 LOCK = 7_236_841_509_223
@@ -60,7 +61,7 @@ class Edge:
             whole = len(waiting) // TILE * TILE
             for at in range(0, whole, TILE):
                 hashes = waiting[at : at + TILE]
-                root = store.subtree(hashes)
+                root = tree.subtree(hashes)
                 full.append((level, index, b"".join(hashes), root))
                 added.append(root)
                 index += 1
@@ -75,7 +76,7 @@ class Edge:
             end = len(hashes)
             while end:
                 width = end & -end
-                left = store.subtree(hashes[end - width : end])
+                left = tree.subtree(hashes[end - width : end])
                 found = left if found is tree.EMPTY_ROOT else tree.node_hash(left, found)
                 end -= width
         return found

@@ -17,9 +17,10 @@ from django.conf import settings
 from ..models import LogCheckpoint
 from ..proofs import leaf, tiles
 from ..proofs.note import Verifier
+from ..proofs.tiles import TILE
 from . import keys, origins, store
 from .checkpoints import latest
-from .store import TILE, Corrupt, Tree
+from .store import Corrupt, Tree
 
 # One part of a number has three digits; all but the last begin with an x. Seven parts are more than any log has.
 _PATH = re.compile(r"(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")

@@ -7,11 +7,9 @@ from django.db import connection
 
 from ..models import ConsentEvent, EventPosition, EventSalt, LogTile
 from ..proofs import tree
+from ..proofs.tiles import LEVELS, TILE
 from . import events
 from .events import Blinding, Row
-
-TILE = 256  # hashes in a full tile
-_LEVEL = 8  # levels of the tree in one level of tiles
 
 
 class Corrupt(Exception):
@@ -21,14 +19,6 @@ class Corrupt(Exception):
 def size() -> int:
     """The number of leaves: each event up to that position has one."""
     return EventSalt.objects.order_by("-position").values_list("position", flat=True).first() or 0
-
-
-def subtree(hashes: Sequence[bytes]) -> bytes:
-    """The hash above a power of two of hashes."""
-    node = tree.node_hash
-    while len(hashes) > 1:
-        hashes = [node(hashes[n], hashes[n + 1]) for n in range(0, len(hashes), 2)]
-    return hashes[0]
 
 
 class Tree:
@@ -42,15 +32,15 @@ class Tree:
 
         Raises Corrupt where the log does not have it.
         """
-        tiles, inner = divmod(level, _LEVEL)
-        return subtree(self.hashes(tiles, index << inner, 1 << inner))
+        tiles, inner = divmod(level, LEVELS)
+        return tree.subtree(self.hashes(tiles, index << inner, 1 << inner))
 
     def hashes(self, level: int, first: int, count: int) -> list[bytes]:
         """`count` hashes of one level of tiles, from the one numbered `first`, all of one tile. Raises Corrupt."""
         number, offset = divmod(first, TILE)
         found = self._tile(level, number, offset + count)
         if len(found) < offset + count:
-            raise Corrupt(f"the log has no hash {first + count - 1} on level {_LEVEL * level}")
+            raise Corrupt(f"the log has no hash {first + count - 1} on level {LEVELS * level}")
         return found[offset : offset + count]
 
     def _tile(self, level: int, number: int, width: int) -> list[bytes]:

@@ -59,24 +59,20 @@ class Verdict:
         return said
 
     def _text(self) -> str:
-        lines = [
-            f"{'no ' if each.problem else 'yes'}  {each.what}{each.problem and ': ' + each.problem}"
-            for each in self.checks
-        ]
-        lines.append("")
+        lines = [*map(str, self.checks), ""]
         if not self.holds or self.manifest is None:
             lines.append("This manifest proves nothing.")
-            return printable_lines(lines)
+            return _printable(lines)
         if self.manifest.position is not None:
             lines.append(f"Run {self.manifest.run} rests on the ledger up to position {self.manifest.position}.")
         if found := self.checkpoint:
             lines.append(f"The log {found.origin} had {found.size} events, these among them, when it was registered.")
         if self.unchecked:
             lines.append(self.unchecked)
-        return printable_lines(lines)
+        return _printable(lines)
 
 
-def printable_lines(lines: Sequence[str]) -> str:
+def _printable(lines: Sequence[str]) -> str:
     return "\n".join(map(printable, lines))
 
 

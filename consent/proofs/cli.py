@@ -78,7 +78,7 @@ def _as_json(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
 
 
 def _as_text(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
-    lines = _lines(checks)
+    lines = [printable(str(each)) for each in checks]
     if not holds:
         return "\n".join([*lines, "", "This receipt proves nothing."])
     origin, size, *_rest = note.text_of(receipt.checkpoint).split("\n")
@@ -91,13 +91,6 @@ def _as_text(receipt: Receipt, checks: list[Check], *, holds: bool) -> str:
     lines += ["", f"This event is in the log {printable(origin)}, as its checkpoint of {size} events says:"]
     lines += [f"  {printable(key).ljust(width)}  {printable(_spelled(value))}" for key, value in fields.items()]
     return "\n".join(lines)
-
-
-def _lines(checks: list[Check]) -> list[str]:
-    return [
-        printable(f"{'no ' if each.problem else 'yes'}  {each.what}{each.problem and ': ' + each.problem}")
-        for each in checks
-    ]
 
 
 def verify_consistency(old: str, new: str, *, log: str, keys: list[Verifier], form: str, out: TextIO) -> int:
@@ -119,7 +112,7 @@ def verify_consistency(old: str, new: str, *, log: str, keys: list[Verifier], fo
                 f"All {found.old.size} events that the older one had in the log {found.new.origin} are unchanged among "
                 f"the {found.new.size} of the newer one."
             )
-        print("\n".join([*_lines(found.checks), "", printable(end)]), file=out)
+        print("\n".join(map(printable, [*map(str, found.checks), "", end])), file=out)
     return 0 if holds else REFUSED
 
 

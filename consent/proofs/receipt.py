@@ -163,6 +163,10 @@ class Check(NamedTuple):
     what: str
     problem: str
 
+    def __str__(self) -> str:
+        """As one line for people."""
+        return f"no   {self.what}: {self.problem}" if self.problem else f"yes  {self.what}"
+
 
 class Verified(NamedTuple):
     """What a receipt proves: the event's fields, and the checkpoint that covers it."""

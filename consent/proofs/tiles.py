@@ -32,10 +32,7 @@ class Tiles:
         """The hash of the complete subtree of 2**level leaves at `index`: see `tree.Read`. Raises NoTile, OSError."""
         tiles, inner = divmod(level, LEVELS)
         number, first = divmod(index << inner, TILE)
-        hashes = self._hashes(tiles, number, first + (1 << inner))[first:]
-        while len(hashes) > 1:
-            hashes = [tree.node_hash(hashes[n], hashes[n + 1]) for n in range(0, len(hashes), 2)]
-        return hashes[0]
+        return tree.subtree(self._hashes(tiles, number, first + (1 << inner))[first:])
 
     def _hashes(self, level: int, number: int, count: int) -> list[bytes]:
         """The first hashes of a tile: of the full one, or of one that is at least as wide."""

@@ -26,6 +26,13 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
+def subtree(hashes: Sequence[bytes]) -> bytes:
+    """The hash above a power of two of hashes."""
+    while len(hashes) > 1:
+        hashes = [node_hash(hashes[n], hashes[n + 1]) for n in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
 # --- Made from a tree -------------------------------------------------------------------------------------------------
 
 

@@ -137,7 +137,7 @@ def rewrite_and_make_the_tile_anew() -> None:
     """Everything of the log that has no signature."""
     sql(f"UPDATE consent_consentevent SET source = 'api' WHERE {_CHOSEN}")
     leaves = [store.tree.leaf_hash(each.entry) for each in store.read(0, 256)]
-    sql("UPDATE consent_logtile SET hashes = %s, root = %s", [b"".join(leaves), store.subtree(leaves)])
+    sql("UPDATE consent_logtile SET hashes = %s, root = %s", [b"".join(leaves), store.tree.subtree(leaves)])
 
 
 def rewrite_with_a_root_of_its_own() -> None:
