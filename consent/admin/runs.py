@@ -118,7 +118,7 @@ class TrainingRunAdmin(PageAdmin):
             "files": run.files.all()[:_SHOWN],
             "file_count": run.files.count(),
             "snapshots": [(each["position"], from_micros(each["decided_at"])) for each in run.snapshots],
-            "behind": run_manifests.behind(run),
+            "carried": run_manifests.checkpoint_of(run),
             "counts": record_reasons.of_records(run.counts),
             "removals": [
                 Removal(batch, batch.state(now), record_reasons.of_entries(batch.counts)) for batch in batches

@@ -112,7 +112,7 @@ class RunWithFiles(RunOutput):
 
     @extend_schema_field(RunCheckpointOutput(allow_null=True))
     def get_checkpoint(self, run: TrainingRun) -> Any:
-        found = run_manifests.behind(run)
+        found = run_manifests.checkpoint_of(run)
         return RunCheckpointOutput(found).data if found and found.claimed else None
 
 

@@ -53,7 +53,7 @@ def sign(run: TrainingRun, files: Sequence[RunFile]) -> str:
     return dsse.sign(statement, key).decode()
 
 
-class Behind(NamedTuple):
+class RunCheckpoint(NamedTuple):
     """What a run's manifest says of the log. `note`: the checkpoint that it carries; None if there was none yet, and ""
     for a manifest that was altered so that nobody can read it.
     """
@@ -73,13 +73,13 @@ class Behind(NamedTuple):
         return covering.find(self.claimed) if self.claimed else None
 
 
-def behind(run: TrainingRun) -> Behind | None:
-    """What stands behind the run; None if no log was kept when it was registered."""
+def checkpoint_of(run: TrainingRun) -> RunCheckpoint | None:
+    """What the run's manifest says of the log; None if no log was kept when it was registered."""
     try:
         said = manifests.predicate_of(run.manifest)
     except ValueError:
-        return Behind("")
+        return RunCheckpoint("")
     if CHECKPOINT not in said:
         return None
     found = said[CHECKPOINT]
-    return Behind(found if isinstance(found, str | None) else "")
+    return RunCheckpoint(found if isinstance(found, str | None) else "")

@@ -43,7 +43,7 @@ def test_register__log_has_come_so_far__carries_the_newest_checkpoint_byte_for_b
     assert early and newest and early.size < newest.size
     run = register(made)
     assert carried(run) == newest.note
-    behind = run_manifests.behind(run)
+    behind = run_manifests.checkpoint_of(run)
     assert behind and behind.kept == newest and behind.claimed and behind.claimed.size == newest.size
     assert list(verification_runs.problems()) == []
 
@@ -53,7 +53,7 @@ def test_register__no_checkpoint_covers_the_position_yet__says_so_and_waits_for_
     step()
     add_events(1)
     run = register(report())
-    assert carried(run) is None and run_manifests.behind(run) == (None,)
+    assert carried(run) is None and run_manifests.checkpoint_of(run) == (None,)
     step()
     stored = TrainingRun.objects.get(pk=run.pk)
     assert stored.manifest == run.manifest, "a manifest does not change when a checkpoint comes"
@@ -73,7 +73,7 @@ def test_register__no_key_of_a_log__says_nothing_of_one(log: None, settings: Any
     step()
     settings.LOG_SIGNING_KEY = ""
     run = register()
-    assert carried(run) == "nothing" and run_manifests.behind(run) is None
+    assert carried(run) == "nothing" and run_manifests.checkpoint_of(run) is None
     settings.LOG_VERIFIER_KEY = [proofs.VKEY]  # a process that serves the log, and can't sign
     assert carried(register(report(1))) == LogCheckpoint.objects.get().note
 
@@ -115,5 +115,5 @@ def test_verify_ledger__stored_manifest_with_another_checkpoint__is_a_problem(
         sql(f"UPDATE {TrainingRun._meta.db_table} SET manifest = %s", [manifest])
     (found,) = verification_runs.problems()
     assert problem in found and str(run.pk) in found
-    stored = run_manifests.behind(TrainingRun.objects.get())
+    stored = run_manifests.checkpoint_of(TrainingRun.objects.get())
     assert stored and (stored.kept is not None) is ("does not cover" in problem)
