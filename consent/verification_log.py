@@ -136,14 +136,15 @@ class _Comparison:
 
     def _leaves(self, on_progress: Callable[[int], None] | None) -> Iterator[bytes]:
         for after in range(0, self._size, _BATCH):
-            for each in store.read(after, min(_BATCH, self._size - after)):
+            found = list(store.read(after, min(_BATCH, self._size - after)))
+            for each, entry in zip(found, store.entries(found), strict=True):
                 if wrong := events.fault(each.row, each.blinding):
                     self._fault("event", f"the event at position {each.position} {wrong}")
                 if bool(each.blinding.entry) != (str(each.position) in self._erased):
                     self._fault(
                         "erased", f"the salt of position {each.position} is erased without an event, or the reverse"
                     )
-                yield tree.leaf_hash(each.entry)
+                yield tree.leaf_hash(entry)
             if on_progress:
                 on_progress(min(after + _BATCH, self._size))
 

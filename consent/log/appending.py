@@ -21,7 +21,7 @@ from .store import Corrupt, Tree
 # One worker at a time, in this database; see `ledger.sequence`.
 LOCK = 7_236_841_509_223
 # Events at a time. SQLite's write lock is held while they are stored, so there are fewer.
-BATCH = 1_000 if connection.vendor == "sqlite" else 5_000
+BATCH = 500 if connection.vendor == "sqlite" else 5_000
 
 
 class Edge:
@@ -107,11 +107,10 @@ class Appender:
             raise Corrupt(f"positions after {size} are not gapless")
         if self._edge is None or self._edge.size != size:
             self._edge = Edge(size)
-        salts, leaves = [], []
         stored = [row[1:] for row in rows]
-        for position, (event, blinding) in enumerate(zip(stored, events.blind(stored), strict=True), start=size + 1):
-            salts.append((position, *blinding))
-            leaves.append(tree.leaf_hash(events.entry(position, event, blinding)))
+        blindings = events.blind(stored)
+        salts = [(position, *blinding) for position, blinding in enumerate(blindings, start=size + 1)]
+        leaves = list(map(tree.leaf_hash, events.entries(size + 1, stored, blindings)))
         edge, self._edge = self._edge, None  # read anew, unless all of this is stored
         tiles = edge.add(leaves)
         with transaction.atomic():

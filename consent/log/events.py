@@ -88,21 +88,18 @@ Row = Sequence[Any]  # an event's values, in the order of COLUMNS
 
 _NAMES = tuple(field.name for field in FIELDS)
 _REASON, _REFERENCE, _ACTOR, _BY_OPERATOR = map(_NAMES.index, ("reason", "reference", "actor_id", "by_operator"))
+_POSITION, _VERSION = Field("position", "", _number), Field("v", "", _number)
 _LATER = tuple((at, field.since) for at, field in enumerate(FIELDS) if field.since > 1)
 
 
-def _template(version: int) -> tuple[str, tuple[tuple[int, Callable[[Any], str]], ...]]:
-    """The body of a version with a place for each value, and of each of these where in a row it is and how to write it.
-
-    Made once: of all that the log does for an event, writing its body takes the longest.
-    """
-    written = {field.name: (at, field.write) for at, field in enumerate(FIELDS) if field.since <= version}
-    places = written | {"position": (len(FIELDS), _number), "v": (len(FIELDS) + 1, _number)}
-    text = ",".join(f'"{name}":%s' for name in sorted(places))
-    return f"{{{text}}}", tuple(places[name] for name in sorted(places))
-
-
-_TEMPLATES = {version: _template(version) for version in range(1, VERSION + 1)}
+# For each version of the body its fields in their order, and where in a row with `position` and `v` at its end they are.
+_PLACES = {
+    version: sorted(
+        ((field, at) for at, field in enumerate((*FIELDS, _POSITION, _VERSION)) if field.since <= version),
+        key=lambda place: place[0].name,
+    )
+    for version in range(1, VERSION + 1)
+}
 
 
 class Blinding(NamedTuple):
@@ -144,19 +141,43 @@ def _digests(words_salt: bytes, actor_salt: bytes, reason: str, reference: str, 
     )
 
 
-def body(position: int, row: Row, blinding: Blinding) -> str:
-    """The canonical text of the event, as its leaf has it."""
-    values = [*row, position, blinding.version]
-    values[_REASON], values[_REFERENCE] = blinding.reason_digest, blinding.reference_digest
-    if values[_BY_OPERATOR]:
-        values[_ACTOR] = blinding.actor_digest
-    template, places = _TEMPLATES[blinding.version]
-    return template % tuple([write(values[at]) for at, write in places])
+def bodies(first: int, rows: Sequence[Row], blindings: Sequence[Blinding]) -> list[str]:
+    """The canonical texts of events at positions that follow each other, from `first` on, as their leaves have them."""
+    versions = [each.version for each in blindings]
+    if len(set(versions)) != 1:  # between two releases, or no event at all
+        return [bodies(first + n, rows[n : n + 1], blindings[n : n + 1])[0] for n in range(len(rows))]
+    columns: list[Sequence[Any]] = [*zip(*rows, strict=True), range(first, first + len(rows)), versions]
+    columns[_REASON] = [each.reason_digest for each in blindings]
+    columns[_REFERENCE] = [each.reference_digest for each in blindings]
+    columns[_ACTOR] = [
+        each.actor_digest if by_operator else actor
+        for each, by_operator, actor in zip(blindings, columns[_BY_OPERATOR], columns[_ACTOR], strict=True)
+    ]
+    return _texts([(field, columns[at]) for field, at in _PLACES[versions[0]]])
 
 
-def entry(position: int, row: Row, blinding: Blinding) -> bytes:
-    """The 32 bytes that the log holds for the event; where its salt was erased, those that were kept."""
-    return blinding.entry or leaf.entry(blinding.salt, body(position, row, blinding))
+def _texts(fields: Sequence[tuple[Field, Sequence[Any]]]) -> list[str]:
+    """Canonical JSON of as many events as each field has values.
+
+    Field by field: of all that the log does for an event this takes the longest, and most fields say the same of all
+    events, or one of few things.
+    """
+    differing, text = [], "{"  # what is the same of all goes before what comes after it
+    for field, values in fields:
+        texts = {value: f'{text}"{field.name}":{field.write(value)}' for value in set(values)}
+        if len(texts) == 1:
+            text = f"{texts[values[0]]},"
+        else:
+            differing.append(map(texts.__getitem__, values))
+            text = ","
+    end = f"{text[:-1]}}}"
+    return [f"{''.join(each)}{end}" for each in zip(*differing, strict=True)] if differing else [end]
+
+
+def entries(first: int, rows: Sequence[Row], blindings: Sequence[Blinding]) -> list[bytes]:
+    """The 32 bytes that the log holds for each event; where its salt was erased, those that were kept."""
+    texts = bodies(first, rows, blindings)
+    return [each.entry or leaf.entry(each.salt, text) for each, text in zip(blindings, texts, strict=True)]
 
 
 def fault(row: Row, blinding: Blinding) -> str:

@@ -61,7 +61,7 @@ def content(place: Place, last: LogCheckpoint | None) -> bytes | None:
         return None
     if place.level is None:
         first = place.number * TILE
-        entries = [each.entry for each in store.read(first, place.width)]
+        entries = store.entries(list(store.read(first, place.width)))
         if len(entries) < place.width:
             raise Corrupt(f"the log has no entry {first + len(entries)}")
         return b"".join(struct.pack(">H", len(entry)) + entry for entry in entries)

@@ -63,7 +63,7 @@ def _edge(level: int, number: int) -> list[bytes]:
     """The hashes there are of a tile that is not full."""
     first = number * TILE
     if level == 0:
-        return [tree.leaf_hash(each.entry) for each in read(first, limit=TILE)]
+        return list(map(tree.leaf_hash, entries(list(read(first, limit=TILE)))))
     below = LogTile.objects.filter(level=level - 1, index__gte=first, index__lt=first + TILE).order_by("index")
     found = list(below.values_list("index", "root"))
     if [index for index, _root in found] != list(range(first, first + len(found))):
@@ -86,11 +86,11 @@ class Logged(NamedTuple):
     @property
     def body(self) -> str:
         """The text that was hashed. It proves nothing where the salt was erased: then `blinding.entry` is not empty."""
-        return events.body(self.position, self.row, self.blinding)
+        return events.bodies(self.position, [self.row], [self.blinding])[0]
 
     @property
     def entry(self) -> bytes:
-        return events.entry(self.position, self.row, self.blinding)
+        return entries([self])[0]
 
 
 def read(after: int, limit: int) -> Iterator[Logged]:
@@ -102,6 +102,12 @@ def read(after: int, limit: int) -> Iterator[Logged]:
         if row[0] != n:
             raise Corrupt(f"the log has no salt of position {n}, or there is no such event")
         yield logged(row)
+
+
+def entries(found: Sequence[Logged]) -> list[bytes]:
+    """What the log holds for events at positions that follow each other: 32 bytes each."""
+    first = found[0].position if found else 0
+    return events.entries(first, [each.row for each in found], [each.blinding for each in found])
 
 
 def find(position: int) -> Logged | None:

@@ -37,23 +37,22 @@ def row(**values: Any) -> tuple[Any, ...]:
     return tuple((usual | values)[column] for column in events.COLUMNS)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"product": "le_chat", "since": -1, "allowed": True, "member_id": ID.hex, "job_id": ID},
-        {"allowed": 1, "locked": 0, "before": 'é\u2028"\\\n\t\x00\x7f😀/', "after": "<script>"},
-        {"reason": "Because", "reference": "C-1"},
-        {"by_operator": True, "actor_id": str(ID), "reference": "C-1"},
-        {"by_operator": True, "actor_id": ""},
-        {"by_operator": False, "actor_id": str(ID)},
-    ],
-    ids=str,
-)
+VALUES: list[dict[str, Any]] = [
+    {},
+    {"product": "le_chat", "since": -1, "allowed": True, "member_id": ID.hex, "job_id": ID},
+    {"allowed": 1, "locked": 0, "before": 'é\u2028"\\\n\t\x00\x7f😀/', "after": "<script>"},
+    {"reason": "Because", "reference": "C-1"},
+    {"by_operator": True, "actor_id": str(ID), "reference": "C-1"},
+    {"by_operator": True, "actor_id": ""},
+    {"by_operator": False, "actor_id": str(ID)},
+]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=str)
 def test_body__any_values__canonical_and_says_no_word_or_operator(values: dict[str, Any]) -> None:
     given = row(**values)
     (blinding,) = events.blind([given])
-    text = events.body(17, given, blinding)
+    (text,) = events.bodies(17, [given], [blinding])
     found = json.loads(text)
     assert leaf.body(found) == text == rfc8785.dumps(found).decode()
     assert (found["position"], found["v"], found["id"]) == ("17", "1", str(2**60))
@@ -69,7 +68,16 @@ def test_body__any_values__canonical_and_says_no_word_or_operator(values: dict[s
         assert found["actor_id"] == actor
         assert blinding.actor_salt == b""
     assert events.fault(given, blinding) == ""
-    assert events.entry(17, given, blinding) == leaf.entry(blinding.salt, text)
+    assert events.entries(17, [given], [blinding]) == [leaf.entry(blinding.salt, text)]
+
+
+def test_bodies__many__each_as_if_it_were_alone() -> None:
+    """They are written column by column: what one event has must not get into another."""
+    rows = [row(**values) for values in VALUES] * 2
+    blindings = events.blind(rows)
+    alone = [events.bodies(5 + n, [rows[n]], [blindings[n]])[0] for n in range(len(rows))]
+    assert events.bodies(5, rows, blindings) == alone
+    assert len(set(alone)) == len(rows)
 
 
 def test_blind__many__no_salt_twice() -> None:
