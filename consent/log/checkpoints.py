@@ -111,7 +111,8 @@ def _require_permission(origin: LogOrigin | None) -> None:
 def _is_witnessed(size: int) -> bool:
     """Whether the witness has all that would be signed: else a database restored to before it could sign other events.
 
-    True where no witness is kept, which `check --deploy` warns of.
+    True where no witness is kept, which `check --deploy` warns of. Raises Refused where one is kept, but this process
+    does not see it, and can't compare the tree.
     """
     if (files := judging.witness()) is not None:
         try:
@@ -123,8 +124,9 @@ def _is_witnessed(size: int) -> bool:
         # A line of an earlier epoch tells of an earlier origin. And positions alone are not enough: salts that were
         # drawn anew would make another tree of the same events.
         return line.epoch == origins.epoch() and root_at(line.log.size) == line.log.root
-    installation = Installation.objects.current()
-    return not installation.witness_kept or installation.witnessed_position >= size
+    if Installation.objects.current().witness_kept:
+        raise Refused("A witness is kept, but this worker does not see its files: set WITNESS as elsewhere.")
+    return True
 
 
 def _continued_root(size: int, last: LogCheckpoint | None) -> bytes:

@@ -92,7 +92,7 @@ _POSITION, _VERSION = Field("position", "", _number), Field("v", "", _number)
 _LATER = tuple((at, field.since) for at, field in enumerate(FIELDS) if field.since > 1)
 
 
-# For each version of the body its fields in their order, and where in a row with `position` and `v` at its end they are.
+# For each version of the body its fields in their order, and where each is in a row with `position` and `v` at its end.
 _PLACES = {
     version: sorted(
         ((field, at) for at, field in enumerate((*FIELDS, _POSITION, _VERSION)) if field.since <= version),
