@@ -160,7 +160,7 @@ def test_snapshot__random_histories__at_every_position_the_replay(
     run_state_machine_as_test(
         Exported,
         settings=settings(
-            max_examples=12, stateful_step_count=30, derandomize=True, deadline=None, phases=[Phase.generate],
+            max_examples=7, stateful_step_count=30, derandomize=True, deadline=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
