@@ -49,17 +49,18 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         if service.account_of(found) is not None:
             return redirect_to_login(request.get_full_path())
         form = NewAccountForm(request.POST if request.method == "POST" else None, label_suffix="")
+    status = 400 if request.method == "POST" else 200
     if request.method == "POST" and (form is None or form.is_valid()):
         try:
             member = service.accept(invitation=found, user=user, **(form.cleaned_data if form else {}))
         except ServiceError as error:
+            status = error.http_status
             if form is not None and error.field in form.fields:
                 form.add_error(error.field, str(error))
             else:
                 messages.error(request, str(error))
         else:
             return _joined(request, member, signed_in=user is not None)
-    status = 400 if request.method == "POST" else 200
     return _page(request, found, user, form, status)
 
 

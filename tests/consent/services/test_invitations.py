@@ -89,7 +89,7 @@ def test_accept__signed_in_as_another__refused(cast: Cast) -> None:
     client = signed_in(cast, "outsider")
     assert "Sign out, then open the link again" in client.get(path).content.decode()
     with changes_nothing():
-        assert client.post(path).status_code == 400
+        assert client.post(path).status_code == 409
 
 
 def test_accept__imported_person_without_a_password__gets_one(cast: Cast) -> None:
@@ -130,7 +130,7 @@ def test_accept__ended__nobody_joins(cast: Cast, what: str) -> None:
                 organization=cast.labs, actor=cast.provider, source="admin", reason="x"
             )  # fmt: skip
     with changes_nothing():
-        assert Client().post(path, {"name": "Nils", "password": PASSWORD}).status_code in (400, 404)
+        assert Client().post(path, {"name": "Nils", "password": PASSWORD}).status_code in (404, 409)
 
 
 # --- Sending --------------------------------------------------------------------------------------------------------
