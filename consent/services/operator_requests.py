@@ -22,6 +22,7 @@ from ..errors import Invalid, Refused
 from ..models import EventKind, OperatorRequest, RequestKind, RequestStatus, Source
 from ..notices.catalogue import Notice
 from ..notices.sending import later, portal_url, send
+from ..witness import quarantine
 from . import cooling_off, layers, members, people, trail
 from .people import PasswordLink
 
@@ -272,10 +273,11 @@ def _checked(kind: RequestKind, subject: User | None, email: str, name: str) -> 
 
 
 def _checked_days(product: str, days: int) -> dict[str, Any]:
-    """The details to store. Raises Invalid; Refused for days that one operator may set alone."""
+    """The details to store. Raises Invalid; Refused for days that one operator may set alone, and in quarantine."""
     wanted = cooling_off.change_to(product, days)
     if not wanted.shortens:
         raise Refused("days", _("That is no shorter than now: you can do this alone, on the product's page."), "days")
+    quarantine.refuse()  # as for a job that loosens: it is not even asked for
     return {"product": wanted.product.value, "before": wanted.before, "after": wanted.after}
 
 

@@ -1,7 +1,9 @@
-"""In quarantine everything is denied, nothing is loosened by any interface, and what tightens is taken."""
+"""In quarantine everything is denied, jobs that loosen wait, and nothing is derived from the ledger.
+
+That nothing is loosened, and what protects is taken, is tested act × face: `test_quarantine_faces.py`.
+"""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,27 +12,21 @@ from django.db.models import F
 from django.test import Client
 
 from accounts.access import Actor
-from accounts.models import Plan
 from consent import decisions, ledger, worker
-from consent.errors import Refused, Unavailable
+from consent.errors import Unavailable
 from consent.imports.fields import ImportPlan
-from consent.jobs import actions
 from consent.lookups import Question
 from consent.management.commands.worker import _pieces
-from consent.models import BulkJob, ConsentEvent, EventKind, Installation, JobStatus, PendingEvent, TrainingRun, Trouble
+from consent.models import ConsentEvent, EventKind, Installation, JobStatus, TrainingRun, Trouble
 from consent.rules import Reason
-from consent.services import asked, cooling_off, locks, members, operator_requests, organizations, plans, removals
-from consent.services.organizations import OrganizationDraft
+from consent.services import asked, removals
 from consent.snapshots import stored
 from consent.witness import guard, quarantine
 from tests.support.callers import World, assert_problem, state
 from tests.support.cast import Cast
-from tests.support.choices import IN, OUT, choose, choose_own
-from tests.support.commands import run
-from tests.support.factories import UserFactory
+from tests.support.choices import IN, OUT, choose
 from tests.support.imports import queued_import
 from tests.support.jobs import Team, settings_of
-from tests.support.ledger_guards import changes_nothing, refusal
 from tests.support.quarantine import in_quarantine
 
 pytestmark = pytest.mark.django_db
@@ -38,146 +34,6 @@ pytestmark = pytest.mark.django_db
 
 def person(cast: Cast, name: str) -> Any:
     return Actor.from_user(getattr(cast, name), confirmed=True)
-
-
-def out_before(cast: Cast) -> None:
-    choose(cast, OUT, person(cast, "owner"))
-    choose_own(cast, OUT, person(cast, "member"))
-
-
-def locked_before(cast: Cast) -> None:
-    locks.place_lock(
-        organization=cast.labs,
-        product="le_chat",
-        reason="Contract",
-        reference="C-1",
-        actor=cast.provider,
-        source="admin",
-    )
-
-
-def closed_before(cast: Cast) -> None:
-    organizations.close_organization(organization=cast.labs, reason="Asked", actor=cast.provider, source="admin")
-
-
-def nothing_before(_cast: Cast) -> None:
-    pass
-
-
-def ended_before(cast: Cast) -> None:
-    plans.end_subscription(organization=cast.labs, product="le_chat", actor=cast.provider, source="admin")
-
-
-def left_before(cast: Cast) -> None:
-    members.remove_member(member=cast.labs_member, actor=cast.provider, source="admin")
-
-
-Act = Callable[[Cast], object]
-LOOSENING: dict[str, tuple[Act, Act]] = {
-    "organization opts in": (out_before, lambda cast: choose(cast, IN, person(cast, "owner"))),
-    "operator opts it in": (out_before, lambda cast: choose(cast, IN, cast.provider, source="admin", reason="Asked")),
-    "opt-in where the default allows": (nothing_before, lambda cast: choose(cast, IN, person(cast, "owner"))),
-    "member opts in": (out_before, lambda cast: choose_own(cast, IN, person(cast, "member"))),
-    "lock lifted": (
-        locked_before,
-        lambda cast: locks.lift_lock(
-            organization=cast.labs, product="le_chat", reason="Over", actor=cast.provider, source="admin"
-        ),
-    ),
-    "account reopened": (
-        closed_before,
-        lambda cast: organizations.reopen_organization(
-            organization=cast.labs, reason="Asked", actor=cast.provider, source="admin"
-        ),
-    ),
-    "subscription started": (
-        ended_before,
-        lambda cast: plans.subscribe(
-            organization=cast.labs, plan=Plan.objects.get(key="le_chat_free"), actor=cast.provider, source="admin"
-        ),
-    ),
-    "external id given": (
-        nothing_before,
-        lambda cast: organizations.update_organization(
-            organization=cast.brage, external_id="once-of-somebody-else", actor=cast.provider, source="admin"
-        ),
-    ),
-    "organization created with an external id": (
-        nothing_before,
-        lambda cast: organizations.create_organization(
-            draft=OrganizationDraft(name="New", kind="team", external_id="once-of-somebody-else"),
-            actor=cast.provider,
-            source="admin",
-        ),
-    ),
-    "organization created": (
-        nothing_before,
-        lambda cast: organizations.create_organization(
-            draft=OrganizationDraft(name="New", kind="team", subscriptions=[Plan.objects.get(key="le_chat_free")]),
-            actor=cast.provider,
-            source="admin",
-        ),
-    ),
-    "member joins again": (
-        left_before,
-        lambda cast: members.add_member(
-            organization=cast.labs, email=cast.member.email, name="", role="member", actor=cast.provider, source="admin"
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("way", LOOSENING)
-def test_service__loosens__is_refused_and_changes_nothing(cast: Cast, way: str) -> None:
-    before, act = LOOSENING[way]
-    before(cast)
-    with in_quarantine(), refusal(Refused, "restored"):
-        act(cast)
-    act(cast)
-
-
-TIGHTENING: dict[str, tuple[Act, Act]] = {
-    "organization opts out": (nothing_before, lambda cast: choose(cast, OUT, person(cast, "owner"))),
-    "member opts out": (nothing_before, lambda cast: choose_own(cast, OUT, person(cast, "member"))),
-    "lock placed": (nothing_before, locked_before),
-    "account closed": (nothing_before, closed_before),
-    "subscription ended": (nothing_before, ended_before),
-    "member leaves": (nothing_before, left_before),
-    "cooling-off lengthened": (
-        nothing_before,
-        lambda cast: cooling_off.lengthen(product="le_chat", days=7, actor=person(cast, "operator"), source="admin"),
-    ),
-    "moved to a plan that is out by default": (
-        nothing_before,
-        lambda cast: plans.subscribe(
-            organization=cast.labs, plan=Plan.objects.get(key="le_chat_teams"), actor=cast.provider, source="admin"
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("way", TIGHTENING)
-def test_service__tightens__is_taken_and_gets_its_position_later(cast: Cast, way: str) -> None:
-    ledger.sequence()
-    head = ledger.head()
-    with in_quarantine():
-        TIGHTENING[way][1](cast)
-        assert ledger.sequence() == 0 and ledger.head() == head
-    waiting = PendingEvent.objects.count()
-    assert waiting
-    assert ledger.sequence() == waiting
-
-
-def test_cooling_off__shortened_by_two_operators__is_refused(cast: Cast) -> None:
-    cooling_off.lengthen(product="le_chat", days=7, actor=person(cast, "operator"), source="admin")
-    other = UserFactory(email="second@provider.example", name="Second", operator=True)
-    request = operator_requests.ask(
-        kind="cooling_off", product="le_chat", days=1, reason="Shorter", actor=person(cast, "operator"), source="admin"
-    )
-    with in_quarantine(), refusal(Refused, "restored"):
-        operator_requests.confirm(
-            request=request, actor=Actor.from_user(other, confirmed=True), password_link=lambda _user: ""
-        )
 
 
 # --- Questions --------------------------------------------------------------------------------------------------------
@@ -235,36 +91,6 @@ def test_question__one__takes_one_statement(cast: Cast, quarantine: bool, django
 # --- The API ----------------------------------------------------------------------------------------------------------
 
 
-def api_writes(world: World) -> dict[str, tuple[str, str, Any, dict[str, str]]]:
-    setting = f"{world.labs}privacy-settings/le_chat_console/"
-    return {
-        "opt in": ("PUT", setting, {"choice": IN, "reason": "Asked"}, {"If-Match": "*"}),
-        "lift a lock": ("DELETE", f"{world.labs}locks/ai_studio/", {"reason": "Over"}, {}),
-        "subscribe": ("PUT", f"{world.labs}subscriptions/ai_studio/", {"plan": "ai_studio_experiment"}, {}),
-    }
-
-
-def test_api__loosens__is_409_and_changes_nothing(world: World) -> None:
-    choose(world.cast, OUT, person(world.cast, "owner"))
-    locks.place_lock(
-        organization=world.cast.labs,
-        product="ai_studio",
-        reason="Contract",
-        reference="C-1",
-        actor=world.cast.provider,
-        source="admin",
-    )
-    with in_quarantine():
-        for method, path, body, headers in api_writes(world).values():
-            if path.endswith("subscriptions/ai_studio/"):
-                continue  # allowed under the lock: it lets nothing be used
-            etag = world.operator_key.get(path)["ETag"] if method == "PUT" else ""
-            before = state()
-            sent = {"If-Match": etag} if headers else {}
-            assert_problem(world.operator_key(method, path, body, **sent), 409, "restored")
-            assert state() == before
-
-
 def test_settings__in_quarantine__say_what_a_decision_says(world: World) -> None:
     path = f"{world.labs}privacy-settings/le_chat_console/"
     before = world.key.get(path).json()
@@ -297,12 +123,6 @@ def test_removals__in_quarantine__neither_issued_nor_told_of_a_ledger_that_may_e
             assert refused.value.code == "restored"
 
 
-def test_api__opt_out__is_taken(world: World) -> None:
-    with in_quarantine():
-        answer = world.key.put(f"{world.labs}privacy-settings/le_chat_console/", {"choice": OUT})
-    assert answer.status_code == 200 and answer.json()["effective"] == OUT
-
-
 def test_api__feeds_and_snapshots__are_503_and_say_why(world: World) -> None:
     with in_quarantine():
         for path in ("events/", "events/stream", f"{world.labs}events/", "snapshots/", "snapshots/1/"):
@@ -333,22 +153,6 @@ def test_pages__in_quarantine__operators_are_told_why_and_others_what_it_means(w
         page = world.owner.client.get("/", follow=True).content.decode()
         assert "Recent changes may be missing here" in page and "in quarantine" not in page
     assert "quarantine" not in world.operator.client.get(paths["operator"], follow=True).content.decode()
-
-
-def test_command__loosens__is_refused(cast: Cast) -> None:
-    choose(cast, OUT, person(cast, "owner"))
-    with in_quarantine(), changes_nothing():
-        result = run(
-            "set_consent",
-            f"--organization={cast.labs.pk}",
-            "--yes",
-            "--surface=le_chat_console",
-            f"--choice={IN}",
-            "--reason=Asked",
-            f"--actor={cast.operator.email}",
-        )
-    assert result.code != 0
-    assert "older than what was stored last" in result.err
 
 
 # --- Jobs -------------------------------------------------------------------------------------------------------------
@@ -394,18 +198,6 @@ def test_import__in_quarantine__waits_unless_it_opts_out(kind: str, cast: Cast) 
     worker.run_next()
     job.refresh_from_db()
     assert (job.status, job.changed, job.refused) == (JobStatus.DONE, 1, 0)
-
-
-def test_jobs__that_loosen__are_not_submitted_or_approved() -> None:
-    team = Team()
-    team.organizations(2)
-    job = team.previewed(IN, reason="Asked")
-    with in_quarantine(), refusal(Refused, "restored"):
-        actions.submit(job=job, actor=team.actor, digest=job.digest)
-    job = actions.submit(job=job, actor=team.actor, digest=job.digest)
-    with in_quarantine(), refusal(Refused, "restored"):
-        actions.approve(job=job, actor=team.other)
-    assert BulkJob.objects.get(pk=job.pk).status == JobStatus.AWAITING_APPROVAL
 
 
 def test_work_once__in_quarantine__derives_nothing(cast: Cast) -> None:
