@@ -54,6 +54,8 @@ def prepare() -> None:
         "ASKED_FLUSH_SECONDS": "0",
         # Once per connection: a test that counts queries must not meet one that is due by the clock.
         "WITNESS_CHECK_SECONDS": "1000000",
+        # Who is signed in in a recording was last active when it was made, at the start of the run.
+        "OPERATOR_IDLE_MINUTES": str(24 * 60),
         # Playwright's sync API runs an event loop in the thread of the tests.
         "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
     }

@@ -28,6 +28,12 @@ MINUTE, DAY = 60, 86_400
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def usual_limit(settings: Any) -> None:
+    """Elsewhere in the tests it is a day, see tests/environment.py."""
+    settings.OPERATOR_IDLE_MINUTES = 30
+
+
 def age(client: Client, **seconds: int) -> None:
     """As if that much time had gone by since."""
     session = client.session
