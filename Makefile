@@ -64,9 +64,10 @@ $(VENV)/installed-dev: requirements/dev.txt $(VENV)/made
 	$(install)
 	@touch $(VENV)/installed $(VENV)/installed-production $(VENV)/installed-pipeline $@
 
-# Locks hashes of all distributions, for every platform and for Python 3.11 and later. UPGRADE=1 takes the newest version
-# of packages whose version the .in files don't fix. Only the public index is used, whatever this machine's settings say.
-LOCKED := runtime production pipeline dev fuzz lake spark tools
+# Locks hashes of all distributions, for every platform and for Python 3.11 and later (log: 3.12, as aics-tlog needs).
+# UPGRADE=1 takes the newest version of packages whose version the .in files don't fix. Only the public index is used,
+# whatever this machine's settings say.
+LOCKED := runtime production pipeline dev fuzz lake log spark tools
 .PHONY: lock
 lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for newer ones)
 	@$(need_python)
@@ -76,8 +77,9 @@ lock: ## lock requirements/*.in: write all versions with hashes (UPGRADE=1 for n
 		file=requirements/$$name.txt; if [ "$$name" = runtime ]; then file=requirements.txt; fi; \
 		echo "$$file"; \
 		same=; case "$$name" in production|pipeline|dev) same="--constraint requirements.txt";; esac; \
+		python=3.11; if [ "$$name" = log ]; then python=3.12; fi; \
 		env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS .venv-tools/bin/uv pip compile \
-			--no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--no-config --quiet --universal --python-version $$python --generate-hashes --no-annotate \
 			--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) $$same \
 			requirements/$$name.in --output-file "$$file" || exit 1; \
 	done
@@ -198,7 +200,7 @@ soak: $(VENV)/installed-dev ## property tests with long random histories: 50,000
 # Generated test cases per API operation.
 CASES ?= 100
 
-# A separate virtual environment for each separate requirements file (fuzz, tools).
+# A separate virtual environment for each separate requirements file (fuzz, log, tools).
 .venv-%/installed: requirements/%.txt
 	@$(need_python)
 	@echo "Installing $< into .venv-$* (once) …"
@@ -214,16 +216,29 @@ fuzz: $(VENV)/installed-dev .venv-fuzz/installed ## fuzz the running API with ge
 
 .PHONY: messages
 messages: $(VENV)/installed-dev ## collect texts to translate, and compile the translations (needs gettext)
-	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-lake -i .venv-spark -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
-	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-lake -i .venv-spark -i .venv-tools -i node_modules
+	@$(CLEAN_ENV) $(PY) manage.py makemessages -l fr --no-obsolete --no-location --no-wrap -i .venv -i .venv-fuzz -i .venv-lake -i .venv-log -i .venv-spark -i .venv-tools -i node_modules -i tests -i benchmarks -i scripts -i staticfiles
+	@$(CLEAN_ENV) $(PY) manage.py compilemessages -l fr -i .venv -i .venv-fuzz -i .venv-lake -i .venv-log -i .venv-spark -i .venv-tools -i node_modules
 
 .PHONY: axe
 axe: $(VENV)/installed-dev ## check accessibility of every page in every language, colour scheme and width (CI checks a quarter)
 	@AXE=all $(PYTEST) tests/browser/test_everywhere.py -k axe
 
 .PHONY: interop
-interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## try third-party linters, client generators and a webhook library on a running portal (needs node and npm)
+interop: $(VENV)/installed-dev .venv-fuzz/installed .node-interop/installed ## try third-party linters, client generators and a webhook library on a running portal (needs node and npm); interop-log
 	@$(PY) scripts/interop.py .node-interop/node_modules .venv-fuzz/bin
+	@$(MAKE) interop-log
+
+# aics-tlog needs a newer Python than the portal: one of the PATH or of pyenv, or named: make interop-log NEW_PYTHON=/path.
+NEW_PYTHON = $(shell for name in python3.14 python3.13 python3.12 python3 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin/python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 && echo "$$name" && break; done)
+no_new_python = echo "$(if $(CI),,SKIPPED: aics-tlog does not check the log. )That needs Python 3.12 or newer: make interop-log NEW_PYTHON=/path/to/python" >&2; \
+	exit $(if $(CI),1,0)
+.venv-log/installed: override PYTHON = $(NEW_PYTHON)
+
+.PHONY: interop-log
+interop-log: $(VENV)/installed-dev ## let aics-tlog, a verifier of others, check the log of a running portal (needs Python 3.12)
+	@$(if $(NEW_PYTHON),$(MAKE) --silent .venv-log/installed,$(no_new_python))
+	@$(if $(NEW_PYTHON),$(PY) scripts/interop_log.py .venv-log/bin)
 
 .node-interop/installed: tests/interop/package-lock.json
 	$(need_npm)
@@ -340,7 +355,7 @@ screenshots: $(VENV)/installed-dev env ## take the screenshots in docs/screensho
 
 .PHONY: clean
 clean: ## remove .venv, caches and collected files; keeps the database and .env
-	rm -rf $(VENV) .venv-fuzz .venv-lake .venv-spark .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
+	rm -rf $(VENV) .venv-fuzz .venv-lake .venv-log .venv-spark .venv-tools .node-interop node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis staticfiles
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-data

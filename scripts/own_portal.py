@@ -55,7 +55,8 @@ class Portal:
 
 
 @contextlib.contextmanager
-def own_portal() -> Iterator[Portal]:
+def own_portal(*, keeps_log: bool = False) -> Iterator[Portal]:
+    """`keeps_log`: with a log that everybody may read, and a checkpoint whenever the worker has run."""
     with tempfile.TemporaryDirectory(prefix="portal-own-") as name:
         folder = Path(name)
         environment = {
@@ -65,6 +66,10 @@ def own_portal() -> Iterator[Portal]:
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "MANIFEST_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         }  # fmt: skip
+        if keeps_log:
+            environment |= {"LOG_ORIGIN": "portal.example/log", "LOG_PUBLIC": "true", "LOG_CHECKPOINT_SECONDS": "0"}
+            made = _manage(environment, "make_log_key").splitlines()
+            environment |= {name: value for name, _, value in (line.partition("=") for line in made)}
         _manage(environment, "migrate", "--verbosity", "0")
         _manage(environment, "demo")
         key = _manage(environment, "create_api_key", "own", "--actor", "operator@demo.example", "--scope", *SCOPES)
