@@ -113,12 +113,19 @@ class TextOrNull(serializers.CharField):
 
 
 class OneOf(serializers.ChoiceField):
-    """One of a closed set of strings; `vocabularies` names most sets for the description."""
+    """One of a closed set of strings; `vocabularies` names most sets for the description.
+
+    `vocabulary` is that name where another set has the same strings.
+    """
 
     default_error_messages = {
         "one_of": gettext_lazy("“{input}” is none of: {known}."),
         "no_text": gettext_lazy("Give one of: {known}."),
     }
+
+    def __init__(self, *, vocabulary: str = "", **named: Any) -> None:
+        super().__init__(**named)
+        self.vocabulary = vocabulary
 
     def to_internal_value(self, data: Any) -> Any:
         known = ", ".join(map(str, self.choices))

@@ -48,7 +48,7 @@ class OneOfExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untype
     match_subclasses = True
 
     def map_serializer_field(self, _auto_schema: Any, _direction: str) -> dict[str, Any]:
-        name = vocabularies.name_of(self.target.choices)
+        name = self.target.vocabulary or vocabularies.name_of(self.target.choices)
         if name is None:
             return {"type": "string", "enum": list(self.target.choices)}
         return {"$ref": f"#/components/schemas/{name}"}

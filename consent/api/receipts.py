@@ -12,7 +12,7 @@ from config.problems import Problem
 from ..log import receipts
 from ..proofs.receipt import FORMAT
 from .base import ApiView, Renderer
-from .fields import Json, OneOf, Output
+from .fields import OneOf, Output
 
 TEXT = "text/plain"
 
@@ -21,8 +21,11 @@ class ReceiptOutput(Output):
     about = "What proves that an event is in the log: `python -m consent.proofs verify-receipt` checks it."
 
     format = OneOf(choices=[FORMAT], help_text="The format, which docs/proofs.md describes.")
-    event = Json(help_text="The fields of the event, as `body` has them.")
-    words = Json(help_text="The texts whose SHA-256, with `words_salt` before it, is in the fields; those told to you.")
+    event = serializers.DictField(help_text="The fields of the event, as `body` has them.")
+    words = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="The texts whose SHA-256, with `words_salt` before it, is in the fields; those told to you.",
+    )
     body = serializers.CharField(help_text="The event as canonical JSON, byte for byte as it was hashed.")
     salt = serializers.CharField(help_text="32 bytes in Base64, hashed before the body: without it nobody can guess.")
     words_salt = serializers.CharField(
@@ -37,7 +40,7 @@ class ReceiptOutput(Output):
     )
     checkpoint = serializers.CharField(help_text="The signed note that has the root: C2SP's tlog-checkpoint.")
     verifier_key = serializers.CharField(help_text="The key that signed it: a hint. Take it from elsewhere to check.")
-    consent_record = Json(
+    consent_record = serializers.DictField(
         allow_null=True,
         help_text="The event in the shape of a consent record of ISO/IEC TS 27560; null where it is about no data.",
     )

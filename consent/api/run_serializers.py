@@ -15,10 +15,10 @@ from ..services import run_manifests
 from ..services.filter_reports import MAX_FILES
 from ..services.filter_reports import REASONS as RECORD_REASONS
 from ..services.layers import REASON_LENGTH
-from ..services.removal_entries import Level
 from ..services.runs import ID_LENGTH, MAX_REPORTS, NAME_LENGTH
 from .fields import Input, Instant, Json, ListOf, OneOf, Output, Text, TextOrNull
 from .serializers import length_of
+from .vocabularies import LEVELS
 
 REASONS = [reason.value for reason in rules.Reason]
 _LARGEST = 2**63 - 1
@@ -218,7 +218,9 @@ class EntryOutput(Output):
         "`keep_until`. Of several entries of a key, that with the highest position holds."
     )
 
-    level = OneOf(choices=[level.value for level in Level], help_text="Whether the key is an organization or a member.")
+    level = OneOf(
+        choices=LEVELS, vocabulary="RemovalLevel", help_text="Whether the key is an organization or a member."
+    )
     organization = serializers.UUIDField(help_text="The organization, as in `consent_organization` of the records.")
     member = serializers.UUIDField(
         allow_null=True, help_text="The member, as in `consent_member` of the records; null: all of the organization."
@@ -238,7 +240,7 @@ class EntryCountOutput(Output):
     about = "How many entries of a removal are alike."
 
     level = OneOf(
-        choices=[level.value for level in Level], help_text="Whether their keys are organizations or members."
+        choices=LEVELS, vocabulary="RemovalLevel", help_text="Whether their keys are organizations or members."
     )
     product = OneOf(choices=Product.values, help_text="Their product.")
     reason = OneOf(choices=REASONS, help_text="Their reason.")

@@ -1,5 +1,6 @@
 """The OpenAPI description: complete, valid, with examples that match the schemas; and the page that shows it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -43,6 +44,25 @@ def test_description__every_url_of_the_api__is_in_it(described: dict[str, Any]) 
     ours = {route for route in routes(get_resolver().url_patterns) if route.startswith("api/v1/")} - APART
     assert ours - there == set()
     assert {"access/v1/evaluation", "access/v1/evaluations"} <= there
+
+
+def parts(described: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the description."""
+    if isinstance(described, dict):
+        yield described
+    for each in described.values() if isinstance(described, dict) else described if isinstance(described, list) else ():
+        yield from parts(each)
+
+
+def test_description__every_schema__is_used(described: dict[str, Any]) -> None:
+    used = {str(each["$ref"]).rpartition("/")[2] for each in parts(described) if "$ref" in each}
+    assert described["components"]["schemas"].keys() - used == set()
+
+
+def test_description__one_of_several__none_takes_everything(described: dict[str, Any]) -> None:
+    """A value that may be null or anything is anything, which generated clients can't tell apart."""
+    several = [each[key] for each in parts(described) for key in ("oneOf", "anyOf") if isinstance(each.get(key), list)]
+    assert len(several) > 10 and [each for each in several if {} in each] == []
 
 
 def test_description__every_operation__says_what_it_is_for_and_how_it_refuses(described: dict[str, Any]) -> None:
