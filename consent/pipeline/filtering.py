@@ -21,7 +21,7 @@ from .copying import copy
 from .digests import sha256_of
 from .engine import Engine, Judged, Read, Source
 from .errors import PipelineError, brief, missing
-from .inputs import Format, Input, find, format_of
+from .inputs import Format, Input, find, format_of, require_outside
 from .records import Layout, layout
 from .report import PRIVATE, UNREADABLE_ROW, FilterReport, summed
 from .sinks import Written
@@ -97,12 +97,13 @@ def filter_records(
     wanted = columns_.parse(columns, ids)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
     run = _Run(snapshot, fields, wanted, options, outputs, single)
+    beside = [Path(report)] if report is not None else []
     try:
-        with Workspace(outputs, Path(report) if report is not None else None, single=single) as work:
+        with Workspace(outputs, beside, single=single) as work:
             entries = run.filter(files, work, progress or (lambda _done, _all: None))
             found = run.report(entries, time.monotonic() - started)
             names = {what: [each["name"] for each in written] for what, written in found.outputs.items()}
-            work.commit(found.json(), names)
+            work.commit(dict.fromkeys(beside, found.json()), names)
     except OSError as error:
         raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1) from error
     except pa.ArrowException as error:  # of a type that it reads, and does not copy
@@ -132,16 +133,14 @@ def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
 
 
 def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path], files: Sequence[Input]) -> None:
-    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records; or if
-    what a run has written so far is among the files, as a pattern finds it when the run is resumed."""
+    """Raises PipelineError if an output is in a folder that is filtered; or if what a run has written so far is among
+    the files, as a pattern finds it when the run is resumed."""
     outputs = list(outputs)
     unfinished = [f"{os.path.realpath(path)}.partial" for path in outputs]
     for each, partial in itertools.product(files, unfinished):
         if Path(os.path.realpath(each.path)).is_relative_to(partial):
             raise PipelineError(f"{each.path} is what a run has written that has not ended: filter without it.")
-    for path, folder in itertools.product(outputs, given):
-        if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
-            raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")
+    require_outside(outputs, given)
 
 
 @dataclasses.dataclass(frozen=True)

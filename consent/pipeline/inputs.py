@@ -4,6 +4,8 @@ Every file is looked at before the first is filtered. Globs and folders are expa
 """
 
 import glob
+import itertools
+import os
 import re
 import urllib.parse
 from collections.abc import Iterable, Sequence
@@ -109,14 +111,28 @@ def _expand(text: str) -> Iterable[Input]:
     found = [Path(each) for each in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207  a pattern may begin at the root
     if not found:
         raise PipelineError(f"No file is named like {text}.")
-    # Names begin after the last folder without a pattern.
-    first = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
-    root = Path(*path.parts[:first])
+    root = root_of(text)  # after which names begin
     return [
         each
         for one in found
         for each in (_files_of(one, root) if one.is_dir() else [_input(one, one.relative_to(root).as_posix())])
     ]
+
+
+def root_of(text: str) -> Path:
+    """The file or folder that was given; of a pattern the last folder without one."""
+    path = Path(text)
+    if path.exists() or not glob.has_magic(text):
+        return path
+    first = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:first])
+
+
+def require_outside(outputs: Iterable[Path], given: Iterable[str | Path]) -> None:
+    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records."""
+    for path, folder in itertools.product(outputs, given):
+        if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
+            raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")
 
 
 def _files_of(folder: Path, root: Path | None = None) -> Iterable[Input]:

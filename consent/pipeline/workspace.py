@@ -21,22 +21,23 @@ _JOURNAL, _LOCK, _SCRATCH = _OWN = (".journal.jsonl", ".lock", ".scratch")
 class Workspace:
     """The outputs of one run. Use it in a `with`: if the run fails, what can't be resumed is deleted."""
 
-    def __init__(self, outputs: Mapping[str, Path], report: Path | None, *, single: bool) -> None:
+    def __init__(self, outputs: Mapping[str, Path], beside: Sequence[Path], *, single: bool) -> None:
         """`outputs`: allowed and perhaps denied → where to; `single`: these are files, else folders of files.
+        `beside`: files that tell about them.
 
         Raises PipelineError if something is there already, or two outputs have the same name.
         """
-        self._outputs, self._report, self._single = dict(outputs), report, single
+        self._outputs, self._beside, self._single = dict(outputs), list(beside), single
         self._partial = {what: _partial(path) for what, path in outputs.items()}
         self._home = next(iter(self._partial.values()))
         self._locked: list[int] = []
         self._ours = False  # from when on what lies there is of this run
         self._done: list[dict[str, Any]] = []
-        targets = [*outputs.values(), *([report] if report else [])]
+        targets = [*outputs.values(), *beside]
         for path in targets:
             if os.path.lexists(path):
                 raise PipelineError(f"{path} is there already: nothing is overwritten.")
-        _require_apart(targets)
+        require_apart(targets)
 
     def begin(self, fingerprint: dict[str, Any], *, resume: bool) -> list[dict[str, Any]]:
         """Make the folders; returns what an earlier run noted of the files it had done, if this one resumes it.
@@ -83,13 +84,13 @@ class Workspace:
             out.flush()
             os.fsync(out.fileno())
 
-    def commit(self, report: bytes, names: Mapping[str, Iterable[str]]) -> None:
-        """Give everything its final name, the report last. `names`: the files of each output; whatever else lies there
-        an earlier run has left, of files that are no longer filtered or in the middle of one.
+    def commit(self, beside: Mapping[Path, bytes], names: Mapping[str, Iterable[str]]) -> None:
+        """Give everything its final name, what is `beside` last, in its order. `names`: the files of each output;
+        whatever else lies there an earlier run has left, of files that are no longer filtered or in the middle of one.
         """
         for what, folder in self._partial.items():
             _sweep(folder, {folder / name for name in names[what]} | {folder / name for name in _OWN})
-        noted = self._write_report(report)
+        noted = {final: _write(_partial(final), text) for final, text in beside.items()}
         shutil.rmtree(self.scratch)
         (self._home / _JOURNAL).unlink()
         for folder in self._partial.values():
@@ -102,8 +103,8 @@ class Workspace:
                 partial.rmdir()
             else:
                 _rename(partial, final)
-        if self._report and noted:
-            _rename(noted, self._report)
+        for final, written in noted.items():
+            _rename(written, final)
 
     def __enter__(self) -> Self:
         return self
@@ -116,8 +117,9 @@ class Workspace:
             if self._single or not self._done:
                 for folder in self._partial.values():
                     shutil.rmtree(folder, ignore_errors=True)
-            if self._report:
-                _partial(self._report).unlink(missing_ok=True)
+            for final in self._beside:
+                with contextlib.suppress(OSError):  # something else is there
+                    _partial(final).unlink()
         self._unlock()
 
     def _lock(self) -> None:
@@ -132,17 +134,6 @@ class Workspace:
     def _unlock(self) -> None:
         while self._locked:
             os.close(self._locked.pop())
-
-    def _write_report(self, report: bytes) -> Path | None:
-        if self._report is None:
-            return None
-        path = _partial(self._report)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(_private(path, os.O_TRUNC), "wb") as out:
-            out.write(report)
-            out.flush()
-            os.fsync(out.fileno())
-        return path
 
 
 def _take(lock: int, folder: Path) -> None:
@@ -163,7 +154,7 @@ def _require_free(folder: Path) -> None:
             os.close(lock)
 
 
-def _require_apart(targets: Sequence[Path]) -> None:
+def require_apart(targets: Sequence[Path]) -> None:
     """Raises PipelineError if two outputs are the same, however they are spelled, or one is inside another: before the
     end they would be in each other's way."""
     for path, other in itertools.permutations(targets, 2):
@@ -191,6 +182,15 @@ def _sweep(folder: Path, kept: Set[Path]) -> None:
 
 def _partial(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
+
+
+def _write(path: Path, text: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(_private(path, os.O_TRUNC), "wb") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    return path
 
 
 def _private(path: Path, flags: int = 0) -> int:
