@@ -2,8 +2,10 @@
 
 import argparse
 import datetime as dt
+import functools
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from .report import FilterReport
+    from .snapshot import Snapshot
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXAMPLES = """
@@ -66,6 +69,19 @@ def add_filter(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> N
         help="private: what members chose, and that they left, is told as member_private",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with a run that did not end")
+    _add_ecosystem(parser)
+
+
+def _add_ecosystem(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--openlineage", metavar="FILE|URL",
+        help="where to tell of the run by OpenLineage events: a file that they are added to, or the address of a "
+        "server, with OPENLINEAGE_API_KEY if it wants a key; needs openlineage-python",
+    )  # fmt: skip
+    parser.add_argument(
+        "--openlineage-job", metavar="NAME", default="filter",
+        help="the job that this run is one of, in OPENLINEAGE_NAMESPACE or training-consent; default: filter",
+    )  # fmt: skip
 
 
 def position_of(snapshot: str, verify_key: "str | Ed25519PublicKey") -> int:
@@ -125,7 +141,8 @@ def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKe
     from .snapshot import Snapshot
 
     snapshot = Snapshot.open(options.snapshot, verify_key, options.max_age)
-    return filter_records(
+    run = functools.partial(
+        filter_records,
         options.inputs,
         snapshot=snapshot,
         allowed=options.allowed,
@@ -142,6 +159,23 @@ def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKe
             resume=options.resume,
         ),
         progress=_progress if sys.stderr.isatty() else None,
+    )
+    return run() if options.openlineage is None else _told(run, snapshot, options)
+
+
+def _told(run: "Callable[[], FilterReport]", snapshot: "Snapshot", options: argparse.Namespace) -> "FilterReport":
+    """Run the filter, and tell a lineage graph. Raises PipelineError, also if the library for that is not there."""
+    from .lineage import told
+
+    outputs = {"allowed": options.allowed, "denied": options.denied}
+    return told(
+        run,
+        to=options.openlineage,
+        job=options.openlineage_job,
+        snapshot=snapshot,
+        given=options.inputs,
+        outputs={what: path for what, path in outputs.items() if path is not None},
+        beside=[] if options.report is None else [options.report],
     )
 
 

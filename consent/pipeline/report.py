@@ -51,16 +51,32 @@ class FilterReport:
     def json(self) -> bytes:
         return json.dumps(self.data(), indent=2, ensure_ascii=False).encode() + b"\n"
 
+    @property
+    def products(self) -> list[str]:
+        """Whose records are allowed."""
+        return sorted({each["product"] for each in self.counts if each["reason"] is None})
+
+    def told_reasons(self) -> dict[str, int]:
+        """Reason → how many records were denied by it, as it may be told to whoever sees that the data is there."""
+        told: Counter[str] = Counter()
+        for reason, rows in self._reasons().items():
+            told[Reason.MEMBER_PRIVATE.value if reason in PRIVATE else reason] += rows
+        return dict(sorted(told.items()))
+
+    def _reasons(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for each in self.counts:
+            if each["reason"]:
+                found[each["reason"]] += each["rows"]
+        return found
+
     def text(self) -> str:
         """A few lines for people: what was allowed, and what was denied why."""
-        reasons: Counter[str] = Counter()
-        for each in self.counts:
-            reasons[each["reason"] or ""] += each["rows"]
-        allowed = reasons.pop("", 0)
+        allowed = f"{self.allowed:,} allowed"
         lines = [
             f"{self.read:,} records read, by the snapshot at position {self.snapshot['position']:,}.",
-            f"{allowed:,} allowed, {self.denied:,} denied:" if self.denied else f"{allowed:,} allowed, none denied.",
-            *(f"  {rows:>15,}  {reason}" for reason, rows in reasons.most_common()),
+            f"{allowed}, {self.denied:,} denied:" if self.denied else f"{allowed}, none denied.",
+            *(f"  {rows:>15,}  {reason}" for reason, rows in self._reasons().most_common()),
         ]
         odd = {
             "ids not in normal form": self.noncanonical_ids,
