@@ -74,6 +74,9 @@ def add_filter(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> N
 
 def _add_ecosystem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--croissant", metavar="FILE", help="a Croissant description of what is allowed, in a folder above or beside it"
+    )
+    parser.add_argument(
         "--openlineage", metavar="FILE|URL",
         help="where to tell of the run by OpenLineage events: a file that they are added to, or the address of a "
         "server, with OPENLINEAGE_API_KEY if it wants a key; needs openlineage-python",
@@ -148,6 +151,7 @@ def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKe
         allowed=options.allowed,
         denied=options.denied,
         report=options.report,
+        croissant=options.croissant,
         columns=options.columns,
         ids=options.ids,
         options=Options(
@@ -175,7 +179,7 @@ def _told(run: "Callable[[], FilterReport]", snapshot: "Snapshot", options: argp
         snapshot=snapshot,
         given=options.inputs,
         outputs={what: path for what, path in outputs.items() if path is not None},
-        beside=[] if options.report is None else [options.report],
+        beside=[path for path in (options.report, options.croissant) if path is not None],
     )
 
 

@@ -18,6 +18,7 @@ from ..rules import Reason
 from . import columns as columns_
 from . import types
 from .copying import copy
+from .croissant import Described, describe, require_above
 from .digests import sha256_of
 from .engine import Engine, Judged, Read, Source
 from .errors import PipelineError, brief, missing
@@ -37,6 +38,7 @@ except ImportError as error:
     raise missing(error) from None
 
 ALLOWED, DENIED = "allowed", "denied"
+CROISSANT, REPORT = "croissant", "report"  # told about them
 MAX_UNKNOWN = 0.01
 _BATCH_ROWS = 32_000_000  # judged by one join: so many make up for building its tables
 _BATCH_FILES = 10_000
@@ -71,6 +73,7 @@ def filter_records(
     allowed: str | Path,
     denied: str | Path | None = None,
     report: str | Path | None = None,
+    croissant: str | Path | None = None,
     columns: str | Iterable[str] | Mapping[str, str] | None = None,
     ids: str = columns_.UUID,
     options: Options | None = None,
@@ -80,6 +83,7 @@ def filter_records(
 
     `inputs`: files, folders and globs of Parquet, JSON Lines or CSV, all of one format. `allowed`, `denied`: a file,
     if the name ends like one and there is one input, else a folder with a file for each; they must not be there.
+    `croissant`: a file for a description of what is allowed, above or beside it.
     `columns` as in `columns.parse`; `ids`: what ids the columns have that say nothing else. `progress` is called with
     the number of files that are done and of all.
 
@@ -96,14 +100,16 @@ def filter_records(
     _require_outside(outputs.values(), given, files)
     wanted = columns_.parse(columns, ids)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
-    run = _Run(snapshot, fields, wanted, options, outputs, single)
-    beside = [Path(report)] if report is not None else []
+    beside = {what: Path(path) for what, path in ((CROISSANT, croissant), (REPORT, report)) if path is not None}
+    if CROISSANT in beside:
+        require_above(beside[CROISSANT], outputs[ALLOWED])
+    run = _Run(snapshot, fields, wanted, options, outputs, beside, single)
     try:
-        with Workspace(outputs, beside, single=single) as work:
+        with Workspace(outputs, list(beside.values()), single=single) as work:
             entries = run.filter(files, work, progress or (lambda _done, _all: None))
             found = run.report(entries, time.monotonic() - started)
             names = {what: [each["name"] for each in written] for what, written in found.outputs.items()}
-            work.commit(dict.fromkeys(beside, found.json()), names)
+            work.commit(run.texts(found, work), names)
     except OSError as error:
         raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1) from error
     except pa.ArrowException as error:  # of a type that it reads, and does not copy
@@ -150,6 +156,7 @@ class _Run:
     wanted: columns_.Columns
     options: Options
     outputs: Mapping[str, Path]
+    beside: Mapping[str, Path]
     single: bool
 
     def filter(
@@ -315,6 +322,22 @@ class _Run:
             seconds=round(seconds, 3),
             warnings=list(self._warnings(read, unknown)),
         )
+
+    def texts(self, found: FilterReport, work: Workspace) -> dict[Path, bytes]:
+        """What is written beside the outputs, in the order in which it gets its name."""
+        return {
+            path: self._croissant(found, work) if what == CROISSANT else found.json()
+            for what, path in self.beside.items()
+        }
+
+    def _croissant(self, found: FilterReport, work: Workspace) -> bytes:
+        """The description of what is allowed, whose files don't have their final names yet."""
+        allowed = self.outputs[ALLOWED]
+        files = []
+        for each in found.outputs[ALLOWED]:
+            final = allowed if self.single else allowed / each["name"]
+            files.append(Described(each, work.place(ALLOWED, each["name"]), final))
+        return describe(found, files, self.beside[CROISSANT], allowed)
 
     def _warnings(self, read: int, unknown: int) -> Iterator[str]:
         if not read:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence, Set
+from typing import Any
 
 from .columns import OWNED
 from .errors import PipelineError, brief, missing
@@ -56,6 +57,18 @@ def names_met(inputs: Sequence[Input], wanted: Set[str]) -> list[str]:
                 if wanted <= names.keys():
                     return list(names)
     return sorted(wanted) if line is None else list(names)
+
+
+def objects(each: Input) -> Iterator[dict[str, Any]]:
+    """The lines of a file that Python reads as objects."""
+    with _opened(each) as stream:
+        for line in _lines(stream):
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(found, dict):
+                yield found
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[bytes]:

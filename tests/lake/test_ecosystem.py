@@ -1,4 +1,4 @@
-"""What the filter tells other tools, as docs/pipeline.md says: OpenLineage's events."""
+"""What the filter tells other tools, as docs/pipeline.md says: OpenLineage's events, and a description in Croissant."""
 
 import contextlib
 import datetime as dt
@@ -19,6 +19,7 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlcroissant import Dataset
 
 from consent.pipeline import cli, lineage
 from consent.pipeline.digests import dataset_digest, sha256_of
@@ -28,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 PART = (
     (ROOT / "docs" / "pipeline.md").read_text("utf-8").partition("## At home in the ecosystem")[2].partition("\n## ")[0]
 )
-(GRAPH,) = re.findall(r"```sh\n(.*?)```", PART, re.DOTALL)
+GRAPH, DESCRIPTION = re.findall(r"```sh\n(.*?)```", PART, re.DOTALL)
+(READING,) = re.findall(r"```python\n(.*?)```", PART, re.DOTALL)
 SCHEMA = json.loads((ROOT / "docs" / "openlineage-training-consent.json").read_text("utf-8"))
 TEAM, OTHER, ADA, LEFT = (uuid.UUID(int=n) for n in range(1, 5))
 DAY = 24 * 3600 * 1_000_000
@@ -271,3 +273,44 @@ def test_server__is_down_and_the_run_fails__both_are_told(
     assert filtered("--openlineage", url) == 2
     said = capsys.readouterr().err
     assert "is there already" in said and "does not take events" in said
+
+
+# --- Croissant ------------------------------------------------------------------------------------------------------
+
+
+def test_croissant__by_the_command_of_the_docs__is_valid_and_its_rows_are_ours() -> None:
+    shell(DESCRIPTION)
+    printed = shell(f"{sys.executable} - <<'END'\n{READING}END\n")
+    assert [line.split(" ", 1)[0] for line in printed.splitlines()] == ["0", "1", "3", "4"]
+    dataset = Dataset("dataset/croissant.json")
+    issues = dataset.metadata.ctx.issues
+    assert issues.errors == set()
+    assert all(re.search("citeAs|datePublished|license", each) for each in issues.warnings), issues.warnings
+    assert "position 41" in dataset.metadata.data_collection
+    assert dataset.metadata.personal_sensitive_information and dataset.metadata.data_preprocessing_protocol
+    rows = [{name.partition("/")[2]: value for name, value in each.items()} for each in dataset.records("records")]
+    texts = [{n: v.decode() if isinstance(v, bytes) else v for n, v in row.items()} for row in rows]
+    assert texts == pq.read_table("dataset/allowed").to_pylist()
+
+
+@pytest.mark.parametrize("name", ["one.jsonl", "one.jsonl.gz", "one.csv", "odd [1] ä%20.parquet"])
+def test_croissant__of_one_file__its_digest_is_compared_and_its_rows_are_read(name: str) -> None:
+    rows = pq.read_table("records").to_pylist()
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), name)
+    elif "csv" in name:
+        lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
+        Path(name).write_text("\n".join(lines).replace(" ", "T").replace("numberT", "number "), "utf-8")
+    else:
+        text = "".join(json.dumps({**row, "collected_at": row["collected_at"].isoformat()}) + "\n" for row in rows)
+        compression = "gzip" if name.endswith("gz") else None
+        with pa.output_stream(name, compression=compression) as out:
+            out.write(text.encode())
+    assert filtered("--allowed", "out", "--croissant", "croissant.json", records=[name]) == 0
+    assert [each["records/text"] for each in Dataset("croissant.json").records("records")] == [
+        f"number {n}".encode() for n in (0, 1, 3, 4)
+    ]
+    with next(Path("out").iterdir()).open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(Exception, match="Download"):
+        list(Dataset("croissant.json").records("records"))
