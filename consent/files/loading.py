@@ -13,12 +13,18 @@ _PAGE = 5_000  # held in memory at a time, on SQLite
 
 
 @transaction.atomic
-def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]], *, with_ids: bool = True) -> int:
+def load(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> int:
     """Insert all of `rows` or none; their values are in the order of `columns`. Returns how many.
 
-    `with_ids`: whether there may be UUIDs among the values, which SQLite has to get as text.
-
     `rows` is consumed while the connection is busy with COPY, so it must not query the database itself.
+    """
+    return load_within(table, columns, rows)
+
+
+def load_within(table: str, columns: Sequence[str], rows: Iterable[tuple[Value, ...]], *, with_ids: bool = True) -> int:
+    """`load` in a transaction of the caller, who undoes all of it if this fails: a savepoint takes a fifth of the time.
+
+    `with_ids`: whether there may be UUIDs among the values, which SQLite has to get as text.
     """
     quoted = connection.ops.quote_name
     into = f"{quoted(table)} ({', '.join(map(quoted, columns))})"

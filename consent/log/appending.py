@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from ..files.loading import load
+from ..files.loading import load_within
 from ..models import ConsentEvent, EventPosition, EventSalt, LogTile
 from ..proofs import tree
 from ..proofs.tiles import TILE
@@ -116,8 +116,8 @@ class Appender:
         with transaction.atomic():
             if connection.vendor == "sqlite" and store.size() != size:
                 return 0  # another worker was faster
-            load(EventSalt._meta.db_table, ("position", *Blinding._fields), salts, with_ids=False)
-            load(LogTile._meta.db_table, ("level", "index", "hashes", "root"), tiles)
+            load_within(EventSalt._meta.db_table, ("position", *Blinding._fields), salts, with_ids=False)
+            load_within(LogTile._meta.db_table, ("level", "index", "hashes", "root"), tiles, with_ids=False)
         self._edge = edge
         return len(rows)
 

@@ -25,7 +25,7 @@ from consent.log import appending
 from consent.log.checkpoints import Step
 
 point, left = sys.argv[1], int(sys.argv[2])
-loads, appending.BATCH = appending.load, 150
+loads, appending.BATCH = appending.load_within, 150
 
 def reached(name):
     global left
@@ -44,7 +44,7 @@ def wrapper(execute, statement, parameters, many, context):
         reached(statement.split()[2].strip('"'))
     return result
 
-appending.load = load
+appending.load_within = load
 step = Step()
 with connection.execute_wrapper(wrapper):
     while step(at_once=True):

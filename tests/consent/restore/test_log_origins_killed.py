@@ -65,7 +65,7 @@ def line(*args):
     write_line(*args)
 adopting._write_line = line
 Held.append = after(Held.append, "line")
-appending.load = after(appending.load, None)
+appending.load_within = after(appending.load_within, None)
 with connection.execute_wrapper(wrapper):
     call_command(*sys.argv[3:], verbosity=0)
     step = Step()
