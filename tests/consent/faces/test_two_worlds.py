@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 # Both worlds of a history take a quarter of a minute: to shrink one that fails would take longer than all other tests.
 WITHOUT_SHRINKING = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
 # What differs between the databases is their SQL, which few histories reach as well, and reading reaches most of it.
-EXAMPLES, OF_A_SOAK = 10 if connection.vendor == "sqlite" else 3, 300
+EXAMPLES, OF_A_SOAK = 6 if connection.vendor == "sqlite" else 3, 300
 TRIED = METHODS if connection.vendor == "sqlite" else ("GET", "POST")
 RICH: list[Step] = [
     ("member", "opted_out"),
