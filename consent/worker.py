@@ -61,7 +61,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
     def after_chunk(job: BulkJob) -> None:
         ledger.sequence()
         log_step()
-        if should_stop() or engine.waits(job):
+        if should_stop():
             raise _ToldToStop
 
     try:
@@ -74,6 +74,8 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
         raise
     except LostLease:
         logger.warning("job %s: another worker has taken over", job.pk)
+    except engine.Waits:
+        logger.warning("job %s: waits until the database is out of quarantine", job.pk)
     except Exception:
         logger.exception("job %s: failed", job.pk)
     else:

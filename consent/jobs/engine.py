@@ -45,6 +45,10 @@ _NOT_SET = {
 }
 
 
+class Waits(Exception):
+    """The database came into quarantine while the job ran: what is done stays so, and it goes on afterwards."""
+
+
 def waits(job: BulkJob) -> bool:
     """Whether the job stays where it is while the database is in quarantine, because it may let something be used.
 
@@ -95,7 +99,7 @@ def release(job: BulkJob) -> None:
 def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
     """Run a claimed job until it is done, paused or stopped; a failure is stored on the job and raised.
 
-    `on_chunk` is called after each chunk. Raises LostLease if another worker has taken the job over.
+    `on_chunk` is called after each chunk. Raises LostLease if another worker has taken the job over, and Waits.
     """
     size, since = FIRST, None
     while job.status == JobStatus.RUNNING:
@@ -106,6 +110,9 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
             # Another worker runs it now: it has not failed.
             raise
         except Exception as error:
+            if waits(job):
+                release(job)
+                raise Waits from error
             _fail(job, error)
             raise
         since = time.monotonic()
@@ -129,6 +136,8 @@ def _chunk(mine: BulkJob, size: int, since: float | None = None) -> BulkJob:
         job.leased_until = None
         job.save(update_fields=["leased_until"])
         return job
+    if waits(job):
+        quarantine.refuse()
     last = min(job.cursor + size, job.matched)
     fields = ["leased_until", "cursor", "changed", "unchanged", "refused", "refusals", "first_event", "last_event"]
     fields.append("worked_ms")

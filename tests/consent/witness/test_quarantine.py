@@ -4,6 +4,7 @@ That nothing is loosened, and what protects is taken, is tested act × face: `te
 """
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from django.db.models import F
 from django.test import Client
 
 from accounts.access import Actor
+from accounts.models import Binding
 from consent import decisions, ledger, worker
 from consent.errors import Unavailable
 from consent.imports.fields import ImportPlan
+from consent.jobs import engine
 from consent.lookups import Question
 from consent.management.commands.worker import _pieces
-from consent.models import ConsentEvent, EventKind, Installation, JobStatus, TrainingRun, Trouble
+from consent.models import BulkJob, ConsentEvent, EventKind, Installation, JobStatus, TrainingRun, Trouble
 from consent.rules import Reason
 from consent.services import asked, removals
 from consent.snapshots import stored
@@ -25,6 +28,8 @@ from consent.witness import guard, quarantine
 from tests.support.callers import World, assert_problem, state
 from tests.support.cast import Cast
 from tests.support.choices import IN, OUT, choose
+from tests.support.commands import run
+from tests.support.factories import OPERATOR
 from tests.support.imports import queued_import
 from tests.support.jobs import Team, settings_of
 from tests.support.quarantine import in_quarantine
@@ -198,6 +203,65 @@ def test_import__in_quarantine__waits_unless_it_opts_out(kind: str, cast: Cast) 
     worker.run_next()
     job.refresh_from_db()
     assert (job.status, job.changed, job.refused) == (JobStatus.DONE, 1, 0)
+
+
+def begin(_job: BulkJob | None = None) -> None:
+    Installation.objects.update(quarantine=Trouble.HEAD_LOWER, quarantined_at=ledger.clock())
+    guard.forget(connection=connection)
+
+
+def two_organizations(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> BulkJob:
+    """A claimed import that does one row at a time."""
+    for size in ("FIRST", "SMALLEST", "LARGEST"):
+        monkeypatch.setattr(engine, size, 1)
+    plan = ImportPlan("organizations", {name: name for name in ("name", "external_id")}, ("le_chat_free",))
+    return engine.claim(queued_import(cast.provider, plan, "name,external_id\nOne,new-1\nTwo,new-2\n"))
+
+
+@pytest.mark.parametrize("when", ["between two chunks", "within a chunk"])
+def test_job__quarantine_begins_while_it_runs__waits_and_goes_on(
+    when: str, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = two_organizations(cast, monkeypatch)
+    done: list[BulkJob] = []
+
+    def early(execute: Any, statement: str, *rest: Any) -> Any:
+        if done and statement.startswith("INSERT"):
+            done.clear()
+            begin()
+        return execute(statement, *rest)
+
+    with connection.execute_wrapper(early), pytest.raises(engine.Waits):
+        engine.run(job, on_chunk=begin if when == "between two chunks" else done.append)
+    job.refresh_from_db()
+    given = Binding.objects.filter(value__startswith="new-")
+    assert (job.status, job.cursor, job.error, given.count()) == (JobStatus.RUNNING, 1, "", 1)
+    assert not worker.run_next()
+    Installation.objects.update(quarantine="", quarantined_at=None)
+    guard.forget(connection=connection)
+    assert worker.run_next()
+    job.refresh_from_db()
+    assert (job.status, job.changed, given.count()) == (JobStatus.DONE, 2, 2)
+
+
+def test_job__of_a_command_as_the_quarantine_begins__says_that_it_waits(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for size in ("FIRST", "SMALLEST", "LARGEST"):
+        monkeypatch.setattr(engine, size, 1)
+    file = tmp_path / "two.csv"
+    file.write_text("name,external_id\nOne,new-1\nTwo,new-2\n")
+
+    def late(execute: Any, statement: str, *rest: Any) -> Any:
+        found = execute(statement, *rest)
+        if statement.startswith('UPDATE "consent_bulkjob"') and '"worked_ms"' in statement:
+            begin()
+        return found
+
+    with connection.execute_wrapper(late):
+        done = run("import_organizations", str(file), "--plan", "le_chat_free", "--actor", OPERATOR)
+    assert done.code == 1 and "The job waits: The database may be older" in done.err and "1 of 2 rows" in done.err
+    assert Binding.objects.filter(value__startswith="new-").count() == 1
 
 
 def test_work_once__in_quarantine__derives_nothing(cast: Cast) -> None:
