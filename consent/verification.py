@@ -15,6 +15,7 @@ from . import (
     triggers,
     verification_bindings,
     verification_consumers,
+    verification_flags,
     verification_log,
     verification_restores,
     verification_runs,
@@ -97,6 +98,7 @@ def verify(on_progress: Callable[[int], None] | None = None, *, signatures: bool
     _verify_members(report)
     _verify_accounts(report)
     _verify_cooling_off(report)
+    report.problems += verification_flags.problems()
     report.name(verification_bindings.offenders())
     report.problems += verification_consumers.problems()
     report.problems += verification_runs.problems()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from ..pipeline.errors import missing
+from ..pipeline.errors import PipelineError, missing
 
 try:
     import pyarrow as pa
@@ -49,7 +49,9 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     if field.type == pa.uuid():
         return pa.ExtensionArray.from_storage(pa.uuid(), _id_bytes(values, nullable=field.nullable))
     if field.type == pa.bool_():
-        # SQLite has 0 and 1.
+        # SQLite has 0 and 1. Who owns its file could store a 2, which is true to some readers and false to others.
+        if not set(values) <= {0, 1, None}:
+            raise PipelineError("The ledger has a flag that is neither true nor false: verify_ledger names it.", 70)
         return pa.array(values, pa.bool_() if isinstance(values[0], bool) else pa.int8()).cast(pa.bool_())
     return pa.array(values, field.type)
 
