@@ -4,7 +4,7 @@ Each event is hashed anew and compared with its leaf, tiles are compared from be
 the tree and its signature. So whoever rewrites an event would have to make the log anew, and could not sign it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 
 from django.db import connection
@@ -12,6 +12,7 @@ from django.db import connection
 from .log import events, origins, store
 from .log.appending import Edge
 from .log.keys import BadKey
+from .log.store import Corrupt, Logged
 from .models import ConsentEvent, EventKind, EventPosition, EventSalt, LogCheckpoint, LogOrigin, LogTile, Restore
 from .proofs import note, tree
 from .proofs.errors import ProofError
@@ -122,7 +123,13 @@ class _Comparison:
             lines.append(line)
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[str]:
-        leaves = self._leaves(on_progress)
+        try:
+            self._walk(self._leaves(on_progress))
+        except Corrupt as error:  # salts that are not in a row
+            self._fault("row", str(error))
+        return [line for lines in self._faults.values() for line in lines]
+
+    def _walk(self, leaves: Iterator[bytes]) -> None:
         made = LogCheckpoint.objects.order_by("size").select_related("origin")
         for checkpoint in chain(made.iterator(_BATCH), [None]):
             until = checkpoint.size if checkpoint else self._size
@@ -132,13 +139,12 @@ class _Comparison:
                 self._compare_checkpoint(checkpoint)
         if (there := LogTile.objects.count()) != self._tiles:
             self._fault("tiles", f"the log has {there} tiles, and not the {self._tiles} of its leaves")
-        return [line for lines in self._faults.values() for line in lines]
 
     def _leaves(self, on_progress: Callable[[int], None] | None) -> Iterator[bytes]:
         for after in range(0, self._size, _BATCH):
             found = list(store.read(after, min(_BATCH, self._size - after)))
-            for each, entry in zip(found, store.entries(found), strict=True):
-                if wrong := events.fault(each.row, each.blinding):
+            for each, entry in zip(found, self._entries(found), strict=True):
+                if entry and (wrong := events.fault(each.row, each.blinding)):
                     self._fault("event", f"the event at position {each.position} {wrong}")
                 if bool(each.blinding.entry) != (str(each.position) in self._erased):
                     self._fault(
@@ -147,6 +153,16 @@ class _Comparison:
                 yield tree.leaf_hash(entry)
             if on_progress:
                 on_progress(min(after + _BATCH, self._size))
+
+    def _entries(self, found: Sequence[Logged]) -> Sequence[bytes]:
+        """Their entries; of an event that has none because it can't be read, an empty one, which is no leaf's."""
+        try:
+            return store.entries(found)
+        except Corrupt as error:
+            if len(found) == 1:
+                self._fault("event", str(error))
+                return [b""]
+        return [entry for each in found for entry in self._entries([each])]
 
     def _compare_tiles(self, tiles: list[tuple[int, int, bytes, bytes]]) -> None:
         self._tiles += len(tiles)

@@ -11,6 +11,7 @@ from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from ..proofs import leaf
+from ..proofs.errors import ProofError
 
 VERSION = 1
 SALT = leaf.SALT
@@ -193,7 +194,11 @@ def fault(row: Row, blinding: Blinding) -> str:
     if bool(blinding.words_salt) != bool(reason or reference) or bool(blinding.actor_salt) != bool(actor):
         return "has words or an operator without a salt, or the other way round"
     digests = blinding.reason_digest, blinding.reference_digest, blinding.actor_digest
-    if _digests(blinding.words_salt, blinding.actor_salt, reason, reference, actor) != digests:
+    try:
+        found = _digests(blinding.words_salt, blinding.actor_salt, reason, reference, actor)
+    except ProofError as error:
+        return f"has a salt that none of ours is: {error}"
+    if found != digests:
         return "has another reason, reference or operator than the log says"
     if any(row[at] for at, since in _LATER if since > blinding.version):
         return "has a value in a column that came after it"

@@ -7,6 +7,7 @@ from django.db import connection
 
 from ..models import ConsentEvent, EventPosition, EventSalt, LogTile
 from ..proofs import tree
+from ..proofs.errors import ProofError
 from ..proofs.tiles import LEVELS, TILE
 from . import events
 from .events import Blinding, Row
@@ -99,9 +100,14 @@ def read(after: int, limit: int) -> Iterator[Logged]:
 
 
 def entries(found: Sequence[Logged]) -> list[bytes]:
-    """What the log holds for events at positions that follow each other: 32 bytes each."""
+    """What the log holds for events at positions that follow each other: 32 bytes each. Raises Corrupt."""
     first = found[0].position if found else 0
-    return events.entries(first, [each.row for each in found], [each.blinding for each in found])
+    try:
+        return events.entries(first, [each.row for each in found], [each.blinding for each in found])
+    except (ProofError, LookupError, TypeError, ValueError) as error:  # values that none of ours are
+        if len(found) == 1:
+            raise Corrupt(f"the event at position {first} or its salt is not one of ours: {error!r}") from None
+    return [entry for each in found for entry in entries([each])]
 
 
 def find(position: int) -> Logged | None:

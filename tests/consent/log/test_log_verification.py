@@ -7,7 +7,7 @@ from django.db import connection
 
 from consent import verification, verification_log
 from consent.errors import Invalid, Refused
-from consent.log import events, store
+from consent.log import checkpoints, events, store
 from consent.models import EventSalt, LogCheckpoint, LogTile
 from consent.proofs.note import Checkpoint, Signer, sign
 from consent.services import log_salts
@@ -245,3 +245,28 @@ def test_verify__event_of_an_erasure_that_was_none__found(logged: Cast) -> None:
     with behind_the_guards():
         sql("UPDATE consent_consentevent SET target = '4' WHERE kind = 'log.salt_erased'")
     assert len([each for each in problems() if "erased without an event" in each]) == 2
+
+
+UNREADABLE = {
+    "salt too short": "UPDATE consent_eventsalt SET salt = {short} WHERE position = 12",
+    "salt of words too short": "UPDATE consent_eventsalt SET words_salt = {short} WHERE position = {words}",
+    "version that there is none of": "UPDATE consent_eventsalt SET version = 2 WHERE position = 12",
+    "version before the first": "UPDATE consent_eventsalt SET version = 0 WHERE position = 12",
+    "salt moved away": "UPDATE consent_eventsalt SET position = -1 WHERE position = 12",
+    "bytes where text is": "UPDATE consent_consentevent SET surface = {short} WHERE id = {event}",
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_verify__rewritten_so_that_it_can_not_be_read__named_instead_of_failing(what: str) -> None:
+    if what == "bytes where text is" and not SQLITE:
+        return  # a text column takes none
+    ((words,),) = rows("SELECT MIN(position) FROM consent_eventsalt WHERE length(words_salt) > 0")
+    ((event,),) = rows("SELECT event_id FROM consent_eventposition WHERE position = 12")
+    place = words if "words" in what else 12
+    statement = UNREADABLE[what].format(short="x'00'" if SQLITE else "'\\x00'", words=words, event=event)
+    with behind_the_guards():
+        sql(statement)
+    assert any(f"position {place}" in each for each in problems()), problems()
+    # The worker and the witness find it too, instead of ending by it.
+    assert store.size() == 0 or checkpoints.root_at(store.size()) is not None
