@@ -37,6 +37,7 @@ from ..presentation.events import payload, serialize_event, serialize_test_event
 from ..services import consumers, credentials, trail, webhooks
 from ..webhooks import positions
 from ..webhooks.secrets import signatures
+from ..witness import guard
 from .sending import TOTAL, ReceiverResponse, Sender, failed
 
 logger = logging.getLogger(__name__)
@@ -243,7 +244,9 @@ def send_next_test(sender: Sender) -> WebhookAttempt | None:
 
 def _take_test() -> WebhookAttempt | None:
     rows = WebhookAttempt.objects.select_related("endpoint__organization", "endpoint__created_by").order_by("pk")
-    return TEST_LEASE.take(rows, Q(waiting_for__isnull=False))
+    # What is sent again is out of the ledger, and waits as the feed does.
+    of_nothing = Q(position__isnull=True) if guard.quarantined() else Q()
+    return TEST_LEASE.take(rows, Q(waiting_for__isnull=False), of_nothing)
 
 
 def _send_waiting(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:

@@ -16,6 +16,7 @@ from .. import ledger
 from ..errors import Invalid, Refused, Unprocessable
 from ..models import EventKind, OpenRemoval, RemovalCursor, RunFile, RunRetirement, TrainingRun
 from ..pipeline import digests
+from ..witness import quarantine
 from . import filter_reports, layers, run_manifests, trail
 from .filter_reports import Report
 
@@ -60,14 +61,13 @@ def register(
 
     Raises Forbidden; Invalid for what is no report; Unprocessable for numbers that don't add up, a position that the
     ledger has not reached, or a snapshot that the portal has not made; Refused for an external id of other data, and
-    without a key to sign the manifest.
+    without a key to sign the manifest; Unavailable in quarantine.
     """
     require(actor, Permission.RUNS_MANAGE, None)
+    quarantine.require_whole()  # the manifest opens the data
     read = _read(reports)
     run = _described(read)
-    run.name = layers.clean_text(name, "name", required=True, length=NAME_LENGTH)
-    if not characters.has_visible(run.name):
-        raise Invalid("invalid", _("A name needs at least one visible character."), "name")
+    run.name = _named(name)
     run.purpose = layers.clean_text(purpose, "purpose")
     run.external_id = layers.clean_text(external_id or "", "external_id", length=ID_LENGTH) or None
     # What has happened has its position before anybody compares with it.
@@ -97,6 +97,13 @@ def register(
             return Registered(there, new=False)
         raise
     return Registered(run, new=True)
+
+
+def _named(name: str) -> str:
+    found: str = layers.clean_text(name, "name", required=True, length=NAME_LENGTH)
+    if not characters.has_visible(found):
+        raise Invalid("invalid", _("A name needs at least one visible character."), "name")
+    return found
 
 
 def require_later(run: TrainingRun, position: int) -> None:

@@ -14,13 +14,14 @@ from securesystemslib.signer import SSlibKey
 from accounts.access import Actor, Forbidden, NotFound, Permission
 from accounts.models import ApiKey
 from consent import ledger, manifests, triggers
-from consent.errors import Invalid, Refused, ServiceError, Unprocessable
+from consent.errors import Invalid, Refused, ServiceError, Unavailable, Unprocessable
 from consent.models import ConsentEvent, EventKind, RemovalCursor, RunFile, RunRetirement, TrainingRun
 from consent.pipeline import digests, dsse
 from consent.services import runs
 from tests.support.cast import Cast
 from tests.support.keys import issue_key
 from tests.support.ledger_guards import changes_nothing, refusal, sql
+from tests.support.quarantine import in_quarantine
 from tests.support.training import file, register, report, sha256, snapshot, with_snapshots
 
 
@@ -363,3 +364,10 @@ def test_require_later__snapshot_before_the_runs_own__refused(cast: Cast) -> Non
     runs.require_later(run, run.last_position)
     with pytest.raises(Unprocessable, match=f"was filtered at {run.last_position}"):
         runs.require_later(run, run.last_position - 1)
+
+
+def test_register__in_quarantine__refused_for_its_manifest_opens_the_data(cast: Cast) -> None:
+    made = report()
+    with in_quarantine(), changes_nothing(), refusal(Unavailable, "restored"):
+        runs.register(reports=[made], name="R-1", actor=cast.provider, source="api")
+    assert register(made).pk

@@ -27,6 +27,7 @@ from tests.support.choices import actors
 from tests.support.commands import database
 from tests.support.console import url
 from tests.support.operators_site import url as admin_url
+from tests.support.quarantine import in_quarantine
 from tests.support.webhook_receiver import Receiver, receiver, saying
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +151,19 @@ def test_resend__by_api__the_same_message_out_of_turn_and_the_webhook_stays(cast
     assert (again["webhook-id"], same) == (headers["webhook-id"], body)
     Webhook(secret_of(endpoint)).verify(same, again)
     assert WebhookEndpoint.objects.values().get() == before | {"fence": before["fence"]}
+
+
+def test_resend__in_quarantine__waits_and_a_test_does_not(cast: Cast, there: Receiver) -> None:
+    endpoint, first = delivered(cast, there)
+    webhooks.resend(endpoint=endpoint, attempt=str(first.pk), actor=cast.provider)
+    with in_quarantine():
+        assert send_next_test(Sender()) is None and len(there.got) == 2
+    made = send_next_test(Sender())
+    assert made is not None and made.delivered and len(there.got) == 3
+    webhooks.request_test(endpoint=endpoint, actor=cast.provider)
+    with in_quarantine():
+        test = send_next_test(Sender())
+    assert test is not None and test.delivered
 
 
 def test_resend__failing_webhook__tried_without_touching_its_schedule(cast: Cast, there: Receiver) -> None:
