@@ -6,7 +6,6 @@ Files are judged in batches, so that many small ones share one join, and then co
 import contextlib
 import dataclasses
 import itertools
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,12 +21,13 @@ from .croissant import Described, describe, require_above
 from .digests import sha256_of
 from .engine import Engine, Judged, Read, Source
 from .errors import PipelineError, brief, missing
-from .inputs import Format, Input, find, format_of, require_outside
+from .inputs import Format, Input, find, format_of
 from .records import Layout, layout
 from .report import PRIVATE, UNREADABLE_ROW, FilterReport, summed
 from .sinks import Written
 from .snapshot import Snapshot
 from .staging import stage
+from .targets import require_ended, require_outside, where
 from .types import Fields
 from .workspace import Workspace
 
@@ -94,13 +94,14 @@ def filter_records(
     options = options or Options()
     _check(options)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    outputs = {ALLOWED: Path(allowed), **({DENIED: Path(denied)} if denied is not None else {})}
+    outputs = _where({ALLOWED: allowed, DENIED: denied})
+    beside = _where({CROISSANT: croissant, REPORT: report})
     files = find(given)
     single = _is_single(outputs, files)
-    _require_outside(outputs.values(), given, files)
+    require_ended(outputs.values(), files)
+    require_outside([*outputs.values(), *beside.values()], given, files, snapshot.directory)
     wanted = columns_.parse(columns, ids)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
-    beside = {what: Path(path) for what, path in ((CROISSANT, croissant), (REPORT, report)) if path is not None}
     if CROISSANT in beside:
         require_above(beside[CROISSANT], outputs[ALLOWED])
     run = _Run(snapshot, fields, wanted, options, outputs, beside, single)
@@ -124,6 +125,10 @@ def _check(options: Options) -> None:
         raise PipelineError("The share of unknown ids is given like 1%, or between 0 and 1.")
 
 
+def _where(targets: Mapping[str, str | Path | None]) -> dict[str, Path]:
+    return {what: where(path) for what, path in targets.items() if path is not None}
+
+
 def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
     """Whether the outputs are files; else folders. Raises PipelineError if they can't be what their names say."""
     named = {what: format_of(path) for what, path in outputs.items()}
@@ -136,17 +141,6 @@ def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
     if len(files) > 1:
         raise PipelineError(f"There are {len(files)} files to filter: {outputs[ALLOWED]} has to be a folder.")
     return True
-
-
-def _require_outside(outputs: Iterable[Path], given: Iterable[str | Path], files: Sequence[Input]) -> None:
-    """Raises PipelineError if an output is in a folder that is filtered; or if what a run has written so far is among
-    the files, as a pattern finds it when the run is resumed."""
-    outputs = list(outputs)
-    unfinished = [f"{os.path.realpath(path)}.partial" for path in outputs]
-    for each, partial in itertools.product(files, unfinished):
-        if Path(os.path.realpath(each.path)).is_relative_to(partial):
-            raise PipelineError(f"{each.path} is what a run has written that has not ended: filter without it.")
-    require_outside(outputs, given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +182,7 @@ class _Run:
             "snapshot": self.snapshot.manifest_sha256,
             "columns": {field: str(column) for field, column in self.wanted.items()},
             "options": [self.options.assume_utc, self.options.full_reasons],
-            "outputs": {what: str(path.absolute()) for what, path in self.outputs.items()},
+            "outputs": {what: str(path) for what, path in self.outputs.items()},
         }
 
     def _batches(

@@ -4,8 +4,6 @@ Every file is looked at before the first is filtered. Globs and folders are expa
 """
 
 import glob
-import itertools
-import os
 import re
 import urllib.parse
 from collections.abc import Iterable, Sequence
@@ -126,13 +124,6 @@ def root_of(text: str) -> Path:
         return path
     first = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first])
-
-
-def require_outside(outputs: Iterable[Path], given: Iterable[str | Path]) -> None:
-    """Raises PipelineError if an output is in a folder that is filtered: another run would take it for records."""
-    for path, folder in itertools.product(outputs, given):
-        if os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # noqa: PTH112
-            raise PipelineError(f"{path} is inside {folder}, which is filtered: it would be filtered next time.")
 
 
 def _files_of(folder: Path, root: Path | None = None) -> Iterable[Input]:

@@ -23,7 +23,7 @@ from .errors import PipelineError, brief
 from .report import FilterReport
 from .signed import instant
 from .snapshot import Snapshot
-from .workspace import require_apart
+from .targets import require_apart, require_outside, where
 
 try:
     import attr
@@ -86,7 +86,8 @@ def told(
     Raises PipelineError: what the filter raises, or nothing was begun. If the end can't be told, the outputs are there,
     and the report has a warning more.
     """
-    send = _posting(to) if "://" in to else _appending(Path(to), given, [*outputs.values(), *beside])
+    others = [*outputs.values(), *beside]
+    send = _posting(to) if "://" in to else _appending(_place(to, others, given, snapshot))
     events = _Events(send=send, job=job, snapshot=snapshot, given=given, outputs=outputs)
     events.started()
     if events.problem and "://" not in to:  # a wrong name: better said before hours of work
@@ -248,12 +249,18 @@ def _posting(url: str) -> _Send:
     return send
 
 
-def _appending(path: Path, given: Sequence[str], others: Iterable[str]) -> _Send:
+def _place(to: str, others: Iterable[str], given: Sequence[str], snapshot: Snapshot) -> Path:
+    """The file for events. Raises PipelineError if it is in the way of what the run reads or writes."""
+    if Path(to).is_dir():
+        raise PipelineError(f"Events can't be written to {to or '.'}: it is a folder.")
+    path = where(to)
+    require_apart([path, *map(where, others)])
+    require_outside([path], given, inputs.find(given), snapshot.directory)
+    return path
+
+
+def _appending(path: Path) -> _Send:
     """Appends events to a file, which other runs may write to. Raises PipelineError if it is no file for events."""
-    if path.is_dir():
-        raise PipelineError(f"Events can't be written to {path}: it is a folder.")
-    require_apart([path, *map(Path, others)])
-    inputs.require_outside([path], given)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.stat().st_size:

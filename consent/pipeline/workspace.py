@@ -5,17 +5,19 @@ What is made for `OUT` lies in `OUT.partial/`, with a journal of the files that 
 
 import contextlib
 import fcntl
-import itertools
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
 from .errors import PipelineError
+from .targets import partial, require_apart
 
 _JOURNAL, _LOCK, _SCRATCH = _OWN = (".journal.jsonl", ".lock", ".scratch")
+_BESIDE = "beside"  # in the journal: a file beside the outputs, and by what it is known again
 
 
 class Workspace:
@@ -23,16 +25,17 @@ class Workspace:
 
     def __init__(self, outputs: Mapping[str, Path], beside: Sequence[Path], *, single: bool) -> None:
         """`outputs`: allowed and perhaps denied → where to; `single`: these are files, else folders of files.
-        `beside`: files that tell about them.
+        `beside`: files that tell about them. All as `targets.where` spells them.
 
         Raises PipelineError if something is there already, or two outputs have the same name.
         """
         self._outputs, self._beside, self._single = dict(outputs), list(beside), single
-        self._partial = {what: _partial(path) for what, path in outputs.items()}
+        self._partial = {what: partial(path) for what, path in outputs.items()}
         self._home = next(iter(self._partial.values()))
         self._locked: list[int] = []
         self._ours = False  # from when on what lies there is of this run
         self._done: list[dict[str, Any]] = []
+        self._made: list[Path] = []  # of what is beside
         targets = [*outputs.values(), *beside]
         for path in targets:
             if os.path.lexists(path):
@@ -49,23 +52,34 @@ class Workspace:
             for folder in there:
                 _require_free(folder)
             raise PipelineError(f"{there[0]} is of a run that did not end: --resume goes on with it, or delete it.")
+        for path in self._beside:
+            if not there:
+                _require_none(partial(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
         for folder in self._partial.values():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock()
-        journal = self._home / _JOURNAL
-        lines = _whole_lines(journal)
+        lines = _whole_lines(self._home / _JOURNAL)
         if not lines and any(path.name not in _OWN for folder in there for path in folder.iterdir()):
             raise PipelineError(f"{there[0]} is of no run that could be resumed: delete it.")
         self._ours = not lines or lines[0] == fingerprint
         if not self._ours:
             raise PipelineError(f"The run in {self._home} had another snapshot, other columns or options: delete it.")
-        self._done = lines[1:]
+        self._clear_beside([each[_BESIDE] for each in lines[1:] if _BESIDE in each])
+        self._done = [each for each in lines[1:] if _BESIDE not in each]
         # Written anew: a run that was killed may have left half a line.
-        with os.fdopen(_private(journal, os.O_TRUNC), "wb") as out:
+        with os.fdopen(_private(self._home / _JOURNAL, os.O_TRUNC), "wb") as out:
             out.writelines(_line(each) for each in (fingerprint, *self._done))
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
         return list(self._done)
+
+    def _clear_beside(self, noted: list[list[Any]]) -> None:
+        """Delete what the run that is resumed has left beside its outputs. Raises PipelineError for anything else."""
+        for path in map(partial, self._beside):
+            if os.path.lexists(path) and [str(path), *_identity(path)] not in noted:
+                _require_none(path)
+            path.unlink(missing_ok=True)
 
     @property
     def scratch(self) -> Path:
@@ -79,32 +93,44 @@ class Workspace:
     def note(self, entry: dict[str, Any]) -> None:
         """Note that a file is done: a run that resumes this one passes over it."""
         self._done.append(entry)
+        self._write_down(entry)
+
+    def _write_down(self, entry: dict[str, Any]) -> None:
         with os.fdopen(_private(self._home / _JOURNAL, os.O_APPEND), "ab") as out:
             out.write(_line(entry))
             out.flush()
             os.fsync(out.fileno())
 
     def commit(self, beside: Mapping[Path, bytes], names: Mapping[str, Iterable[str]]) -> None:
-        """Give everything its final name, what is `beside` last, in its order. `names`: the files of each output;
-        whatever else lies there an earlier run has left, of files that are no longer filtered or in the middle of one.
-        """
+        """Give everything its final name, what is `beside` last, in its order, or nothing. `names`: the files of each
+        output; whatever else lies there an earlier run has left, of files that are no longer filtered or in the middle
+        of one."""
         for what, folder in self._partial.items():
             _sweep(folder, {folder / name for name in names[what]} | {folder / name for name in _OWN})
-        noted = {final: _write(_partial(final), text) for final, text in beside.items()}
+        written = [(self._write(partial(final), text), final) for final, text in beside.items()]
         shutil.rmtree(self.scratch)
-        (self._home / _JOURNAL).unlink()
-        for folder in self._partial.values():
-            (folder / _LOCK).unlink()
-        for what, final in reversed(self._outputs.items()):
-            partial = self._partial[what]
+        outputs = [
+            (folder / self._outputs[what].name if self._single else folder, self._outputs[what])
+            for what, folder in reversed(self._partial.items())
+        ]
+        _rename_all([*outputs, *written])
+        # Only now: without them nothing could be resumed.
+        for what, folder in self._partial.items():
+            left = folder if self._single else self._outputs[what]
+            for name in (_JOURNAL, _LOCK):
+                (left / name).unlink(missing_ok=True)
             if self._single:
-                (written,) = partial.iterdir()
-                _rename(written, final)
-                partial.rmdir()
-            else:
-                _rename(partial, final)
-        for final, written in noted.items():
-            _rename(written, final)
+                left.rmdir()
+
+    def _write(self, path: Path, text: bytes) -> Path:
+        """A new file beside the outputs, noted as ours."""
+        with os.fdopen(_private(path, os.O_EXCL), "wb") as out:
+            self._made.append(path)
+            self._write_down({_BESIDE: [str(path), *_identity(path)]})
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        return path
 
     def __enter__(self) -> Self:
         return self
@@ -117,9 +143,8 @@ class Workspace:
             if self._single or not self._done:
                 for folder in self._partial.values():
                     shutil.rmtree(folder, ignore_errors=True)
-            for final in self._beside:
-                with contextlib.suppress(OSError):  # something else is there
-                    _partial(final).unlink()
+            for path in self._made:
+                path.unlink(missing_ok=True)
         self._unlock()
 
     def _lock(self) -> None:
@@ -154,21 +179,6 @@ def _require_free(folder: Path) -> None:
             os.close(lock)
 
 
-def require_apart(targets: Sequence[Path]) -> None:
-    """Raises PipelineError if two outputs are the same, however they are spelled, or one is inside another: before the
-    end they would be in each other's way."""
-    for path, other in itertools.permutations(targets, 2):
-        for place, beside in itertools.product(_places(path), _places(other)):
-            if place == beside:
-                raise PipelineError(f"Two outputs have the same name: {path} and {other}.")
-            if place.is_relative_to(beside):
-                raise PipelineError(f"{path} is inside {other}: outputs have to be apart.")
-
-
-def _places(path: Path) -> list[Path]:
-    return [Path(os.path.realpath(each)) for each in (path, _partial(path))]
-
-
 def _sweep(folder: Path, kept: Set[Path]) -> None:
     """Delete the files that are not kept, and the folders that are empty then."""
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -180,21 +190,19 @@ def _sweep(folder: Path, kept: Set[Path]) -> None:
                 path.unlink()
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.partial")
-
-
-def _write(path: Path, text: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(_private(path, os.O_TRUNC), "wb") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    return path
-
-
 def _private(path: Path, flags: int = 0) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
+
+
+def _identity(path: Path) -> list[int]:
+    """By which a file is known again; a link is none of ours, nor is what has another name."""
+    found = path.lstat()
+    return [found.st_dev, found.st_ino] if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else []
+
+
+def _require_none(path: Path) -> None:
+    if os.path.lexists(path):
+        raise PipelineError(f"{path} is there already, where a run writes until it is done: delete it.")
 
 
 def _line(entry: dict[str, Any]) -> bytes:
@@ -210,6 +218,20 @@ def _whole_lines(journal: Path) -> list[dict[str, Any]]:
         return []
     except ValueError:
         raise PipelineError(f"{journal} can't be read: delete what that run left.") from None
+
+
+def _rename_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename all of these, in this order, or none."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for path, final in moves:
+            done.append((path, final))
+            _rename(path, final)
+    except BaseException:
+        for path, final in reversed(done):
+            if not os.path.lexists(path):
+                final.rename(path)
+        raise
 
 
 def _rename(path: Path, final: Path) -> None:

@@ -133,8 +133,11 @@ def test_run__stopped_and_resumed__the_description_comes_at_the_end_alone(snapsh
 
 
 def test_description__can_not_be_written__exit_1_and_nothing_has_a_final_name(snapshot, tmp_path, data):
-    (tmp_path / "croissant.json.partial").mkdir()
+    def progress(_done, _all):
+        (tmp_path / "croissant.json.partial").mkdir(exist_ok=True)
+
+    arguments = given(snapshot, tmp_path, croissant=tmp_path / "croissant.json")
     with pytest.raises(PipelineError, match="can't be written") as error:
-        filter_records(data, **given(snapshot, tmp_path), croissant=tmp_path / "croissant.json")
+        filter_records(data, **arguments, progress=progress)
     assert error.value.exit_code == 1
     assert not any((tmp_path / name).exists() for name in ("allowed", "denied", "report.json", "croissant.json"))
