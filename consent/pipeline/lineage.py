@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import urllib.parse
@@ -224,29 +225,44 @@ _Send = Callable[[Any], None]  # raises PipelineError if an event can't be sent
 
 def _posting(url: str) -> _Send:
     """Sends events to a URL; to that of a server alone, the usual path is added. Raises PipelineError if it is none."""
+    place, config = _configured(url)
+    transport = HttpTransport(config)
+    session = transport.session
+    session.auth = lambda request: request  # the key that is given here, and never one of ~/.netrc
+    session.post = functools.partial(session.post, allow_redirects=False)  # to a page that takes everything
+
+    def send(event: Any) -> None:
+        try:
+            answer = transport.emit(event)
+        except Exception as error:  # whatever it is: what was filtered is not lost by it
+            answer = getattr(error, "response", None)
+            if answer is None:  # not in the words of a library, which has the query or a key in them
+                raise PipelineError(f"{place} does not take events: {type(error).__name__}.") from None
+        if not 200 <= answer.status_code < 300:
+            raise PipelineError(f"{place} does not take events: it answers {answer.status_code}.")
+
+    return send
+
+
+def _configured(url: str) -> tuple[str, HttpConfig]:
+    """How errors call the address, without a query, in which there may be a secret; and how events are sent to it."""
     try:
         parts = urllib.parse.urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        parts = urllib.parse.urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PipelineError(f"Events go to a file, or to an address like https://lineage.example, not to {url}.")
+        whole = False
+    if not whole:
+        raise PipelineError("Events go to a file, or to an address like https://lineage.example.")
     if parts.username is not None or parts.password is not None:
         raise PipelineError("The address for events has a name or a password in it: give a key as OPENLINEAGE_API_KEY.")
     config = HttpConfig(url=url, retry=_RETRY)
     if parts.path not in ("", "/"):
         config.endpoint = ""
     if key := os.environ.get("OPENLINEAGE_API_KEY", "").strip():
+        if not (key.isascii() and key.isprintable()):
+            raise PipelineError("OPENLINEAGE_API_KEY has characters that no key has: only printable ASCII is sent.")
         config.auth = ApiKeyTokenProvider({"api_key": key})
-    transport = HttpTransport(config)
-
-    def send(event: Any) -> None:
-        try:
-            transport.emit(event)
-        except Exception as error:  # whatever it is: what was filtered is not lost by it
-            said = brief(error).partition(" (Caused by")[0]
-            raise PipelineError(f"{url} does not take events: {said}.") from None
-
-    return send
+    return f"{parts.scheme}://{parts.netloc}{parts.path}", config
 
 
 def _place(to: str, others: Iterable[str], given: Sequence[str], snapshot: Snapshot) -> Path:

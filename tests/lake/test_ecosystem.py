@@ -202,8 +202,9 @@ Asked = tuple[str, str | None, dict[str, Any]]
 
 
 @contextlib.contextmanager
-def server(status: Callable[[int], int]) -> Iterator[tuple[str, list[Asked]]]:
-    """A server for events, its address and what it was sent. `status`: what it answers, by the number of requests."""
+def server(status: Callable[[int], int], location: str = "") -> Iterator[tuple[str, list[Asked]]]:
+    """A server for events, its address and what it was sent. `status`: what it answers, by the number of requests;
+    `location`: where else it sends to."""
     asked: list[Asked] = []
 
     class Answers(http.server.BaseHTTPRequestHandler):
@@ -211,6 +212,14 @@ def server(status: Callable[[int], int]) -> Iterator[tuple[str, list[Asked]]]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append((self.path, self.headers["Authorization"], body))
             self.send_response(status(len(asked)))
+            if location:
+                self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"], {}))
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
