@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..rules import Reason
 from . import columns, schema, verdict
-from .errors import PipelineError, brief, missing
+from .errors import PipelineError, missing, quoting
 from .report import UNREADABLE_ROW
 from .snapshot import Snapshot
 from .sql import files, name, text, texts
@@ -320,4 +320,4 @@ def _told() -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise PipelineError("The memory allowed is not enough to join the records: raise --memory.", 1) from None
     except duckdb.Error as error:
-        raise PipelineError(f"DuckDB said: {brief(error)}", 1) from None
+        raise quoting("DuckDB said", error, 1) from None

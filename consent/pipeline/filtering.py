@@ -20,7 +20,7 @@ from .copying import copy
 from .croissant import Described, describe, require_above
 from .digests import sha256_of
 from .engine import Engine, Judged, Read, Source
-from .errors import PipelineError, brief, missing
+from .errors import PipelineError, brief, kind, missing, quoting
 from .inputs import Format, Input, find, format_of
 from .records import Layout, layout
 from .report import PRIVATE, UNREADABLE_ROW, FilterReport, summed
@@ -112,9 +112,10 @@ def filter_records(
             names = {what: [each["name"] for each in written] for what, written in found.outputs.items()}
             work.commit(run.texts(found, work), names)
     except OSError as error:
-        raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1) from error
+        told = f"The outputs can't be written: {kind(error)}."
+        raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1, told=told) from error
     except pa.ArrowException as error:  # of a type that it reads, and does not copy
-        raise PipelineError(f"The records can't be copied: {brief(error)}", 1) from error
+        raise quoting("The records can't be copied", error, 1) from error
     return found
 
 

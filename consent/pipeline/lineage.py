@@ -138,7 +138,7 @@ class _Events:
 
     def failed(self, error: BaseException) -> None:
         stopped = isinstance(error, KeyboardInterrupt)
-        message = brief(error) if isinstance(error, PipelineError) else type(error).__name__
+        message = brief(error.told) if isinstance(error, PipelineError) else type(error).__name__
         facet = error_message_run.ErrorMessageRunFacet(message, "PYTHON", **_OURS)
         state = event_v2.RunState.ABORT if stopped else event_v2.RunState.FAIL
         self._tell(state, self._read(None), self._written(None), {"errorMessage": facet})

@@ -8,7 +8,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from . import dsse, signed
-from .errors import PipelineError, brief, missing
+from .errors import PipelineError, missing, quoting
 from .manifest import MANIFEST, Catalogue, Manifest, SnapshotFile, check_bytes
 from .schema import schemas
 
@@ -103,7 +103,7 @@ def _check(path: Path, file: SnapshotFile, expected: pa.Schema) -> None:
         with pq.ParquetFile(path) as parquet:
             rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
     except (OSError, pa.ArrowException) as error:
-        raise PipelineError(f"The file {path} can't be read: {brief(error)}") from None
+        raise quoting(f"The file {path} can't be read", error) from None
     if rows != file.rows:
         raise PipelineError(f"The file {path} has {rows} rows, and {file.rows} in the manifest.")
     if not schema.equals(expected):

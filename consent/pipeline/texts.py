@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from .columns import OWNED
-from .errors import PipelineError, brief, missing
+from .errors import PipelineError, missing, quoting
 from .inputs import Format, Input
 
 try:
@@ -35,7 +35,7 @@ def _opened(each: Input) -> Iterator[io.BufferedReader]:
         with pa.input_stream(str(each.path), compression=each.compression) as stream:
             yield io.BufferedReader(stream, _BYTES)
     except (OSError, pa.ArrowException) as error:
-        raise PipelineError(f"{each.path} can't be read: {brief(error)}") from None
+        raise quoting(f"{each.path} can't be read", error) from None
 
 
 # --- JSON Lines -----------------------------------------------------------------------------------------------------
@@ -135,7 +135,9 @@ def header(each: Input) -> list[str]:
         raise PipelineError(f"{each.path} has no row that names its columns.")
     for name in names:
         if names.count(name) > 1:
-            raise PipelineError(f"{name} is ambiguous in {each.path}: two columns are called so.")
+            # A file without such a row has a record there.
+            told = f"Two columns of {each.path} have the same name."
+            raise PipelineError(f"{name} is ambiguous in {each.path}: two columns are called so.", told=told)
     return names
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from . import columns, texts
 from .columns import Column, Columns
-from .errors import PipelineError, brief, missing
+from .errors import PipelineError, missing, quoting
 from .inputs import Format, Input
 from .verdict import Key, Keys
 
@@ -81,7 +81,7 @@ def readable(path: Path, exit_code: int = 2) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise PipelineError(f"{path} can't be read: {brief(error)}", exit_code) from None
+        raise quoting(f"{path} can't be read", error, exit_code) from None
 
 
 def parquet_rows(path: Path) -> int:
@@ -140,12 +140,14 @@ def _field(each: Input, field: str, column: Column, there: Sequence[tuple[str, s
         return Field(Kind.TEXT, partition=column.name, external=column.external)
     alike = [(name, kind) for name, kind in there if name.lower() == column.name.lower()]
     if len(alike) > 1:
-        raise PipelineError(f"{column.name} is ambiguous in {each.path}: columns are {_list(there)}.")
+        said = f"{column.name} is ambiguous in {each.path}"
+        raise PipelineError(f"{said}: columns are {_list(there)}.", told=f"{said}.")
     if not alike or alike[0][0] != column.name:
         if field == columns.ID and not column.said:
             return None
         advice = " If the records name no member, say member=@." if field == columns.MEMBER else ""
-        raise PipelineError(f"{each.path} has no column {column.name} for {field}: it has {_list(there)}.{advice}")
+        said = f"{each.path} has no column {column.name} for {field}"
+        raise PipelineError(f"{said}: it has {_list(there)}.{advice}", told=f"{said}.")
     return _typed(each, field, column, alike[0][1])
 
 
@@ -179,7 +181,10 @@ def _parquet_columns(path: Path) -> list[tuple[str, str]]:
     for name, _type in found:
         # DuckDB would call the second “x” “x_1”, and read it where a column of that name is asked for.
         if met[name.lower()] > 1:
-            raise PipelineError(f"{name} is ambiguous in {path}: two columns are called so, but for capital letters.")
+            told = f"Two columns of {path} have the same name, but for capital letters."
+            raise PipelineError(
+                f"{name} is ambiguous in {path}: two columns are called so, but for capital letters.", told=told
+            )
         if name.lower() in _RESERVED:
             raise PipelineError(f"{path} has a column {name}, by which rows are counted here: call it something else.")
     return found

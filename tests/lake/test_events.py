@@ -1,8 +1,12 @@
 """What the events of a run may not do: touch what the run reads, go astray, or tell a key or a record."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from consent.pipeline import lineage
@@ -111,3 +115,35 @@ def test_address__is_none__exit_2_and_it_is_not_told(to: str, capsys: pytest.Cap
     assert filtered("--openlineage", to) == 2
     said = capsys.readouterr().err
     assert "Events go to a file" in said and "SECRET" not in said
+
+
+# --- What is told ---------------------------------------------------------------------------------------------------
+
+
+def no_text(path: Path) -> None:
+    table = pq.read_table(path)
+    broken = pa.array([b"anna@example.org \xff"] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(table.schema.names.index("product"), "product", broken), path)
+
+
+def no_header(path: Path) -> None:
+    path.unlink()
+    path.with_suffix(".csv").write_text("anna@example.org,le_chat,hello\n", "utf-8")
+
+
+def no_header_twice(path: Path) -> None:
+    path.unlink()
+    path.with_suffix(".csv").write_text("anna@example.org,anna@example.org,hello\n", "utf-8")
+
+
+@pytest.mark.parametrize("spoil", [no_text, no_header, no_header_twice])
+def test_failure__by_what_a_record_holds__the_graph_is_told_none_of_it(
+    spoil: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("records/part-1.parquet").unlink()
+    spoil(Path("records/part-0.parquet"))
+    assert filtered("--openlineage", "lineage.jsonl") in (1, 2)
+    assert "anna" in capsys.readouterr().err  # what helps whoever filters
+    failed = events()[-1]
+    assert failed["eventType"] == "FAIL" and "anna" not in json.dumps(failed)
+    assert failed["run"]["facets"]["errorMessage"]["message"]
