@@ -100,7 +100,10 @@ def told(
         if events.problem and isinstance(error, PipelineError):
             raise PipelineError(f"{error} {events.problem}", error.exit_code) from error
         raise
-    events.completed(found)
+    try:
+        events.completed(found)
+    except KeyboardInterrupt:  # of telling alone
+        events.problem = "It was stopped by Ctrl+C."
     if not events.problem:
         return found
     missed = f"The outputs are there, but a lineage graph does not know that the run has ended. {events.problem}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,3 +148,22 @@ def test_failure__by_what_a_record_holds__the_graph_is_told_none_of_it(
     failed = events()[-1]
     assert failed["eventType"] == "FAIL" and "anna" not in json.dumps(failed)
     assert failed["run"]["facets"]["errorMessage"]["message"]
+
+
+def test_ctrl_c__while_the_end_is_told__outputs_are_there_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append, sent = lineage._append, []
+
+    def stopped(path: Path, line: bytes) -> None:
+        sent.append(line)
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+        append(path, line)
+
+    monkeypatch.setattr(lineage, "_append", stopped)
+    assert filtered("--openlineage", "lineage.jsonl") == 3
+    said = capsys.readouterr()
+    assert "4 allowed, 2 denied" in said.out
+    assert re.search("The outputs are there, but .* Ctrl\\+C", said.err)
+    assert Path("allowed").is_dir() and len(events()) == 1
