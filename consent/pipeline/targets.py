@@ -1,6 +1,7 @@
 """Where a run may write: to one spelling of each place, apart from each other, from what it reads and will read."""
 
 import fnmatch
+import glob
 import itertools
 import os
 from collections.abc import Iterable, Sequence
@@ -57,14 +58,17 @@ def require_outside(
 
 def _finds(text: str, place: Path) -> bool:
     """Whether a folder or a pattern finds what is at this place, or a folder that it is in."""
-    root = root_of(text)
-    folder = Path(os.path.realpath(root))
-    if not place.is_relative_to(folder):
-        return False
-    if Path(text) == root:
-        return folder.is_dir()
-    inner = place.relative_to(folder).parts
-    pattern = Path(text).parts[len(root.parts) :]
+    root, whole = root_of(text), Path(text)
+    if whole == root:
+        return root.is_dir() and place.is_relative_to(os.path.realpath(root))
+    # By links too, and in folders that are still to be made.
+    found = glob.glob(str(whole.parent), recursive=True)  # noqa: PTH207  a pattern may begin at the root
+    ways = [*((Path(each), (whole.name,)) for each in found), (root, whole.parts[len(root.parts) :])]
+    return any(_leads_to(place, Path(os.path.realpath(folder)), pattern) for folder, pattern in ways)
+
+
+def _leads_to(place: Path, folder: Path, pattern: Sequence[str]) -> bool:
+    inner = place.relative_to(folder).parts if place.is_relative_to(folder) else ()
     return any(_matches(inner[:n], pattern) for n in range(1, len(inner) + 1))
 
 

@@ -48,13 +48,8 @@ class Workspace:
         `fingerprint`: what has to be the same to go on. Raises PipelineError if an earlier or other run is in the way.
         """
         there = [folder for folder in self._partial.values() if os.path.lexists(folder)]
-        if there and not (resume and self._home.exists()):
-            for folder in there:
-                _require_free(folder)
-            raise PipelineError(f"{there[0]} is of a run that did not end: --resume goes on with it, or delete it.")
+        self._require_startable(there, resume=resume)
         for path in self._beside:
-            if not there:
-                _require_none(partial(path))
             path.parent.mkdir(parents=True, exist_ok=True)
         for folder in self._partial.values():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,10 +57,10 @@ class Workspace:
         lines = _whole_lines(self._home / _JOURNAL)
         if not lines and any(path.name not in _OWN for folder in there for path in folder.iterdir()):
             raise PipelineError(f"{there[0]} is of no run that could be resumed: delete it.")
-        self._ours = not lines or lines[0] == fingerprint
-        if not self._ours:
+        if lines and lines[0] != fingerprint:
             raise PipelineError(f"The run in {self._home} had another snapshot, other columns or options: delete it.")
         self._clear_beside([each[_BESIDE] for each in lines[1:] if _BESIDE in each])
+        self._ours = True
         self._done = [each for each in lines[1:] if _BESIDE not in each]
         # Written anew: a run that was killed may have left half a line.
         with os.fdopen(_private(self._home / _JOURNAL, os.O_TRUNC), "wb") as out:
@@ -73,6 +68,19 @@ class Workspace:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
         return list(self._done)
+
+    def _require_startable(self, there: Sequence[Path], *, resume: bool) -> None:
+        """Raises PipelineError unless what is `there` is of a run that is resumed, or there is nothing."""
+        for folder in there:
+            if folder.is_symlink():
+                _require_none(folder)
+        if there and not (resume and self._home.exists()):
+            for folder in there:
+                _require_free(folder)
+            raise PipelineError(f"{there[0]} is of a run that did not end: --resume goes on with it, or delete it.")
+        if not there:
+            for path in self._beside:
+                _require_none(partial(path))
 
     def _clear_beside(self, noted: list[list[Any]]) -> None:
         """Delete what the run that is resumed has left beside its outputs. Raises PipelineError for anything else."""
@@ -126,10 +134,10 @@ class Workspace:
         """A new file beside the outputs, noted as ours."""
         with os.fdopen(_private(path, os.O_EXCL), "wb") as out:
             self._made.append(path)
-            self._write_down({_BESIDE: [str(path), *_identity(path)]})
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
+        self._write_down({_BESIDE: [str(path), *_identity(path)]})
         return path
 
     def __enter__(self) -> Self:
@@ -197,12 +205,13 @@ def _private(path: Path, flags: int = 0) -> int:
 def _identity(path: Path) -> list[int]:
     """By which a file is known again; a link is none of ours, nor is what has another name."""
     found = path.lstat()
-    return [found.st_dev, found.st_ino] if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else []
+    known = [found.st_dev, found.st_ino, found.st_mtime_ns]
+    return known if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else []
 
 
 def _require_none(path: Path) -> None:
     if os.path.lexists(path):
-        raise PipelineError(f"{path} is there already, where a run writes until it is done: delete it.")
+        raise PipelineError(f"{path} is there already, where a run writes until it is done: move it away.")
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -84,6 +84,7 @@ def test_partial_file__not_what_the_killed_run_left__exit_2_and_it_stays(snapsho
         partial.symlink_to(victim) if there == "link" else os.link(victim, partial)
     refused("is there already", 2, data, **arguments, options=Options(resume=True))
     assert victim.read_text() == "precious" and partial.read_text() in ("precious", "mine")
+    assert (tmp_path / "allowed.partial" / "day=0" / "part.parquet").exists()
     partial.unlink()
     assert filter_records(data, **arguments, options=Options(resume=True)).read == RECORDS
 
@@ -98,6 +99,14 @@ def test_partial_file__comes_to_be_there_meanwhile__stays(snapshot, tmp_path, da
 
     refused("can't be written", 1, data, **given(snapshot, tmp_path), progress=progress)
     assert (tmp_path / "report.json.partial").is_symlink() and victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_partial_folder__is_a_link__exit_2_and_nothing_is_written_there(snapshot, tmp_path, data, resume):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "allowed.partial").symlink_to("elsewhere")
+    refused("is there already", 2, data, **given(snapshot, tmp_path), options=Options(resume=resume))
+    assert names(tmp_path / "elsewhere") == [] and "allowed" not in names(tmp_path)
 
 
 def test_journal__is_a_link__nothing_is_written_through_it(snapshot, tmp_path, data):
@@ -164,6 +173,7 @@ def test_end__of_one_file__something_came_to_be_there_meanwhile__nothing_else_ha
         ("data/**/part*", "data/new/other/part-out"),
         ("data/day=*", "data/day=new/out"),
         ("link/d*/p*", "data/day=0/part-out"),
+        ("*nk/*/p*", "data/day=0/part-out"),
     ],
 )
 def test_target__that_a_pattern_would_find__exit_2(snapshot, tmp_path, data, what, pattern, target):
