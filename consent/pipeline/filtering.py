@@ -91,8 +91,7 @@ def filter_records(
     than `max_unknown` of the ids are unknown: look at it before using the outputs.
     """
     started = time.monotonic()
-    options = options or Options()
-    _check(options)
+    options = _checked(options or Options())
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     outputs = _where({ALLOWED: allowed, DENIED: denied})
     beside = _where({CROISSANT: croissant, REPORT: report})
@@ -119,11 +118,12 @@ def filter_records(
     return found
 
 
-def _check(options: Options) -> None:
+def _checked(options: Options) -> Options:
     if options.threads is not None and options.threads < 1:
         raise PipelineError("At least one thread is needed.")
     if not 0 <= options.max_unknown <= 1:
         raise PipelineError("The share of unknown ids is given like 1%, or between 0 and 1.")
+    return options
 
 
 def _where(targets: Mapping[str, str | Path | None]) -> dict[str, Path]:

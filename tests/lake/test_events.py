@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from consent.pipeline import lineage
+from tests.support.lineage import events, filtered, server
 
-from .test_ecosystem import events, filtered, folder, server
-
-__all__ = ["folder"]  # which every test here uses
+pytestmark = pytest.mark.usefixtures("folder")
 EVENT = '{"schemaURL": "earlier"}\n'
 
 

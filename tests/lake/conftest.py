@@ -1,0 +1,3 @@
+from tests.support.lineage import folder
+
+__all__ = ["folder"]
