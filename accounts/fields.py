@@ -88,6 +88,12 @@ def from_raw_id(value: uuid.UUID | str) -> uuid.UUID:
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
+def from_raw_flag(value: int | bool | None) -> bool:
+    """A flag as a statement gives it. Who owns SQLite's file could store a 2, which its statements take for true and
+    Django for false: it is no yes."""
+    return value == 1
+
+
 def split_ident(ident: object) -> tuple[uuid.UUID | None, str | None]:
     """(id, None) or (None, normalized external id), from a path part or JSON value; (None, None) if it is neither."""
     text, external_id = split_text(ident)

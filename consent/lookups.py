@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from accounts.catalogue import Product
-from accounts.fields import from_micros, from_raw_id, hex_id, split_text, to_micros
+from accounts.fields import from_micros, from_raw_flag, from_raw_id, hex_id, split_text, to_micros
 from accounts.prepared_sql import fetch_prepared
 
 from .lookup_sql import STATEMENTS
@@ -94,12 +94,12 @@ class Row(NamedTuple):
         if self.allowed is None:
             # No setting: a product that was added to the catalogue after the account was closed has none yet.
             return _CLOSED if self.closed else _UNSUBSCRIBED
-        return Standing(bool(self.allowed), self.reason_code, instant(self.since))
+        return Standing(from_raw_flag(self.allowed), self.reason_code, instant(self.since))
 
     def member(self) -> Standing | State:
         if self.member_allowed is None:
             return MEMBER_START
-        return Standing(bool(self.member_allowed), self.member_reason, instant(self.member_since))
+        return Standing(from_raw_flag(self.member_allowed), self.member_reason, instant(self.member_since))
 
     def membership(self) -> Membership | None:
         if self.member_id is None or self.joined_at is None:

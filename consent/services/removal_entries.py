@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from accounts.catalogue import Product
-from accounts.fields import from_raw_id
+from accounts.fields import from_raw_flag, from_raw_id
 
 from ..models import EventKind
 from ..removal_sql import OF_MEMBERS, OF_MEMBERSHIPS, OF_ORGANIZATIONS
@@ -164,7 +164,7 @@ Kept = tuple[int | None, int | None, str]  # from when, until when, and why not 
 
 
 def _kept_of_organization(row: _Row) -> Kept:
-    if row.allowed:
+    if from_raw_flag(row.allowed):
         return row.since, None, Reason.COLLECTED_BEFORE_ALLOWED.value
     return None, None, row.reason or ""
 
@@ -173,7 +173,7 @@ def _kept_of_member(row: _Row) -> Kept:
     """As `rules.resolve` judges a member."""
     if row.joined_at is None:
         return None, None, Reason.UNKNOWN_MEMBER.value
-    if row.allowed is not None and not row.allowed:
+    if row.allowed is not None and not from_raw_flag(row.allowed):
         return None, None, row.reason or ""
     keep_from = max(row.joined_at, row.since or row.joined_at)
     if row.kind == EventKind.MEMBER_LEFT:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from consent import verification
+from consent import ledger, verification
 from consent.pipeline.errors import PipelineError
 from consent.services import choices
 from consent.snapshots.exporting import export_snapshot
 from consent.surfaces import LE_CHAT_CONSOLE
+from tests.support.callers import ALL_SCOPES, by_key
 from tests.support.cast import Cast
 from tests.support.ledger_guards import behind_the_guards, sql
 
@@ -40,6 +41,19 @@ def test_verify__event_with_a_flag_of_two__named(column: str) -> None:
 def test_verify__setting_with_a_flag_of_two__named() -> None:
     two("consent_privacysetting", "allowed")
     assert any("has a flag that is neither true nor false" in each for each in verification.verify().problems)
+
+
+@pytest.mark.parametrize("at", [False, True], ids=["now", "as of now"])
+def test_decision__opt_out_with_a_flag_of_two__never_a_yes(at: bool, cast: Cast) -> None:
+    for table in ("consent_consentevent", "consent_privacysetting"):
+        two(table, "allowed")
+    caller = by_key(*ALL_SCOPES)
+    body = {"organization": str(cast.labs.pk), "member": str(cast.labs_member.pk), "product": "le_chat"}
+    if at:
+        body["at"] = ledger.clock().isoformat()
+    (batch,) = caller.post("decisions/batch/", {"items": [body]}).json()["decisions"]
+    for found in (caller.post("decisions/", body).json(), caller.post("decisions/?explain=true", body).json(), batch):
+        assert (found["allowed"], found["reason"]) == (False, "organization_opted_out")
 
 
 def test_snapshot__opt_out_with_a_flag_of_two__none_instead_of_one_that_allows(tmp_path: Path) -> None:
