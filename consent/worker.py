@@ -74,7 +74,7 @@ def run_next(should_stop: Callable[[], bool] = lambda: False) -> bool:
         raise
     except LostLease:
         logger.warning("job %s: another worker has taken over", job.pk)
-    except engine.Waits:
+    except engine.Quarantined:
         logger.warning("job %s: waits until the database is out of quarantine", job.pk)
     except Exception:
         logger.exception("job %s: failed", job.pk)

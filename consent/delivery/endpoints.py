@@ -245,8 +245,8 @@ def send_next_test(sender: Sender) -> WebhookAttempt | None:
 def _take_test() -> WebhookAttempt | None:
     rows = WebhookAttempt.objects.select_related("endpoint__organization", "endpoint__created_by").order_by("pk")
     # What is sent again is out of the ledger, and waits as the feed does.
-    of_nothing = Q(position__isnull=True) if guard.quarantined() else Q()
-    return TEST_LEASE.take(rows, Q(waiting_for__isnull=False), of_nothing)
+    ready = Q(position__isnull=True) if guard.quarantined() else Q()
+    return TEST_LEASE.take(rows, Q(waiting_for__isnull=False), ready)
 
 
 def _send_waiting(test: WebhookAttempt, sender: Sender) -> ReceiverResponse:

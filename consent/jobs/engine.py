@@ -45,7 +45,7 @@ _NOT_SET = {
 }
 
 
-class Waits(Exception):
+class Quarantined(Exception):
     """The database came into quarantine while the job ran: what is done stays so, and it goes on afterwards."""
 
 
@@ -99,7 +99,7 @@ def release(job: BulkJob) -> None:
 def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> BulkJob:
     """Run a claimed job until it is done, paused or stopped; a failure is stored on the job and raised.
 
-    `on_chunk` is called after each chunk. Raises LostLease if another worker has taken the job over, and Waits.
+    `on_chunk` is called after each chunk. Raises LostLease if another worker has taken the job over, and Quarantined.
     """
     size, since = FIRST, None
     while job.status == JobStatus.RUNNING:
@@ -112,7 +112,7 @@ def run(job: BulkJob, on_chunk: Callable[[BulkJob], None] | None = None) -> Bulk
         except Exception as error:
             if waits(job):
                 release(job)
-                raise Waits from error
+                raise Quarantined from error
             _fail(job, error)
             raise
         since = time.monotonic()

@@ -197,7 +197,7 @@ def fault(row: Row, blinding: Blinding) -> str:
     try:
         found = _digests(blinding.words_salt, blinding.actor_salt, reason, reference, actor)
     except ProofError as error:
-        return f"has a salt that none of ours is: {error}"
+        return f"has a salt that is none of ours: {error}"
     if found != digests:
         return "has another reason, reference or operator than the log says"
     if any(row[at] for at, since in _LATER if since > blinding.version):

@@ -127,7 +127,7 @@ class JobCommand(ConsentCommand):
                 raise
             except LostLease:
                 raise Failed(f"Another process has taken the job over: manage.py job show {job.pk}.") from None
-            except engine.Waits as error:
+            except engine.Quarantined as error:
                 raise Failed(
                     f"The job waits: {printable(error.__cause__)} {self.done_so_far} After that a worker goes on with "
                     f"it, or manage.py job run {job.pk}."

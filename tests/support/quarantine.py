@@ -10,14 +10,22 @@ from consent.models import Installation, Trouble
 from consent.witness import guard
 
 
+def begin(trouble: Trouble = Trouble.HEAD_LOWER) -> None:
+    Installation.objects.update(quarantine=trouble, quarantined_at=timezone.now())
+    guard.forget(connection=connection)
+
+
+def end() -> None:
+    Installation.objects.update(quarantine="", quarantined_at=None)
+    guard.forget(connection=connection)
+    guard.trouble()
+
+
 @contextlib.contextmanager
 def in_quarantine(trouble: Trouble = Trouble.HEAD_LOWER) -> Iterator[None]:
     """The block runs as in a database that was found to be older than what was witnessed."""
-    Installation.objects.update(quarantine=trouble, quarantined_at=timezone.now())
-    guard.forget(connection=connection)
+    begin(trouble)
     try:
         yield
     finally:
-        Installation.objects.update(quarantine="", quarantined_at=None)
-        guard.forget(connection=connection)
-        guard.trouble()
+        end()

@@ -32,7 +32,7 @@ from tests.support.commands import run
 from tests.support.factories import OPERATOR
 from tests.support.imports import queued_import
 from tests.support.jobs import Team, settings_of
-from tests.support.quarantine import in_quarantine
+from tests.support.quarantine import begin, end, in_quarantine
 
 pytestmark = pytest.mark.django_db
 
@@ -205,11 +205,6 @@ def test_import__in_quarantine__waits_unless_it_opts_out(kind: str, cast: Cast) 
     assert (job.status, job.changed, job.refused) == (JobStatus.DONE, 1, 0)
 
 
-def begin(_job: BulkJob | None = None) -> None:
-    Installation.objects.update(quarantine=Trouble.HEAD_LOWER, quarantined_at=ledger.clock())
-    guard.forget(connection=connection)
-
-
 def two_organizations(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> BulkJob:
     """A claimed import that does one row at a time."""
     for size in ("FIRST", "SMALLEST", "LARGEST"):
@@ -231,14 +226,13 @@ def test_job__quarantine_begins_while_it_runs__waits_and_goes_on(
             begin()
         return execute(statement, *rest)
 
-    with connection.execute_wrapper(early), pytest.raises(engine.Waits):
-        engine.run(job, on_chunk=begin if when == "between two chunks" else done.append)
+    with connection.execute_wrapper(early), pytest.raises(engine.Quarantined):
+        engine.run(job, on_chunk=(lambda _job: begin()) if when == "between two chunks" else done.append)
     job.refresh_from_db()
     given = Binding.objects.filter(value__startswith="new-")
     assert (job.status, job.cursor, job.error, given.count()) == (JobStatus.RUNNING, 1, "", 1)
     assert not worker.run_next()
-    Installation.objects.update(quarantine="", quarantined_at=None)
-    guard.forget(connection=connection)
+    end()
     assert worker.run_next()
     job.refresh_from_db()
     assert (job.status, job.changed, given.count()) == (JobStatus.DONE, 2, 2)
