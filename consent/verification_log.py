@@ -142,7 +142,10 @@ class _Comparison:
 
     def _leaves(self, on_progress: Callable[[int], None] | None) -> Iterator[bytes]:
         for after in range(0, self._size, _BATCH):
-            found = list(store.read(after, min(_BATCH, self._size - after)))
+            until = min(after + _BATCH, self._size)
+            found = list(store.read(after, until - after))
+            if len(found) < until - after:
+                raise Corrupt(f"the log has no salt of position {after + len(found) + 1}, or there is no such event")
             for each, entry in zip(found, self._entries(found), strict=True):
                 if entry and (wrong := events.fault(each.row, each.blinding)):
                     self._fault("event", f"the event at position {each.position} {wrong}")
@@ -152,7 +155,7 @@ class _Comparison:
                     )
                 yield tree.leaf_hash(entry)
             if on_progress:
-                on_progress(min(after + _BATCH, self._size))
+                on_progress(until)
 
     def _entries(self, found: Sequence[Logged]) -> Sequence[bytes]:
         """Their entries; of an event that has none because it can't be read, an empty one, which is no leaf's."""

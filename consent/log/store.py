@@ -92,8 +92,9 @@ class Logged(NamedTuple):
 
 
 def read(after: int, limit: int) -> Iterator[Logged]:
-    """The events in the log after a position, in order, at most `limit`. Raises Corrupt for a gap."""
-    for n, row in enumerate(_rows(_LOGGED, [after, limit]), start=after + 1):
+    """The events in the log at the `limit` positions after one, in order; fewer where it ends. Raises Corrupt for a gap
+    before another."""
+    for n, row in enumerate(_rows(_LOGGED, [after, after + limit] * 2), start=after + 1):
         if row[0] != n:
             raise Corrupt(f"the log has no salt of position {n}, or there is no such event")
         yield logged(row)
@@ -112,8 +113,8 @@ def entries(found: Sequence[Logged]) -> list[bytes]:
 
 def find(position: int) -> Logged | None:
     """The event at this position, if it is in the log."""
-    rows = _rows(_LOGGED, [position - 1, 1])
-    return logged(rows[0]) if rows and rows[0][0] == position else None
+    rows = _rows(_LOGGED, [position - 1, position] * 2)
+    return logged(rows[0]) if rows else None
 
 
 def logged(row: Row) -> Logged:
@@ -140,9 +141,10 @@ _ROOTS = f"""
 SELECT {_INDEX}, root FROM {LogTile._meta.db_table}
 WHERE level = %s AND {_INDEX} >= %s AND {_INDEX} < %s ORDER BY {_INDEX}"""
 BLINDING, EVENT = _columns("s", Blinding._fields), _columns("e", events.COLUMNS)
+# Both tables have bounds: PostgreSQL, where its statistics are old, would read one of them from its beginning.
 _LOGGED = f"""
 SELECT s.position, {BLINDING}, {EVENT}
 FROM {EventSalt._meta.db_table} AS s
 JOIN {EventPosition._meta.db_table} AS p ON p.position = s.position
 JOIN {ConsentEvent._meta.db_table} AS e ON e.id = p.event_id
-WHERE s.position > %s ORDER BY s.position LIMIT %s"""
+WHERE s.position > %s AND s.position <= %s AND p.position > %s AND p.position <= %s ORDER BY s.position"""

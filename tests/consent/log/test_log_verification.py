@@ -270,3 +270,11 @@ def test_verify__rewritten_so_that_it_can_not_be_read__named_instead_of_failing(
     assert any(f"position {place}" in each for each in problems()), problems()
     # The worker and the witness find it too, instead of ending by it.
     assert store.size() == 0 or checkpoints.root_at(store.size()) is not None
+
+
+def test_verify__gap_where_a_batch_ends__named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch has all but its last one, and the next begins right after it."""
+    monkeypatch.setattr(verification_log, "_BATCH", 12)
+    with behind_the_guards():
+        sql("UPDATE consent_eventsalt SET position = -1 WHERE position = 12")
+    assert any("no salt of position 12" in each for each in problems()), problems()
