@@ -268,7 +268,7 @@ def test_sigterm__while_a_body_arrives__it_is_answered_first() -> None:
             time.sleep(0.3)
             connection.sendall(OUT[5:])
             assert status(received(connection)) == 200
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
 
 
 # --- The server of `make run` ----------------------------------------------------------------------------------------

@@ -306,9 +306,7 @@ def test_receiver__misbehaves__counted_as_a_failure_and_said(cast: Cast, there: 
     endpoint = endpoint_for(cast, there)
     there.behave = behave
     happen(cast)
-    begun = time.monotonic()
     deliver(rounds=1)
-    assert time.monotonic() - begun < 5
     attempt = WebhookAttempt.objects.get()
     assert (attempt.status, attempt.delivered) == (status, False) and error in attempt.error
     endpoint.refresh_from_db()
@@ -383,11 +381,11 @@ def test_worker__killed_in_mid_delivery__nothing_lost_nothing_out_of_order(cast:
             worker.wait()
             WebhookEndpoint.objects.update(leased_until=None)  # as it will be half a minute later
         worker = started_worker()
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 60
         while WebhookEndpoint.objects.get(pk=endpoint.pk).position < expected[-1] and time.monotonic() < limit:
             time.sleep(0.05)
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
     seen: list[int] = []
     for position in there.positions:
         if not seen or position > seen[-1]:
