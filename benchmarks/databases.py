@@ -23,6 +23,11 @@ _SECRETS = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "API_KEY_
 _SECRETS |= {"MANIFEST_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
 
 
+# The URL of a migrated database that tests name here: a new one is its copy, which `migrate` finds done. Not for
+# measurements, which begin with an empty one.
+_MIGRATED = "MIGRATED_DATABASE"
+
+
 class Place(Protocol):
     """A database server or directory. `fresh` and `copy` create a database and return its DATABASE_URL."""
 
@@ -47,7 +52,10 @@ class Sqlite:
 
     def fresh(self, name: str) -> str:
         self.drop(name)
-        return f"sqlite:///{self._path(name)}"
+        prefix = "sqlite:///"
+        if (migrated := os.environ.get(_MIGRATED, "")).startswith(prefix):
+            shutil.copyfile(migrated.removeprefix(prefix), self._path(name))
+        return f"{prefix}{self._path(name)}"
 
     def copy(self, source: str, name: str) -> str:
         url = self.fresh(name)
@@ -77,13 +85,20 @@ class Postgresql:
                 connection.execute(sql.SQL(statement).format(**quoted))  # type: ignore[arg-type]  # constants, below
 
     def fresh(self, name: str) -> str:
-        self._execute("CREATE DATABASE {name}", name=f"{self.prefix}_{name}")
+        if (migrated := os.environ.get(_MIGRATED, "")).startswith("postgres"):
+            self._create_copy(name, urlsplit(migrated).path.removeprefix("/"))
+        else:
+            self._execute("CREATE DATABASE {name}", name=f"{self.prefix}_{name}")
         return self._url(name)
 
+    def _create_copy(self, name: str, source: str) -> None:
+        names = {"name": f"{self.prefix}_{name}", "source": source}
+        self._execute("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy", **names)
+
     def copy(self, source: str, name: str) -> str:
-        names = {"name": f"{self.prefix}_{name}", "source": f"{self.prefix}_{source}"}
-        # The checkpoint and the sync write the copy to disk now, not during the measurement.
-        self._execute("CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy", "CHECKPOINT", **names)
+        self._create_copy(name, f"{self.prefix}_{source}")
+        # Both write the copy to disk now, not during the measurement.
+        self._execute("CHECKPOINT")
         os.sync()
         return self._url(name)
 

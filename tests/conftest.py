@@ -148,6 +148,21 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session")
+def migrated_database(django_db_blocker: DjangoDbBlocker, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Servers and benchmarks copy this one for their own databases, instead of running all migrations."""
+    with django_db_blocker.unblock():
+        if connection.vendor == "sqlite":
+            file = scratch_directory() / f"migrated-{os.getpid()}.sqlite3"
+            databases.copy_sqlite(file, request.config.cache.mkdir("databases"))
+            url = f"sqlite:///{file}"
+        else:
+            url = f"postgres:///{databases.template_postgresql(scratch_directory())}"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MIGRATED_DATABASE", url)
+        yield
+
+
+@pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
     """SQLite's file is there already, and goes with its folder."""
     return connection.vendor == "sqlite"

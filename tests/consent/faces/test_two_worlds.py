@@ -36,6 +36,8 @@ WITHOUT_SHRINKING = [phase for phase in Phase if phase not in (Phase.shrink, Pha
 # What differs between the databases is their SQL, which few histories reach as well, and reading reaches most of it.
 EXAMPLES, OF_A_SOAK = 6 if connection.vendor == "sqlite" else 3, 300
 TRIED = METHODS if connection.vendor == "sqlite" else ("GET", "POST")
+# Of the keys, whose answers are JSON of the same statements, the one that may do everything.
+FEW = ("admin", "auditor", "member", "all")
 RICH: list[Step] = [
     ("member", "opted_out"),
     ("hidden", "opted_in"),
@@ -67,7 +69,8 @@ def without_limits(settings: Any) -> Iterator[None]:
 
 
 def everything(callers: Callers) -> Iterator[tuple[str, Sent]]:
-    for who in (*callers.people, *callers.keys):
+    everybody = (*callers.people, *callers.keys)
+    for who in everybody if connection.vendor == "sqlite" else FEW:
         for sent in requests(callers.world, who):
             if sent.method in TRIED:
                 yield who, sent
@@ -96,7 +99,7 @@ def test_two_worlds__every_url_by_everybody__the_same_to_the_byte() -> None:
     hooks, mail, *answers = (one for one, _other in seen)
     # Else much of this could be the same refusals twice.
     assert len(hooks) >= 5 and mail, "the history has something to tell"
-    for who in (*ROLES, "all", "another"):
+    for who in (*ROLES, "all", "another") if connection.vendor == "sqlite" else FEW:
         assert sum(each.who == who and each.status < 300 for each in answers) > 20, who
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.only_on("sqlite", reason="the demo has a portal of its own, on SQLite")]
 
 
 def test_demo__few_records__ends_with_a_verified_removal() -> None:

@@ -25,6 +25,7 @@ assert "django" not in sys.modules
 
 
 @pytest.mark.slow
+@pytest.mark.only_on("sqlite", reason="it needs no database")
 def test_wheel__in_a_new_environment__filters_verifies_and_opens(tmp_path: Path) -> None:
     def run(*command: str) -> str:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
