@@ -109,7 +109,7 @@ def _made(event: ConsentEvent, position: int, last: LogCheckpoint, *, for_operat
         body=logged.body,
         salt=logged.blinding.salt,
         index=position - 1,
-        proof=tuple(tree.inclusion(store.Tree().read, position - 1, last.size)),
+        proof=tuple(tree.inclusion(store.Tree(remembers=True).read, position - 1, last.size)),
         checkpoint=last.note,
         words_salt=logged.blinding.words_salt if told else None,
         words=words if told else {},

@@ -1,5 +1,6 @@
 """Reads the log: its size, its entries, and the hash of any complete subtree, from full tiles and the last events."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,10 +25,15 @@ def size() -> int:
 
 
 class Tree:
-    """The tree as it is stored, for one operation: what it has read it keeps."""
+    """The tree as it is stored, for one operation: what it has read it keeps.
 
-    def __init__(self) -> None:
+    `remembers`: of the last events those are not read whose leaves this process has made before. That is for proofs,
+    which are checked against a signed root; whatever signs, or looks for alterations, reads every event.
+    """
+
+    def __init__(self, *, remembers: bool = False) -> None:
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._leaves = _REMEMBERED.leaves if remembers else _leaves
 
     def read(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree of 2**level leaves at `index`: what the functions of `proofs.tree` take.
@@ -48,8 +54,18 @@ class Tree:
     def _tile(self, level: int, number: int, width: int) -> list[bytes]:
         found = self._tiles.get((level, number), [])
         if len(found) < width:
-            found = self._tiles[level, number] = stored_tile(level, number) or _edge(level, number)
+            found = self._tiles[level, number] = stored_tile(level, number) or self._edge(level, number)
         return found
+
+    def _edge(self, level: int, number: int) -> list[bytes]:
+        """The hashes there are of a tile that is not full."""
+        first = number * TILE
+        if level == 0:
+            return self._leaves(first, TILE)
+        found = _rows(_ROOTS, [level - 1, first, first + TILE])
+        if [index for index, _root in found] != list(range(first, first + len(found))):
+            raise Corrupt(f"tiles are missing on level {level - 1}, from {first}")
+        return [bytes(root) for _index, root in found]
 
 
 def stored_tile(level: int, number: int) -> list[bytes]:
@@ -58,15 +74,31 @@ def stored_tile(level: int, number: int) -> list[bytes]:
     return [text[at : at + 32] for at in range(0, len(text), 32)]
 
 
-def _edge(level: int, number: int) -> list[bytes]:
-    """The hashes there are of a tile that is not full."""
-    first = number * TILE
-    if level == 0:
-        return list(map(tree.leaf_hash, entries(list(read(first, limit=TILE)))))
-    found = _rows(_ROOTS, [level - 1, first, first + TILE])
-    if [index for index, _root in found] != list(range(first, first + len(found))):
-        raise Corrupt(f"tiles are missing on level {level - 1}, from {first}")
-    return [bytes(root) for _index, root in found]
+def _leaves(after: int, limit: int) -> list[bytes]:
+    return list(map(tree.leaf_hash, entries(list(read(after, limit)))))
+
+
+class _Remembered:
+    """Leaf hashes of the last events as this process has made them, by their salts.
+
+    A salt is never drawn twice, so what a restore has put at the same positions finds none.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[bytes, bytes] = {}
+
+    def leaves(self, after: int, limit: int) -> list[bytes]:
+        made = self._made  # another thread may exchange it
+        salts = [bytes(salt) for (salt,) in _rows(_SALTS, [after, after + limit])]
+        leaves = [made[salt] for salt in itertools.takewhile(made.__contains__, salts)]
+        if len(leaves) < len(salts):
+            leaves += _leaves(after + len(leaves), limit - len(leaves))
+        # Where a salt was erased it is empty, and tells nothing of the event.
+        self._made = {salt: leaf for salt, leaf in zip(salts, leaves, strict=False) if salt}
+        return leaves
+
+
+_REMEMBERED = _Remembered()
 
 
 def root(size: int) -> bytes:
@@ -140,6 +172,8 @@ _TILE = f"SELECT hashes FROM {LogTile._meta.db_table} WHERE level = %s AND {_IND
 _ROOTS = f"""
 SELECT {_INDEX}, root FROM {LogTile._meta.db_table}
 WHERE level = %s AND {_INDEX} >= %s AND {_INDEX} < %s ORDER BY {_INDEX}"""
+_SALTS = f"""
+SELECT salt FROM {EventSalt._meta.db_table} WHERE position > %s AND position <= %s ORDER BY position"""
 BLINDING, EVENT = _columns("s", Blinding._fields), _columns("e", events.COLUMNS)
 # Both tables have bounds: PostgreSQL, where its statistics are old, would read one of them from its beginning.
 _LOGGED = f"""

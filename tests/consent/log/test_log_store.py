@@ -4,11 +4,15 @@ import itertools
 import random
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from consent.log import appending, checkpoints, store
 from consent.log.store import Corrupt
 from consent.models import ConsentEvent, EventPosition, EventSalt, LogCheckpoint, LogTile
 from consent.proofs import tree
+from consent.services import log_salts
+from tests.support.factories import ActorFactory
 from tests.support.ledger_guards import behind_the_guards, sql
 from tests.support.log import add_events, kept, step
 
@@ -70,6 +74,52 @@ def test_tiles__levels_above__hold_the_roots_below(db: None, monkeypatch: pytest
         proof = tree.inclusion(store.Tree().read, 17, size // 256 * 256 or 1) if size >= 256 else []
         if proof:
             tree.verify_inclusion(every[17], 17, size // 256 * 256, proof, plain_root(every[: size // 256 * 256]))
+
+
+def remembered(size: int) -> list[bytes]:
+    return tree.inclusion(store.Tree(remembers=True).read, 3, size)
+
+
+def afresh(size: int) -> list[bytes]:
+    return tree.inclusion(store.Tree().read, 3, size)
+
+
+@pytest.mark.parametrize("erased", [None, 257, 280])
+def test_proof__of_what_is_remembered__the_same_and_reads_no_event_twice(db: None, erased: int | None) -> None:
+    add_events(290)
+    with kept():
+        step()
+        if erased:
+            log_salts.erase_salt(position=erased, reason="Asked for", actor=ActorFactory(of_commands=True))
+        for more in (0, 7):
+            add_events(more)
+            step()
+            size = store.size()
+            for at in (size, size - 1, 257, 256):
+                assert remembered(at) == afresh(at)
+            with CaptureQueriesContext(connection) as asked:
+                remembered(size)
+            # An erased salt tells nothing of the event, so that it is read again, and what follows it.
+            assert any("consent_consentevent" in each["sql"] for each in asked) == bool(erased)
+
+
+def test_proof__of_what_is_remembered__hides_no_alteration(db: None) -> None:
+    add_events(290)
+    with kept():
+        step()
+    size = store.size()
+    proof, root = remembered(size), store.root(size)
+    with behind_the_guards():
+        sql("UPDATE consent_consentevent SET target = 'x' WHERE id = %s", [_event_at(280)])
+    assert store.root(size) != root, "who looks for alterations reads the event"
+    assert remembered(size) == proof, "the receipt is that of the signed root"
+    with behind_the_guards():
+        sql("UPDATE consent_eventsalt SET salt = %s WHERE position = 270", [b"7" * 32])
+    assert remembered(size) == afresh(size) != proof, "what a restore has put there is another event, with its own salt"
+
+
+def _event_at(position: int) -> int:
+    return EventPosition.objects.get(position=position).event_id
 
 
 def test_step__no_key__keeps_no_log(db: None) -> None:
