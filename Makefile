@@ -279,6 +279,7 @@ bench: $(VENV)/installed-dev ## measure every performance claim, both sides in o
 	@$(BENCH) benchmarks.toggles --rows $(ROWS)
 	@$(BENCH) benchmarks.questions --large $(ROWS) --pairs $(PAIRS)
 	@env -u DATABASE_URL $(PY) -m benchmarks.questions --pairs $(PAIRS)
+	@$(BENCH) benchmarks.spent
 	@$(BENCH) benchmarks.counting
 	@env -u DATABASE_URL $(PY) -m benchmarks.counting
 	@$(BENCH) benchmarks.slow --pairs $(PAIRS)

@@ -136,13 +136,14 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 def start(
-    url: str, *arguments: str, piped: bool = True, errors: int | None = None, **more: str
+    url: str, *arguments: str, piped: bool = True, stdin: int | None = None, errors: int | None = None, **more: str
 ) -> subprocess.Popen[str]:
     """Start a Python process. Its stdout can be read if `piped`; `more` are additional settings."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(url, **more),
+        stdin=stdin,
         stdout=subprocess.PIPE if piped else None,
         stderr=errors,
         text=True,

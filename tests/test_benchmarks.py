@@ -83,6 +83,12 @@ def test_questions__for_a_moment__every_side_answers() -> None:
 
 
 @pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
+def test_spent__few_questions__every_part_has_a_share() -> None:
+    table = bench("spent", "--rows", "300", "--questions", "50")
+    assert "one decision, without the server" in table and "of it our middleware" in table
+
+
+@pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_pages__few_organizations__every_page_answers_with_as_many_queries() -> None:
     table = bench("pages", "--rows", "20", "--large", "120", "--pairs", "1")
     assert "dashboard" in table and "console: members/" in table
