@@ -178,7 +178,7 @@ test-spark: .venv-spark/installed ## the filter on Spark gives the verdicts of D
 	@.venv-spark/bin/python -m pytest -c tests/spark/pytest.ini --rootdir . --confcutdir tests/spark tests/spark $(ARGS)
 
 .PHONY: test-lake
-test-lake: .venv-lake/installed ## the recipes of docs/pipeline.md with Hugging Face datasets, Delta Lake, MLflow, OpenLineage and Croissant
+test-lake: .venv-lake/installed ## the recipes of docs/pipeline.md with Hugging Face datasets, Delta Lake, MLflow, OpenLineage, Croissant and S3
 	@.venv-lake/bin/python -m pytest -c tests/lake/pytest.ini --rootdir . --confcutdir tests/lake tests/lake $(ARGS)
 
 # Debian's packages of Go and of the library that Go's own checksum database is checked with.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .report import FilterReport
     from .snapshot import Snapshot
+    from .stores import Places
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXAMPLES = """
@@ -51,6 +52,11 @@ def add_filter(parser: argparse.ArgumentParser, *, key_needed: bool = True) -> N
     )  # fmt: skip
     parser.add_argument("--ids", choices=["uuid", "external"], default="uuid", help="ids in columns that don't say it")
     parser.add_argument("--assume-utc", action="store_true", help="take instants without a time zone for UTC")
+    parser.add_argument(
+        "--filesystem", metavar="NAME",
+        help="the store of paths like s3://bucket/folder, as fsspec calls it: s3, gs, abfs; needs fsspec and its "
+        "package for that",
+    )  # fmt: skip
     parser.add_argument("--memory", metavar="SIZE", default="1GB", help="for joining; default 1GB")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument(
@@ -142,45 +148,42 @@ def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKe
     # Imported here: without the packages of requirements/pipeline.txt it raises PipelineError.
     from .filtering import Options, filter_records
     from .snapshot import Snapshot
+    from .stores import places
 
+    if "://" in options.snapshot:
+        raise PipelineError(f"{options.snapshot} is not on this machine: a snapshot is a local folder.")
     snapshot = Snapshot.open(options.snapshot, verify_key, options.max_age)
-    run = functools.partial(
-        filter_records,
-        options.inputs,
-        snapshot=snapshot,
-        allowed=options.allowed,
-        denied=options.denied,
-        report=options.report,
-        croissant=options.croissant,
-        columns=options.columns,
-        ids=options.ids,
-        options=Options(
-            memory=options.memory,
-            threads=options.threads,
-            assume_utc=options.assume_utc,
-            max_unknown=options.max_unknown,
-            full_reasons=options.reasons == "full",
-            resume=options.resume,
-        ),
-        progress=_progress if sys.stderr.isatty() else None,
-    )
-    return run() if options.openlineage is None else _told(run, snapshot, options)
+    targets = {what: getattr(options, what) for what in ("allowed", "denied", "report", "croissant")}
+    with places(options.filesystem, options.inputs, targets, resume=options.resume) as at:
+        run = functools.partial(
+            filter_records,
+            options.inputs,
+            **targets,
+            snapshot=snapshot,
+            columns=options.columns,
+            ids=options.ids,
+            filesystem=at,
+            options=Options(
+                memory=options.memory,
+                threads=options.threads,
+                assume_utc=options.assume_utc,
+                max_unknown=options.max_unknown,
+                full_reasons=options.reasons == "full",
+                resume=options.resume,
+            ),
+            progress=_progress if sys.stderr.isatty() else None,
+        )
+        return run() if options.openlineage is None else _told(run, snapshot, at, options)
 
 
-def _told(run: "Callable[[], FilterReport]", snapshot: "Snapshot", options: argparse.Namespace) -> "FilterReport":
+def _told(
+    run: "Callable[[], FilterReport]", snapshot: "Snapshot", at: "Places", options: argparse.Namespace
+) -> "FilterReport":
     """Run the filter, and tell a lineage graph. Raises PipelineError, also if the library for that is not there."""
     from .lineage import told
 
-    outputs = {"allowed": options.allowed, "denied": options.denied}
-    return told(
-        run,
-        to=options.openlineage,
-        job=options.openlineage_job,
-        snapshot=snapshot,
-        given=options.inputs,
-        outputs={what: path for what, path in outputs.items() if path is not None},
-        beside=[path for path in (options.report, options.croissant) if path is not None],
-    )
+    with at.named():
+        return told(run, to=options.openlineage, job=options.openlineage_job, snapshot=snapshot, at=at)
 
 
 def _progress(done: int, total: int) -> None:

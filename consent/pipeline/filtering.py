@@ -27,6 +27,7 @@ from .report import PRIVATE, UNREADABLE_ROW, FilterReport, summed
 from .sinks import Written
 from .snapshot import Snapshot
 from .staging import stage
+from .stores import Places, places
 from .targets import require_ended, require_outside, where
 from .types import Fields
 from .workspace import Workspace
@@ -76,6 +77,7 @@ def filter_records(
     croissant: str | Path | None = None,
     columns: str | Iterable[str] | Mapping[str, str] | None = None,
     ids: str = columns_.UUID,
+    filesystem: str | Places | None = None,
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FilterReport:
@@ -84,32 +86,48 @@ def filter_records(
     `inputs`: files, folders and globs of Parquet, JSON Lines or CSV, all of one format. `allowed`, `denied`: a file,
     if the name ends like one and there is one input, else a folder with a file for each; they must not be there.
     `croissant`: a file for a description of what is allowed, above or beside it.
-    `columns` as in `columns.parse`; `ids`: what ids the columns have that say nothing else. `progress` is called with
-    the number of files that are done and of all.
+    `columns` as in `columns.parse`; `ids`: what ids the columns have that say nothing else. `filesystem`: what fsspec
+    calls the store of paths like `s3://…`, or what `stores.places` made of everything that is read and written here.
+    `progress` is called with the number of files that are done and of all.
 
     Raises PipelineError; then nothing has a final name. `exit_code` of the report is 3 if nothing was read, or more
     than `max_unknown` of the ids are unknown: look at it before using the outputs.
     """
-    started = time.monotonic()
     options = _checked(options or Options())
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    outputs = _where({ALLOWED: allowed, DENIED: denied})
-    beside = _where({CROISSANT: croissant, REPORT: report})
-    files = find(given)
+    targets = {ALLOWED: allowed, DENIED: denied, CROISSANT: croissant, REPORT: report}
+    wanted = columns_.parse(columns, ids)
+    with contextlib.ExitStack() as closing:
+        if not isinstance(filesystem, Places):
+            filesystem = closing.enter_context(places(filesystem, given, targets, resume=options.resume))
+        closing.enter_context(filesystem.named())
+        return _filtered(filesystem, snapshot, wanted, options, progress or (lambda _done, _all: None))
+
+
+def _filtered(
+    at: Places,
+    snapshot: Snapshot,
+    wanted: columns_.Columns,
+    options: Options,
+    progress: Callable[[int, int], None],
+) -> FilterReport:
+    started = time.monotonic()
+    outputs, beside = _where(at, (ALLOWED, DENIED)), _where(at, (CROISSANT, REPORT))
+    files = find(at.given)
     single = _is_single(outputs, files)
     require_ended(outputs.values(), files)
-    require_outside([*outputs.values(), *beside.values()], given, files, snapshot.directory)
-    wanted = columns_.parse(columns, ids)
+    require_outside([*outputs.values(), *beside.values()], at.given, files, snapshot.directory)
     fields = types.resolve(files, wanted, assume_utc=options.assume_utc)
     if CROISSANT in beside:
-        require_above(beside[CROISSANT], outputs[ALLOWED])
+        _require_above(at, beside[CROISSANT], outputs[ALLOWED])
     run = _Run(snapshot, fields, wanted, options, outputs, beside, single)
     try:
         with Workspace(outputs, list(beside.values()), single=single) as work:
-            entries = run.filter(files, work, progress or (lambda _done, _all: None))
+            entries = run.filter(files, work, progress)
             found = run.report(entries, time.monotonic() - started)
             names = {what: [each["name"] for each in written] for what, written in found.outputs.items()}
-            work.commit(run.texts(found, work), names)
+            at.require_unchanged()
+            work.commit(run.texts(found, work), names, at)
     except OSError as error:
         told = f"The outputs can't be written: {kind(error)}."
         raise PipelineError(f"The outputs can't be written: {error.strerror or brief(error)}.", 1, told=told) from error
@@ -126,8 +144,8 @@ def _checked(options: Options) -> Options:
     return options
 
 
-def _where(targets: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    return {what: where(path) for what, path in targets.items() if path is not None}
+def _where(at: Places, wanted: Iterable[str]) -> dict[str, Path]:
+    return {what: where(at.targets[what]) for what in wanted if what in at.targets}
 
 
 def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
@@ -142,6 +160,13 @@ def _is_single(outputs: Mapping[str, Path], files: Sequence[Input]) -> bool:
     if len(files) > 1:
         raise PipelineError(f"There are {len(files)} files to filter: {outputs[ALLOWED]} has to be a folder.")
     return True
+
+
+def _require_above(at: Places, described: Path, allowed: Path) -> None:
+    # A folder on this machine may be above the mirror of a store.
+    if at.dataset(described)[0] != at.dataset(allowed)[0]:
+        raise PipelineError(f"{described} describes {allowed}: put it on the same store, beside that or above.")
+    require_above(described, allowed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import functools
 import hashlib
 import os
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .errors import PipelineError, brief
 from .report import FilterReport
 from .signed import instant
 from .snapshot import Snapshot
+from .stores import Places
 from .targets import require_apart, require_outside, where
 
 try:
@@ -46,7 +47,7 @@ PRODUCER = "urn:training-consent:pipeline"
 # docs/openlineage-training-consent.json: a name and no address, for each portal is somewhere else.
 SCHEMA = "urn:training-consent:openlineage:1-0-0#/$defs/TrainingConsentDatasetFacet"
 _OURS: dict[str, Any] = {"producer": PRODUCER}
-_FILES = "file"  # the namespace of local files, whose names are their paths
+_OUTPUTS = ("allowed", "denied")
 _LINE = 1024 * 1024
 _RETRY = {"total": 2, "connect": 2, "read": 2, "backoff_factor": 0.3}
 
@@ -77,19 +78,16 @@ def told(
     to: str,
     job: str,
     snapshot: Snapshot,
-    given: Sequence[str],
-    outputs: Mapping[str, str],
-    beside: Iterable[str],
+    at: Places,
 ) -> FilterReport:
-    """Run the filter, and tell of it. `to`: a file that events are appended to, or a URL. `given`: the inputs;
-    `outputs`: allowed and perhaps denied → where to; `beside`: what else the run writes.
+    """Run the filter, and tell of it. `to`: a file that events are appended to, or a URL; `at`: where the run reads and
+    writes.
 
     Raises PipelineError: what the filter raises, or nothing was begun. If the end can't be told, the outputs are there,
     and the report has a warning more.
     """
-    others = [*outputs.values(), *beside]
-    send = _posting(to) if "://" in to else _appending(_place(to, others, given, snapshot))
-    events = _Events(send=send, job=job, snapshot=snapshot, given=given, outputs=outputs)
+    send = _posting(to) if "://" in to else _appending(_place(to, at, snapshot))
+    events = _Events(send=send, job=job, snapshot=snapshot, at=at)
     events.started()
     if events.problem and "://" not in to:  # a wrong name: better said before hours of work
         raise PipelineError(events.problem)
@@ -119,14 +117,13 @@ class _Events:
         send: "_Send",
         job: str,
         snapshot: Snapshot,
-        given: Sequence[str],
-        outputs: Mapping[str, str],
+        at: Places,
     ) -> None:
-        self._send, self._snapshot = send, snapshot
-        self._outputs = {what: os.path.abspath(path) for what, path in outputs.items()}  # noqa: PTH100  links are kept
-        self._names: dict[str, set[str]] = {}  # of the files of each input
-        for each in given:
-            place = os.path.abspath(inputs.root_of(str(each)))  # noqa: PTH100
+        self._send, self._snapshot, self._at = send, snapshot, at
+        self._outputs = {what: at.dataset(path) for what, path in at.targets.items() if what in _OUTPUTS}
+        self._names: dict[tuple[str, str], set[str]] = {}  # of the files of each input
+        for each in at.given:
+            place = at.dataset(inputs.root_of(each))
             self._names.setdefault(place, set()).update(file.name for file in inputs.find([each]))
         self._job = event_v2.Job(namespace=os.environ.get("OPENLINEAGE_NAMESPACE") or "training-consent", name=job)
         self._run = str(generate_new_uuid())
@@ -168,15 +165,15 @@ class _Events:
 
     def _read(self, found: FilterReport | None) -> list[Any]:
         position = dataset_version_dataset.DatasetVersionDatasetFacet(str(self._snapshot.position), **_OURS)
-        folder = os.path.abspath(self._snapshot.directory)  # noqa: PTH100
-        snapshot = event_v2.InputDataset(namespace=_FILES, name=folder, facets={"version": position})
+        namespace, folder = self._at.dataset(self._snapshot.directory)
+        snapshot = event_v2.InputDataset(namespace=namespace, name=folder, facets={"version": position})
         records = []
         for place, names in self._names.items():
             files = [each for each in found.inputs if each["name"] in names] if found else []
             statistics = input_statistics_input_dataset.InputStatisticsInputDatasetFacet
             facets = {"inputStatistics": statistics(**_statistics(files))} if files else {}
             records.append(
-                event_v2.InputDataset(namespace=_FILES, name=place, facets=_version(files), inputFacets=facets)
+                event_v2.InputDataset(namespace=place[0], name=place[1], facets=_version(files), inputFacets=facets)
             )
         return [*records, snapshot]
 
@@ -189,7 +186,7 @@ class _Events:
             facets = {"outputStatistics": statistics(**_statistics(files))} if files else {}
             written.append(
                 event_v2.OutputDataset(
-                    namespace=_FILES, name=place, facets={**_version(files), **consent}, outputFacets=facets
+                    namespace=place[0], name=place[1], facets={**_version(files), **consent}, outputFacets=facets
                 )
             )
         return written
@@ -268,13 +265,13 @@ def _configured(url: str) -> tuple[str, HttpConfig]:
     return f"{parts.scheme}://{parts.netloc}{parts.path}", config
 
 
-def _place(to: str, others: Iterable[str], given: Sequence[str], snapshot: Snapshot) -> Path:
+def _place(to: str, at: Places, snapshot: Snapshot) -> Path:
     """The file for events. Raises PipelineError if it is in the way of what the run reads or writes."""
     if Path(to).is_dir():
         raise PipelineError(f"Events can't be written to {to or '.'}: it is a folder.")
     path = where(to)
-    require_apart([path, *map(where, others)])
-    require_outside([path], given, inputs.find(given), snapshot.directory)
+    require_apart([path, *map(where, at.targets.values())])
+    require_outside([path], at.given, inputs.find(at.given), snapshot.directory)
     return path
 
 

@@ -64,10 +64,11 @@ def _finds(text: str, place: Path) -> bool:
     # By links too, and in folders that are still to be made.
     found = glob.glob(str(whole.parent), recursive=True)  # noqa: PTH207  a pattern may begin at the root
     ways = [*((Path(each), (whole.name,)) for each in found), (root, whole.parts[len(root.parts) :])]
-    return any(_leads_to(place, Path(os.path.realpath(folder)), pattern) for folder, pattern in ways)
+    return any(leads_to(place, Path(os.path.realpath(folder)), pattern) for folder, pattern in ways)
 
 
-def _leads_to(place: Path, folder: Path, pattern: Sequence[str]) -> bool:
+def leads_to(place: Path, folder: Path, pattern: Sequence[str]) -> bool:
+    """Whether a pattern finds, in this folder, what is at this place, or a folder that it is in."""
     inner = place.relative_to(folder).parts if place.is_relative_to(folder) else ()
     return any(_matches(inner[:n], pattern) for n in range(1, len(inner) + 1))
 

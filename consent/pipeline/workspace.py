@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import PipelineError
+from .stores import Places
 from .targets import partial, require_apart
 
 _JOURNAL, _LOCK, _SCRATCH = _OWN = (".journal.jsonl", ".lock", ".scratch")
@@ -109,10 +110,10 @@ class Workspace:
             out.flush()
             os.fsync(out.fileno())
 
-    def commit(self, beside: Mapping[Path, bytes], names: Mapping[str, Iterable[str]]) -> None:
+    def commit(self, beside: Mapping[Path, bytes], names: Mapping[str, Iterable[str]], places: Places) -> None:
         """Give everything its final name, what is `beside` last, in its order, or nothing. `names`: the files of each
         output; whatever else lies there an earlier run has left, of files that are no longer filtered or in the middle
-        of one."""
+        of one. `places`: what belongs on a store gets there."""
         for what, folder in self._partial.items():
             _sweep(folder, {folder / name for name in names[what]} | {folder / name for name in _OWN})
         written = [(self._write(partial(final), text), final) for final, text in beside.items()]
@@ -121,7 +122,7 @@ class Workspace:
             (folder / self._outputs[what].name if self._single else folder, self._outputs[what])
             for what, folder in reversed(self._partial.items())
         ]
-        _rename_all([*outputs, *written])
+        _rename_all([*outputs, *written], places)
         # Only now: without them nothing could be resumed.
         for what, folder in self._partial.items():
             left = folder if self._single else self._outputs[what]
@@ -229,14 +230,18 @@ def _whole_lines(journal: Path) -> list[dict[str, Any]]:
         raise PipelineError(f"{journal} can't be read: delete what that run left.") from None
 
 
-def _rename_all(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Rename all of these, in this order, or none."""
+def _rename_all(moves: Sequence[tuple[Path, Path]], places: Places) -> None:
+    """Rename all of these, in this order, or none; what belongs on a store has been uploaded before the first."""
     done: list[tuple[Path, Path]] = []
     try:
         for path, final in moves:
+            places.upload(path, final)
+        for path, final in moves:
             done.append((path, final))
             _rename(path, final)
+            places.publish(final)
     except BaseException:
+        places.take_back()
         for path, final in reversed(done):
             if not os.path.lexists(path):
                 final.rename(path)
