@@ -1,5 +1,6 @@
 """Split records into those that may be used for training and those that may not."""
 
+import logging
 from argparse import Namespace
 from typing import Any
 
@@ -39,6 +40,8 @@ class Command(ConsentCommand):
         self.add_format(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        for library in ("aiobotocore", "botocore"):  # they log where credentials come from, and at DEBUG what is signed
+            logging.getLogger(library).setLevel(logging.WARNING)
         run = runs.get_run(Actor.system(), options["run"]) if options["run"] else None
         try:
             key = options["verify_key"] or dsse.public_text(manifests.signing_key())
