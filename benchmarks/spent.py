@@ -2,8 +2,9 @@
 
     python -m benchmarks.spent [--rows 10000] [--questions 2000]
 
-The whole is measured alone; the shares come from a profiler, which makes calls of Python slower than those of C. The
-server before it (its event loop, HTTP) is not part of it: see `benchmarks.questions`.
+The whole is measured alone; the shares of the CPU time come from a profiler, which makes calls of Python slower than
+those of C. What is no CPU time of the process is the wait for the database. The server before it (its event loop, HTTP)
+is not part of this: see `benchmarks.questions`.
 """
 
 import json
@@ -24,11 +25,15 @@ def measure(where: Place, rows: int, questions: int) -> list[Line]:
         if process.returncode:
             raise RuntimeError(f"benchmarks.spending ended with {process.returncode}")
     found = json.loads(out)
-    micros = found["seconds"] * 1e6
-    lines = [Line(where.label, "one decision, without the server", f"{micros:.0f} µs")]
-    return lines + [
-        Line(where.label, f"of it {name}", f"{share:.0%}, {share * micros:.0f} µs")
-        for name, share in found["parts"].items()
+    wall, cpu = (found[name] * 1e6 for name in ("wall", "cpu"))
+    return [
+        Line(where.label, "one decision, without the server", f"{wall:.0f} µs"),
+        Line(where.label, "of it waiting for the database", f"{wall - cpu:.0f} µs"),
+        Line(where.label, "of it CPU of the process", f"{cpu:.0f} µs"),
+        *(
+            Line(where.label, f"of the CPU: {name}", f"{share:.0%}, {share * cpu:.0f} µs")
+            for name, share in found["parts"].items()
+        ),
     ]
 
 
