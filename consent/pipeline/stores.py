@@ -266,8 +266,8 @@ class Mirror(Places):
         if final not in self._targets:
             return
         for each in [path] if path.is_file() else sorted(path.rglob("*")):
-            # What a run keeps beside its files begins with a dot.
-            if each.is_file() and not each.name.startswith("."):
+            # In a folder, what a run keeps beside its files begins with a dot.
+            if each == path or (each.is_file() and not each.name.startswith(".")):
                 key = self._key(final / each.relative_to(path))
                 with _said(self._url(key), 1), each.open("rb") as source:
                     self._send(source, each.stat().st_size, key, self._uploads.setdefault(final, {}))

@@ -104,6 +104,13 @@ def test_single_file__and_a_file_of_some_megabytes__are_uploaded_whole(store: St
     assert len(parts) == 2
 
 
+def test_target__its_name_begins_with_a_dot__is_uploaded_as_any_other(store: Store, objects: Objects) -> None:
+    names = [".allowed.parquet", ".denied.parquet", ".report.json"]
+    given = (f"--{what}=s3://lake/{name}" for what, name in zip(("allowed", "denied", "report"), names, strict=True))
+    assert cli.main(["filter", "s3://lake/records/part-0.parquet", *usual(), "--filesystem", "s3", *given]) == 0
+    assert sorted(key for key in objects() if not key.startswith("records/")) == names
+
+
 def test_folder__hidden_objects_and_empty_folders__are_passed_over(store: Store, client: Any) -> None:
     for key in ("records/", "records/_log/0.json", "records/.part.crc", "records/deep/"):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"" if key.endswith("/") else b"{}")
