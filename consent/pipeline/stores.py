@@ -22,7 +22,9 @@ _PARTS = 9_000  # of one upload; S3 takes 10,000
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 # What stores call the version of an object: by these a change is seen without reading it.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
-_PASSWORD = re.compile("://[^/]*:[^/]*@")
+_PASSWORD = re.compile("://(?!arn:)[^/]*:.*@")  # in which there may be a /
+_VERSION_OF = "?versionId="  # s3fs takes what follows for a version of what is before it
+_LONGEST = 255  # bytes of a file's name
 _NOT_THERE = "is not there: no such object, folder or bucket"
 
 
@@ -81,6 +83,8 @@ def places(
     for each in far:
         if not each.startswith(f"{filesystem}://"):
             raise PipelineError(f"{each} is not of --filesystem {filesystem}: a run has one store.")
+        if "::" in each:
+            raise PipelineError(f"{each} has :: in it, by which fsspec joins several stores.")
     if not far:
         raise PipelineError(f"--filesystem {filesystem} is given, and no path begins with {filesystem}://.")
     if resume and any("://" in str(each) for each in wanted.values()):
@@ -134,7 +138,8 @@ def _store(filesystem: str, texts: Sequence[str]) -> _Store:
     files, first = next(iter(found.values()))
     if any(each != files for each, _key in found.values()):
         raise PipelineError(f"These paths are of several accounts of {filesystem}: a run has one store.")
-    return _Store(files, "/" if first.startswith("/") else "", {text: key for text, (_files, key) in found.items()})
+    root = "/" if first.startswith("/") and (files.root_marker or ":///" not in texts[0]) else ""
+    return _Store(files, root, {text: key for text, (_files, key) in found.items()})
 
 
 class Mirror(Places):
@@ -182,7 +187,9 @@ class Mirror(Places):
         """Where an object is in the mirror. Raises PipelineError for a name by which no file can be called."""
         name = key.removeprefix(self._root)
         parts = name.split("/")
-        if any(part in ("", ".", "..") for part in parts) or any(letter < " " for letter in name):
+        long = any(len(part.encode(errors="replace")) > _LONGEST for part in parts)
+        odd = any(part in ("", ".", "..") for part in parts) or any(letter < " " for letter in name)
+        if long or odd or _VERSION_OF in name:
             raise PipelineError(f"{self._scheme + name!a} can't be filtered: its name is not like that of a file.")
         return self._base / name
 
@@ -269,6 +276,7 @@ class Mirror(Places):
             # In a folder, what a run keeps beside its files begins with a dot.
             if each == path or (each.is_file() and not each.name.startswith(".")):
                 key = self._key(final / each.relative_to(path))
+                self._place(key)  # a file of this machine may have a name that no object has
                 with _said(self._url(key), 1), each.open("rb") as source:
                     self._send(source, each.stat().st_size, key, self._uploads.setdefault(final, {}))
 

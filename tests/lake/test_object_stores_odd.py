@@ -1,0 +1,81 @@
+"""The filter on an object store where names are odd."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from s3fs import S3FileSystem
+
+from consent.pipeline import cli
+from tests.support.lineage import filtered
+from tests.support.object_store import BUCKET, REPORT, THERE, Objects, Store, usual
+
+
+@pytest.fixture(autouse=True)
+def _address() -> Iterator[None]:
+    """A store of this test, whatever an earlier one has left."""
+    S3FileSystem.clear_instance_cache()
+    yield
+    S3FileSystem.clear_instance_cache()
+
+
+def line() -> bytes:
+    """A record that is allowed, as JSON Lines."""
+    row = pq.read_table("records/part-0.parquet").to_pylist()[0]
+    return json.dumps(row, default=dt.datetime.isoformat).encode() + b"\n"
+
+
+def made(objects: Objects) -> dict[str, bytes]:
+    return {key: each for key, each in objects().items() if not key.startswith("records/")}
+
+
+def test_object__is_named_like_a_version_of_another_one__is_not_taken_for_that(
+    store: Store, client: Any, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("in/a", "in/a?versionId=b.jsonl"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=line())
+    assert filtered(*THERE, *REPORT, records=["s3://lake/in/*.jsonl"]) == 2
+    told = "'s3://lake/in/a?versionId=b.jsonl' can't be filtered: its name is not like that of a file."
+    assert told in capsys.readouterr().err
+    assert {key.partition("/")[0] for key in made(objects)} == {"in"}
+
+
+def test_file__is_named_like_a_version_of_an_object__is_not_uploaded_as_that(
+    store: Store, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a?versionId=b.jsonl").write_bytes(line())
+    assert filtered(*THERE, *REPORT, records=["a?versionId=b.jsonl"]) == 2
+    assert "denied/a?versionId=b.jsonl' can't be filtered: its name" in capsys.readouterr().err
+    assert made(objects) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("s3:///lake/records", "'s3:///lake/records' can't be filtered: its name is not like that of a file."),
+        ("s3://lake/records::old", "s3://lake/records::old has :: in it, by which fsspec joins several stores."),
+        ("s3://lake/" + "x" * 256, "can't be filtered: its name is not like that of a file."),
+        ("s3://somebody:key/of@lake/records", "A path has a password in it"),
+    ],
+)
+def test_path__is_no_name_of_an_object__one_sentence(
+    given: str, told: str, store: Store, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in (["--allowed", "allowed"], ["--allowed", given]):
+        records = "records" if given in more else given
+        assert cli.main(["filter", records, *usual(), "--filesystem", "s3", *more]) == 2
+        said = capsys.readouterr().err
+        assert told in said and said.count("\n") == 1 and "key/of" not in said
+    assert made(objects) == {} and not Path("allowed").exists()
+
+
+def test_path_of_an_access_point__with_an_at_sign__is_no_password(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = "s3://arn:aws:s3:eu-west-3:123456789012:accesspoint/lake/a@b"
+    assert cli.main(["filter", given, *usual(), "--filesystem", "s3", "--allowed", "allowed"]) == 2
+    assert "password" not in capsys.readouterr().err
