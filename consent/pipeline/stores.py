@@ -161,7 +161,8 @@ class Mirror(Places):
         self._fetched: dict[str, tuple[str, ...]] = {}
         self._uploads: dict[Path, dict[str, Any]] = {}  # target → the key and what is uploaded of each object
         self._tried: set[str] = set()  # to be published
-        self._published: set[str] = set()
+        self._sizes: dict[str, int] = {}
+        self._made: dict[str, tuple[Any, ...]] = {}  # by what an object of ours is known again: the size at least
         self._left: list[str] = []  # that could not be taken back
         super().__init__(
             [str(far.get(text, text)) for text in given],
@@ -234,7 +235,8 @@ class Mirror(Places):
             raise PipelineError(f"{self._url(given)} names no bucket: a pattern is for what is in one.")
         objects = self._objects(given)
         if objects or not glob.has_magic(given):
-            return {key: each for key, each in objects.items() if not _is_hidden(PurePosixPath(key), given)}
+            inner = {key: PurePosixPath(key).relative_to(given).parts for key in objects}
+            return {key: objects[key] for key in objects if not any(part[0] in "_." for part in inner[key])}
         parts = PurePosixPath(given).parts
         first = next(n for n, part in enumerate(parts) if glob.has_magic(part))
         root = Path(*parts[:first])
@@ -282,7 +284,7 @@ class Mirror(Places):
 
     def _send(self, source: BinaryIO, size: int, key: str, uploads: dict[str, Any]) -> None:
         """Upload a file in parts, of which a store makes an object when it is told that these are all."""
-        uploads[key] = None
+        uploads[key], self._sizes[key] = None, size
         if not size:  # no part
             return
         block = max(_BLOCK, size // _PARTS + 1)
@@ -291,31 +293,70 @@ class Mirror(Places):
         uploads[key].close()
 
     def publish(self, final: Path) -> None:
-        for key, upload in self._uploads.get(final, {}).items():
+        uploads = self._uploads.get(final, {})
+        for key, upload in uploads.items():
             self._tried.add(key)
             with _said(self._url(key), 1):
                 if upload is None:
-                    self._files.pipe_file(key, b"", mode="create")
+                    self._make_empty(key)
                 else:
                     upload.commit()
-            self._published.add(key)
+            self._made[key] = (self._sizes[key],)
+        if uploads:
+            self._require_alone(final)
+
+    def _make_empty(self, key: str) -> None:
+        try:
+            self._files.pipe_file(key, b"", mode="create")
+        except FileExistsError:  # of somebody else
+            self._tried.discard(key)
+            raise
+
+    def _require_alone(self, final: Path) -> None:
+        """Raises PipelineError if somebody else has written to a folder of outputs. What is ours is known from now on
+        by its version."""
+        there = self._objects(self._key(final))
+        for key in there:
+            if key not in self._made:
+                raise PipelineError(f"{self._url(key)} has come to be there meanwhile: nothing is overwritten.", 1)
+        self._made |= {key: _stamp(each) for key, each in there.items()}
 
     def take_back(self) -> None:
-        for key, upload in [pair for uploads in self._uploads.values() for pair in uploads.items()]:
-            try:
-                if key in self._published:
-                    self._files.rm_file(key)
-                elif upload is not None:
-                    upload.discard()
-            except Exception:  # whatever it is: the others are still to be deleted
+        for final, uploads in self._uploads.items():
+            replaced = self._replaced(final) if not self._made.keys().isdisjoint(uploads) else set()
+            for key, upload in uploads.items():
+                gone = False
+                with contextlib.suppress(Exception):  # whatever it is: the others are still to be deleted
+                    gone = self._take_back(key, upload, replaced)
                 # What can't be given up may have been made: the store's answer can get lost.
-                if key in self._tried:
+                if not gone and key in self._tried:
                     self._left.append(self._url(key))
 
+    def _replaced(self, final: Path) -> set[str] | None:
+        """What was made, and somebody else has written anew since; None: nobody knows."""
+        try:
+            there = self._objects(self._key(final))
+        except PipelineError:
+            return None
+        return {key for key, known in self._made.items() if key in there and _stamp(there[key])[: len(known)] != known}
 
-def _is_hidden(key: PurePosixPath, folder: str) -> bool:
-    """Whether folders of files are read without this one."""
-    return any(part.startswith(("_", ".")) for part in key.relative_to(folder).parts)
+    def _take_back(self, key: str, upload: Any, replaced: set[str] | None) -> bool:
+        """Returns whether nothing of it is left. Raises whatever the store's library does."""
+        if key in self._made:
+            if replaced is None:
+                return False
+            if key not in replaced:
+                self._files.rm_file(key)
+        elif upload is not None:
+            upload.discard()
+        else:
+            return key not in self._tried
+        return True
+
+
+def _stamp(found: Mapping[str, Any]) -> tuple[Any, ...]:
+    """By what an object is known again, the size first."""
+    return (found["size"], *(found.get(name) for name in _VERSIONS))
 
 
 def _version(url: str, found: Mapping[str, Any]) -> tuple[str, ...]:

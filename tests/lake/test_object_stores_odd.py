@@ -1,4 +1,4 @@
-"""The filter on an object store where names are odd."""
+"""The filter on an object store where names are odd, and where somebody else writes at the same time."""
 
 import datetime as dt
 import json
@@ -12,7 +12,9 @@ from s3fs import S3FileSystem
 
 from consent.pipeline import cli
 from tests.support.lineage import filtered
-from tests.support.object_store import BUCKET, REPORT, THERE, Objects, Store, usual
+from tests.support.object_store import BUCKET, LOST, REPORT, THERE, Objects, Store, once, usual
+
+OTHER = b"of somebody else"
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,9 @@ def line() -> bytes:
 
 def made(objects: Objects) -> dict[str, bytes]:
     return {key: each for key, each in objects().items() if not key.startswith("records/")}
+
+
+# --- Names ----------------------------------------------------------------------------------------------------------
 
 
 def test_object__is_named_like_a_version_of_another_one__is_not_taken_for_that(
@@ -79,3 +84,56 @@ def test_path_of_an_access_point__with_an_at_sign__is_no_password(
     given = "s3://arn:aws:s3:eu-west-3:123456789012:accesspoint/lake/a@b"
     assert cli.main(["filter", given, *usual(), "--filesystem", "s3", "--allowed", "allowed"]) == 2
     assert "password" not in capsys.readouterr().err
+
+
+# --- Somebody else writes -------------------------------------------------------------------------------------------
+
+
+def test_folder_of_outputs__somebody_else_writes_there__fails_and_that_stays(
+    store: Store, client: Any, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put = lambda: client.put_object(Bucket=BUCKET, Key="allowed/part-9.parquet", Body=OTHER)  # noqa: E731
+    once(store, "POST", "/lake/allowed/part-0.parquet?uploads", put)
+    assert filtered(*THERE, *REPORT, records=["s3://lake/records"]) == 1
+    told = "s3://lake/allowed/part-9.parquet has come to be there meanwhile: nothing is overwritten."
+    assert told in capsys.readouterr().err
+    assert made(objects) == {"allowed/part-9.parquet": OTHER}
+
+
+@pytest.mark.parametrize("when", ["report.json?uploadId", "allowed/part-1.parquet?uploadId"])
+def test_object__replaced_before_the_run_fails__what_somebody_else_made_stays(
+    when: str, store: Store, client: Any, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def before(method: str, path: str) -> int | None:
+        if method == "POST" and when in path:
+            client.put_object(Bucket=BUCKET, Key="allowed/part-0.parquet", Body=OTHER)
+            return 403
+        return None
+
+    store.before = before
+    assert filtered(*THERE, *REPORT, records=["s3://lake/records"]) == 1
+    assert made(objects) == {"allowed/part-0.parquet": OTHER}
+    assert "Delete" not in capsys.readouterr().err
+
+
+def test_object_without_bytes__made_and_the_answer_lost__is_named(
+    store: Store, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("one.jsonl").write_bytes(line())
+    lost = "/lake/denied/one.jsonl"
+    store.before = lambda method, path: LOST if method == "PUT" and path.startswith(lost) else None
+    assert filtered(*THERE, *REPORT, records=["one.jsonl"]) == 1
+    assert "Delete these if they are there: s3://lake/denied/one.jsonl." in capsys.readouterr().err
+    assert made(objects) == {"denied/one.jsonl": b""}
+
+
+def test_object_without_bytes__somebody_else_made_it__is_not_named_for_deletion(
+    store: Store, client: Any, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("one.jsonl").write_bytes(line())
+    put = lambda: client.put_object(Bucket=BUCKET, Key="denied/one.jsonl", Body=OTHER)  # noqa: E731
+    once(store, "POST", "/lake/report.json?uploads", put)
+    assert filtered(*THERE, *REPORT, records=["one.jsonl"]) == 1
+    said = capsys.readouterr().err
+    assert "s3://lake/denied/one.jsonl has come to be there meanwhile" in said and "Delete" not in said
+    assert made(objects) == {"denied/one.jsonl": OTHER}
