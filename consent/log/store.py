@@ -97,8 +97,16 @@ class _Remembered:
         self._made = {salt: leaf for salt, leaf in zip(salts, leaves, strict=False) if salt}
         return leaves
 
+    def forget(self) -> None:
+        self._made = {}
+
 
 _REMEMBERED = _Remembered()
+
+
+def forget() -> None:
+    """Let the next proof read every event: one may have been altered when its leaf was made, and be put right since."""
+    _REMEMBERED.forget()
 
 
 def root(size: int) -> bytes:

@@ -7,7 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from consent.log import appending, checkpoints, store
+from accounts.access import Actor
+from consent.log import appending, checkpoints, receipts, store
 from consent.log.store import Corrupt
 from consent.models import ConsentEvent, EventPosition, EventSalt, LogCheckpoint, LogTile
 from consent.proofs import tree
@@ -116,6 +117,21 @@ def test_proof__of_what_is_remembered__hides_no_alteration(db: None) -> None:
     with behind_the_guards():
         sql("UPDATE consent_eventsalt SET salt = %s WHERE position = 270", [b"7" * 32])
     assert remembered(size) == afresh(size) != proof, "what a restore has put there is another event, with its own salt"
+
+
+def test_receipt__event_beside_it_was_altered_and_is_put_right__holds_again(db: None) -> None:
+    add_events(290)
+    with kept():
+        step()
+        event, other = (ConsentEvent.objects.get(pk=_event_at(position)) for position in (285, 280))
+        set_target = "UPDATE consent_consentevent SET target = %s WHERE id = %s"
+        with behind_the_guards():
+            sql(set_target, ["x", other.pk])
+        with pytest.raises(receipts.Inconsistent):
+            receipts.receipt_of(event, Actor.system())
+        with behind_the_guards():
+            sql(set_target, [other.target, other.pk])
+        receipts.receipt_of(event, Actor.system())
 
 
 def _event_at(position: int) -> int:
