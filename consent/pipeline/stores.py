@@ -24,7 +24,6 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs":
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
 _PASSWORD = re.compile("://(?!arn:)[^/]*:.*@")  # in which there may be a /
 _VERSION_OF = "?versionId="  # s3fs takes what follows for a version of what is before it
-_LONGEST = 255  # bytes of a file's name
 _NOT_THERE = "is not there: no such object, folder or bucket"
 
 
@@ -175,6 +174,7 @@ class Mirror(Places):
             yield
         except PipelineError as error:
             left = f" Delete these if they are there: {', '.join(self._left)}." if self._left else ""
+            self._left = []  # said once, however many blocks there are
             said, told = (text.replace(f"{self._base}/", self._scheme) + left for text in (str(error), error.told))
             raise PipelineError(said, error.exit_code, told=told) from error
 
@@ -188,9 +188,8 @@ class Mirror(Places):
         """Where an object is in the mirror. Raises PipelineError for a name by which no file can be called."""
         name = key.removeprefix(self._root)
         parts = name.split("/")
-        long = any(len(part.encode(errors="replace")) > _LONGEST for part in parts)
-        odd = any(part in ("", ".", "..") for part in parts) or any(letter < " " for letter in name)
-        if long or odd or _VERSION_OF in name:
+        odd = any(part in ("", ".", "..") or len(part.encode(errors="replace")) > 255 for part in parts)
+        if odd or _VERSION_OF in name or any(letter < " " for letter in name):
             raise PipelineError(f"{self._scheme + name!a} can't be filtered: its name is not like that of a file.")
         return self._base / name
 

@@ -11,7 +11,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from consent.pipeline import cli
-from tests.support.lineage import filtered
+from tests.support.lineage import events, filtered
 from tests.support.object_store import BUCKET, LOST, REPORT, THERE, Objects, Store, once, usual
 
 OTHER = b"of somebody else"
@@ -137,3 +137,15 @@ def test_object_without_bytes__somebody_else_made_it__is_not_named_for_deletion(
     said = capsys.readouterr().err
     assert "s3://lake/denied/one.jsonl has come to be there meanwhile" in said and "Delete" not in said
     assert made(objects) == {"denied/one.jsonl": OTHER}
+
+
+def test_object__can_not_be_deleted_again_and_a_graph_is_told__is_named_once(
+    store: Store, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.before = lambda method, path: 403 if method == "DELETE" or "report.json?uploadId" in path else None
+    told = ["--openlineage", "lineage.jsonl"]
+    assert filtered(*THERE, *REPORT, *told, records=["s3://lake/records/part-0.parquet"]) == 1
+    left = [f"s3://lake/{name}" for name in ("denied/part-0.parquet", "allowed/part-0.parquet", "report.json")]
+    said = capsys.readouterr().err
+    assert said.endswith(f" Delete these if they are there: {', '.join(left)}.\n") and said.count("Delete") == 1
+    assert events()[-1]["run"]["facets"]["errorMessage"]["message"].count("Delete") == 1
