@@ -17,6 +17,10 @@ class NotSigned(PipelineError):
     """A signed file that can be read, and that the key did not sign as it is."""
 
 
+class Left(PipelineError):
+    """A run that failed, and could not take back all that has its final name: the message says what."""
+
+
 def brief(error: BaseException | str) -> str:
     """What a library said, on one line and not too long."""
     return f"{' '.join(str(error).split()):.200}"

@@ -96,7 +96,7 @@ def told(
     except BaseException as error:
         events.failed(error)
         if events.problem and isinstance(error, PipelineError):
-            raise PipelineError(f"{error} {events.problem}", error.exit_code) from error
+            raise type(error)(f"{error} {events.problem}", error.exit_code) from error
         raise
     try:
         events.completed(found)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from .errors import PipelineError, kind
+from .errors import Left, PipelineError, kind
 from .targets import leads_to
 
 _BLOCK = 8 * 1024 * 1024  # bytes that are held at a time, in either direction
@@ -174,9 +174,10 @@ class Mirror(Places):
             yield
         except PipelineError as error:
             left = f" Delete these if they are there: {', '.join(self._left)}." if self._left else ""
+            raised = Left if left else type(error)
             self._left = []  # said once, however many blocks there are
             said, told = (text.replace(f"{self._base}/", self._scheme) + left for text in (str(error), error.told))
-            raise PipelineError(said, error.exit_code, told=told) from error
+            raise raised(said, error.exit_code, told=told) from error
 
     def dataset(self, path: str | Path) -> tuple[str, str]:
         if not Path(path).is_relative_to(self._base):

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
-from consent.pipeline import cli
+from consent.pipeline import Snapshot, cli, filter_records
+from consent.pipeline.errors import Left, PipelineError
+from tests.support import snapshots
 from tests.support.lineage import events, filtered
 from tests.support.object_store import BUCKET, LOST, REPORT, THERE, Objects, Store, once, usual
 
@@ -149,3 +151,15 @@ def test_object__can_not_be_deleted_again_and_a_graph_is_told__is_named_once(
     said = capsys.readouterr().err
     assert said.endswith(f" Delete these if they are there: {', '.join(left)}.\n") and said.count("Delete") == 1
     assert events()[-1]["run"]["facets"]["errorMessage"]["message"].count("Delete") == 1
+
+
+@pytest.mark.parametrize(("refused", "raised"), [({"POST", "DELETE"}, Left), ({"POST"}, PipelineError)])
+def test_python__can_not_take_back__is_told_by_its_own_error(
+    refused: set[str], raised: type[PipelineError], store: Store
+) -> None:
+    (path,) = Path("snapshots").iterdir()
+    store.before = lambda method, path: 403 if method in refused and "report.json?uploadId" in path else None
+    given = {"allowed": "s3://lake/allowed", "report": "s3://lake/report.json", "filesystem": "s3"}
+    with pytest.raises(PipelineError) as error:
+        filter_records("records", snapshot=Snapshot.open(path, snapshots.VERIFY_KEY), **given)
+    assert type(error.value) is raised

@@ -11,7 +11,7 @@ from accounts.management.base import printable
 from consent import manifests
 from consent.management.base import ConsentCommand
 from consent.pipeline import cli, dsse
-from consent.pipeline.errors import PipelineError
+from consent.pipeline.errors import Left, PipelineError
 from consent.pipeline.report import INCOMPLETE
 from consent.services import runs
 
@@ -49,6 +49,12 @@ class Command(ConsentCommand):
                 options["columns"] = [_OF_A_RUN, *(options["columns"] or ())]
                 runs.require_later(run, cli.position_of(options["snapshot"], key))
             report = cli.filter_files(Namespace(**options), key)
+        except KeyboardInterrupt:
+            if options["filesystem"]:  # perhaps while objects were made
+                self.done_so_far = "What is on the store without a report is not whole."
+            raise
+        except Left as error:
+            raise CommandError(str(error), returncode=error.exit_code) from error
         except PipelineError as error:
             raise CommandError(f"{error} {self.done_so_far}", returncode=error.exit_code) from error
         self.result(report.data(), report.text(), options)
