@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import Left, PipelineError, kind
+from .store_errors import NOT_THERE, changed, said
 from .targets import leads_to
 
 _BLOCK = 8 * 1024 * 1024  # bytes that are held at a time, in either direction
@@ -24,7 +25,6 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs":
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
 _PASSWORD = re.compile("://(?!arn:)[^/]*:.*@")  # in which there may be a /
 _VERSION_OF = "?versionId="  # s3fs takes what follows for a version of what is before it
-_NOT_THERE = "is not there: no such object, folder or bucket"
 
 
 class Places:
@@ -128,7 +128,7 @@ def _store(filesystem: str, texts: Sequence[str]) -> _Store:
         raise PipelineError("Local paths are given without --filesystem and without file://.")
     if filesystem not in fsspec.available_protocols():
         raise PipelineError(f"fsspec knows no filesystem “{filesystem}”.")
-    with _said(f"{filesystem}://", 2):
+    with said(f"{filesystem}://", 2):
         try:
             found = {text: fsspec.url_to_fs(text) for text in texts}
         except ImportError:
@@ -176,8 +176,8 @@ class Mirror(Places):
             left = f" Delete these if they are there: {', '.join(self._left)}." if self._left else ""
             raised = Left if left else type(error)
             self._left = []  # said once, however many blocks there are
-            said, told = (text.replace(f"{self._base}/", self._scheme) + left for text in (str(error), error.told))
-            raise raised(said, error.exit_code, told=told) from error
+            shown, told = (text.replace(f"{self._base}/", self._scheme) + left for text in (str(error), error.told))
+            raise raised(shown, error.exit_code, told=told) from error
 
     def dataset(self, path: str | Path) -> tuple[str, str]:
         if not Path(path).is_relative_to(self._base):
@@ -207,7 +207,7 @@ class Mirror(Places):
         found = {given: self._expand(given) for given in self._read}
         for given, objects in found.items():
             if not objects and not glob.has_magic(given):
-                raise PipelineError(f"{self._url(given)} {_NOT_THERE}.")
+                raise PipelineError(f"{self._url(given)} {NOT_THERE}.")
         self._fetched = self._versions(found.values())
         needed = sum(int(size) for size, *_version in self._fetched.values())
         free = shutil.disk_usage(self._base.parent).free
@@ -220,7 +220,7 @@ class Mirror(Places):
         now = self._versions(map(self._expand, self._read))
         for key, version in self._fetched.items():
             if now.get(key) != version:
-                raise _changed(self._url(key))
+                raise changed(self._url(key))
 
     def _key(self, place: Path) -> str:
         return self._root + place.relative_to(self._base).as_posix()
@@ -244,7 +244,7 @@ class Mirror(Places):
 
     def _objects(self, key: str) -> dict[str, Any]:
         """The object of this name, or those below it, as they are now. Raises PipelineError."""
-        with _said(self._url(key), 1 if self._fetched else 2):
+        with said(self._url(key), 1 if self._fetched else 2):
             self._files.invalidate_cache()
             found = self._files.find(key, detail=True)
         # Consoles of stores make an object without bytes for an empty folder.
@@ -256,10 +256,10 @@ class Mirror(Places):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("xb") as out, contextlib.ExitStack() as closing:
-                with _said(url, 1):
+                with said(url, 1):
                     source = closing.enter_context(self._files.open(key, "rb", block_size=_BLOCK))
                 while True:
-                    with _said(url, 1):
+                    with said(url, 1):
                         chunk = source.read(_BLOCK)
                     if not chunk:
                         break
@@ -267,7 +267,7 @@ class Mirror(Places):
         except OSError as error:  # of the mirror
             raise PipelineError(f"{url} can't be fetched: {kind(error)}.", 1) from None
         if place.stat().st_size != size:
-            raise _changed(url)
+            raise changed(url)
 
     # --- What is written --------------------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class Mirror(Places):
             if each == path or (each.is_file() and not each.name.startswith(".")):
                 key = self._key(final / each.relative_to(path))
                 self._place(key)  # a file of this machine may have a name that no object has
-                with _said(self._url(key), 1), each.open("rb") as source:
+                with said(self._url(key), 1), each.open("rb") as source:
                     self._send(source, each.stat().st_size, key, self._uploads.setdefault(final, {}))
 
     def _send(self, source: BinaryIO, size: int, key: str, uploads: dict[str, Any]) -> None:
@@ -296,7 +296,7 @@ class Mirror(Places):
         uploads = self._uploads.get(final, {})
         for key, upload in uploads.items():
             self._tried.add(key)
-            with _said(self._url(key), 1):
+            with said(self._url(key), 1):
                 if upload is None:
                     self._make_empty(key)
                 else:
@@ -365,36 +365,3 @@ def _version(url: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     if not told or not isinstance(found.get("size"), int):
         raise PipelineError(f"{url} has no size or no version, by which a change could be seen.")
     return (str(found["size"]), *told)
-
-
-def _changed(url: str) -> PipelineError:
-    return PipelineError(f"{url} has changed while it was filtered: filter it again.", 70)
-
-
-@contextlib.contextmanager
-def _said(url: str, exit_code: int) -> Iterator[None]:
-    """Errors of a store as one sentence each, never in the words of a library, in which there may be a secret."""
-    try:
-        yield
-    except PipelineError:
-        raise
-    except Exception as error:
-        names = {each.__name__ for each in type(error).__mro__}
-        if "FileExpired" in names:
-            raise _changed(url) from None
-        raise PipelineError(f"{url} {_reason(error, names)}.", exit_code) from None
-
-
-def _reason(error: Exception, names: set[str]) -> str:
-    """What is wrong; the libraries of stores have exceptions of their own, of which the names are known."""
-    if isinstance(error, FileNotFoundError):
-        return _NOT_THERE
-    if isinstance(error, FileExistsError):
-        return "has come to be there meanwhile: nothing is overwritten"
-    if isinstance(error, PermissionError):
-        return "is refused: the credentials don't allow this, or are not valid"
-    if any("Credential" in name for name in names):
-        return "can't be reached: there are no credentials for it"
-    if any("Connect" in name or "Timeout" in name for name in names):
-        return "can't be reached: its endpoint does not answer"
-    return f"can't be used: {kind(error)}"
