@@ -24,6 +24,7 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs":
 # What stores call the version of an object: by these a change is seen without reading it.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
 _PASSWORD = re.compile("://(?!arn:)[^/]*:.*@")  # in which there may be a /
+_HIDING = ("s3://", "s3a://", "gs://", "gcs://")  # objects that are not committed
 _VERSION_OF = "?versionId="  # s3fs takes what follows for a version of what is before it
 
 
@@ -289,8 +290,14 @@ class Mirror(Places):
             return
         block = max(_BLOCK, size // _PARTS + 1)
         uploads[key] = self._files.open(key, "xb", block_size=block, autocommit=False)
-        shutil.copyfileobj(source, uploads[key], block)
-        uploads[key].close()
+        try:
+            shutil.copyfileobj(source, uploads[key], block)
+            uploads[key].close()
+        finally:
+            # What others show already is ours, for it was opened as a new one.
+            if self._scheme not in _HIDING and self._objects(key):
+                self._tried.add(key)
+                self._made[key] = ()
 
     def publish(self, final: Path) -> None:
         uploads = self._uploads.get(final, {})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
@@ -163,3 +164,18 @@ def test_python__can_not_take_back__is_told_by_its_own_error(
     with pytest.raises(PipelineError) as error:
         filter_records("records", snapshot=Snapshot.open(path, snapshots.VERIFY_KEY), **given)
     assert type(error.value) is raised
+
+
+def test_store__that_shows_objects_before_they_are_all_uploaded__keeps_none_of_a_run_that_fails(
+    memory: Objects,
+) -> None:
+    (path,) = Path("snapshots").iterdir()
+    before = {**memory(), "/lake/report.json": OTHER}
+    put = lambda _done, _all: fsspec.filesystem("memory").pipe_file("/lake/report.json", OTHER)  # noqa: E731
+    where = {what: f"memory://lake/{what}" for what in ("allowed", "denied", "report.json")}
+    with pytest.raises(PipelineError, match=r"report\.json has come to be there meanwhile"):
+        filter_records(
+            "records", snapshot=Snapshot.open(path, snapshots.VERIFY_KEY), allowed=where["allowed"],
+            denied=where["denied"], report=where["report.json"], filesystem="memory", progress=put,
+        )  # fmt: skip
+    assert memory() == before
