@@ -210,6 +210,10 @@ class Mirror(Places):
             if not objects and not glob.has_magic(given):
                 raise PipelineError(f"{self._url(given)} {NOT_THERE}.")
         self._fetched = self._versions(found.values())
+        for folder in {
+            str(each) for key in self._fetched for each in PurePosixPath(key).parents
+        } & self._fetched.keys():
+            raise PipelineError(f"{self._url(folder)} is an object and a folder, which no file is: move one of them.")
         needed = sum(int(size) for size, *_version in self._fetched.values())
         free = shutil.disk_usage(self._base.parent).free
         if needed > free:

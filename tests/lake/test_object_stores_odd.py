@@ -179,3 +179,15 @@ def test_store__that_shows_objects_before_they_are_all_uploaded__keeps_none_of_a
             denied=where["denied"], report=where["report.json"], filesystem="memory", progress=put,
         )  # fmt: skip
     assert memory() == before
+
+
+def test_folder__an_object_is_called_like_a_folder__is_refused_by_name(
+    store: Store, client: Any, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("in/a.jsonl", "in/a.jsonl/b.jsonl"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=line())
+    assert filtered(*THERE, *REPORT, records=["s3://lake/in"]) == 2
+    assert (
+        "s3://lake/in/a.jsonl is an object and a folder, which no file is: move one of them." in capsys.readouterr().err
+    )
+    assert {key.partition("/")[0] for key in made(objects)} == {"in"}
