@@ -174,7 +174,7 @@ class Mirror(Places):
         try:
             yield
         except PipelineError as error:
-            left = f" Delete these if they are there: {', '.join(self._left)}." if self._left else ""
+            left = f" Delete these if they are there: {', '.join(sorted(self._left))}." if self._left else ""
             raised = Left if left else type(error)
             self._left = []  # said once, however many blocks there are
             shown, told = (text.replace(f"{self._base}/", self._scheme) + left for text in (str(error), error.told))
@@ -333,7 +333,7 @@ class Mirror(Places):
         self._made |= {key: _stamp(each) for key, each in there.items()}
 
     def take_back(self) -> None:
-        for final, uploads in self._uploads.items():
+        for final, uploads in reversed(self._uploads.items()):  # nobody reads what has no report
             replaced = self._replaced(final) if not self._made.keys().isdisjoint(uploads) else set()
             for key, upload in uploads.items():
                 gone = False

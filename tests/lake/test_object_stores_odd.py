@@ -119,6 +119,23 @@ def test_object__replaced_before_the_run_fails__what_somebody_else_made_stays(
     assert "Delete" not in capsys.readouterr().err
 
 
+def test_report__made_and_not_found_again__is_the_first_that_is_taken_back(store: Store, objects: Objects) -> None:
+    refused: list[str] = []
+
+    def before(method: str, path: str) -> int | None:
+        is_made = any(asked[0] == "POST" and "report.json?uploadId" in asked[1] for asked in store.asked)
+        if is_made and method == "HEAD" and not refused:
+            refused.append(path)
+            return 403
+        return None
+
+    store.before = before
+    assert filtered(*THERE, *REPORT, records=["s3://lake/records"]) == 1
+    assert refused == ["/lake/report.json"] and made(objects) == {}
+    deleted = [path for method, path in store.asked if method == "DELETE"]
+    assert len(deleted) == 5 and deleted[0].startswith("/lake/report.json")
+
+
 def test_object_without_bytes__made_and_the_answer_lost__is_named(
     store: Store, objects: Objects, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +165,7 @@ def test_object__can_not_be_deleted_again_and_a_graph_is_told__is_named_once(
     store.before = lambda method, path: 403 if method == "DELETE" or "report.json?uploadId" in path else None
     told = ["--openlineage", "lineage.jsonl"]
     assert filtered(*THERE, *REPORT, *told, records=["s3://lake/records/part-0.parquet"]) == 1
-    left = [f"s3://lake/{name}" for name in ("denied/part-0.parquet", "allowed/part-0.parquet", "report.json")]
+    left = [f"s3://lake/{name}" for name in ("allowed/part-0.parquet", "denied/part-0.parquet", "report.json")]
     said = capsys.readouterr().err
     assert said.endswith(f" Delete these if they are there: {', '.join(left)}.\n") and said.count("Delete") == 1
     assert events()[-1]["run"]["facets"]["errorMessage"]["message"].count("Delete") == 1
