@@ -106,7 +106,10 @@ def _folder() -> Iterator[Path]:
     except OSError as error:
         raise PipelineError(f"There is no folder for what is fetched: {kind(error)}.", 1) from None
     try:
-        yield Path(os.path.realpath(made))
+        folder = Path(os.path.realpath(made))
+        if glob.has_magic(str(folder)):  # patterns are found below it
+            raise PipelineError("What is fetched can't be in a folder with *, ? or [ in its name: set another TMPDIR.")
+        yield folder
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
@@ -205,6 +208,9 @@ class Mirror(Places):
         for place in map(Path, self.targets.values()):
             if os.path.lexists(place) or (place in self._targets and self._objects(self._key(place))):
                 raise PipelineError(f"{place} is there already: nothing is overwritten.")
+        for each in self.given:
+            if os.path.isdir(each) and self._base.is_relative_to(os.path.realpath(each)):  # noqa: PTH112
+                raise PipelineError(f"What is fetched would be in {each}, which is filtered too: set another TMPDIR.")
         found = {given: self._expand(given) for given in self._read}
         for given, objects in found.items():
             if not objects and not glob.has_magic(given):

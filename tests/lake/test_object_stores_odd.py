@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,21 @@ def test_folder__an_object_is_called_like_a_folder__is_refused_by_name(
         "s3://lake/in/a.jsonl is an object and a folder, which no file is: move one of them." in capsys.readouterr().err
     )
     assert {key.partition("/")[0] for key in made(objects)} == {"in"}
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("in/tmp", "What is fetched would be in in, which is filtered too: set another TMPDIR."),
+        ("t[1]", "What is fetched can't be in a folder with *, ? or [ in its name: set another TMPDIR."),
+    ],
+)
+def test_folder_of_what_is_fetched__in_the_way__exit_2_and_says_so(
+    place: str, told: str, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(place).mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(Path(place).absolute()))
+    records = ["s3://lake/records/*.parquet", *(["in"] if place.startswith("in") else [])]
+    assert filtered("--filesystem", "s3", records=records) == 2
+    assert told in capsys.readouterr().err
+    assert list(Path(place).iterdir()) == [] and not Path("allowed").exists()
