@@ -86,7 +86,7 @@ def find(given: Sequence[str | Path]) -> list[Input]:
 
     Raises PipelineError: nothing is there, a file is of no known format, formats differ, two have the same name.
     """
-    inputs = [each for text in given for each in _expand(str(text))]
+    inputs = [each for text in given for each in _found(str(text))]
     if not inputs:
         raise PipelineError("There are no files to filter.")
     by_name: dict[str, Input] = {}
@@ -98,6 +98,13 @@ def find(given: Sequence[str | Path]) -> list[Input]:
     if len(formats) > 1:
         raise PipelineError(f"The files are of several formats, {' and '.join(formats)}: filter each by itself.")
     return [by_name[name] for name in sorted(by_name)]
+
+
+def _found(text: str) -> list[Input]:
+    try:
+        return list(_expand(text))
+    except OSError as error:  # a name that no file can have, or a folder that may not be read
+        raise PipelineError(f"{text} can't be read: {error.strerror}.") from None
 
 
 def _expand(text: str) -> Iterable[Input]:
@@ -120,7 +127,7 @@ def _expand(text: str) -> Iterable[Input]:
 def root_of(text: str) -> Path:
     """The file or folder that was given; of a pattern the last folder without one."""
     path = Path(text)
-    if path.exists() or not glob.has_magic(text):
+    if not glob.has_magic(text) or path.exists():
         return path
     first = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first])

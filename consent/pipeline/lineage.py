@@ -123,8 +123,8 @@ class _Events:
         self._outputs = {what: at.dataset(path) for what, path in at.targets.items() if what in _OUTPUTS}
         self._names: dict[tuple[str, str], set[str]] = {}  # of the files of each input
         for each in at.given:
-            place = at.dataset(inputs.root_of(each))
-            self._names.setdefault(place, set()).update(file.name for file in inputs.find([each]))
+            names = {file.name for file in inputs.find([each])}
+            self._names.setdefault(at.dataset(inputs.root_of(each)), set()).update(names)
         self._job = event_v2.Job(namespace=os.environ.get("OPENLINEAGE_NAMESPACE") or "training-consent", name=job)
         self._run = str(generate_new_uuid())
         self._waiting: list[Any] = []

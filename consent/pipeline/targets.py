@@ -1,5 +1,6 @@
 """Where a run may write: to one spelling of each place, apart from each other, from what it reads and will read."""
 
+import errno
 import fnmatch
 import glob
 import itertools
@@ -12,11 +13,18 @@ from .inputs import Input, root_of
 
 
 def where(path: str | Path) -> Path:
-    """The one spelling of a target, without links and .. on the way to it. Raises PipelineError if it has no name."""
+    """The one spelling of a target, without links and .. on the way to it. Raises PipelineError if it has no name, or
+    one that is too long."""
     path = Path(path)
     if path.name in ("", ".."):
         raise PipelineError(f"{path} has no name that could be given to an output.")
-    return Path(os.path.realpath(path.parent)) / path.name
+    found = Path(os.path.realpath(path.parent)) / path.name
+    try:
+        os.lstat(partial(found))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise PipelineError(f"{path} can't be written: {error.strerror}.") from None
+    return found
 
 
 def partial(path: Path) -> Path:

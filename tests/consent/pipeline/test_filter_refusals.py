@@ -150,6 +150,18 @@ def test_input__two_of_one_name__exit_2(made, snapshot, source, tmp_path):
     refused(tmp_path, "would be written to the same file", 2, [source, other], snapshot)
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".parquet", "x" * 300 + "*.parquet", "x" * 300 + "/*.parquet"])
+def test_input__of_a_name_that_no_file_has__exit_2(snapshot, tmp_path, name):
+    refused(tmp_path, "can't be read: File name too long", 2, tmp_path / name, snapshot)
+
+
+@pytest.mark.parametrize("what", ["denied", "report", "croissant"])
+@pytest.mark.parametrize("length", [250, 300])  # the first is too long for what it is called until it is done
+def test_output__of_a_name_that_no_file_has__exit_2(snapshot, source, tmp_path, what, length):
+    path = tmp_path / ("x" * length)
+    refused(tmp_path, "can't be written: File name too long", 2, source, snapshot, **{what: path})
+
+
 @pytest.mark.parametrize("kept", [0, 3, 0.5, 0.99])
 def test_parquet__cut_off__refused(snapshot, source, tmp_path, kept):
     data = source.read_bytes()
