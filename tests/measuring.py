@@ -2,12 +2,10 @@
 
 Measuring takes half as long again. These send thousands of requests, or play thousands of steps, through code that
 other tests reach as well, or look at it from a browser: their time would be spent on counting the same lines again.
-So would that of most cases of a table: its first case and a third of the others are measured.
 """
 
 import os
 from collections.abc import Generator
-from zlib import crc32
 
 import pytest
 from coverage import Coverage
@@ -15,7 +13,6 @@ from coverage import Coverage
 UNMEASURED_FOLDERS = {"browser", "migrations", "serving"}
 UNMEASURED = {
     "test_benchmarks",
-    "test_command_demo",
     "test_cross_tenant",
     "test_demo",
     "test_every_url",
@@ -33,10 +30,7 @@ _SUBPROCESSES = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
 def is_measured(item: pytest.Item) -> bool:
-    if item.path.stem in UNMEASURED or item.path.parent.name in UNMEASURED_FOLDERS:
-        return False
-    case = getattr(item, "callspec", None)
-    return case is None or not any(case.indices.values()) or crc32(item.nodeid.encode()) % 3 == 0
+    return item.path.stem not in UNMEASURED and item.path.parent.name not in UNMEASURED_FOLDERS
 
 
 @pytest.hookimpl(wrapper=True)
