@@ -56,9 +56,12 @@ class Stopping:
         self._tells.close()
         return kind is Stopped
 
-    def _handle(self, _number: int, _frame: types.FrameType | None) -> None:
+    # Raises once for each attempt. A signal that another thread received is handled here only when the main thread
+    # returns to the interpreter, together with that of the attempt: the second must not raise while the first unwinds.
+    def _handle(self, _number: int, frame: types.FrameType | None) -> None:
         self._asked.set()
-        if self._insisting and not self._over.is_set():
+        if self._insisting and not self._over.is_set() and not _leaving(frame):
+            self._insisting = False
             raise Stopped
 
     # Runs in the listener thread; an empty read means that the block has ended.
@@ -68,10 +71,19 @@ class Stopping:
         self._asked.set()
         if self._over.wait(GRACE):
             return
-        self._insisting = True
         for _attempt in range(2):
+            self._insisting = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             if self._over.wait(_AGAIN):
                 return
         if self._may_exit:
             os._exit(0)
+
+
+def _leaving(frame: types.FrameType | None) -> bool:
+    """Whether the block of a Stopping has just ended: what is raised then, nobody would catch."""
+    while frame is not None:
+        if frame.f_code is Stopping.__exit__.__code__:
+            return True
+        frame = frame.f_back
+    return False

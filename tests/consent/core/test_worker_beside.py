@@ -144,11 +144,20 @@ BLOCKED = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+# Which thread receives a signal is up to the system; the main thread handles it in any case, when it comes to that.
+BY_ANOTHER_THREAD = """
+import signal, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+"""
+RECEIVED = [(signal.SIGTERM, ""), (signal.SIGINT, ""), (signal.SIGINT, BY_ANOTHER_THREAD)]
+
+
+@pytest.mark.parametrize(("number", "before"), RECEIVED, ids=["SIGTERM", "SIGINT", "SIGINT by another thread"])
 @pytest.mark.parametrize("what", BLOCKED)
-def test_stopping__main_thread_waits_for_something__ends(what: str, number: int, tmp_path: Path) -> None:
+def test_stopping__main_thread_waits_for_something__ends(what: str, number: int, before: str, tmp_path: Path) -> None:
     program = (
-        "import os\nfrom accounts.management.stopping import Stopping\n"
+        f"{before}import os\nfrom accounts.management.stopping import Stopping\n"
         "say = lambda: os.write(2, b'.')\n"
         f"with Stopping(may_exit=True):\n    exec({BLOCKED[what]!r})\nos._exit(0)\n"
     )
