@@ -90,8 +90,9 @@ def filter_records(
     calls the store of paths like `s3://…`, or what `stores.places` made of everything that is read and written here.
     `progress` is called with the number of files that are done and of all.
 
-    Raises PipelineError; then nothing has a final name. `exit_code` of the report is 3 if nothing was read, or more
-    than `max_unknown` of the ids are unknown: look at it before using the outputs.
+    Raises PipelineError; then nothing has a final name, but for what the message of a `Left` names. `exit_code` of the
+    report is 3 if nothing was read, or more than `max_unknown` of the ids are unknown: look at it before using the
+    outputs.
     """
     options = _checked(options or Options())
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
