@@ -146,33 +146,27 @@ def verify_files(options: argparse.Namespace) -> str:
 def filter_files(options: argparse.Namespace, verify_key: "str | Ed25519PublicKey") -> "FilterReport":
     """Run `filter`. Raises PipelineError."""
     # Imported here: without the packages of requirements/pipeline.txt it raises PipelineError.
-    from .filtering import Options, filter_records
+    from . import columns
+    from .filtering import Options, filter_at
     from .snapshot import Snapshot
     from .stores import places
 
     if "://" in options.snapshot:
         raise PipelineError(f"{options.snapshot} is not on this machine: a snapshot is a local folder.")
     snapshot = Snapshot.open(options.snapshot, verify_key, options.max_age)
+    wanted = columns.parse(options.columns, options.ids)
+    told = Options(
+        memory=options.memory,
+        threads=options.threads,
+        assume_utc=options.assume_utc,
+        max_unknown=options.max_unknown,
+        full_reasons=options.reasons == "full",
+        resume=options.resume,
+    )
     targets = {what: getattr(options, what) for what in ("allowed", "denied", "report", "croissant")}
     with places(options.filesystem, options.inputs, targets, resume=options.resume) as at:
-        run = functools.partial(
-            filter_records,
-            options.inputs,
-            **targets,
-            snapshot=snapshot,
-            columns=options.columns,
-            ids=options.ids,
-            filesystem=at,
-            options=Options(
-                memory=options.memory,
-                threads=options.threads,
-                assume_utc=options.assume_utc,
-                max_unknown=options.max_unknown,
-                full_reasons=options.reasons == "full",
-                resume=options.resume,
-            ),
-            progress=_progress if sys.stderr.isatty() else None,
-        )
+        progress = _progress if sys.stderr.isatty() else None
+        run = functools.partial(filter_at, at, snapshot, wanted, told, progress)
         return run() if options.openlineage is None else _told(run, snapshot, at, options)
 
 

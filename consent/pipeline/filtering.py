@@ -49,7 +49,7 @@ _UNKNOWN = (Reason.UNKNOWN_ORGANIZATION, Reason.UNKNOWN_MEMBER)
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run was told beside its files; see `filter_records`."""
+    """What a run was told beside its files; see `filter_records`. Raises PipelineError for what makes no sense."""
 
     memory: str = "1GB"
     threads: int | None = None
@@ -57,6 +57,12 @@ class Options:
     max_unknown: float = MAX_UNKNOWN
     full_reasons: bool = False
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise PipelineError("At least one thread is needed.")
+        if not 0 <= self.max_unknown <= 1:
+            raise PipelineError("The share of unknown ids is given like 1%, or between 0 and 1.")
 
 
 class _Job(NamedTuple):
@@ -77,7 +83,7 @@ def filter_records(
     croissant: str | Path | None = None,
     columns: str | Iterable[str] | Mapping[str, str] | None = None,
     ids: str = columns_.UUID,
-    filesystem: str | Places | None = None,
+    filesystem: str | None = None,
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FilterReport:
@@ -87,22 +93,30 @@ def filter_records(
     if the name ends like one and there is one input, else a folder with a file for each; they must not be there.
     `croissant`: a file for a description of what is allowed, above or beside it.
     `columns` as in `columns.parse`; `ids`: what ids the columns have that say nothing else. `filesystem`: what fsspec
-    calls the store of paths like `s3://…`, or what `stores.places` made of everything that is read and written here.
-    `progress` is called with the number of files that are done and of all.
+    calls the store of paths like `s3://…`. `progress` is called with the number of files that are done and of all.
 
     Raises PipelineError; then nothing has a final name, but for what the message of a `Left` names. `exit_code` of the
     report is 3 if nothing was read, or more than `max_unknown` of the ids are unknown: look at it before using the
     outputs.
     """
-    options = _checked(options or Options())
+    options = options or Options()
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     targets = {ALLOWED: allowed, DENIED: denied, CROISSANT: croissant, REPORT: report}
     wanted = columns_.parse(columns, ids)
-    with contextlib.ExitStack() as closing:
-        if not isinstance(filesystem, Places):
-            filesystem = closing.enter_context(places(filesystem, given, targets, resume=options.resume))
-        closing.enter_context(filesystem.named())
-        return _filtered(filesystem, snapshot, wanted, options, progress or (lambda _done, _all: None))
+    with places(filesystem, given, targets, resume=options.resume) as at:
+        return filter_at(at, snapshot, wanted, options, progress)
+
+
+def filter_at(
+    at: Places,
+    snapshot: Snapshot,
+    wanted: columns_.Columns,
+    options: Options,
+    progress: Callable[[int, int], None] | None = None,
+) -> FilterReport:
+    """As `filter_records`, for whoever has made the places and parsed the columns, before anything is fetched."""
+    with at.named():
+        return _filtered(at, snapshot, wanted, options, progress or (lambda _done, _all: None))
 
 
 def _filtered(
@@ -135,14 +149,6 @@ def _filtered(
     except pa.ArrowException as error:  # of a type that it reads, and does not copy
         raise quoting("The records can't be copied", error, 1) from error
     return found
-
-
-def _checked(options: Options) -> Options:
-    if options.threads is not None and options.threads < 1:
-        raise PipelineError("At least one thread is needed.")
-    if not 0 <= options.max_unknown <= 1:
-        raise PipelineError("The share of unknown ids is given like 1%, or between 0 and 1.")
-    return options
 
 
 def _where(at: Places, wanted: Iterable[str]) -> dict[str, Path]:

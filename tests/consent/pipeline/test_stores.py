@@ -78,3 +78,16 @@ def test_python__path_of_a_store_without_its_option__is_refused(snapshot, tmp_pa
     with pytest.raises(PipelineError, match="is not on this machine"):
         filter_records(FAR, snapshot=snapshot, allowed=tmp_path / "allowed", columns=COLUMNS)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"columns": "product=external:product"}, "Only organization and member have ids"),
+        ({"threads": "0"}, "At least one thread is needed"),
+    ],
+)
+def test_options__nonsense__said_before_anything_is_fetched(wrong, told, arguments, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    assert cli.main(["filter", *listed(arguments | {"": FAR, "filesystem": "s3"} | wrong)]) == 2
+    assert told in capsys.readouterr().err
