@@ -92,7 +92,7 @@ def receipt_of(event: ConsentEvent, actor: Actor) -> Given:
     try:
         return _made(event, position, last, for_operator=actor.is_operator)
     except (ProofError, store.Corrupt) as error:
-        store.forget()
+        store.REMEMBERED.forget()
         logger.error("no receipt of event %s: %s", event.pk, error)
         raise Inconsistent from error
 

@@ -33,7 +33,7 @@ class Tree:
 
     def __init__(self, *, remembers: bool = False) -> None:
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
-        self._leaves = _REMEMBERED.leaves if remembers else _leaves
+        self._leaves = REMEMBERED.leaves if remembers else _leaves
 
     def read(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree of 2**level leaves at `index`: what the functions of `proofs.tree` take.
@@ -98,15 +98,11 @@ class _Remembered:
         return leaves
 
     def forget(self) -> None:
+        """Let the next proof read every event: one may have been altered when its leaf was made, and be put right."""
         self._made = {}
 
 
-_REMEMBERED = _Remembered()
-
-
-def forget() -> None:
-    """Let the next proof read every event: one may have been altered when its leaf was made, and be put right since."""
-    _REMEMBERED.forget()
+REMEMBERED = _Remembered()
 
 
 def root(size: int) -> bytes:
