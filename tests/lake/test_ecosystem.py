@@ -101,7 +101,7 @@ def test_run__stopped_by_ctrl_c__is_aborted_in_the_graph(monkeypatch: pytest.Mon
     def stop(*_given: Any, **_options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("consent.pipeline.filtering.filter_records", stop)
+    monkeypatch.setattr("consent.pipeline.filtering.filter_at", stop)
     assert filtered("--openlineage", "lineage.jsonl") == 130
     assert [each["eventType"] for each in events()] == ["START", "ABORT"]
 
