@@ -1,37 +1,35 @@
-"""Raw SELECTs for the few queries on every decision's path: without the ORM, as prepared statements on PostgreSQL."""
+"""Raw SELECTs for the few queries on every decision's path: prepared statements, without the ORM and its cursors."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-try:
-    import psycopg
-except ImportError:  # an installation on SQLite alone
-    psycopg = None  # type: ignore[assignment]
+
+@functools.cache  # it never changes, and `django.db.connection` is a proxy
+def vendor() -> str:
+    """What Django calls the kind of database: `sqlite` or `postgresql`."""
+    return connections[DEFAULT_DB_ALIAS].vendor
 
 
 def fetch_prepared(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of a SELECT. `sql` is one of few constant texts, because each is prepared; casts type its parameters.
 
     If the server has closed the connection, it is opened again and the SELECT repeated once, which saves a health
-    check before each use. For that, `sql` must not write. Inside a transaction, or where queries are logged, an
-    ordinary cursor runs it. Raises OperationalError where the connection still is open: then the statement or a lock
-    timed out.
+    check before each use. For that, `sql` must not write. Where queries are logged, and on PostgreSQL inside a
+    transaction, an ordinary cursor runs it. Raises OperationalError where the connection still is open: then the
+    statement or a lock timed out.
     """
     connection = connections[DEFAULT_DB_ALIAS]  # once, because each use of `django.db.connection` goes through a proxy
-    ours = connection.vendor == "postgresql" and not connection.queries_logged
-    if not ours or connection.connection is None or connection.in_atomic_block:
+    on_server = connection.vendor == "postgresql"
+    if connection.connection is None or connection.queries_logged or (on_server and connection.in_atomic_block):
         return _plainly(connection, sql, parameters)
     try:
-        connection.apply_limits()  # type: ignore[attr-defined]  # config.postgresql's
-        with connection.wrap_database_errors:
-            cursor = psycopg.Cursor(connection.connection)
-            return cursor.execute(sql, parameters, prepare=settings.PREPARED_STATEMENTS).fetchall()
+        return connection.fetch_prepared(sql, parameters)  # type: ignore[attr-defined, no-any-return]  # of config's
     except OperationalError:
-        if not connection.connection.closed:
+        if not on_server or not connection.connection.closed:
             raise
         connection.close()
         return _plainly(connection, sql, parameters)

@@ -5,8 +5,10 @@ transaction. If the server does not respond at all (stopped, unreachable, behind
 little later, and further requests fail at once for a moment instead of waiting too (a circuit breaker).
 """
 
+import functools
 import threading
 import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from django.db.backends.postgresql import base
 from psycopg.abc import PQGen, PQGenConn
 
 from ..timeouts import NONE, Limits, current, for_decisions, limited
+from .reader import Reader
 
 # Seconds after the server's own limit at which the client gives up.
 _GRACE = 0.25
@@ -52,6 +55,10 @@ _silence = _Silence()
 
 
 class Connection(psycopg.Connection[Any]):
+    @functools.cached_property
+    def reader(self) -> Reader:
+        return Reader(self)
+
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         # psycopg waits here for every response of the server, so this is the place for the client's own limit.
         seconds = current().statement
@@ -130,6 +137,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _tell(self, sql: str) -> None:
         with self.wrap_database_errors:
             self.connection.execute(sql, prepare=False)
+
+    def fetch_prepared(self, sql: str, parameters: Sequence[str | int | None]) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT, outside of a transaction; `sql` is one of few constant texts."""
+        self.apply_limits()
+        with self.wrap_database_errors:
+            return self.connection.reader.fetch(sql, parameters, prepared=settings.PREPARED_STATEMENTS)  # type: ignore[no-any-return]
 
     def is_read_only(self) -> bool:
         """Whether the server takes no writes: a standby, or one set to read-only."""
