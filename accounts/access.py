@@ -6,6 +6,7 @@ no interface (page, API, command) can forget it.
 """
 
 import dataclasses
+import functools
 import uuid
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
@@ -302,9 +303,14 @@ def key_permissions(actor: Actor) -> frozenset[Permission]:
     key = actor.key
     if key is None or not actor.has_worth:
         return frozenset()
-    granted = frozenset[Permission]().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in key.scopes))
-    granted &= _OPERATOR_KEY if key.organization_id is None else _ORGANIZATION_KEY
+    granted = _granted(tuple(key.scopes), of_organization=key.organization_id is not None)
     return granted if key.installation else granted & actor.responsible.permissions
+
+
+@functools.lru_cache(1024)
+def _granted(scopes: tuple[str, ...], *, of_organization: bool) -> frozenset[Permission]:
+    granted = frozenset[Permission]().union(*(SCOPE_PERMISSIONS[KeyScope(scope)] for scope in scopes))
+    return granted & (_ORGANIZATION_KEY if of_organization else _OPERATOR_KEY)
 
 
 def require(actor: Actor, permission: Permission, organization: Organization | None) -> None:

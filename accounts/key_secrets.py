@@ -1,7 +1,6 @@
 """Generates the secrets of API keys, and the keyed hash that is stored of them."""
 
 import dataclasses
-import hashlib
 import hmac
 import secrets
 
@@ -13,7 +12,7 @@ _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 def digest(key: str) -> str:
     """HMAC-SHA256 of a key's text in hexadecimal, with API_KEY_PEPPER: only this is stored and compared."""
-    return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(settings.API_KEY_PEPPER.encode(), key.encode(), "sha256").hex()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ If an object has a name twice, some parsers keep the first value and some the la
 "opted_in"}` says both, so it is refused. Error messages are the portal's own and translated, not those of Python.
 """
 
+import functools
 import json
 import math
 from collections import Counter
@@ -26,13 +27,7 @@ def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> A
     if decoded.startswith("\ufeff"):
         raise NotJson(_("it begins with a byte order mark; remove it"))
     try:
-        return json.loads(
-            decoded,
-            parse_int=number,
-            parse_float=number or _float,
-            parse_constant=number or _refuse_constant,
-            object_pairs_hook=_object,
-        )
+        return _decoder(number).decode(decoded)
     except RecursionError:
         raise NotJson(_("it is nested too deep")) from None
     except json.JSONDecodeError as error:
@@ -41,6 +36,16 @@ def loads(text: str | bytes, *, number: Callable[[str], Any] | None = None) -> A
         raise
     except ValueError:  # the only other case in the standard library: an integer with too many digits
         raise NotJson(_("it has a number with too many digits")) from None
+
+
+@functools.lru_cache(8)  # as `json.loads` would make one for each text
+def _decoder(number: Callable[[str], Any] | None) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_int=number,
+        parse_float=number or _float,
+        parse_constant=number or _refuse_constant,
+        object_pairs_hook=_object,
+    )
 
 
 def _decoded(raw: bytes) -> str:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from django.utils import formats
+from django.utils import formats, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -26,28 +28,27 @@ from .witness import guard
 _PRODUCTS = frozenset(Product.values)
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A decision and a sentence that explains it; `events`: layer of the decision → id of the event it rests on.
 
-    `row`, `scope`: the facts, and the organizations that the actor may ask about, for `services.asked`.
+    For `services.asked`: `rows`, the facts, and none in quarantine, when the answer is not the setting's; `scope`, the
+    organizations that the actor may ask about.
     """
 
     decision: Decision
     detail: str
     decided_at: dt.datetime
     events: dict[str, int | None]
-    row: Row
+    rows: Sequence[Row]
     scope: frozenset[uuid.UUID] | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """`rows`, `scope`: as those of an Answer."""
 
     decisions: list[Decision]
     decided_at: dt.datetime
-    rows: list[Row]
+    rows: Sequence[Row]
     scope: frozenset[uuid.UUID] | None
 
 
@@ -113,24 +114,29 @@ def _answer(
 ) -> Answer:
     """`only`: the organizations that may be asked about, where that is not left to the actor's permissions."""
     scope = organizations_with(actor, Permission.DECISIONS_ASK) if only is None else only
-    decision = _decide(question, row, now, actor, scope)
+    restored = guard.quarantined()  # after the facts: it is the connection that they came from that is judged
+    decision = _decide(question, row, now, actor, scope, restored=restored)
     # If it is unknown to this actor, the detail must not name it: it may exist, outside the actor's scope.
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
     found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
     # Only for layers in the decision: the event id of a hidden layer would show that the member chose (R4).
     events = {answer.layer: found[answer.layer] for answer in decision.layers}
-    return Answer(decision, _detail(decision, row if known else None), now, events, row, scope)
+    detail = _detail(decision, row if known else None)
+    return Answer(decision, detail, now, events, () if restored else (row,), scope)
 
 
 def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
     """Answer any number of questions by one query, so from one snapshot. Raises Forbidden like `decide`."""
     scope = organizations_with(actor, Permission.DECISIONS_ASK)
     rows, now = fetch(questions)
-    found = [_decide(*pair, now, actor, scope) for pair in zip(questions, rows, strict=True)]
-    return Answers(found, now, rows, scope)
+    restored = guard.quarantined()  # after the facts, as of one
+    found = [_decide(*pair, now, actor, scope, restored=restored) for pair in zip(questions, rows, strict=True)]
+    return Answers(found, now, () if restored else rows, scope)
 
 
-def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope: frozenset[object] | None) -> Decision:
+def _decide(
+    question: Question, row: Row, now: dt.datetime, actor: Actor, scope: frozenset[object] | None, *, restored: bool
+) -> Decision:
     # An organization outside the actor's scope gives the same answer as one that doesn't exist.
     known = row.organization_id is not None and (scope is None or row.organization_id in scope)
     product_known = question.product in _PRODUCTS
@@ -138,8 +144,7 @@ def _decide(question: Question, row: Row, now: dt.datetime, actor: Actor, scope:
     return rules.resolve(
         Layers(
             now=now,
-            # After the facts: it is the connection that they came from that is judged.
-            restored=guard.quarantined(),
+            restored=restored,
             at=question.at,
             collected_at=question.collected_at,
             organization_known=known,
@@ -215,10 +220,16 @@ def _detail(decision: Decision, row: Row | None) -> str:
             "since": decision.boundary and decision.boundary.isoformat(),
             "usable": decision.usable_from and decision.usable_from.isoformat(),
         }
+    return _sentence(decision.reason, decision.allowed, translation.get_language()) % words
+
+
+@functools.cache  # because a look-up in Django's catalogues costs as much as the whole of `rules.resolve`
+def _sentence(reason: Reason, allowed: bool, _language: str | None) -> str:
+    """The sentence for a reason in the current language, which has to be `_language`."""
     # The only reason that both allows and denies: _DETAILS has the text for the denial.
-    if decision.allowed and decision.reason == Reason.PLAN_DEFAULT:
-        return _("%(organization)s follows the default of its plan: opted in.") % words
-    return str(_DETAILS[decision.reason]) % words
+    if allowed and reason == Reason.PLAN_DEFAULT:
+        return _("%(organization)s follows the default of its plan: opted in.")
+    return str(_DETAILS[reason])
 
 
 def _day(instant: dt.datetime | None) -> str:

@@ -77,7 +77,7 @@ class RequestAuth:
 
     @staticmethod
     def _noted(answer: Answer, actor: Actor) -> Answer:
-        asked.note((answer.row,), answer.scope, actor, answer.decided_at)
+        asked.note(answer.rows, answer.scope, actor, answer.decided_at)
         return answer
 
 

@@ -3,6 +3,7 @@
 Counters belong to one process; the gauges are queried from the database at each scrape.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 
@@ -37,7 +38,12 @@ _DECISIONS = Counter(
 
 
 def count_decision(allowed: bool, reason: str, number: int = 1) -> None:
-    _DECISIONS.labels("true" if allowed else "false", reason).inc(number)
+    _decided(allowed, reason).inc(number)
+
+
+@functools.cache  # there are few, and `labels` takes longer than to count
+def _decided(allowed: bool, reason: str) -> Counter:
+    return _DECISIONS.labels("true" if allowed else "false", reason)
 
 
 class _Standing(Collector):

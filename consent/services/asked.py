@@ -27,7 +27,6 @@ from config.batched import batched
 
 from ..models import PEOPLE
 from ..rules import Reason
-from ..witness import guard
 
 if TYPE_CHECKING:
     from ..lookups import Row
@@ -136,7 +135,7 @@ flush, forget = _collector.flush, _collector.forget
 
 def note(rows: "Sequence[Row]", scope: Scope, actor: Actor, at: dt.datetime) -> None:
     """Count questions that were answered from these rows; `scope`: the organizations that the actor may ask about."""
-    if settings.COUNT_QUESTIONS and not guard.quarantined():  # then the answer is not the setting's
+    if settings.COUNT_QUESTIONS and rows:
         asker = actor.key.pk if actor.key is not None else PEOPLE
         _collector.add((asker.int, at.toordinal(), scope), rows)
 
