@@ -67,9 +67,7 @@ def _ask(path: str, body: bytes, key: str) -> None:
         "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
         "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
     }  # fmt: skip
-    response = application(environ, _started)
-    b"".join(response)
-    response.close()
+    b"".join(application(environ, _started))
 
 
 def _started(status: str, _headers: Any, _error: Any = None) -> Any:

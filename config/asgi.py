@@ -173,7 +173,8 @@ def _respond(
                 return sending
         return [head, {"type": "http.response.body", "body": bytes(start), "more_body": False}]
     finally:
-        response.close()
+        if hasattr(response, "close"):  # PEP 3333: it need not have one
+            response.close()
         if body is not None:
             body.close()
 

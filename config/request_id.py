@@ -1,9 +1,11 @@
 """The request id: one per request, in its response, its events and its log lines."""
 
+import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 import uuid_utils
 from django.http import HttpRequest, HttpResponse
@@ -27,19 +29,26 @@ def current() -> str:
     return _UNTAMED.sub("_", given())[:_TAME_LENGTH]
 
 
+@contextlib.contextmanager
+def given_by(headers: Mapping[str, Any]) -> Iterator[str]:
+    """In the block, the current request has the id that its headers offer, or a new one."""
+    offered = headers.get("HTTP_X_REQUEST_ID", "")
+    name = offered if _ACCEPTABLE.fullmatch(offered) else uuid_utils.uuid7().hex
+    token = _given.set(name)
+    try:
+        yield name
+    finally:
+        _given.reset(token)
+
+
 class RequestIdMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = offered if _ACCEPTABLE.fullmatch(offered) else uuid_utils.uuid7().hex
-        token = _given.set(request_id)
-        try:
+        with given_by(request.META) as name:
             response = self.get_response(request)
-        finally:
-            _given.reset(token)
-        response.headers[HEADER] = request_id
+        response.headers[HEADER] = name
         return response
 
 

@@ -125,7 +125,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.refusals.RefusalMiddleware",
     "config.compression.KeyedGZipMiddleware",
-    "config.fast_path.FastPathMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -3,15 +3,18 @@
 import gc
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
-# Before the application is created, which imports the settings.
+# Before Django is set up, which imports the settings.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup(set_prefix=False)
 
-application = get_wsgi_application()
+from .fast_path import Handler  # noqa: E402
+
+application = Handler()
 
 # Tune the garbage collector. Objects loaded at start stay for ever, so exclude them from each collection. Collect less
 # often than by default: the objects of a large batch response are freed by reference counting anyway.
 gc.collect()
 gc.freeze()
-gc.set_threshold(20_000, 20, 50)
+gc.set_threshold(50_000, 20, 50)

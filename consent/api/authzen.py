@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
@@ -54,14 +54,14 @@ class _Asked:
 
 
 @decision_endpoint
-def evaluation(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+def evaluation(request: HttpRequest, auth: RequestAuth) -> dict[str, Any]:
     actor = auth.actor()
     body = _body(request)
     return _one(body, actor)
 
 
 @decision_endpoint
-def evaluations(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+def evaluations(request: HttpRequest, auth: RequestAuth) -> dict[str, Any]:
     """A batch: each item takes the parts that it omits from the top level. Without items it is one evaluation."""
     actor = auth.actor()
     body = _body(request)
@@ -78,7 +78,7 @@ def evaluations(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     items = [_asked({**defaults, **item} if isinstance(item, dict) else item, "evaluations", n)
              for n, item in enumerate(listed)]  # fmt: skip
     answers = _decided(_with_organizations(items), actor)
-    return JsonResponse({"evaluations": _cut(answers, semantic)})
+    return {"evaluations": _cut(answers, semantic)}
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _one(body: dict[str, Any], actor: Actor) -> HttpResponse:
+def _one(body: dict[str, Any], actor: Actor) -> dict[str, Any]:
     asked = _asked(body)
     if asked.faults:
         raise invalid(asked.faults)
     (answer,) = _decided(_with_organizations([asked]), actor)
-    return JsonResponse(answer)
+    return answer
 
 
 def _semantic(body: dict[str, Any]) -> str:

@@ -5,12 +5,13 @@ A well-formed question gets 200 and an answer, a malformed one 400; an internal 
 
 import contextlib
 import functools
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
@@ -18,6 +19,7 @@ from accounts import limits
 from accounts.access import Actor
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
 from accounts.fields import rfc3339
+from config.fast_path import Reply
 from config.problems import Problem, as_problem, body_pointer, error_item, invalid
 
 from .. import decisions
@@ -26,7 +28,7 @@ from ..lookups import Question
 from ..rules import Decision, LayerAnswer
 from ..services import asked
 from .base import check_csrf, refusal
-from .body import parse_instant, read_json, storable
+from .body import JSON, parse_instant, read_json, storable
 from .metrics import count_decision
 
 logger = logging.getLogger(__name__)
@@ -94,23 +96,24 @@ def _unauthorized(code: str, detail: str) -> Problem:
     return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
-DecisionView = Callable[[HttpRequest, RequestAuth], HttpResponse]
+DecisionView = Callable[[HttpRequest, RequestAuth], dict[str, Any]]
 
 
 def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpResponse]:
-    """Decorator of decision views: passes a RequestAuth, accepts only POST, answers every failure as a Problem."""
+    """Decorator of decision views, which return the body of a 200: passes a RequestAuth, accepts only POST.
 
-    @csrf_exempt  # `RequestAuth.actor` checks a session's token; a key needs none
-    @functools.wraps(view)
-    def wrapped(request: HttpRequest) -> HttpResponse:
+    Every failure is answered as a Problem. The result's function `reply` is for `config.fast_path`.
+    """
+
+    def reply(request: HttpRequest) -> Reply:
         auth = None
         try:
             auth = RequestAuth(request)
             if request.method != "POST":
                 auth.actor()
                 raise Problem(405, "method_not_allowed", _("Use POST to ask a question."), headers={"Allow": "POST"})
-            response = view(request, auth)
-            response.headers["Cache-Control"] = "no-store"
+            content = json.dumps(view(request, auth)).encode()
+            found = Reply(200, {"Content-Type": JSON, "Cache-Control": "no-store"}, content)
         except Exception as error:
             problem = as_problem(refusal(error))
             # Whatever failed must not look like an answer: the caller gets 503 with `allowed` false.
@@ -118,16 +121,22 @@ def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpRespons
                 logger.exception("a question could not be answered")
                 detail = _("The question could not be answered. Treat this as a “no”.")
                 problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
-            response = problem.response()
+            found = Reply.of(problem.response())
         if auth is not None and auth.allowance is not None:
-            auth.allowance.tell(response)
-        return response
+            found.headers.update(auth.allowance.headers)
+        return found
 
+    @csrf_exempt  # `RequestAuth.actor` checks a session's token; a key needs none
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        return reply(request).response()
+
+    wrapped.reply = reply  # type: ignore[attr-defined]
     return wrapped
 
 
 @decision_endpoint
-def decide(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+def decide(request: HttpRequest, auth: RequestAuth) -> dict[str, Any]:
     try:
         explain = _explain(request)
         question, faults = _question(read_json(request, _QUESTION_LIMIT))
@@ -144,10 +153,12 @@ def decide(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
         body["usable_from"] = rfc3339(decision.usable_from)
     if explain:
         body["layers"] = [_layer(layer, answer) for layer in decision.layers]
-    return JsonResponse({**body, "decided_at": rfc3339(answer.decided_at)})
+    return {**body, "decided_at": rfc3339(answer.decided_at)}
 
 
 def _explain(request: HttpRequest) -> bool:
+    if not request.META.get("QUERY_STRING"):
+        return False
     faults = [error_item(f"?{name}", _("There is no such field.")) for name in request.GET if name != "explain"]
     values = request.GET.getlist("explain")
     if len(values) > 1 or (values and values[0] not in ("true", "false")):
@@ -169,7 +180,7 @@ def _layer(layer: LayerAnswer, answer: Answer) -> dict[str, object]:
 
 
 @decision_endpoint
-def decide_batch(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
+def decide_batch(request: HttpRequest, auth: RequestAuth) -> dict[str, Any]:
     actor = auth.actor()
     if request.GET:
         raise invalid([error_item(f"?{name}", _("There is no such field.")) for name in request.GET])
@@ -182,7 +193,7 @@ def decide_batch(request: HttpRequest, auth: RequestAuth) -> HttpResponse:
     # The answers belong, in order, to the well-formed items; malformed ones get their error in between.
     answered = iter(answers.decisions)
     shown = [_shown(next(answered)) if question is not None else _malformed(faults) for question, faults in read]
-    return JsonResponse({"decisions": shown, "decided_at": rfc3339(answers.decided_at)})
+    return {"decisions": shown, "decided_at": rfc3339(answers.decided_at)}
 
 
 def _items(body: Any) -> list[Any]:
@@ -215,8 +226,8 @@ def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str,
     faults = [
         error_item(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS
     ]
-    for name in _TEXTS:
-        value = item.get(name)
+    texts = {name: item.get(name) for name in _TEXTS}
+    for name, value in texts.items():
         if value is None and name in _REQUIRED:
             faults.append(error_item(body_pointer(*path, name), _("This field is required.")))
         elif value is not None and not (isinstance(value, str) and storable(value)):
@@ -228,5 +239,4 @@ def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str,
             faults.append(error_item(body_pointer(*path, name), detail))
     if faults:
         return None, faults
-    texts = {name: item.get(name) for name in _TEXTS}
     return Question(**texts, **instants), []  # type: ignore[arg-type]

@@ -1,13 +1,16 @@
 """Callers of the API: each person of the cast with a session, and API keys of every kind."""
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
+from django.test.client import ClientHandler
 
 from accounts.models import OPERATOR_SCOPES, ApiKey, Organization, User
+from config.fast_path import Handler, takes
 from consent.models import ConsentEvent, PrivacySetting
 from tests.support import cast as casting
 from tests.support.cast import Cast
@@ -17,6 +20,25 @@ V1 = "/api/v1/"
 ALL_SCOPES = tuple(ApiKey.Scope.values)
 ORGANIZATION_SCOPES = tuple(scope for scope in ALL_SCOPES if scope not in OPERATOR_SCOPES)
 PEOPLE = ("owner", "admin", "auditor", "member", "outsider", "operator")
+
+
+@functools.cache
+def _handler() -> Handler:
+    return Handler()
+
+
+class _ClientHandler(ClientHandler):
+    def get_response(self, request: HttpRequest) -> HttpResponse:
+        environ = request.environ  # type: ignore[attr-defined]
+        return _handler().reply(environ).response() if takes(environ) else super().get_response(request)
+
+
+class ServedClient(Client):
+    """Django's test client, but questions take the fast path, as they do from a server; and it names the host."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"HTTP_HOST": "testserver", **options})
+        self.handler = _ClientHandler(enforce_csrf_checks=options.get("enforce_csrf_checks", False))
 
 
 @dataclasses.dataclass
@@ -54,11 +76,11 @@ class Caller:
 
 def by_key(*scopes: str, organization: Organization | None = None, issued_by: User | None = None) -> Caller:
     _key, text = issue_key("a service", scopes, organization=organization, issued_by=issued_by)
-    return Caller(Client(), {"Authorization": f"Bearer {text}"})
+    return Caller(ServedClient(), {"Authorization": f"Bearer {text}"})
 
 
 def by_session(person: Any, **client: Any) -> Caller:
-    caller = Caller(Client(**client))
+    caller = Caller(ServedClient(**client))
     caller.client.force_login(person)
     return caller
 
@@ -90,7 +112,7 @@ def make_world() -> World:
     cast = casting.make()
     callers = {role: by_session(getattr(cast, role)) for role in PEOPLE}
     callers |= {
-        "anonymous": Caller(Client()),
+        "anonymous": Caller(ServedClient()),
         "key": by_key(*ORGANIZATION_SCOPES, organization=cast.labs),
         "foreign_key": by_key(*ORGANIZATION_SCOPES, organization=cast.brage),
         "operator_key": by_key(*ALL_SCOPES, issued_by=cast.operator),
