@@ -123,7 +123,7 @@ def _kept(where: Place, asked: Asked, seconds: int, pairs: int) -> list[Line]:
             show(f"round {n + 1}: " + ", ".join(f"{name} {each.rate:,.0f}/s" for name, each in found.items()))
     return [
         _ratio(where, "decision / one with a connection opened for it", rounds, "kept", "opened", 2),
-        _ratio(where, "decision / floor", rounds, "kept", "floor", 0.2),
+        _ratio(where, "decision / floor", rounds, "kept", "floor", 0.35),
         *(_rate(where, name, [each[name] for each in rounds]) for name in ("floor", "kept", "opened")),
     ]
 
@@ -143,7 +143,7 @@ def _batches(where: Place, asked: Asked, seconds: int, pairs: int) -> list[Line]
             show(f"batch, round {n + 1}: " + ", ".join(f"{name} {each.rate:.1f}/s" for name, each in found.items()))
     work = f"batch of {BATCH:,}"
     return [
-        _ratio(where, f"{work} / the statement by psycopg", rounds, "ours", "bare", 0.5),
+        _ratio(where, f"{work} / the statement by psycopg", rounds, "ours", "bare", 0.6),
         _ratio(where, f"{work} / loop over the ORM", rounds, "ours", "naive", 100),
         *(
             _rate(where, f"{work}: {name}", [each[name] for each in rounds], BATCH)

@@ -29,7 +29,7 @@ PARTS = {
     "JSON and the body": ("/json/", "/config/strict_json", "/consent/api/body"),
     "who asks: the key and what it may": ("/accounts/",),
     "the question, the rules and the answer's words": ("/consent/",),
-    "our middleware": ("/config/",),
+    "the fast path": ("/config/",),
     "Django's request, response, handler, signals and translations": ("/django/", "/asgiref/"),
 }  # fmt: skip
 OTHER = "other"
@@ -72,9 +72,7 @@ def _asking(questions: list[bytes], key: str) -> Callable[[], None]:
     def ask() -> None:
         for body in questions:
             more = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
-            response = application(environ | more, respond)
-            b"".join(response)
-            response.close()
+            b"".join(application(environ | more, respond))
 
     return ask
 
