@@ -98,6 +98,7 @@ class Batch(APIView):
 
 
 urlpatterns = [
+    path("healthz", constant),
     path("constant/", constant),
     path("decision/", Decision.as_view()),
     path("batch/", Batch.as_view()),

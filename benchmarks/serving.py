@@ -76,7 +76,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < limit and process.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz")
-        # An error status counts as well: not every application that is served here has /healthz.
+        # An error status counts as well: the server answers.
         except urllib.error.HTTPError:
             return
         except OSError:

@@ -92,6 +92,14 @@ def test_reader__statement_deallocated__prepared_again(statement: str) -> None:
     assert fetched(ASKED, 1, "a", True) == [(1, "a", True, True)]
 
 
+def test_reader__column_changed_meanwhile__prepared_again() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE changed (value int); INSERT INTO changed VALUES (7)")
+        assert fetched("SELECT value FROM changed") == [(7,)]
+        cursor.execute("ALTER TABLE changed ALTER COLUMN value TYPE text")
+        assert fetched("SELECT value FROM changed") == fetched("SELECT value FROM changed") == [("7",)]
+
+
 def test_reader__statement_wrong__error_and_nothing_remembered() -> None:
     for _ in range(2):
         with pytest.raises(ProgrammingError, match="nothing_there"):

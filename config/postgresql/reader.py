@@ -11,6 +11,9 @@ from psycopg import generators, pq
 from psycopg.adapt import Transformer
 from psycopg.types.datetime import TimestamptzLoader
 
+# The statement was deallocated, by a pooler for example; or a migration has changed the type of one of its columns.
+_OUTDATED = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
+
 
 class Reader:
     """The prepared statements of one connection, outside of transactions."""
@@ -36,7 +39,7 @@ class Reader:
                 return self._rows()
             try:
                 return self._fetch_prepared(sql, values)
-            except psycopg.errors.InvalidSqlStatementName:  # somebody has deallocated it: a pooler, for example
+            except _OUTDATED:
                 self._names.clear()
                 return self._fetch_prepared(sql, values)
 
