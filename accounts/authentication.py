@@ -107,7 +107,7 @@ def _actor(row: Sequence[Any]) -> Actor:
 _SCOPES = [field.attname for field in ApiKey._meta.concrete_fields].index("scopes")
 
 
-@functools.lru_cache(256)  # few keys have other scopes than the rest
+@functools.lru_cache(256)  # most keys have one of a few sets of scopes
 def _scopes(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 

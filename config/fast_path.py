@@ -1,11 +1,12 @@
 """Fast path of decision requests: answered before Django's handler and middleware, which cost more than a decision.
 
-Only POST requests with an API key and without a language take it, and none that the middleware would refuse or
-redirect: those take Django's path. Tests compare the two.
+Only POST requests with an API key, without a language or a cookie, take it, and none that the middleware would refuse
+or redirect: those take Django's path. Tests compare the two.
 """
 
 import functools
 import io
+import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import IO, Any, NamedTuple, cast
@@ -19,9 +20,13 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import resolve, reverse
 from django.utils import translation
 from django.utils.log import log_response
+from django.utils.translation import gettext as _
 
-from . import compression, request_id, timeouts
+from . import compression, media_types, request_id, timeouts
 from .bodies import REFUSAL
+from .problems import Problem
+
+logger = logging.getLogger(__name__)
 
 # Their views check the key, read the body and answer errors themselves.
 QUESTIONS = ("api:decisions", "api:decisions-batch", "authzen-evaluation", "authzen-evaluations")
@@ -57,15 +62,19 @@ def is_question(path: str) -> bool:
 
 
 class _Request(WSGIRequest):
-    """A request with its headers and its body: all that those views read."""
+    """A request with its headers, its query and its body: all that those views read."""
 
     def __init__(self, environ: Environ) -> None:
         self.environ = self.META = environ
         self.method = environ["REQUEST_METHOD"]
         self.path = self.path_info = environ["PATH_INFO"]
-        length = environ.get("CONTENT_LENGTH", "")
-        stream = LimitedStream(environ["wsgi.input"], int(length) if length.isdecimal() else 0)
-        self._stream = cast(IO[bytes], stream)  # type: ignore[assignment]
+        if environ.get("CONTENT_TYPE") != media_types.JSON:
+            self._set_content_type_params(environ)  # type: ignore[attr-defined]  # it may name a charset, in which Django reads the query
+        try:
+            length = int(environ["CONTENT_LENGTH"])
+        except (KeyError, ValueError):
+            length = 0
+        self._stream = cast(IO[bytes], LimitedStream(environ["wsgi.input"], length))  # type: ignore[assignment]
         self._read_started = False
 
 
@@ -80,14 +89,13 @@ class Handler(WSGIHandler):
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # type: ignore[override]
         if not takes(environ):
             return super().__call__(environ, start_response)
-        # As Django does it before and after each request.
+        # As Django does it before and after each request; but no longer than a decision may take.
         connection = connections[DEFAULT_DB_ALIAS]
-        connection.close_if_unusable_or_obsolete()
-        try:
-            reply = self.reply(environ)
-        finally:
+        with timeouts.limited(timeouts.for_decisions()):
             connection.close_if_unusable_or_obsolete()
-        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
+            reply = self.reply(environ)
+            start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
+            connection.close_if_unusable_or_obsolete()
         return [reply.content]
 
     def reply(self, environ: Environ) -> Reply:
@@ -96,7 +104,11 @@ class Handler(WSGIHandler):
         # What Django and the middleware would do, as far as it concerns such a request:
         translation.activate(settings.LANGUAGE_CODE)  # the thread may still have that of its previous request
         with request_id.given_by(environ) as name, timeouts.limited(timeouts.for_decisions()):
-            reply = self._finished(_views()[request.path](request), request)
+            try:
+                reply = self._finished(_views()[request.path](request), request)
+            except Exception:  # none of the view, which answers its own
+                logger.exception("a question could not be answered")
+                reply = Reply.of(unanswered().response())
         reply.headers.update(self._fixed[request.is_secure()])
         reply.headers[request_id.HEADER] = name
         return reply
@@ -112,11 +124,18 @@ class Handler(WSGIHandler):
         return reply
 
 
+def unanswered() -> Problem:
+    """What a failure of ours is told as: it must not look like an answer."""
+    detail = _("The question could not be answered. Treat this as a “no”.")
+    return Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
+
+
 def takes(environ: Environ) -> bool:
     """Whether the request takes the fast path. Reads nothing of its body."""
     if environ.get("PATH_INFO") not in _views() or environ["REQUEST_METHOD"] != "POST" or environ.get("SCRIPT_NAME"):
         return False
-    if not environ.get("HTTP_AUTHORIZATION") or not _UNLIKELY.isdisjoint(environ):
+    # A cookie may hold a session or a language.
+    if not environ.get("HTTP_AUTHORIZATION") or environ.get("HTTP_COOKIE") or not _UNLIKELY.isdisjoint(environ):
         return False
     if settings.SECURE_SSL_REDIRECT and not _Request(environ).is_secure():
         return False

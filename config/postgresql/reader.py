@@ -1,9 +1,11 @@
 """Runs the few SELECTs on every decision's path, one level below psycopg's cursors: in half of their time."""
 
+import contextlib
 import functools
+import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -11,8 +13,13 @@ from psycopg import generators, pq
 from psycopg.adapt import Transformer
 from psycopg.types.datetime import TimestamptzLoader
 
+Parameters = Sequence[str | int | None]
+Rows = list[tuple[Any, ...]]
+
 # The statement was deallocated, by a pooler for example; or a migration has changed the type of one of its columns.
 _OUTDATED = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
+_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_CHUNK)
+_CHUNK = 100  # rows: what is done with them takes as long as the server needs for as many
 
 
 class Reader:
@@ -21,53 +28,88 @@ class Reader:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection, self._pgconn = connection, connection.pgconn
         self._names: dict[str, bytes] = {}  # statement → its name on the server
-        self._numbers = itertools.count()
+        self._outdated = 0  # times that statements had to be prepared anew, under other names
         context = psycopg.Cursor(connection)
         # psycopg's own loader, in C: Django's, in Python, takes 10 µs for each value.
         context.adapters.register_loader("timestamptz", TimestamptzLoader)
         # Kept, because a new one finds out anew how each column is converted.
         self._converter = Transformer(context)
 
-    def fetch(
-        self, sql: str, parameters: Sequence[str | int | None], *, prepared: bool = True
-    ) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, parameters: Parameters, *, prepared: bool = True) -> Rows:
         """The rows of a SELECT, in which casts type the parameters. Raises the errors of psycopg."""
         values = [None if value is None else _text(value) for value in parameters]
-        with self._connection.lock:
-            if not prepared:
-                self._pgconn.send_query_params(_numbered(sql), values)
-                return self._rows()
-            try:
-                return self._fetch_prepared(sql, values)
-            except _OUTDATED:
-                self._names.clear()
-                return self._fetch_prepared(sql, values)
+        try:
+            return self._fetch(sql, values, prepared=prepared)
+        except _OUTDATED:
+            self._forget()
+            return self._fetch(sql, values, prepared=prepared)
 
-    def _fetch_prepared(self, sql: str, values: list[bytes | None]) -> list[tuple[Any, ...]]:
+    def stream(self, sql: str, parameters: Parameters, *, prepared: bool = True) -> Iterator[Rows]:
+        """As `fetch`, in lists of a few rows, each as soon as it is there: the server finds the next meanwhile.
+
+        Until its end nothing else can be asked of the connection. If the caller stops before, it is closed.
+        """
+        values = [None if value is None else _text(value) for value in parameters]
+        try:
+            yield from self._stream(sql, values, prepared=prepared)
+        except _OUTDATED:  # which comes before any row
+            self._forget()
+            yield from self._stream(sql, values, prepared=prepared)
+
+    def _fetch(self, sql: str, values: list[bytes | None], *, prepared: bool) -> Rows:
+        self._send(sql, values, prepared=prepared)
+        return self._loaded(self._result())
+
+    def _stream(self, sql: str, values: list[bytes | None], *, prepared: bool) -> Iterator[Rows]:
+        self._send(sql, values, prepared=prepared)
+        self._pgconn.set_chunked_rows_mode(_CHUNK)
+        error = None
+        try:
+            self._connection.wait(generators.send(self._pgconn))
+            # After the last rows comes a result without any, or an error; after that, None.
+            while (result := self._connection.wait(generators.fetch(self._pgconn))) is not None:
+                if result.status not in _GOOD:
+                    error = psycopg.errors.error_from_result(result)
+                elif result.ntuples:
+                    yield self._loaded(result)
+        except BaseException:
+            self._pgconn.finish()  # what is still to come would be taken for the answer to the next query
+            raise
+        if error is not None:
+            raise error
+
+    def _send(self, sql: str, values: list[bytes | None], *, prepared: bool) -> None:
+        if not prepared:
+            self._pgconn.send_query_params(_numbered(sql), values)
+            return
         name = self._names.get(sql)
         if name is None:
-            name = f"reader_{next(self._numbers)}".encode()
+            # Named by what it says: behind a pooler that nobody told us of, another's of this name is the same.
+            name = f"reader_{hashlib.sha256(sql.encode()).hexdigest()[:32]}_{self._outdated}".encode()
             self._pgconn.send_prepare(name, _numbered(sql))
-            self._result()
+            with contextlib.suppress(psycopg.errors.DuplicatePreparedStatement):
+                self._result()
             self._names[sql] = name
         self._pgconn.send_query_prepared(name, values)
-        return self._rows()
 
-    def _rows(self) -> list[tuple[Any, ...]]:
-        result = self._result()
+    def _forget(self) -> None:
+        self._names.clear()
+        self._outdated += 1
+
+    def _result(self) -> Any:
+        results = self._connection.wait(generators.execute(self._pgconn))
+        for result in results:
+            if result.status not in _GOOD:
+                raise psycopg.errors.error_from_result(result)
+        (result,) = results
+        return result
+
+    def _loaded(self, result: Any) -> Rows:
         self._converter.set_pgresult(result)
         try:
             return self._converter.load_rows(0, result.ntuples, tuple)
         finally:
             self._converter.set_pgresult(None)  # a batch's is large
-
-    def _result(self) -> Any:
-        results = self._connection.wait(generators.execute(self._pgconn))
-        for result in results:
-            if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-                raise psycopg.errors.error_from_result(result)
-        (result,) = results
-        return result
 
 
 def _text(value: str | int) -> bytes:

@@ -7,6 +7,7 @@ the limits in `config.timeouts` only the one on locks applies, to waiting for an
 import contextlib
 import functools
 import os
+import re
 import sqlite3
 import stat
 import weakref
@@ -66,7 +67,7 @@ def _identity(name: str) -> _Identity | None:
 
 @functools.cache
 def _question_marks(sql: str) -> str:
-    return sql.replace("%s", "?").replace("%%", "%")
+    return re.sub("%[s%]", lambda found: "?" if found[0] == "%s" else "%", sql)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -129,8 +130,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Without Django's cursors, which rewrite `%s` at each use. SQLite's module keeps the statement.
         """
-        self.apply_limits()
         with self.wrap_database_errors:
+            self.apply_limits()
             return self.connection.execute(_question_marks(sql), parameters).fetchall()  # type: ignore[no-any-return]
 
     def is_read_only(self) -> bool:

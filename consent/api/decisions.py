@@ -19,7 +19,7 @@ from accounts import limits
 from accounts.access import Actor
 from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
 from accounts.fields import rfc3339
-from config.fast_path import Reply
+from config.fast_path import Reply, unanswered
 from config.problems import Problem, as_problem, body_pointer, error_item, invalid
 
 from .. import decisions
@@ -119,8 +119,7 @@ def decision_endpoint(view: DecisionView) -> Callable[[HttpRequest], HttpRespons
             # Whatever failed must not look like an answer: the caller gets 503 with `allowed` false.
             if problem is None or problem.status_code >= 500:
                 logger.exception("a question could not be answered")
-                detail = _("The question could not be answered. Treat this as a “no”.")
-                problem = Problem(503, "unavailable", detail, headers={"Retry-After": "1"}, allowed=False)
+                problem = unanswered()
             found = Reply.of(problem.response())
         if auth is not None and auth.allowance is not None:
             found.headers.update(auth.allowance.headers)

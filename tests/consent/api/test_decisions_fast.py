@@ -2,21 +2,23 @@
 
 import gzip
 import json
+import logging
 import random
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts.models import ApiKey
 from config import fast_path
+from config.fast_path import Handler
 from consent import ledger, lookups
 from consent.lookup_sql import STATEMENTS
 from consent.lookups import Question
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.callers import ServedClient, World, by_key
+from tests.support.callers import ServedClient, World, assert_problem, by_key
 
 pytestmark = pytest.mark.django_db
 PATHS = ("/api/v1/decisions/", "/api/v1/decisions/batch/")
@@ -59,8 +61,19 @@ def told(response: Any) -> tuple[int, dict[str, str], Any]:
 
 # Header, or part of a request → what it may be; None: it is missing. Half of the requests are as the first.
 SHORT: dict[str, list[Any]] = {
-    "path": [*PATHS, "/access/v1/evaluation", "/access/v1/evaluations", f"{PATHS[0]}?explain=true", f"{PATHS[1]}?a=b"],
-    "content_type": ["application/json", "application/json; charset=utf-8", "text/plain", ""],
+    "path": [
+        *PATHS,
+        "/access/v1/evaluation",
+        "/access/v1/evaluations",
+        f"{PATHS[0]}?explain=true",
+        f"{PATHS[1]}?%E9=b",
+    ],
+    "content_type": [
+        "application/json",
+        *(f"application/json; charset={c}" for c in ("utf-8", "cp037")),
+        "text/plain",
+        "",
+    ],
     "authorization": ["{key}", "Bearer no", "Basic {key}", " "],
     "accept-encoding": [None, "gzip", "gzip;q=0"],
     "x-request-id": [None, "mine", "\x01"],
@@ -71,6 +84,7 @@ LONG: dict[str, list[Any]] = {
     "authorization": ["", None],
     "host": ["evil.example", "testserver:x"],
     "accept-language": ["fr", ""],
+    "cookie": ["django_language=fr", "{session}"],
     "content-encoding": ["gzip", ""],
     "transfer-encoding": ["chunked"],
 }
@@ -90,6 +104,8 @@ def drawn(world: World, dice: random.Random, *, long: bool) -> dict[str, Any]:
     method, path, content_type = request.pop("method", "POST"), request.pop("path"), request.pop("content_type")
     if request["authorization"] is not None:
         request["authorization"] = request["authorization"].format(key=world.key.headers["Authorization"])
+    if "cookie" in request:
+        request["cookie"] = request["cookie"].format(session=world.owner.client.cookies.output([], "", "; "))
     return {
         "method": method, "path": path, "content_type": content_type, "secure": dice.random() < 0.2,
         "data": dice.choice([*[json.dumps(body).encode()] * 5, b"{", b"\xff", b""]),
@@ -137,6 +153,57 @@ def test_fast_path__after_a_page_in_french__answers_in_english(world: World) -> 
     Client().get("/sign-in/", headers={"accept-language": "fr"})
     said.append(world.key.post(PATHS[0], questions(world)[0]).json()["detail"])
     assert said[0] == said[1]
+
+
+def called(environ: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
+    """Status line, headers and body, as a server gets them."""
+    started: list[Any] = []
+    body = b"".join(Handler()(environ, lambda *given: started.append(given)))
+    ((status, headers),) = started
+    assert len(dict(headers)) == len(headers) and all(isinstance(text, str) for pair in headers for text in pair)
+    return status, dict(headers), body
+
+
+def environ(world: World, body: Any, **headers: str) -> dict[str, Any]:
+    sent = {"Authorization": world.key.headers["Authorization"], "host": "testserver", **headers}
+    factory = RequestFactory(headers=sent)
+    return factory.post(PATHS[0], body, content_type="application/json").environ  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_handler__called_by_a_server__sends_what_the_client_gets(world: World, settings: Any) -> None:
+    settings.KEY_RATE = 0
+    for body in [*questions(world), {"items": questions(world)[:8] * 20}]:
+        status, headers, content = called(environ(world, body))
+        answer = world.key.post(PATHS[0], body)
+        assert status == f"{answer.status_code} {answer.reason_phrase}"
+        assert headers.keys() == answer.headers.keys() and headers["Content-Length"] == str(len(content))
+        assert json.loads(content).keys() == answer.json().keys()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("length", ["", "x", "9" * 5000, "+2", None])
+def test_handler__length_that_is_none__body_is_not_read(world: World, length: str | None) -> None:
+    given = environ(world, {})
+    given.pop("CONTENT_LENGTH")
+    status, _headers, content = called(given if length is None else {**given, "CONTENT_LENGTH": length})
+    assert status == "400 Bad Request" and b'"allowed"' not in content
+
+
+class _Broken(logging.Filter):
+    def filter(self, _record: logging.LogRecord) -> bool:
+        raise RuntimeError("the disk is full")
+
+
+def test_handler__fails_itself__says_no(world: World) -> None:
+    broken = _Broken()
+    logging.getLogger("django.request").addFilter(broken)
+    try:
+        response = world.key.post(PATHS[0], {"colour": "red"})
+    finally:
+        logging.getLogger("django.request").removeFilter(broken)
+    assert_problem(response, 503, "unavailable")
+    assert response.json()["allowed"] is False and response["Retry-After"] == "1"
 
 
 def test_fast_path__session__takes_djangos(world: World) -> None:
