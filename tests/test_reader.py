@@ -1,6 +1,5 @@
 """The reader of prepared statements: the same rows as a cursor, whatever becomes of statements and connection."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -21,7 +20,6 @@ pytestmark = [
     pytest.mark.only_on("postgresql", reason="SQLite needs no reader"),
     pytest.mark.django_db(transaction=True),
 ]
-NUMBERS = "SELECT n FROM generate_series(1, %s::int) AS n"
 ASKED = "SELECT %s::int, %s::text, %s::bool, 'a%%' LIKE 'a%%'"
 
 
@@ -57,14 +55,12 @@ def test_reader__any_statement__same_rows_as_a_cursor(world: World, statement: t
     found = set()
     for parameters in given:
         ours = fetched(STATEMENTS[statement], *parameters)
-        streamed = [row for rows in prepared_sql.stream_prepared(STATEMENTS[statement], parameters) for row in rows]
         with transaction.atomic():  # there a cursor runs it
             theirs = fetched(STATEMENTS[statement], *parameters)
         now = lookups.Row._fields.index("now")
-        for rows in (ours, streamed):
-            same = [[value for n, value in enumerate(row) if n != now] for row in rows]
-            assert same == [[value for n, value in enumerate(row) if n != now] for row in theirs]
-            assert [list(map(type, row)) for row in rows] == [list(map(type, row)) for row in theirs]
+        same = [[value for n, value in enumerate(row) if n != now] for row in ours]
+        assert same == [[value for n, value in enumerate(row) if n != now] for row in theirs]
+        assert [list(map(type, row)) for row in ours] == [list(map(type, row)) for row in theirs]
         found |= {
             (row.organization_id, row.member_id)
             for row in (lookups.Row._make(row[: len(lookups.Row._fields)]) for row in ours)
@@ -137,79 +133,3 @@ def test_reader__connection_lost__opened_again() -> None:
         other.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
     assert fetched(ASKED, 1, "a", True) == [(1, "a", True, True)]
     assert connection.connection is not lost
-
-
-# --- Streams ----------------------------------------------------------------------------------------------------------
-
-
-def streamed(sql: str, *parameters: Any) -> Iterator[list[tuple[Any, ...]]]:
-    connection.ensure_connection()
-    return prepared_sql.stream_prepared(sql, parameters)
-
-
-@pytest.mark.parametrize("number", [0, 1, 99, 100, 101, 250])
-@pytest.mark.parametrize("kept", [True, False])
-def test_stream__any_number__every_row_once_in_short_lists(number: int, kept: bool, settings: Any) -> None:
-    settings.PREPARED_STATEMENTS = kept
-    for _ in range(2):
-        lists = list(streamed(NUMBERS, number))
-        assert [row for rows in lists for row in rows] == [(n,) for n in range(1, number + 1)]
-        assert all(0 < len(rows) <= 100 for rows in lists)
-
-
-@pytest.mark.parametrize(
-    ("value", "error"),
-    [("1 / (150 - n)", DataError), ("pg_sleep(CASE WHEN n = 150 THEN 9 ELSE 0 END)::text", OperationalError)],
-)
-def test_stream__fails_in_the_middle__error_and_usable_again(value: str, error: type[Exception]) -> None:
-    connection.ensure_connection()
-    with timeouts.limited(timeouts.Limits(0.3, 0.3)):
-        stream = streamed(f"SELECT {value} FROM generate_series(1, 300) AS n")
-        assert len(next(stream)) == 100
-        with pytest.raises(error):
-            next(stream)
-        opened = connection.connection
-        assert list(streamed(NUMBERS, 1)) == [[(1,)]] and connection.connection is opened
-
-
-def test_stream__left_before_its_end__what_was_to_come_answers_nothing_else() -> None:
-    stream = streamed(NUMBERS, 100_000)
-    assert len(next(stream)) == 100
-    left = connection.connection
-    stream.close()
-    assert fetched(ASKED, 1, "a", True) == [(1, "a", True, True)]
-    assert left.closed and connection.connection is not left
-
-
-def test_stream__something_else_is_asked_meanwhile__refused() -> None:
-    stream = streamed(NUMBERS, 100_000)
-    next(stream)
-    with pytest.raises(OperationalError, match="another command is already in progress"):
-        fetched(ASKED, 1, "a", True)
-    stream.close()
-
-
-@pytest.mark.parametrize("begun", [False, True])
-def test_stream__connection_lost__opened_again_unless_rows_have_come(begun: bool) -> None:
-    assert list(streamed(NUMBERS, 1)) == [[(1,)]]
-    lost = connection.connection
-    slow = "pg_sleep(CASE WHEN n = 250 THEN 0.5 ELSE 0 END)::text"
-    # Rows long enough for the server to send the first before it has the last.
-    stream = streamed(f"SELECT {slow}, repeat('x', 200) FROM generate_series(1, 300) AS n")
-    if begun:
-        next(stream)
-    with psycopg.connect(**psycopg.conninfo.conninfo_to_dict(lost.info.dsn), autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [lost.info.backend_pid])
-    if begun:
-        with pytest.raises(OperationalError):
-            list(stream)
-    else:
-        assert sum(map(len, stream)) == 300
-    assert fetched(ASKED, 1, "a", True) == [(1, "a", True, True)]
-
-
-def test_stream__statement_deallocated__prepared_again() -> None:
-    assert list(streamed(NUMBERS, 2)) == [[(1,), (2,)]]
-    with connection.cursor() as cursor:
-        cursor.execute("DEALLOCATE ALL")
-    assert list(streamed(NUMBERS, 2)) == [[(1,), (2,)]]

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -18,8 +18,7 @@ Rows = list[tuple[Any, ...]]
 
 # The statement was deallocated, by a pooler for example; or a migration has changed the type of one of its columns.
 _OUTDATED = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
-_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_CHUNK)
-_CHUNK = 100  # rows: what is done with them takes as long as the server needs for as many
+_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class Reader:
@@ -44,39 +43,9 @@ class Reader:
             self._forget()
             return self._fetch(sql, values, prepared=prepared)
 
-    def stream(self, sql: str, parameters: Parameters, *, prepared: bool = True) -> Iterator[Rows]:
-        """As `fetch`, in lists of a few rows, each as soon as it is there: the server finds the next meanwhile.
-
-        Until its end nothing else can be asked of the connection. If the caller stops before, it is closed.
-        """
-        values = [None if value is None else _text(value) for value in parameters]
-        try:
-            yield from self._stream(sql, values, prepared=prepared)
-        except _OUTDATED:  # which comes before any row
-            self._forget()
-            yield from self._stream(sql, values, prepared=prepared)
-
     def _fetch(self, sql: str, values: list[bytes | None], *, prepared: bool) -> Rows:
         self._send(sql, values, prepared=prepared)
         return self._loaded(self._result())
-
-    def _stream(self, sql: str, values: list[bytes | None], *, prepared: bool) -> Iterator[Rows]:
-        self._send(sql, values, prepared=prepared)
-        self._pgconn.set_chunked_rows_mode(_CHUNK)
-        error = None
-        try:
-            self._connection.wait(generators.send(self._pgconn))
-            # After the last rows comes a result without any, or an error; after that, None.
-            while (result := self._connection.wait(generators.fetch(self._pgconn))) is not None:
-                if result.status not in _GOOD:
-                    error = psycopg.errors.error_from_result(result)
-                elif result.ntuples:
-                    yield self._loaded(result)
-        except BaseException:
-            self._pgconn.finish()  # what is still to come would be taken for the answer to the next query
-            raise
-        if error is not None:
-            raise error
 
     def _send(self, sql: str, values: list[bytes | None], *, prepared: bool) -> None:
         if not prepared:
