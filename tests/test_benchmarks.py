@@ -85,7 +85,7 @@ def test_questions__for_a_moment__every_side_answers() -> None:
 @pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
 def test_spent__few_questions__every_part_has_a_share() -> None:
     table = bench("spent", "--rows", "300", "--questions", "50")
-    assert "one decision, without the server" in table and "of the CPU: our middleware" in table
+    assert "one decision, without the server" in table and "of the CPU: the fast path" in table
 
 
 @pytest.mark.only_on("postgresql", reason="what `make bench` runs there alone")
