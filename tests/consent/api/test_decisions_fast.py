@@ -74,7 +74,7 @@ SHORT: dict[str, list[Any]] = {
         "text/plain",
         "",
     ],
-    "authorization": ["{key}", "Bearer no", "Basic {key}", " "],
+    "authorization": ["{key}", "{operator_key}", "{narrow_key}", "Bearer no", "Basic {key}", " "],
     "accept-encoding": [None, "gzip", "gzip;q=0"],
     "x-request-id": [None, "mine", "\x01"],
 }
@@ -102,8 +102,9 @@ def drawn(world: World, dice: random.Random, *, long: bool) -> dict[str, Any]:
     many = [{"items": dice.choices(asked, k=40)}, {"items": 1}, {"evaluations": [evaluation] * 20}, [], "text"]
     body = dice.choice([*asked, evaluation, *many * 3])
     method, path, content_type = request.pop("method", "POST"), request.pop("path"), request.pop("content_type")
+    keys = {name: world.callers[name].headers["Authorization"] for name in ("key", "operator_key", "narrow_key")}
     if request["authorization"] is not None:
-        request["authorization"] = request["authorization"].format(key=world.key.headers["Authorization"])
+        request["authorization"] = request["authorization"].format(**keys)
     if "cookie" in request:
         request["cookie"] = request["cookie"].format(session=world.owner.client.cookies.output([], "", "; "))
     return {
@@ -121,7 +122,8 @@ def test_fast_path__any_request__answered_and_logged_as_by_django(
     settings.KEY_RATE = 0
     settings.SECURE_SSL_REDIRECT = redirect
     caplog.set_level("WARNING")
-    world.key.post(PATHS[0], {})  # the key's use is noted
+    for caller in (world.key, world.operator_key, world.narrow_key):
+        caller.post(PATHS[0], {})  # the key's use is noted
     seed = random.randrange(10**6)  # noqa: S311  chance, no secret
     dice, statuses = random.Random(seed), set()  # noqa: S311
     for n in range(200):
@@ -138,6 +140,20 @@ def test_fast_path__any_request__answered_and_logged_as_by_django(
                 assert short is not long, f"seed {seed}, request {n}: {request}"
         assert found[0] == found[1], f"seed {seed}, request {n}: {request}"
     assert statuses >= ({301, 400} if redirect else {200, 400, 401})
+
+
+@pytest.mark.parametrize(("caller", "status"), [("key", 200), ("operator_key", 200), ("narrow_key", 403)])
+def test_fast_path__any_key__answered_as_by_django(world: World, caller: str, status: int, settings: Any) -> None:
+    settings.KEY_RATE = 0
+    ask = world.callers[caller]
+    ask.post(PATHS[0], {})  # the key's use is noted
+    for body in questions(world)[:8]:
+        short, long = ask.post(PATHS[0], body), ask.post(PATHS[0], body, accept_language="en")
+        assert short.status_code == status and told(short) == told(long), body
+
+
+def test_fast_path__wrong_host__400(world: World) -> None:
+    assert_problem(world.key.post(PATHS[0], questions(world)[0], host="evil.example"), 400, "bad_request")
 
 
 def test_fast_path__rate_limit__told_and_kept(world: World, settings: Any) -> None:
