@@ -1,4 +1,4 @@
-"""Fast path of decision requests: answered before Django's handler and middleware, which cost more than a decision.
+"""Fast path of decision requests: answered before Django's handler and middleware, most of which they don't need.
 
 Only POST requests with an API key, without a language or a cookie, take it, and none that the middleware would refuse
 or redirect: those take Django's path. Tests compare the two.
@@ -37,7 +37,7 @@ Environ = dict[str, Any]
 
 
 class Reply(NamedTuple):
-    """A response without what Django adds to each: making an HttpResponse takes a tenth of the time of a decision."""
+    """A response without what Django adds to each."""
 
     status: int
     headers: dict[str, str]

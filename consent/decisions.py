@@ -223,7 +223,7 @@ def _detail(decision: Decision, row: Row | None) -> str:
     return _sentence(decision.reason, decision.allowed, translation.get_language()) % words
 
 
-@functools.cache  # because a look-up in Django's catalogues costs as much as the whole of `rules.resolve`
+@functools.cache  # so that Django's catalogues are not searched for each answer
 def _sentence(reason: Reason, allowed: bool, _language: str | None) -> str:
     """The sentence for a reason in the current language, which has to be `_language`."""
     # The only reason that both allows and denies: _DETAILS has the text for the denial.

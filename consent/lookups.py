@@ -131,7 +131,7 @@ def fetch(questions: Sequence[Question]) -> tuple[list[Row], dt.datetime]:
 
 
 def array_text(values: Iterable[int | str | None]) -> str:
-    """The text of an array of PostgreSQL: psycopg would make it of a list, in three times the time."""
+    """The text of an array of PostgreSQL, which psycopg would make of a list more slowly."""
     return "{" + ",".join(["NULL" if value is None else _element(value) for value in values]) + "}"
 
 
