@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from accounts import limits
 from accounts.access import Actor, Forbidden, NotFound
-from accounts.authentication import ApiKeyAuthentication
+from accounts.authentication import ApiKeyAuthentication, InvalidKey
 from accounts.limits import TooMany
 from accounts.reauthentication import session_actor
 from config.problems import Problem, body_pointer, error_item, invalid
@@ -48,6 +48,8 @@ def refusal(exc: Exception) -> Exception:
             return Problem(404, "not_found", _("There is no such object."))
         case Forbidden():
             return Problem(403, "forbidden", exc.detail or _("You may not do this here."))
+        case InvalidKey():
+            return invalid_key()
         case TooMany():
             headers = {"Retry-After": str(exc.seconds), **(exc.allowance.headers if exc.allowance else {})}
             return Problem(429, "throttled", _("Too many requests. Try again later."), headers=headers)
@@ -59,6 +61,15 @@ def refusal(exc: Exception) -> Exception:
                 _("Somebody else changed this at the same time. Check the current state and try again."),
             )
     return exc
+
+
+def invalid_key() -> Problem:
+    detail = _("The API key is missing, unknown, expired, revoked or suspended.")
+    return unauthorized("authentication_failed", detail)
+
+
+def unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
 def _not_witnessed(response: Any) -> Any:

@@ -3,12 +3,11 @@
 A well-formed question gets 200 and an answer, a malformed one 400; an internal failure is 503, which means no.
 """
 
-import contextlib
 import functools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts import limits
 from accounts.access import Actor
-from accounts.authentication import ApiKeyAuthentication, InvalidKey, presented_key, recognise
+from accounts.authentication import presented_key, recognise
 from accounts.fields import rfc3339
 from config.fast_path import Reply, unanswered
 from config.problems import Problem, as_problem, body_pointer, error_item, invalid
@@ -27,7 +26,7 @@ from ..decisions import Answer
 from ..lookups import Question
 from ..rules import Decision, LayerAnswer
 from ..services import asked
-from .base import check_csrf, refusal
+from .base import check_csrf, refusal, unauthorized
 from .body import JSON, parse_instant, read_json, storable
 from .metrics import count_decision
 
@@ -43,7 +42,7 @@ _FIELDS = frozenset(_TEXTS + _INSTANTS)
 
 
 class RequestAuth:
-    """Authenticates the request by API key or session, lazily; raises Problem (401) for a malformed key at once.
+    """Authenticates the request by API key or session, lazily; raises InvalidKey for a malformed key at once.
 
     `allowance` is what the key's rate limit leaves; None without a limit, or before the key was checked.
     """
@@ -51,19 +50,17 @@ class RequestAuth:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self.allowance: limits.Allowance | None = None
-        with _invalid_key_refused():
-            self.key = presented_key(request)
+        self.key = presented_key(request)
 
     def actor(self) -> Actor:
-        """Raises Problem (401, 403), TooMany."""
+        """Raises InvalidKey, Problem (401, 403), TooMany."""
         request = self._request
         if self.key is not None:
-            with _invalid_key_refused():
-                actor = recognise(self.key)
+            actor = recognise(self.key)
             self.allowance = limits.check_read_rate(actor)
             return actor
         if not request.user.is_authenticated or not request.user.is_active:
-            raise _unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
+            raise unauthorized("not_authenticated", _("Say who is asking: an API key, or a session."))
         check_csrf(request)
         return Actor.from_user(request.user)  # a decision never needs recent reauthentication
 
@@ -72,8 +69,7 @@ class RequestAuth:
             actor = self.actor()
             return self._noted(decisions.decide(question, actor), actor)
         # One query looks up the key and all that the decision needs.
-        with _invalid_key_refused():
-            answer, actor = decisions.decide_for_key(question, self.key)
+        answer, actor = decisions.decide_for_key(question, self.key)
         self.allowance = limits.check_read_rate(actor)
         return self._noted(answer, actor)
 
@@ -81,19 +77,6 @@ class RequestAuth:
     def _noted(answer: Answer, actor: Actor) -> Answer:
         asked.note(answer.rows, answer.scope, actor, answer.decided_at)
         return answer
-
-
-@contextlib.contextmanager
-def _invalid_key_refused() -> Iterator[None]:
-    try:
-        yield
-    except InvalidKey:
-        detail = _("The API key is missing, unknown, expired, revoked or suspended.")
-        raise _unauthorized("authentication_failed", detail) from None
-
-
-def _unauthorized(code: str, detail: str) -> Problem:
-    return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
 DecisionView = Callable[[HttpRequest, RequestAuth], dict[str, Any]]

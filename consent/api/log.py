@@ -14,11 +14,12 @@ from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts.authentication import ApiKeyAuthentication, InvalidKey, key_actor
+from accounts.authentication import InvalidKey, key_actor
 from config.problems import Problem
 
 from ..log import checkpoints, keys, serving
 from ..models import LogCheckpoint
+from .base import invalid_key, unauthorized
 
 _TEXT, _BYTES, _JSON = "text/plain; charset=utf-8", "application/octet-stream", "application/json"
 _FOREVER, _SHORT = "max-age=31536000, immutable", "max-age=5"
@@ -59,14 +60,10 @@ def _refused(request: HttpRequest) -> Problem | None:
     try:
         actor = key_actor(request)
     except InvalidKey:
-        return _unauthorized("authentication_failed", _("The API key is missing, unknown, expired or revoked."))
+        return invalid_key()
     if actor is None:
-        return _unauthorized("not_authenticated", _("Say who is asking: an operator's API key."))
+        return unauthorized("not_authenticated", _("Say who is asking: an operator's API key."))
     return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
-
-
-def _unauthorized(code: str, detail: str) -> Problem:
-    return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 
 @_reads

@@ -24,6 +24,7 @@ from ..log import checkpoints
 from ..models import Backup, BulkJob, CoolingOff, EndpointStatus, Installation, WebhookEndpoint
 from ..services import removals
 from ..witness import guard
+from .base import invalid_key, unauthorized
 
 registry = CollectorRegistry()
 _FRESH = {"Cache-Control": "no-store"}
@@ -136,12 +137,12 @@ def _refused(request: HttpRequest) -> Problem | None:
     try:
         actor = key_actor(request)
     except InvalidKey:
-        return Problem(401, "authentication_failed", _("The API key is missing, unknown, expired or revoked."))
+        return invalid_key()
     if actor is not None:
         return None if actor.is_operator else Problem(403, "forbidden", _("You may not do this here."))
     if is_local(request):
         return None
-    return Problem(401, "not_authenticated", _("Say who is asking: an operator's API key."))
+    return unauthorized("not_authenticated", _("Say who is asking: an operator's API key."))
 
 
 def is_local(request: HttpRequest) -> bool:

@@ -137,5 +137,6 @@ def assert_problem(response: HttpResponse, status: int, code: str, *pointers: st
     assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
     assert {"type", "title", "detail", "errors", "request_id"} <= body.keys()
     assert body["detail"] and body["request_id"] == response["X-Request-ID"]
+    assert status != 401 or response["WWW-Authenticate"] == 'Bearer realm="api"'
     assert [error["pointer"] for error in body["errors"]] == list(pointers)
     assert all(error["detail"] for error in body["errors"])
