@@ -104,9 +104,9 @@ def split_text(ident: object) -> tuple[str | None, str | None]:
     """As `split_ident`, but the id stays text: for bulk work, which need not build a UUID object for each row."""
     if not isinstance(ident, str):
         return None, None
-    if not ident.startswith("external:"):
-        return (ident if is_id(ident) else None), None
-    return None, external_ids.asked(ident.removeprefix("external:"))
+    if is_id(ident):
+        return ident, None
+    return None, external_ids.asked(ident.removeprefix("external:")) if ident.startswith("external:") else None
 
 
 def external_ident(external_id: str) -> str:

@@ -94,16 +94,16 @@ class Handler(WSGIHandler):
         with timeouts.limited(timeouts.for_decisions()):
             connection.close_if_unusable_or_obsolete()
             reply = self.reply(environ)
-            start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
             connection.close_if_unusable_or_obsolete()
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
         return [reply.content]
 
     def reply(self, environ: Environ) -> Reply:
-        """The whole reply to a request that takes the fast path."""
+        """The whole reply to a request that takes the fast path. The caller sets the time limits."""
         request = _Request(environ)
         # What Django and the middleware would do, as far as it concerns such a request:
         translation.activate(settings.LANGUAGE_CODE)  # the thread may still have that of its previous request
-        with request_id.given_by(environ) as name, timeouts.limited(timeouts.for_decisions()):
+        with request_id.given_by(environ) as name:
             try:
                 reply = self._finished(_views()[request.path](request), request)
             except Exception:  # none of the view, which answers its own

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django.utils import formats, translation
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,7 +29,7 @@ _PRODUCTS = frozenset(Product.values)
 
 
 class Answer(NamedTuple):
-    """A decision and a sentence that explains it; `events`: layer of the decision → id of the event it rests on.
+    """A decision and a sentence that explains it.
 
     For `services.asked`: `rows`, the facts, and none in quarantine, when the answer is not the setting's; `scope`, the
     organizations that the actor may ask about.
@@ -38,9 +38,20 @@ class Answer(NamedTuple):
     decision: Decision
     detail: str
     decided_at: dt.datetime
-    events: dict[str, int | None]
     rows: Sequence[Row]
     scope: frozenset[uuid.UUID] | None
+
+    @property
+    def events(self) -> dict[str, int | None]:
+        """Layer of the decision → id of the event it rests on.
+
+        Of no other layer: the event id of a hidden one would show that the member chose (R4).
+        """
+        if not self.decision.layers:  # as in quarantine
+            return {}
+        (row,) = self.rows
+        found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
+        return {answer.layer: found[answer.layer] for answer in self.decision.layers}
 
 
 class Answers(NamedTuple):
@@ -118,11 +129,8 @@ def _answer(
     decision = _decide(question, row, now, actor, scope, restored=restored)
     # If it is unknown to this actor, the detail must not name it: it may exist, outside the actor's scope.
     known = decision.reason != Reason.UNKNOWN_ORGANIZATION
-    found = {"organization": row.event, "member": row.member_event, "external_id": row.naming_event()}
-    # Only for layers in the decision: the event id of a hidden layer would show that the member chose (R4).
-    events = {answer.layer: found[answer.layer] for answer in decision.layers}
     detail = _detail(decision, row if known else None)
-    return Answer(decision, detail, now, events, () if restored else (row,), scope)
+    return Answer(decision, detail, now, () if restored else (row,), scope)
 
 
 def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
@@ -139,8 +147,8 @@ def _decide(
 ) -> Decision:
     # An organization outside the actor's scope gives the same answer as one that doesn't exist.
     known = row.organization_id is not None and (scope is None or row.organization_id in scope)
-    product_known = question.product in _PRODUCTS
-    kinds: tuple[str, ...] = DATA_KINDS[question.product] if product_known else ()  # type: ignore[index]  # an equal key
+    product, kind = question.product, question.data_kind
+    product_known = product in _PRODUCTS
     return rules.resolve(
         Layers(
             now=now,
@@ -149,11 +157,11 @@ def _decide(
             collected_at=question.collected_at,
             organization_known=known,
             product_known=product_known,
-            data_kind_known=question.data_kind is None or question.data_kind in kinds,
+            data_kind_known=kind is None or (product_known and kind in DATA_KINDS[product]),  # type: ignore[index]  # an equal key
             first_event_at=None if row.organization_id is None else from_micros(row.created_at),
             organization=row.organization(),
             member_asked=question.member is not None or bool(row.owner_meant),
-            member_needed=question.product in WITH_MEMBERS,
+            member_needed=product in WITH_MEMBERS,
             membership=row.membership(),
             member=row.member(),
             named_since=row.named(),
@@ -233,4 +241,4 @@ def _sentence(reason: Reason, allowed: bool, _language: str | None) -> str:
 
 
 def _day(instant: dt.datetime | None) -> str:
-    return formats.date_format(instant, "Y-m-d") if instant else "?"
+    return instant.date().isoformat() if instant else "?"

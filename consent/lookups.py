@@ -138,7 +138,9 @@ def array_text(values: Iterable[int | str | None]) -> str:
 def _element(value: int | str) -> str:
     if isinstance(value, int):  # a flag too
         return str(value)
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if '"' in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
 
 
 def fetch_one(question: Question, prefix: str | None = None) -> tuple[Row, dt.datetime, tuple[Any, ...]]:

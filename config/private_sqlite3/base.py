@@ -13,7 +13,7 @@ import stat
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import Error
 from django.db.backends.sqlite3 import base
@@ -49,20 +49,17 @@ def _close_to_others(path: Path) -> None:
         return
 
 
-class _Identity(NamedTuple):
-    """Identifies a file independent of its name; unique as long as the file is open."""
-
-    device: int
-    inode: int
+# Device and inode: they identify a file independent of its name, as long as it is open.
+_Identity = tuple[int, int]
 
 
 def _identity(name: str) -> _Identity | None:
     """The identity of the file with this name, or None. It is not opened, see `make_private`."""
     try:
-        found = os.stat(name)  # noqa: PTH116  faster, and called twice a request
+        found = os.stat(name)  # noqa: PTH116  faster, and called four times a request
     except OSError:
         return None
-    return _Identity(found.st_dev, found.st_ino)
+    return found.st_dev, found.st_ino
 
 
 @functools.cache
@@ -95,8 +92,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Called before and after each request, and repeatedly by the worker."""
         if self.connection is not None and not self.in_atomic_block:
             # Close cursors: one that was not read to its end would keep its read snapshot open for all later queries.
-            for cursor in list(self._cursors):
-                cursor.close()
+            if self._cursors:
+                for cursor in list(self._cursors):
+                    cursor.close()
             if self._is_exchanged():
                 self.close()
         super().close_if_unusable_or_obsolete()

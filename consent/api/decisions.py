@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts import limits
@@ -35,10 +37,6 @@ logger = logging.getLogger(__name__)
 MAX_ITEMS = 10_000
 _QUESTION_LIMIT = 20_000  # bytes
 _BATCH_LIMIT = 16_000_000  # bytes
-_TEXTS = ("organization", "product", "member", "data_kind")
-_REQUIRED = ("organization", "product")
-_INSTANTS = ("collected_at", "at")
-_FIELDS = frozenset(_TEXTS + _INSTANTS)
 
 
 class RequestAuth:
@@ -201,24 +199,38 @@ def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
     return {"allowed": False, "reason": None, "error": faults[0]}
 
 
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and storable(value) else None
+
+
+_TEXT = _text, gettext_lazy("Not a valid string.")
+_INSTANT = parse_instant, gettext_lazy("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
+# Field of a question → what reads its value, which returns None for a wrong one; and what is wrong then.
+_FIELDS: dict[str, tuple[Callable[[object], Any], str | Promise]] = {
+    "organization": _TEXT,
+    "product": _TEXT,
+    "member": _TEXT,
+    "data_kind": _TEXT,
+    "collected_at": _INSTANT,
+    "at": _INSTANT,
+}
+_REQUIRED = ("organization", "product")
+
+
 def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str, str]]]:
     """The parsed question and no faults, or None and every fault of the item at `path`."""
     if not isinstance(item, dict):
         return None, [error_item(body_pointer(*path), _("Each question has to be an object."))]
-    faults = [
-        error_item(body_pointer(*path, name), _("There is no such field.")) for name in item if name not in _FIELDS
-    ]
-    texts = {name: item.get(name) for name in _TEXTS}
-    for name, value in texts.items():
-        if value is None and name in _REQUIRED:
-            faults.append(error_item(body_pointer(*path, name), _("This field is required.")))
-        elif value is not None and not (isinstance(value, str) and storable(value)):
-            faults.append(error_item(body_pointer(*path, name), _("Not a valid string.")))
-    instants = {name: parse_instant(item[name]) for name in _INSTANTS if item.get(name) is not None}
-    for name, instant in instants.items():
-        if instant is None:
-            detail = _("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
-            faults.append(error_item(body_pointer(*path, name), detail))
-    if faults:
-        return None, faults
-    return Question(**texts, **instants), []  # type: ignore[arg-type]
+    read, faults = {}, []
+    for name, value in item.items():
+        field = _FIELDS.get(name)
+        if field is None:
+            faults.append(error_item(body_pointer(*path, name), _("There is no such field.")))
+        elif value is not None:
+            reading, fault = field
+            read[name] = reading(value)
+            if read[name] is None:
+                faults.append(error_item(body_pointer(*path, name), str(fault)))
+    missing = [name for name in _REQUIRED if name not in read]
+    faults += [error_item(body_pointer(*path, name), _("This field is required.")) for name in missing]
+    return (None, faults) if faults else (Question(**read), [])

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.client import ClientHandler
 
 from accounts.models import OPERATOR_SCOPES, ApiKey, Organization, User
+from config import timeouts
 from config.fast_path import Handler, takes
 from consent.models import ConsentEvent, PrivacySetting
 from tests.support import cast as casting
@@ -30,7 +31,11 @@ def _handler() -> Handler:
 class _ClientHandler(ClientHandler):
     def get_response(self, request: HttpRequest) -> HttpResponse:
         environ = request.environ  # type: ignore[attr-defined]
-        return _handler().reply(environ).response() if takes(environ) else super().get_response(request)
+        if not takes(environ):
+            return super().get_response(request)
+        # What `Handler` does around it would close the connection in the test's transaction.
+        with timeouts.limited(timeouts.for_decisions()):
+            return _handler().reply(environ).response()
 
 
 class ServedClient(Client):
