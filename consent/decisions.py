@@ -138,7 +138,8 @@ def decide_many(questions: Sequence[Question], actor: Actor) -> Answers:
     scope = organizations_with(actor, Permission.DECISIONS_ASK)
     rows, now = fetch(questions)
     restored = guard.quarantined()  # after the facts, as of one
-    found = [_decide(*pair, now, actor, scope, restored=restored) for pair in zip(questions, rows, strict=True)]
+    pairs = zip(questions, rows, strict=True)
+    found = [_decide(question, row, now, actor, scope, restored=restored) for question, row in pairs]
     return Answers(found, now, () if restored else rows, scope)
 
 

@@ -24,7 +24,7 @@ _UNSUBSCRIBED = Standing(False, Reason.NO_SUBSCRIPTION, None)
 _CLOSED = Standing(False, Reason.ORGANIZATION_CLOSED, None)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)  # as rules.Layers are
 class Question:
     """May this data be used? Ids are strings (also `external:` ones), instants are aware, `at` None means now."""
 
@@ -34,11 +34,6 @@ class Question:
     data_kind: str | None = None
     collected_at: dt.datetime | None = None
     at: dt.datetime | None = None
-
-    def __post_init__(self) -> None:
-        for each in (self.collected_at, self.at):
-            if each is not None and each.tzinfo is None:
-                raise ValueError("an instant needs a time zone")
 
 
 class Row(NamedTuple):
@@ -169,7 +164,12 @@ def _id(text: uuid.UUID | str | None) -> uuid.UUID | None:
 
 
 def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
-    """A question as parameters of the statements, in the order of `lookup_sql.COLUMNS`."""
+    """A question as parameters of the statements, in the order of `lookup_sql.COLUMNS`.
+
+    Raises ValueError if one of its instants has no time zone.
+    """
+    if question.collected_at is not None and question.collected_at.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
     organization, organization_external = split_text(question.organization)
     member, member_external = split_text(question.member)
     if vendor == "sqlite":

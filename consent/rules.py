@@ -273,7 +273,8 @@ class Membership(NamedTuple):
 NO_COOLING_OFF = dt.timedelta(0)
 
 
-class Layers(NamedTuple):
+@dataclasses.dataclass(slots=True)  # not frozen, which would make it slower to make; nothing changes one
+class Layers:
     """Everything that the decision of one question depends on. `at` None asks about the current state."""
 
     now: dt.datetime
@@ -320,10 +321,9 @@ def resolve(layers: Layers) -> Decision:
     and only once it is as old as the product's cooling-off says."""
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
-    if not layers.member_told:
-        # From here on nothing can depend on what the member chose, whatever the organization's layer says (R4).
-        layers = layers._replace(member=MEMBER_START)
-    answers = _answers(layers)
+    # From here on nothing can depend on what the member chose, where that is not told (R4), whatever the
+    # organization's layer says.
+    answers = _answers(layers, layers.member if layers.member_told else MEMBER_START)
     told = answers if layers.member_told else tuple(answer for answer in answers if answer.layer != "member")
     # If the organization's layer denies, that is the answer for everybody. If not, the member's layer decides.
     if layers.member_needed and not layers.member_told and answers[0].allowed:
@@ -373,7 +373,7 @@ def _out_of_time(layers: Layers, first_event_at: dt.datetime) -> bool:
     return layers.collected_at is not None and layers.collected_at > (layers.at or layers.now)
 
 
-def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
+def _answers(layers: Layers, member: State | Standing) -> tuple[LayerAnswer, ...]:
     organization = layers.organization
     own = LayerAnswer("organization", organization.allowed, organization.reason_code, organization.since)
     membership = layers.membership
@@ -382,7 +382,8 @@ def _answers(layers: Layers) -> tuple[LayerAnswer, ...]:
     named = () if since is None else (LayerAnswer("external_id", True, Reason.EXTERNAL_ID, since),)
     if membership is None:
         return own, *named
-    member = layers.member if layers.member_needed else MEMBER_START
+    if not layers.member_needed:
+        member = MEMBER_START
     allowed, reason = member.allowed, member.reason_code
     left_at = membership.left_at
     if allowed and left_at is not None and (layers.collected_at is None or layers.collected_at >= left_at):

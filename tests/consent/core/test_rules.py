@@ -1,9 +1,9 @@
 """`resolve`: which layer and reason wins, and each boundary in time. No database."""
 
-import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -23,8 +23,8 @@ FREE = State(
     plan="le_chat_free", subscribed=True, applied_default="opted_in", allowed=True, reason_code=Reason.PLAN_DEFAULT,
     since=SINCE,
 )  # fmt: skip
-OPTED_IN = dataclasses.replace(FREE, choice=Choice.OPTED_IN, reason_code=Reason.ORGANIZATION_OPTED_IN)
-OPTED_OUT = dataclasses.replace(FREE, choice=Choice.OPTED_OUT, allowed=False, reason_code=Reason.ORGANIZATION_OPTED_OUT)
+OPTED_IN = replace(FREE, choice=Choice.OPTED_IN, reason_code=Reason.ORGANIZATION_OPTED_IN)
+OPTED_OUT = replace(FREE, choice=Choice.OPTED_OUT, allowed=False, reason_code=Reason.ORGANIZATION_OPTED_OUT)
 FINE = Layers(
     now=NOW,
     first_event_at=CREATED,
@@ -37,14 +37,14 @@ MEMBER_OUT = rules.member_opt_out(MEMBER_START, SINCE)
 
 
 def but(**changes: object) -> Layers:
-    return FINE._replace(**changes)  # type: ignore[arg-type]
+    return replace(FINE, **changes)  # type: ignore[arg-type]
 
 
 def with_state(layers: Layers, **changes: object) -> Layers:
     """The organization's layer, changed and judged anew."""
-    state = dataclasses.replace(layers.organization, **changes)  # type: ignore[arg-type]
+    state = replace(layers.organization, **changes)  # type: ignore[arg-type]
     allowed, reason = rules.judge(state)
-    return layers._replace(organization=dataclasses.replace(state, allowed=allowed, reason_code=reason))
+    return replace(layers, organization=replace(state, allowed=allowed, reason_code=reason))
 
 
 def answer(layers: Layers) -> tuple[bool, Reason]:
@@ -55,24 +55,24 @@ def answer(layers: Layers) -> tuple[bool, Reason]:
 # Every denial in the order that API.md fixes, each as the one thing that is wrong.
 Denial = Callable[[Layers], Layers]
 DENIALS: dict[Reason, Denial] = {
-    Reason.UNKNOWN_ORGANIZATION: lambda q: q._replace(organization_known=False),
-    Reason.RESTORED: lambda q: q._replace(restored=True),
-    Reason.UNKNOWN_PRODUCT: lambda q: q._replace(product_known=False),
-    Reason.UNKNOWN_DATA_KIND: lambda q: q._replace(data_kind_known=False),
-    Reason.COLLECTED_AT_MISSING: lambda q: q._replace(collected_at_needed=True, collected_at=None),
-    Reason.NOT_YET_KNOWN: lambda q: q._replace(at=NOW + MICROSECOND),
-    Reason.MEMBER_REQUIRED: lambda q: q._replace(member_asked=False),
-    Reason.UNKNOWN_MEMBER: lambda q: q._replace(membership=None),
+    Reason.UNKNOWN_ORGANIZATION: lambda q: replace(q, organization_known=False),
+    Reason.RESTORED: lambda q: replace(q, restored=True),
+    Reason.UNKNOWN_PRODUCT: lambda q: replace(q, product_known=False),
+    Reason.UNKNOWN_DATA_KIND: lambda q: replace(q, data_kind_known=False),
+    Reason.COLLECTED_AT_MISSING: lambda q: replace(q, collected_at_needed=True, collected_at=None),
+    Reason.NOT_YET_KNOWN: lambda q: replace(q, at=NOW + MICROSECOND),
+    Reason.MEMBER_REQUIRED: lambda q: replace(q, member_asked=False),
+    Reason.UNKNOWN_MEMBER: lambda q: replace(q, membership=None),
     Reason.ORGANIZATION_CLOSED: lambda q: with_state(q, closed=True),
     Reason.NO_SUBSCRIPTION: lambda q: with_state(q, subscribed=False),
     Reason.LOCKED: lambda q: with_state(q, locked=True),
     Reason.ORGANIZATION_OPTED_OUT: lambda q: with_state(q, choice=Choice.OPTED_OUT),
     Reason.PLAN_DEFAULT: lambda q: with_state(q, applied_default="opted_out"),
     Reason.CARRIED_OVER: lambda q: with_state(q, carry="le_chat_teams"),
-    Reason.MEMBER_OPTED_OUT: lambda q: q._replace(member=MEMBER_OUT),
-    Reason.MEMBER_LEFT: lambda q: q._replace(membership=q.membership and Membership(JOINED, LEFT)),
+    Reason.MEMBER_OPTED_OUT: lambda q: replace(q, member=MEMBER_OUT),
+    Reason.MEMBER_LEFT: lambda q: replace(q, membership=q.membership and Membership(JOINED, LEFT)),
     Reason.COLLECTED_BEFORE_ALLOWED: lambda q: with_state(q, since=COLLECTED + MICROSECOND),
-    Reason.COOLING_OFF: lambda q: q._replace(cooling_off=5 * DAY),
+    Reason.COOLING_OFF: lambda q: replace(q, cooling_off=5 * DAY),
 }
 
 
@@ -159,8 +159,8 @@ def test_resolve__members_since_is_the_later_one__it_bounds_too() -> None:
 
 def test_resolve__collected_before_joining__is_denied() -> None:
     q = with_state(FINE, since=CREATED)
-    at_joining = q._replace(collected_at=JOINED)
-    before = q._replace(collected_at=JOINED - MICROSECOND)
+    at_joining = replace(q, collected_at=JOINED)
+    before = replace(q, collected_at=JOINED - MICROSECOND)
     assert answer(at_joining) == (True, Reason.PLAN_DEFAULT)
     assert answer(before) == (False, Reason.COLLECTED_BEFORE_ALLOWED)
 
@@ -200,7 +200,7 @@ def test_resolve__instants_at_and_beside_the_edge_of_the_known(
 
 
 def test_resolve__asked_at_the_first_event__is_known() -> None:
-    created = FINE._replace(membership=Membership(CREATED), at=CREATED, collected_at=CREATED)
+    created = replace(FINE, membership=Membership(CREATED), at=CREATED, collected_at=CREATED)
     assert answer(with_state(created, since=CREATED)) == (True, Reason.PLAN_DEFAULT)
 
 
@@ -231,7 +231,7 @@ def test_resolve__joined_again__earlier_membership_is_a_break() -> None:
 
 def test_resolve__left_and_opted_out_afterwards__takes_earlier_records_out() -> None:
     left = but(membership=Membership(JOINED, LEFT), collected_at=LEFT - MICROSECOND)
-    assert answer(left._replace(member=MEMBER_OUT)) == (False, Reason.MEMBER_OPTED_OUT)
+    assert answer(replace(left, member=MEMBER_OUT)) == (False, Reason.MEMBER_OPTED_OUT)
 
 
 def test_resolve__joined_again_after_an_old_choice__since_is_the_joining() -> None:
@@ -255,9 +255,9 @@ def test_resolve__ai_studio__members_own_choice_does_not_count() -> None:
 
 def test_resolve__ai_studio__membership_counts() -> None:
     studio = but(member_needed=False)
-    assert answer(studio._replace(membership=None)) == (False, Reason.UNKNOWN_MEMBER)
-    assert answer(studio._replace(membership=Membership(JOINED, LEFT))) == (False, Reason.MEMBER_LEFT)
-    late = studio._replace(membership=Membership(COLLECTED + MICROSECOND))
+    assert answer(replace(studio, membership=None)) == (False, Reason.UNKNOWN_MEMBER)
+    assert answer(replace(studio, membership=Membership(JOINED, LEFT))) == (False, Reason.MEMBER_LEFT)
+    late = replace(studio, membership=Membership(COLLECTED + MICROSECOND))
     assert answer(late) == (False, Reason.COLLECTED_BEFORE_ALLOWED)
 
 
@@ -340,7 +340,7 @@ def test_resolve__denied_for_another_reason__names_no_end_of_cooling_off(reason:
 def test_resolve__cooling_off_of_a_member__is_not_told_before_what_is_private() -> None:
     asked = but(cooling_off=5 * DAY, member_told=False)
     assert answer(asked) == (False, Reason.MEMBER_PRIVATE)
-    assert answer(asked._replace(member_needed=False)) == (False, Reason.COOLING_OFF)
+    assert answer(replace(asked, member_needed=False)) == (False, Reason.COOLING_OFF)
 
 
 def test_resolve__filtered_record__needs_collected_at() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, assume, given, settings
@@ -31,7 +32,7 @@ def organization_states(draw: st.DrawFn) -> State:
         since=draw(instants),
     )
     allowed, reason = rules.judge(state)
-    return dataclasses.replace(state, allowed=allowed, reason_code=reason)
+    return replace(state, allowed=allowed, reason_code=reason)
 
 
 @st.composite
@@ -78,7 +79,7 @@ def allowed_questions(draw: st.DrawFn) -> Layers:
         st.sampled_from([("default", "opted_in"), ("opted_in", "opted_in"), ("opted_in", "opted_out")])
     )
     state = State(plan="le_chat_free", subscribed=True, applied_default=default, choice=choice, since=draw(instants))
-    state = dataclasses.replace(state, allowed=True, reason_code=rules.judge(state)[1])
+    state = replace(state, allowed=True, reason_code=rules.judge(state)[1])
     member = draw(member_states())
     if not member.allowed:
         member = rules.member_opt_in(member, draw(instants))
@@ -99,7 +100,7 @@ def allowed_questions(draw: st.DrawFn) -> Layers:
 
 
 def changed(layers: Layers, **changes: object) -> Layers:
-    return layers._replace(**changes)  # type: ignore[arg-type]
+    return replace(layers, **changes)  # type: ignore[arg-type]
 
 
 @given(questions)
@@ -162,7 +163,7 @@ def test_resolve__information_removed_from_a_denial__does_not_turn_it_into_a_yes
         {"data_kind_known": False},
         {"first_event_at": None},
         {"organization": State()},
-        {"organization": dataclasses.replace(layers.organization, since=None)},
+        {"organization": replace(layers.organization, since=None)},
     ]
     if layers.member_needed:
         missing += [{"membership": None}, {"member_asked": False, "membership": None}]
@@ -201,8 +202,8 @@ def test_resolve__same_question_again__same_answer(layers: Layers) -> None:
 def test_resolve__longer_cooling_off__never_allows_more_and_says_so_last(
     layers: Layers, one: dt.timedelta, other: dt.timedelta
 ) -> None:
-    without = resolve(layers._replace(cooling_off=rules.NO_COOLING_OFF))
-    shorter, longer = (resolve(layers._replace(cooling_off=days)) for days in sorted((one, other)))
+    without = resolve(replace(layers, cooling_off=rules.NO_COOLING_OFF))
+    shorter, longer = (resolve(replace(layers, cooling_off=days)) for days in sorted((one, other)))
     assert without.allowed >= shorter.allowed >= longer.allowed
     for decision in (shorter, longer):
         assert decision.reason == (without.reason if decision.allowed == without.allowed else Reason.COOLING_OFF)
@@ -210,15 +211,15 @@ def test_resolve__longer_cooling_off__never_allows_more_and_says_so_last(
 
 @given(questions | allowed_questions(), coolings)
 def test_resolve__cooling_off__ends_at_the_instant_that_the_decision_names(layers: Layers, days: dt.timedelta) -> None:
-    layers = layers._replace(cooling_off=days)
+    layers = replace(layers, cooling_off=days)
     decision = resolve(layers)
     assert (decision.usable_from is not None) == (decision.reason == Reason.COOLING_OFF)
     if decision.usable_from is None:
         return
     assert decision.usable_from > (layers.at or layers.now)
-    late = layers._replace(at=None, now=decision.usable_from)
+    late = replace(layers, at=None, now=decision.usable_from)
     assert resolve(late).allowed
-    assert resolve(late._replace(now=decision.usable_from - dt.timedelta(microseconds=1))).reason == Reason.COOLING_OFF
+    assert resolve(replace(late, now=decision.usable_from - dt.timedelta(microseconds=1))).reason == Reason.COOLING_OFF
 
 
 # --- A member's choice is theirs (R4) ---------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_resolve__cooling_off__ends_at_the_instant_that_the_decision_names(layer
 
 def resolve_uncut(layers: Layers) -> Decision:
     """As it was once: the member's layer left out of the reason, and given back all the same."""
-    told = resolve(layers._replace(member_told=True))
+    told = resolve(replace(layers, member_told=True))
     if not told.layers or not layers.member_needed:
         return told
     own = told.layers[0]
@@ -239,9 +240,9 @@ def same_whatever_the_member_chose(
     @settings(phases=phases)
     @given(questions | allowed_questions(), member_states())
     def check(layers: Layers, other: State) -> None:
-        asked = layers._replace(member_told=False)
+        asked = replace(layers, member_told=False)
         decision = resolving(asked)
-        assert decision == resolving(asked._replace(member=other))
+        assert decision == resolving(replace(asked, member=other))
         assert all(answer.layer != "member" for answer in decision.layers)
         assert not (decision.allowed and layers.member_needed)
 
@@ -259,5 +260,6 @@ def test_resolve__without_the_cut__caught() -> None:
 
 @given(questions)
 def test_layers__nobody_says_who_is_told__nobody_is(layers: Layers) -> None:
-    fields = {name: value for name, value in layers._asdict().items() if name != "member_told"}
-    assert resolve(Layers(**fields)) == resolve(layers._replace(member_told=False))
+    fields = {each.name: getattr(layers, each.name) for each in dataclasses.fields(layers)}
+    del fields["member_told"]
+    assert resolve(Layers(**fields)) == resolve(replace(layers, member_told=False))

@@ -1,5 +1,7 @@
 """Attempts to get around the rules: whose data an id means, who chose, what a count reveals."""
 
+import dataclasses
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,12 @@ def test_from_file__first_line_is_an_id__refused_and_nothing_changed(cast: Cast,
     result = run("set_consent", "--from-file", str(file), *arguments)
     assert (result.code, ConsentEvent.objects.count()) == (2, before)
     assert str(cast.labs.pk) in result.err
+
+
+@pytest.mark.parametrize("name", ["at", "collected_at"])
+def test_question__instant_without_time_zone__not_answered(name: str, cast: Cast) -> None:
+    asked = Question(str(cast.labs.pk), "le_chat", str(cast.labs_member.pk))
+    naive = dataclasses.replace(asked, **{name: dt.datetime(2026, 11, 20)})  # noqa: DTZ001  as it must not be
+    for questions in ([naive], [asked, naive]):
+        with pytest.raises(ValueError, match="needs a time zone"):
+            decisions.decide_many(questions, cast.provider)
