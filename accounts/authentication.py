@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.db.models.base import ModelState
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -38,6 +39,8 @@ LAST_USED_PRECISION = dt.timedelta(minutes=1)
 
 class InvalidKey(Exception):
     """One error for every way in which a key can be wrong, so that a caller learns nothing from it."""
+
+    detail = gettext_lazy("The API key is missing, unknown, expired, revoked or suspended.")
 
 
 def recognise(text: str, now: dt.datetime | None = None) -> Actor:
@@ -186,7 +189,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             actor = key_actor(request._request)
         except InvalidKey:
-            raise AuthenticationFailed("The API key is missing, unknown, expired, revoked or suspended.") from None
+            raise AuthenticationFailed(InvalidKey.detail) from None
         return None if actor is None else (_KeyUser(), actor)
 
     def authenticate_header(self, request: Request) -> str:

@@ -106,7 +106,9 @@ def split_text(ident: object) -> tuple[str | None, str | None]:
         return None, None
     if is_id(ident):
         return ident, None
-    return None, external_ids.asked(ident.removeprefix("external:")) if ident.startswith("external:") else None
+    if ident.startswith("external:"):
+        return None, external_ids.asked(ident.removeprefix("external:"))
+    return None, None
 
 
 def external_ident(external_id: str) -> str:

@@ -24,7 +24,7 @@ _UNSUBSCRIBED = Standing(False, Reason.NO_SUBSCRIPTION, None)
 _CLOSED = Standing(False, Reason.ORGANIZATION_CLOSED, None)
 
 
-@dataclasses.dataclass(slots=True)  # as rules.Layers are
+@dataclasses.dataclass(slots=True)  # not frozen, which would make it slower to make; nothing changes one
 class Question:
     """May this data be used? Ids are strings (also `external:` ones), instants are aware, `at` None means now."""
 
@@ -169,7 +169,7 @@ def asked_of(vendor: str, n: int, question: Question) -> tuple[Any, ...]:
     Raises ValueError if one of its instants has no time zone.
     """
     if question.collected_at is not None and question.collected_at.tzinfo is None:
-        raise ValueError("an instant needs a time zone")
+        raise ValueError("an instant needs a time zone")  # as `to_micros` says of `at`
     organization, organization_external = split_text(question.organization)
     member, member_external = split_text(question.member)
     if vendor == "sqlite":

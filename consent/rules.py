@@ -321,9 +321,10 @@ def resolve(layers: Layers) -> Decision:
     and only once it is as old as the product's cooling-off says."""
     if refusal := _unanswerable(layers):
         return Decision(False, refusal)
-    # From here on nothing can depend on what the member chose, where that is not told (R4), whatever the
-    # organization's layer says.
-    answers = _answers(layers, layers.member if layers.member_told else MEMBER_START)
+    # The only place that may read what the member chose: where it is not told, nothing depends on it, whatever the
+    # organization's layer says (R4).
+    member = layers.member if layers.member_told and layers.member_needed else MEMBER_START
+    answers = _answers(layers, member)
     told = answers if layers.member_told else tuple(answer for answer in answers if answer.layer != "member")
     # If the organization's layer denies, that is the answer for everybody. If not, the member's layer decides.
     if layers.member_needed and not layers.member_told and answers[0].allowed:
@@ -382,8 +383,6 @@ def _answers(layers: Layers, member: State | Standing) -> tuple[LayerAnswer, ...
     named = () if since is None else (LayerAnswer("external_id", True, Reason.EXTERNAL_ID, since),)
     if membership is None:
         return own, *named
-    if not layers.member_needed:
-        member = MEMBER_START
     allowed, reason = member.allowed, member.reason_code
     left_at = membership.left_at
     if allowed and left_at is not None and (layers.collected_at is None or layers.collected_at >= left_at):

@@ -49,7 +49,7 @@ def _close_to_others(path: Path) -> None:
         return
 
 
-# Device and inode: they identify a file independent of its name, as long as it is open.
+# Device and inode, which identify a file independent of its name, as long as the file is open.
 _Identity = tuple[int, int]
 
 

@@ -64,8 +64,7 @@ def refusal(exc: Exception) -> Exception:
 
 
 def invalid_key() -> Problem:
-    detail = _("The API key is missing, unknown, expired, revoked or suspended.")
-    return unauthorized("authentication_failed", detail)
+    return unauthorized("authentication_failed", str(InvalidKey.detail))
 
 
 def unauthorized(code: str, detail: str) -> Problem:

@@ -205,7 +205,7 @@ def _text(value: object) -> str | None:
 
 _TEXT = _text, gettext_lazy("Not a valid string.")
 _INSTANT = parse_instant, gettext_lazy("Give an instant with its time zone, like 2026-11-20T09:30:00Z.")
-# Field of a question → what reads its value, which returns None for a wrong one; and what is wrong then.
+# Field of a question → what parses its value, and returns None for a wrong one; and what is wrong then.
 _FIELDS: dict[str, tuple[Callable[[object], Any], str | Promise]] = {
     "organization": _TEXT,
     "product": _TEXT,
@@ -227,10 +227,10 @@ def _question(item: Any, *path: object) -> tuple[Question | None, list[dict[str,
         if field is None:
             faults.append(error_item(body_pointer(*path, name), _("There is no such field.")))
         elif value is not None:
-            reading, fault = field
-            read[name] = reading(value)
+            parse, detail = field
+            read[name] = parse(value)
             if read[name] is None:
-                faults.append(error_item(body_pointer(*path, name), str(fault)))
+                faults.append(error_item(body_pointer(*path, name), str(detail)))
     missing = [name for name in _REQUIRED if name not in read]
     faults += [error_item(body_pointer(*path, name), _("This field is required.")) for name in missing]
     return (None, faults) if faults else (Question(**read), [])

@@ -122,6 +122,7 @@ def test_decide__foreign_and_absent__answer_alike(world: World) -> None:
         ({"at": "0001-01-01T00:00:00+23:59"}, ["#/at"]),
         ({"at": 1790000000, "collected_at": False}, ["#/at", "#/collected_at"]),
         ({"at": ""}, ["#/at"]),
+        ({"organization": None, "product": 7, "subject": "x"}, ["#/product", "#/subject", "#/organization"]),
     ],
 )
 def test_decide__malformed__400_naming_it(changes, pointers: list[str], world: World) -> None:
@@ -254,7 +255,7 @@ def test_batch__answers_in_order_and_malformed_items_are_not_allowed(world: Worl
     items = [
         question(world),
         question(world, product="ai_studio"),
-        {"organization": 1, "product": "le_chat"},
+        {"organization": 1, "product": "le_chat", "subject": "x"},
         "nonsense",
         question(world, at="2026-11-20T10:00:00"),
         question(world, organization="external:nobody"),

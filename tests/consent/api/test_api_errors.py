@@ -57,6 +57,25 @@ def test_no_credentials__401_with_a_challenge() -> None:
     assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_wrong_key__any_face__same_words(language: str, world: World) -> None:
+    wrong = {"Authorization": "Bearer tck_wrong", "accept_language": language}
+    asked = [("POST", path) for path in ("decisions/", "decisions/batch/", "/access/v1/evaluation")]
+    answers = [
+        nobody()(method, path, **wrong) for method, path in [*asked, ("GET", "organizations/"), ("GET", "/metrics")]
+    ]
+    for answer in answers:
+        assert_problem(answer, 401, "authentication_failed")
+    (detail,) = {answer.json()["detail"] for answer in answers}
+    assert (
+        detail
+        == {
+            "en": "The API key is missing, unknown, expired, revoked or suspended.",
+            "fr": "La clé d’API manque, est inconnue, expirée, révoquée ou suspendue.",
+        }[language]
+    )
+
+
 def test_accept_without_json__406(world: World) -> None:
     assert_problem(world.key.get("products/", accept="text/html"), 406, "not_acceptable")
 
