@@ -21,7 +21,7 @@ from consent import rules
 from consent.lookups import Row
 from consent.models import ConsentEventQuerySet, PrivacySetting
 from consent.presentation import privacy_settings
-from consent.rules import Decision, Layers, Reason
+from consent.rules import MEMBER_START, Decision, Layers, Reason
 from consent.services import asked, layers, members
 from tests.consent.faces.worlds.histories import HIDDEN, ROLES, SIDES, STEPS, Step, make, play
 from tests.consent.faces.worlds.looking import Callers, look, requests, sent_to, values
@@ -173,7 +173,7 @@ def uncut(asked: Layers) -> Decision:
     """`resolve` as it was: all layers are computed, and all are given back."""
     if refusal := rules._unanswerable(asked):
         return Decision(False, refusal)
-    answers = rules._answers(asked)
+    answers = rules._answers(asked, asked.member if asked.member_needed else MEMBER_START)
     if asked.member_needed and not asked.member_told and answers[0].allowed:
         return Decision(False, Reason.MEMBER_PRIVATE, answers[:1])
     for answer in answers if asked.member_told else answers[:1]:
