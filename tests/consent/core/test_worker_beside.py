@@ -157,7 +157,8 @@ RECEIVED = [(signal.SIGTERM, ""), (signal.SIGINT, ""), (signal.SIGINT, BY_ANOTHE
 @pytest.mark.parametrize("what", BLOCKED)
 def test_stopping__main_thread_waits_for_something__ends(what: str, number: int, before: str, tmp_path: Path) -> None:
     program = (
-        f"{before}import os\nfrom accounts.management.stopping import Stopping\n"
+        f"{before}import faulthandler, os\nfrom accounts.management.stopping import Stopping\n"
+        f"faulthandler.dump_traceback_later({PATIENCE - 5})\n"  # says where each thread is, should it not end
         "say = lambda: os.write(2, b'.')\n"
         f"with Stopping(may_exit=True):\n    exec({BLOCKED[what]!r})\nos._exit(0)\n"
     )
@@ -171,7 +172,7 @@ def test_stopping__main_thread_waits_for_something__ends(what: str, number: int,
         assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
-        process.communicate()
+        print(process.communicate()[1].decode())  # pytest shows it if the test fails
 
 
 # --- Beside each other ------------------------------------------------------------------------------------------------
