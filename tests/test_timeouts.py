@@ -18,11 +18,10 @@ from accounts.access import Actor
 from accounts.models import Plan
 from accounts.seldom import Seldom
 from config import timeouts
-from config.fast_path import Handler
 from config.problems import database_failed
 from consent.jobs import actions
 from consent.models import ConsentEvent, Source
-from tests.support.callers import World
+from tests.support.callers import World, served
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.only_on("postgresql", "its own statements and processes")
@@ -71,9 +70,7 @@ def decision_as_served(world: World) -> HttpResponse:
     headers = {**world.key.headers, "host": "testserver"}
     factory = RequestFactory(headers=headers)
     environ = factory.post("/api/v1/decisions/", QUESTION, content_type="application/json").environ  # type: ignore[attr-defined]
-    started: list[Any] = []
-    body = b"".join(Handler()(environ, lambda *given: started.append(given)))
-    ((status, told),) = started
+    status, told, body = served(environ)
     return HttpResponse(body, status=int(status[:3]), headers=dict(told))
 
 

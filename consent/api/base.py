@@ -64,10 +64,12 @@ def refusal(exc: Exception) -> Exception:
 
 
 def invalid_key() -> Problem:
+    """What an InvalidKey is told as, in the current language."""
     return unauthorized("authentication_failed", str(InvalidKey.detail))
 
 
 def unauthorized(code: str, detail: str) -> Problem:
+    """A 401 with its challenge, which RFC 9110 asks of each."""
     return Problem(401, code, detail, headers={"WWW-Authenticate": ApiKeyAuthentication.challenge})
 
 

@@ -200,6 +200,7 @@ def _malformed(faults: list[dict[str, str]]) -> dict[str, object]:
 
 
 def _text(value: object) -> str | None:
+    """The text, if it is one that can be looked up."""
     return value if isinstance(value, str) and storable(value) else None
 
 

@@ -38,6 +38,14 @@ class _ClientHandler(ClientHandler):
             return _handler().reply(environ).response()
 
 
+def served(environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status line, headers and body, as a server gets them from the handler; not for a test within a transaction."""
+    started: list[Any] = []
+    body = b"".join(_handler()(environ, lambda *given: started.append(given)))
+    ((status, headers),) = started
+    return status, headers, body
+
+
 class ServedClient(Client):
     """Django's test client, but questions take the fast path, as they do from a server; and it names the host."""
 

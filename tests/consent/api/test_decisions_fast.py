@@ -12,13 +12,12 @@ from django.test import Client, RequestFactory
 
 from accounts.models import ApiKey
 from config import fast_path
-from config.fast_path import Handler
 from consent import ledger, lookups
 from consent.lookup_sql import STATEMENTS
 from consent.lookups import Question
 from consent.services import choices, members, organizations
 from consent.surfaces import LE_CHAT_CONSOLE
-from tests.support.callers import ServedClient, World, assert_problem, by_key
+from tests.support.callers import ServedClient, World, assert_problem, by_key, served
 
 pytestmark = pytest.mark.django_db
 PATHS = ("/api/v1/decisions/", "/api/v1/decisions/batch/")
@@ -173,9 +172,7 @@ def test_fast_path__after_a_page_in_french__answers_in_english(world: World) -> 
 
 def called(environ: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
     """Status line, headers and body, as a server gets them."""
-    started: list[Any] = []
-    body = b"".join(Handler()(environ, lambda *given: started.append(given)))
-    ((status, headers),) = started
+    status, headers, body = served(environ)
     assert len(dict(headers)) == len(headers) and all(isinstance(text, str) for pair in headers for text in pair)
     return status, dict(headers), body
 
